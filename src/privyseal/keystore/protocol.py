@@ -1,0 +1,33 @@
+"""What a key store is: somewhere a Private Key is born, is used and dies, and never leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from privyseal.terms.keys import KeyProtection
+from privyseal.terms.signatures import Scheme, ToBeSigned
+
+
+class KeyStore(Protocol):
+    """One home for keys. Every method may raise KeyStoreUnavailable; an unknown URI is NotFound."""
+
+    def generate(self, label: str, scheme: Scheme) -> str:
+        """Generate a Key Pair inside and return its URI; ``label`` is ``subscriber/name``, and a second one is Conflict."""
+        ...
+
+    def public_key(self, uri: str) -> bytes:
+        """Return the SubjectPublicKeyInfo, DER."""
+        ...
+
+    def sign(self, uri: str, tbs: Sequence[ToBeSigned]) -> list[bytes]:
+        """Sign each: PKCS#1 octets for RSA, DER ECDSA-Sig-Value for ECDSA, in the order given."""
+        ...
+
+    def destroy(self, uri: str) -> None:
+        """Destroy the Private Key for good; destroying it again does nothing."""
+        ...
+
+    def protection(self, uri: str) -> KeyProtection:
+        """Say what this module itself can prove of the key."""
+        ...

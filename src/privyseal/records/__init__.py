@@ -1,0 +1,1 @@
+"""What is written down: one file per kind of record. Every function takes a transaction for one Subscriber."""

@@ -1,0 +1,54 @@
+"""Subscribers, their members, and the bearer tokens that members hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+
+from privyseal.errors import Conflict, NotFound
+from privyseal.records.database import Transaction
+from privyseal.records.tables import members, subscribers, tokens
+from privyseal.terms.parties import Member, Role, Subscriber
+
+
+def add_subscriber_of_all_subscribers(connection: Connection, subscriber: Subscriber) -> None:
+    """Write down a new Subscriber; raise Conflict where the name is taken."""
+    taken = connection.execute(select(subscribers.c.name).where(subscribers.c.name == subscriber.name)).first()
+    if taken is not None:
+        raise Conflict(f"There is a Subscriber named {subscriber.name!r} already.", hint="choose another name")
+    connection.execute(
+        insert(subscribers).values(
+            name=subscriber.name, display_name=subscriber.display_name, tag_key=subscriber.tag_key
+        )
+    )
+
+
+def subscriber(tx: Transaction) -> Subscriber:
+    """Read the transaction's Subscriber; raise NotFound where there is none of that name."""
+    row = tx.connection.execute(select(subscribers).where(subscribers.c.name == tx.subscriber)).first()
+    if row is None:
+        raise NotFound(f"There is no Subscriber named {tx.subscriber!r}.")
+    return Subscriber(row.name, row.display_name, row.tag_key)
+
+
+def add_member(tx: Transaction, member: Member) -> None:
+    """Write down a new member of the transaction's Subscriber."""
+    tx.connection.execute(
+        insert(members).values(id=member.id, subscriber=tx.subscriber, name=member.name, roles=" ".join(member.roles))
+    )
+
+
+def add_token(tx: Transaction, member: str, digest: bytes, created: datetime, expires: datetime | None) -> None:
+    """Write down the SHA-256 of a bearer token of a member; the token itself is nowhere."""
+    tx.connection.execute(insert(tokens).values(digest=digest, member=member, created=created, expires=expires))
+
+
+def member_by_token_of_all_subscribers(connection: Connection, digest: bytes, now: datetime) -> Member | None:
+    """Find the member who holds the token with this SHA-256, or None where it is unknown or has expired."""
+    row = connection.execute(
+        select(members, tokens.c.expires).join(tokens, tokens.c.member == members.c.id).where(tokens.c.digest == digest)
+    ).first()
+    if row is None or (row.expires is not None and row.expires <= now):
+        return None
+    return Member(row.id, row.subscriber, row.name, tuple(Role(role) for role in row.roles.split()))

@@ -1,0 +1,228 @@
+"""Requests: written once when submitted, moved by compare-and-swap, never changed where something stands already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+
+from privyseal.errors import Conflict, NotFound
+from privyseal.records.database import Transaction
+from privyseal.records.tables import approvals, requests
+from privyseal.terms.requests import Approval, Dossier, Intent, SigningRequest, State, may_follow
+from privyseal.terms.signatures import TimestampToken
+
+LEASE = timedelta(seconds=60)
+"""How long a walk may be silent before another one may take its request; a walk takes well under a second."""
+
+_octets_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
+_tokens_decoder = msgspec.msgpack.Decoder(tuple[TimestampToken, ...])
+
+
+def add(tx: Transaction, dossier: Dossier, request: SigningRequest) -> None:
+    """Write down a new request."""
+    tx.connection.execute(
+        insert(requests).values(
+            id=dossier.id,
+            subscriber=tx.subscriber,
+            idempotency_key=dossier.idempotency_key,
+            timeless_digest=request.timeless_digest(),
+            requester=dossier.requester,
+            state=dossier.state.value,
+            canonical=dossier.canonical,
+            digest=dossier.digest,
+            created=dossier.created,
+            expires=request.expires_at,
+            salt=dossier.salt,
+            completion_salt=dossier.completion_salt,
+            fence=0,
+        )
+    )
+
+
+def by_idempotency_key(tx: Transaction, key: str) -> tuple[Dossier, str] | None:
+    """Find the request that was made under an Idempotency-Key, and its timeless digest; or None."""
+    row = tx.connection.execute(
+        select(requests).where(requests.c.subscriber == tx.subscriber, requests.c.idempotency_key == key)
+    ).first()
+    return None if row is None else (_dossier(row), row.timeless_digest)
+
+
+def get(tx: Transaction, request_id: str) -> Dossier:
+    """Read one request of the Subscriber; raise NotFound where it has none of that id."""
+    row = tx.connection.execute(
+        select(requests).where(requests.c.subscriber == tx.subscriber, requests.c.id == request_id)
+    ).first()
+    if row is None:
+        raise NotFound(f"There is no request {request_id!r}.")
+    return _dossier(row)
+
+
+def claim(tx: Transaction, request_id: str, now: datetime) -> Dossier | None:
+    """Take an unfinished request for one walk: lease it and raise its fence; None where another walk holds it.
+
+    Only APPROVED, SIGNING and SIGNED can be taken; the Dossier returned has the state as it was and the new fence.
+    """
+    done = tx.connection.execute(
+        update(requests)
+        .where(
+            requests.c.subscriber == tx.subscriber,
+            requests.c.id == request_id,
+            requests.c.state.in_((State.APPROVED.value, State.SIGNING.value, State.SIGNED.value)),
+            or_(requests.c.lease_until.is_(None), requests.c.lease_until < now),
+        )
+        .values(fence=requests.c.fence + 1, lease_until=now + LEASE)
+    )
+    return get(tx, request_id) if done.rowcount else None
+
+
+def release(tx: Transaction, dossier: Dossier) -> None:
+    """Give a request back that this walk could not finish; does nothing where another walk has taken it since."""
+    tx.connection.execute(_mine(dossier).values(lease_until=None))
+
+
+def move(tx: Transaction, dossier: Dossier, becomes: State) -> Dossier:
+    """Change the state by compare-and-swap under the walk's fence; raise Conflict where it is not as supposed."""
+    if not may_follow(dossier.state, becomes):
+        raise Conflict(f"A request that is {dossier.state} cannot become {becomes}.")
+    final = becomes in (State.RELEASED, State.FAILED, State.DENIED, State.EXPIRED)
+    values: dict[str, Any] = {"state": becomes.value} | ({"lease_until": None} if final else {})
+    _one(tx, dossier, _mine(dossier).where(requests.c.state == dossier.state.value).values(**values))
+    return msgspec.structs.replace(dossier, state=becomes)
+
+
+def store_intent(tx: Transaction, dossier: Dossier, intent: Intent) -> Dossier:
+    """Write down where the intent stands, before the key is used."""
+    _one(
+        tx,
+        dossier,
+        _mine(dossier)
+        .where(requests.c.intent_index.is_(None))
+        .values(intent_index=intent.index, intent_seq=intent.key_seq),
+    )
+    return msgspec.structs.replace(dossier, intent=intent)
+
+
+def store_signatures(tx: Transaction, dossier: Dossier, signatures: Sequence[bytes]) -> Dossier:
+    """Write down the raw signatures at once, before anything is done with them."""
+    octets = msgspec.msgpack.encode(tuple(signatures))
+    _one(tx, dossier, _mine(dossier).where(requests.c.signatures.is_(None)).values(signatures=octets))
+    return msgspec.structs.replace(dossier, signatures=tuple(signatures))
+
+
+def store_blobs(tx: Transaction, dossier: Dossier, tokens: Sequence[TimestampToken], blobs: Sequence[bytes]) -> Dossier:
+    """Write down timestamp tokens and signature blobs; SIGNING becomes SIGNED."""
+    octets = {"tokens": msgspec.msgpack.encode(tuple(tokens)), "blobs": msgspec.msgpack.encode(tuple(blobs))}
+    _one(tx, dossier, _mine(dossier).where(requests.c.blobs.is_(None)).values(**octets))
+    return move(tx, msgspec.structs.replace(dossier, tokens=tuple(tokens), blobs=tuple(blobs)), State.SIGNED)
+
+
+def store_receipt(tx: Transaction, dossier: Dossier, receipt: str) -> Dossier:
+    """Write down the receipt; SIGNED becomes RELEASED."""
+    _one(tx, dossier, _mine(dossier).where(requests.c.receipt.is_(None)).values(receipt=receipt))
+    return move(tx, msgspec.structs.replace(dossier, receipt=receipt), State.RELEASED)
+
+
+def fail(tx: Transaction, dossier: Dossier, code: str, detail: str) -> Dossier:
+    """Write down why a request failed for good; SIGNING becomes FAILED."""
+    _one(tx, dossier, _mine(dossier).values(failure_code=code, failure_detail=detail))
+    return move(tx, msgspec.structs.replace(dossier, failure_code=code, failure_detail=detail), State.FAILED)
+
+
+def add_approval(tx: Transaction, request_id: str, approval: Approval, now: datetime) -> None:
+    """Write down one approver's signature; the same approver's again changes nothing."""
+    if all(known.public_key != approval.public_key for known in approvals_of(tx, request_id)):
+        tx.connection.execute(
+            insert(approvals).values(
+                request=request_id,
+                public_key=approval.public_key,
+                subscriber=tx.subscriber,
+                approver=approval.approver,
+                signature=approval.signature,
+                created=now,
+            )
+        )
+
+
+def approvals_of(tx: Transaction, request_id: str) -> list[Approval]:
+    """List the approvals of one request, oldest first."""
+    rows = tx.connection.execute(
+        select(approvals, requests.c.digest)
+        .join(requests, requests.c.id == approvals.c.request)
+        .where(approvals.c.subscriber == tx.subscriber, approvals.c.request == request_id)
+        .order_by(approvals.c.created, approvals.c.approver)
+    )
+    return [
+        Approval(
+            approver=row.approver,
+            public_key=row.public_key,
+            request_digest=bytes.fromhex(row.digest),
+            signature=row.signature,
+        )
+        for row in rows
+    ]
+
+
+def unfinished_of_all_subscribers(
+    connection: Connection, states: Sequence[State], *, limit: int = 256, unleased_at: datetime | None = None
+) -> list[tuple[str, str]]:
+    """List (Subscriber, id) of requests in these states, oldest first; with ``unleased_at`` only those nobody holds."""
+    wanted = select(requests.c.subscriber, requests.c.id).where(requests.c.state.in_([s.value for s in states]))
+    if unleased_at is not None:
+        wanted = wanted.where(or_(requests.c.lease_until.is_(None), requests.c.lease_until < unleased_at))
+    return [(row.subscriber, row.id) for row in connection.execute(wanted.order_by(requests.c.created).limit(limit))]
+
+
+def expired_of_all_subscribers(connection: Connection, now: datetime, *, limit: int = 256) -> list[tuple[str, str]]:
+    """List (Subscriber, id) of requests whose time ran out before anyone began to sign."""
+    waiting = and_(
+        requests.c.state.in_((State.REQUESTED.value, State.APPROVED.value)),
+        requests.c.expires < now,
+        or_(requests.c.lease_until.is_(None), requests.c.lease_until < now),
+    )
+    rows = connection.execute(select(requests.c.subscriber, requests.c.id).where(waiting).limit(limit))
+    return [(row.subscriber, row.id) for row in rows]
+
+
+def forget_leases_of_all_subscribers(connection: Connection) -> None:
+    """Drop every lease: right only when the one process that writes this database has just started."""
+    connection.execute(update(requests).where(requests.c.lease_until.is_not(None)).values(lease_until=None))
+
+
+def _mine(dossier: Dossier) -> Any:
+    return update(requests).where(
+        requests.c.subscriber == dossier.subscriber,
+        requests.c.id == dossier.id,
+        requests.c.fence == dossier.fence,
+    )
+
+
+def _one(tx: Transaction, dossier: Dossier, statement: Any) -> None:
+    if tx.connection.execute(statement).rowcount != 1:
+        raise Conflict(f"Request {dossier.id} was changed by somebody else meanwhile.", hint="ask for it again")
+
+
+def _dossier(row: Row[Any]) -> Dossier:
+    return Dossier(
+        id=row.id,
+        subscriber=row.subscriber,
+        idempotency_key=row.idempotency_key,
+        requester=row.requester,
+        state=State(row.state),
+        canonical=row.canonical,
+        digest=row.digest,
+        created=row.created,
+        salt=row.salt,
+        completion_salt=row.completion_salt,
+        intent=None if row.intent_index is None else Intent(row.intent_index, row.intent_seq),
+        signatures=() if row.signatures is None else _octets_decoder.decode(row.signatures),
+        tokens=() if row.tokens is None else _tokens_decoder.decode(row.tokens),
+        blobs=() if row.blobs is None else _octets_decoder.decode(row.blobs),
+        receipt=row.receipt,
+        failure_code=row.failure_code,
+        failure_detail=row.failure_detail,
+        fence=row.fence,
+    )

@@ -1,0 +1,151 @@
+"""The tables, in SQL that SQLite and PostgreSQL both speak. ``migrations/`` builds them; a test holds the two together.
+
+Times are stored as whole microseconds since 1970 UTC in an integer: SQLite has no time type, and both sort the same.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime kept as microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Turn an aware datetime into microseconds."""
+        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Turn microseconds into an aware datetime."""
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+subscribers = Table(
+    "subscribers",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("display_name", Text, nullable=False),
+    Column("tag_key", LargeBinary, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("member", ForeignKey("members.id"), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+)
+
+key_pairs = Table(
+    "key_pairs",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("key_id", String(64), nullable=False, unique=True),
+    Column("frozen", Boolean, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("key_id", String(64), nullable=False, index=True),
+    Column("installed", Moment, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("idempotency_key", String(255), nullable=False),
+    Column("timeless_digest", String(64), nullable=False),
+    Column("requester", String(40), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("canonical", LargeBinary, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("completion_salt", LargeBinary, nullable=False),
+    Column("intent_index", BigInteger),
+    Column("intent_seq", BigInteger),
+    Column("signatures", LargeBinary),
+    Column("tokens", LargeBinary),
+    Column("blobs", LargeBinary),
+    Column("receipt", Text),
+    Column("failure_code", String(64)),
+    Column("failure_detail", Text),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Moment),
+    UniqueConstraint("subscriber", "idempotency_key"),
+    Index("ix_requests_state_lease", "state", "lease_until"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("request", ForeignKey("requests.id"), primary_key=True),
+    Column("public_key", LargeBinary, primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", String(40), nullable=False),
+    Column("what", String(40), nullable=False),
+    Column("subject", Text, nullable=False),
+    Index("ix_events_subscriber_at", "subscriber", "at"),
+)

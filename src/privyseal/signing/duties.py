@@ -1,0 +1,47 @@
+"""What the house does unasked: take up what a crash left behind, and end what nobody agreed to in time."""
+
+from __future__ import annotations
+
+from privyseal.errors import PrivySealError
+from privyseal.records import events, requests
+from privyseal.records.events import Event
+from privyseal.signing.instance import PrivySeal
+from privyseal.signing.sign import advance
+from privyseal.terms.requests import Dossier, State
+
+BATCH = 256
+"""Requests taken up at once; the walk's own batches are about as large."""
+
+
+def begin(seal: PrivySeal) -> None:
+    """Drop the leases of the process that wrote these records before, which is gone: call once, before serving."""
+    with seal.records.batch() as batch:
+        requests.forget_leases_of_all_subscribers(batch.across_subscribers())
+
+
+def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
+    """Take up every request that was approved or half signed and that no walk holds; return how each stands."""
+    with seal.records.reading_all_subscribers() as connection:
+        unfinished = requests.unfinished_of_all_subscribers(
+            connection, (State.APPROVED, State.SIGNING, State.SIGNED), limit=BATCH, unleased_at=seal.clock()
+        )
+    return advance(seal, unfinished) if unfinished else []
+
+
+def expire(seal: PrivySeal) -> int:
+    """End requests whose time ran out before anyone began to sign; return how many."""
+    now = seal.clock()
+    with seal.records.reading_all_subscribers() as connection:
+        late = requests.expired_of_all_subscribers(connection, now, limit=BATCH)
+    if not late:
+        return 0
+    ended = 0
+    with seal.records.batch() as batch:
+        for subscriber, request_id in late:
+            with batch.item(subscriber) as tx:
+                dossier = requests.get(tx, request_id)
+                if dossier.state in (State.REQUESTED, State.APPROVED):
+                    requests.move(tx, dossier, State.EXPIRED)
+                    events.record(tx, Event(now, "service", "expired", request_id))
+                    ended += 1
+    return ended

@@ -1,0 +1,49 @@
+"""A Subscriber and its members come in."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import datetime
+
+from privyseal.access.credentials import new_token
+from privyseal.errors import Misused
+from privyseal.records import events, parties
+from privyseal.records.events import Event
+from privyseal.signing.instance import PrivySeal
+from privyseal.terms.parties import Member, Role, Subscriber
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+"""A host name's label (RFC 1123 2.1), for names stand in URLs."""
+
+
+def subscriber(seal: PrivySeal, name: str, display_name: str) -> Subscriber:
+    """Take in a Subscriber and draw the key under which the log will know its keys by pseudonym."""
+    if not _NAME.match(name):
+        raise Misused(f"{name!r} cannot name a Subscriber.", hint="lower-case letters, digits and dashes, at most 63")
+    incoming = Subscriber(name, display_name, seal.draw(32))
+    now = seal.clock()
+    with seal.records.batch() as batch:
+        parties.add_subscriber_of_all_subscribers(batch.across_subscribers(), incoming)
+        with batch.item(name) as tx:
+            events.record(tx, Event(now, "service", "enrolled", name))
+    return incoming
+
+
+def member(seal: PrivySeal, of: str, name: str, roles: tuple[Role, ...]) -> Member:
+    """Take in a member of a Subscriber."""
+    incoming = Member("M-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(), of, name, roles)
+    with seal.records.writing(of) as tx:
+        parties.subscriber(tx)
+        parties.add_member(tx, incoming)
+        events.record(tx, Event(seal.clock(), "service", "member taken in", incoming.id))
+    return incoming
+
+
+def token(seal: PrivySeal, holder: Member, expires: datetime | None = None) -> str:
+    """Give a member a new bearer token: returned once, kept only as its SHA-256."""
+    secret, digest = new_token(seal.draw)
+    with seal.records.writing(holder.subscriber) as tx:
+        parties.add_token(tx, holder.id, digest, seal.clock(), expires)
+        events.record(tx, Event(seal.clock(), "service", "token given", holder.id))
+    return secret

@@ -1,0 +1,116 @@
+"""A request comes in: the Actor must be allowed to ask it, and it must say one consistent thing."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from privyseal.access import permissions
+from privyseal.errors import BadInput, Denied, IdempotencyMismatch, NotFound, PrivySealError
+from privyseal.formats import catalogue
+from privyseal.formats.protocol import Identity
+from privyseal.records import events, keys, requests
+from privyseal.records.database import Transaction
+from privyseal.records.events import Event
+from privyseal.signing.instance import PrivySeal
+from privyseal.terms.keys import KeyPair
+from privyseal.terms.parties import Actor
+from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
+
+LONGEST_LIFE = timedelta(days=7)
+"""How far ahead a request may expire: a working week and its week-end, after which an approval says little."""
+
+MOST_DESCRIBED = 64
+"""Pieces of code in one request; a fat Mach-O has a handful of slices, so this leaves room for bundles."""
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A request as it reaches the walk: who asks, under which Idempotency-Key, what."""
+
+    actor: Actor
+    idempotency_key: str
+    request: SigningRequest
+
+
+def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier | PrivySealError]:
+    """Write down each request in one transaction, or find the one made under its Idempotency-Key before.
+
+    A key that asks for no approval gets its request APPROVED at once. The outcome of each is its Dossier, or the error
+    for that one alone: NotPermitted, NotFound, BadInput, Denied (expired), IdempotencyMismatch.
+    """
+    outcomes: list[Dossier | PrivySealError] = []
+    now = seal.clock()
+    with seal.records.batch() as batch:
+        for submission in submissions:
+            try:
+                with batch.item(submission.request.subscriber) as tx:
+                    outcomes.append(_submit_one(seal, tx, submission, now))
+            except PrivySealError as error:
+                outcomes.append(error)
+    return outcomes
+
+
+def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: datetime) -> Dossier:
+    request = submission.request
+    permissions.require(submission.actor, "request", request.subscriber)
+    known = requests.by_idempotency_key(tx, submission.idempotency_key)
+    if known is not None:
+        dossier, timeless = known
+        if timeless != request.timeless_digest():
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used for a request that asked for something else.",
+                hint="use a new key for a new request",
+            )
+        return dossier
+    pair = keys.key_pair(tx, request.key)
+    check(tx, pair, request, now)
+    canonical = request.canonical()
+    state = State.APPROVED if pair.quorum == 0 else State.REQUESTED
+    dossier = Dossier(
+        id="R-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(),
+        subscriber=request.subscriber,
+        idempotency_key=submission.idempotency_key,
+        requester=submission.actor.member.id,
+        state=state,
+        canonical=canonical,
+        digest=request_digest(canonical).hex(),
+        created=now,
+        salt=seal.draw(32),
+        completion_salt=seal.draw(32),
+    )
+    requests.add(tx, dossier, request)
+    events.record(tx, Event(now, submission.actor.member.id, f"submitted, {state}", dossier.id))
+    return dossier
+
+
+def check(tx: Transaction, pair: KeyPair, request: SigningRequest, now: datetime) -> None:
+    """Refuse a request that contradicts the key, the certificate, the clock or the format it names."""
+    if (request.key_id, request.scheme) != (pair.key_id, pair.scheme):
+        raise BadInput(
+            f"The request names another public key or scheme than Key Pair {pair.name!r} has.",
+            hint="fetch the key again and build the request anew",
+        )
+    if request.expires_at <= now:
+        raise Denied("The request's expires_at is past; nothing was signed.", hint="check this machine's clock")
+    if request.expires_at > now + LONGEST_LIFE:
+        raise BadInput(f"expires_at is more than {LONGEST_LIFE.days} days ahead.", hint="ask for a nearer time")
+    if request.expires_at.microsecond:
+        raise BadInput("expires_at has a fraction of a second; whole seconds were expected.")
+    if request.mode != "local":
+        raise BadInput("This service signs descriptions only (mode local); it was asked for mode server.")
+    if not 1 <= len(request.described) <= MOST_DESCRIBED:
+        raise BadInput(
+            f"A request describes 1 to {MOST_DESCRIBED} pieces of code; this one has {len(request.described)}."
+        )
+    chain = keys.certificate_chain(tx, request.certificate)
+    if chain is None:
+        raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")
+    identity = Identity(chain, pair.scheme)
+    for described in request.described:
+        code_format = catalogue.BY_NAME.get(described.format)
+        if code_format is None:
+            raise BadInput(f"No code format is named {described.format!r}; known are {', '.join(catalogue.BY_NAME)}.")
+        code_format.to_be_signed(described, identity, request.options)

@@ -1,0 +1,1 @@
+"""The nouns of the Baseline Requirements: nothing but data and what follows from it."""

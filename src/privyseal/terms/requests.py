@@ -1,0 +1,171 @@
+"""One request to sign and its life.
+
+States, and the rules for the table below:
+
+* A state changes only by compare-and-swap on the row (``records/requests.py``): ``UPDATE ... WHERE state = :was``.
+* SIGNING is on disk before the intent is logged, and the intent is in a signed checkpoint before the key is used.
+* Where the intent stands is stored before the key is used: SIGNING without it means that the key was not touched, and
+  the walk goes on from the log, where appending the same intent again changes nothing.
+* A raw signature is stored before anything else is done with it: ECDSA does not give the same one twice. SIGNING with a
+  stored signature goes on to the timestamp; SIGNING with an intent but without a signature, found after a crash,
+  becomes FAILED, for nobody can tell whether the key was used; the completion in the log then says ``aborted``.
+* A final state never changes. The Idempotency-Key of a request in it answers with that state for ever.
+
+The diagram in the documentation is printed from this table (``python -m privyseal.terms.requests``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+
+from privyseal.terms.canonical import canonical_json, tagged_digest
+from privyseal.terms.signatures import Described, Options, TimestampToken
+
+REQUEST_TAG = "privyseal/request/v1"
+"""Domain tag of a request's digest: what an approver signs and what the intent in the log commits to."""
+
+
+class State(StrEnum):
+    """Where a request stands."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    SIGNING = "signing"
+    SIGNED = "signed"
+    RELEASED = "released"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+TRANSITIONS: dict[State, dict[State, str]] = {
+    State.REQUESTED: {
+        State.APPROVED: "the quorum agreed, or the key asks for none",
+        State.DENIED: "an approver or the requester said no",
+        State.EXPIRED: "its time ran out",
+    },
+    State.APPROVED: {
+        State.SIGNING: "a walk took it; its intent is about to be logged",
+        State.DENIED: "the requester took it back",
+        State.EXPIRED: "its time ran out",
+    },
+    State.SIGNING: {
+        State.SIGNED: "signature, timestamp and blob are stored",
+        State.FAILED: "refused by the signer, or nobody can tell whether the key was used",
+    },
+    State.SIGNED: {State.RELEASED: "its completion is in the log and the receipt is stored"},
+    State.RELEASED: {},
+    State.DENIED: {},
+    State.EXPIRED: {},
+    State.FAILED: {},
+}
+
+FINAL = frozenset(state for state, onward in TRANSITIONS.items() if not onward)
+
+
+def may_follow(was: State, becomes: State) -> bool:
+    """Tell whether the table leads from one state straight to the other."""
+    return becomes in TRANSITIONS[was]
+
+
+class SigningRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked, whole: everything that changes the meaning of the signature is in it, and so under its digest."""
+
+    subscriber: str
+    key: str
+    key_id: str
+    """SHA-256 of the SubjectPublicKeyInfo, lower-case hex."""
+    scheme: str
+    certificate: str
+    """SHA-256 of the signer's certificate, lower-case hex."""
+    mode: Literal["local", "server"]
+    """``local``: the file stays with the client. ``server``: the service sees it."""
+    options: Options
+    described: tuple[Described, ...]
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    """After this nobody approves or begins to sign; the only time in a request. UTC, whole seconds."""
+
+    def canonical(self) -> bytes:
+        """Return the bytes that are stored, shown, hashed, approved, logged and sent."""
+        return canonical_json(self)
+
+    def digest(self) -> bytes:
+        """Return the 32-byte digest of the canonical bytes under the domain tag."""
+        return request_digest(self.canonical())
+
+    def timeless_digest(self) -> str:
+        """Return, in lower-case hex, the digest without the time: the command line's Idempotency-Key."""
+        return request_digest(
+            msgspec.structs.replace(self, expires_at=datetime.fromtimestamp(0, UTC)).canonical()
+        ).hex()
+
+
+def request_digest(canonical: bytes) -> bytes:
+    """Return the digest of a request's canonical bytes, 32 octets."""
+    return tagged_digest(REQUEST_TAG, canonical)
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An approver's Ed25519 signature over ``approved_octets`` of one request's digest."""
+
+    approver: str
+    public_key: bytes
+    request_digest: bytes
+    signature: bytes
+
+
+def approved_octets(digest: bytes) -> bytes:
+    """Return what an approver signs: a domain tag, a zero octet, the request's digest."""
+    return b"privyseal/approval/v1\0" + digest
+
+
+class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where in the log the intent to sign stands: its index, and its place in the key's own gap-free sequence."""
+
+    index: int
+    key_seq: int
+
+
+class Dossier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request and all that came of it so far: one row of the records.
+
+    What is not there yet is empty or None; what stands there once never changes, except ``state``.
+    """
+
+    id: str
+    subscriber: str
+    idempotency_key: str
+    requester: str
+    state: State
+    canonical: bytes
+    """The request's canonical bytes, never serialised again."""
+    digest: str
+    """Of the canonical bytes under the domain tag, lower-case hex."""
+    created: datetime
+    salt: bytes
+    """32 secret octets under which the intent commits to the canonical bytes; the receipt opens them."""
+    completion_salt: bytes
+    intent: Intent | None = None
+    """Stored before the key is used: SIGNING without it means that the key was not touched."""
+    signatures: tuple[bytes, ...] = ()
+    tokens: tuple[TimestampToken, ...] = ()
+    blobs: tuple[bytes, ...] = ()
+    receipt: str | None = None
+    failure_code: str | None = None
+    failure_detail: str | None = None
+    fence: int = 0
+    """Counts the walks that took it; a walk whose count has passed writes nothing more."""
+
+
+def diagram() -> str:
+    """Return the table as Mermaid, for the documentation."""
+    arrows = [f"    {was} --> {to}: {why}" for was, onward in TRANSITIONS.items() for to, why in onward.items()]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {State.REQUESTED}: submit", *arrows])
+
+
+if __name__ == "__main__":
+    print(diagram())

@@ -1,0 +1,104 @@
+"""What is signed and what comes of it: a typed description, the octets built from it, signature and timestamp."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+DigestAlgorithm = Literal["sha256", "sha384", "sha512"]
+"""Names as in ``hashlib``; SHA-1 and MD5 are not spoken here (CSBR 7.1.3.2)."""
+
+DIGEST_SIZES: dict[DigestAlgorithm, int] = {"sha256": 32, "sha384": 48, "sha512": 64}
+
+
+class Family(StrEnum):
+    """The mathematics of a Scheme."""
+
+    RSA = "rsa"
+    ECDSA = "ecdsa"
+    EDDSA = "eddsa"
+    ML_DSA = "ml-dsa"
+
+
+class Scheme(msgspec.Struct, frozen=True):
+    """A kind of key and how it signs. ``long`` says that one signature outlasts a thread hand-off (performance.md)."""
+
+    name: str
+    family: Family
+    bits: int
+    default_digest: DigestAlgorithm
+    largest_signature: int
+    """Octets at most; an ECDSA signature is a DER SEQUENCE of two INTEGERs and may be shorter."""
+    long: bool
+
+
+SCHEMES: dict[str, Scheme] = {
+    s.name: s
+    for s in (
+        Scheme("rsa-3072", Family.RSA, 3072, "sha256", 384, long=True),
+        Scheme("rsa-4096", Family.RSA, 4096, "sha256", 512, long=True),
+        Scheme("ecdsa-p256", Family.ECDSA, 256, "sha256", 72, long=False),
+        Scheme("ecdsa-p384", Family.ECDSA, 384, "sha384", 104, long=False),
+        Scheme("ecdsa-p521", Family.ECDSA, 521, "sha512", 141, long=True),
+    )
+}
+"""Every scheme a Key Pair may have (CSBR 6.1.5.2: RSA of at least 3072 bits, or P-256, P-384, P-521). A row is all that
+a new one needs here; its key store says whether it can generate it."""
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A typed description of one piece of code: what travels to the service in place of the file.
+
+    The format named here builds the octets to be signed from it, and checks ``facts`` against its own struct, on the
+    side that holds the key; a description it does not understand is refused.
+    """
+
+    format: str
+    """A name in ``formats/catalogue.py``, such as ``pe``."""
+    filename: str
+    """The last element of the path as the requester calls it. Shown to people, never interpreted."""
+    digest_algorithm: DigestAlgorithm
+    digest: bytes
+    """What the format hashes of the file; for PE the Authenticode digest."""
+    size: int
+    """Octets that the digest covers, so the same whether the file was signed before or not."""
+    facts: dict[str, str | int | bool] = {}
+    """What else the format's key side needs; its names and types are the format's own."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the requester wishes beyond the bare signature; part of what is approved."""
+
+    program_name: str | None = None
+    program_url: str | None = None
+    mode: Literal["replace", "append"] = "replace"
+    """Replace every signature the file carries, or append one more."""
+    timestamp: bool = True
+
+
+class ToBeSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The octets a key signs, and the digest algorithm it hashes them with; RSA means PKCS#1 v1.5 unless ``pss``."""
+
+    octets: bytes
+    digest_algorithm: DigestAlgorithm
+    padding: Literal["pkcs1v15", "pss"] = "pkcs1v15"
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A raw signature: ``value`` is the PKCS#1 octets for RSA, a DER ECDSA-Sig-Value (RFC 3279 2.2.3) for ECDSA."""
+
+    to_be_signed: ToBeSigned
+    value: bytes
+
+
+class TimestampToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An RFC 3161 TimeStampToken that has been verified: its DER and what it says."""
+
+    der: bytes
+    time: datetime
+    authority: str
+    """Subject of the authority's certificate, RFC 4514 text."""
+    serial: int
