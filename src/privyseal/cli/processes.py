@@ -1,0 +1,141 @@
+"""The guarded processes as children: started, waited for, started again when one dies, ended with us."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Literal
+
+from privyseal.config import Sockets
+from privyseal.errors import Unavailable
+
+Room = Literal["logger", "signer", "stamper"]
+ROOMS: tuple[Room, ...] = ("logger", "signer", "stamper")
+
+START_LIMIT = 60.0
+"""Seconds a process may take until it answers; the signer spends most on Argon2id, well under one."""
+DRAIN_LIMIT = 20.0
+"""Seconds a process may take to end after SIGTERM before it is killed; systemd's own limit is 90."""
+RESTART_PAUSE = 0.5
+"""Seconds between the death of a process and its next start, so that one that cannot start does not spin."""
+
+_LONGEST_SOCKET_PATH = 100
+"""Octets; ``sun_path`` holds 108 on Linux (unix(7)), and the longest name under the folder takes 13."""
+_PR_SET_PDEATHSIG = 1
+
+
+class Processes:
+    """The three guarded processes of one service directory, kept running by a thread of this process."""
+
+    def __init__(self, directory: Path, rooms: tuple[Room, ...] = ROOMS) -> None:
+        """Prepare to start ``rooms`` for the service in ``directory``."""
+        self._directory = directory.resolve()
+        self._rooms = rooms
+        self._children: dict[Room, subprocess.Popen[bytes]] = {}
+        self._ending = threading.Event()
+        self._folder, self._temporary = _socket_folder(self._directory)
+        self.sockets = Sockets.under(self._folder)
+        self._watcher = threading.Thread(target=self._watch, name="processes", daemon=True)
+        self.restarts = 0
+
+    def __enter__(self) -> Processes:
+        """Start every process and wait until each answers; end them all again if one does not."""
+        try:
+            starting = [(room, self._spawn(room)) for room in self._rooms]
+            for room, ready in starting:
+                self._wait_ready(room, ready)
+        except BaseException:
+            self._end()
+            raise
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End every process: SIGTERM, which drains, then SIGKILL."""
+        self._end()
+
+    def alive(self) -> dict[Room, bool]:
+        """Tell which processes run at this moment."""
+        return {room: child.poll() is None for room, child in self._children.items()}
+
+    def _spawn(self, room: Room) -> int:
+        ready, tell = os.pipe()
+        command = [sys.executable, "-m", "privyseal.strongroom.run", room]
+        command += ["--config", str(self._directory / f"{room}.toml"), "--socket", str(getattr(self.sockets, room))]
+        command += ["--ready-fd", str(tell)]
+        try:
+            # The death signal follows the thread that forks, and both that do, the main one and the watcher, live as
+            # long as we do: so no guarded process outlives a killed ``serve`` with the keys in its memory.
+            self._children[room] = subprocess.Popen(
+                command, pass_fds=(tell,), stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
+            )
+        finally:
+            os.close(tell)
+        return ready
+
+    def _wait_ready(self, room: Room, ready: int) -> None:
+        until = time.monotonic() + START_LIMIT
+        try:
+            while time.monotonic() < until:
+                if select.select([ready], [], [], 0.1)[0]:
+                    if os.read(ready, 1):
+                        return
+                    break
+                if self._children[room].poll() is not None:
+                    break
+        finally:
+            os.close(ready)
+        raise Unavailable(f"The {room} process did not start.", hint="what it printed above says why")
+
+    def _watch(self) -> None:
+        while not self._ending.wait(RESTART_PAUSE):
+            for room, child in list(self._children.items()):
+                if child.poll() is None or self._ending.is_set():
+                    continue
+                print(f"the {room} process ended ({child.returncode}); starting it again", file=sys.stderr, flush=True)
+                self.restarts += 1
+                try:
+                    self._wait_ready(room, self._spawn(room))
+                except (Unavailable, OSError) as error:
+                    print(f"{error}", file=sys.stderr, flush=True)
+
+    def _end(self) -> None:
+        self._ending.set()
+        if self._watcher.is_alive() and self._watcher is not threading.current_thread():
+            self._watcher.join(START_LIMIT)
+        for child in self._children.values():
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+        until = time.monotonic() + DRAIN_LIMIT
+        for child in self._children.values():
+            try:
+                child.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if self._temporary:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _socket_folder(directory: Path) -> tuple[Path, bool]:
+    """Return a folder for the sockets, 0700, and whether it is temporary because ``directory``'s path is too long."""
+    folder = directory / "run"
+    if len(os.fsencode(folder)) <= _LONGEST_SOCKET_PATH - 13:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder, False
+    return Path(tempfile.mkdtemp(prefix="privyseal-")), True
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # Ctrl-C on the terminal reaches the whole group; only ``serve`` decides when its processes end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

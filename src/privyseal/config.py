@@ -1,0 +1,109 @@
+"""One TOML file makes one PrivySeal; no other module reads configuration, and the service reads no environment at all."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from privyseal.errors import Misused
+from privyseal.records.database import open_records
+from privyseal.signing.instance import PrivySeal
+from privyseal.strongroom.client import LoggerClient, SignerClient, SocketAsk, StamperClient
+from privyseal.terms.parties import Affiliation, SigningService
+
+FILE = "privyseal.toml"
+"""The name of ``serve``'s configuration in a service's directory."""
+
+
+class ServiceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[service]``: who runs it, and where it listens."""
+
+    name: str
+    affiliation: Affiliation = Affiliation.UNAFFILIATED
+    bind: str = "127.0.0.1:8470"
+    rehearsal: bool = False
+
+
+class RecordsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[records]``: the database, a SQLAlchemy URL; a relative ``sqlite:///`` path starts at this file."""
+
+    url: str = "sqlite:///records.db"
+
+
+class LogSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[log]``: the directory that the logger writes for everybody to read."""
+
+    public: str = "log"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything ``serve`` is told."""
+
+    service: ServiceSection
+    records: RecordsSection = RecordsSection()
+    log: LogSection = LogSection()
+
+
+class Sockets(msgspec.Struct, frozen=True):
+    """Where the doors of the guarded processes are."""
+
+    logger: Path
+    signer: Path
+    stamper: Path
+
+    @classmethod
+    def under(cls, folder: Path) -> Sockets:
+        """Name the three sockets in one folder."""
+        return cls(folder / "logger.sock", folder / "signer.sock", folder / "stamper.sock")
+
+
+def load(directory: Path) -> Settings:
+    """Read ``privyseal.toml`` of a service's directory; raise Misused with the field's name where it is not right."""
+    path = directory / FILE
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Settings)
+    except FileNotFoundError as error:
+        raise Misused(
+            f"There is no service in {directory}: {FILE} is missing.", hint=f"privyseal init --dir {directory} --rehearsal"
+        ) from error
+    except OSError as error:
+        raise Misused(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Misused(f"{path} is not TOML: {error}.") from error
+    except msgspec.ValidationError as error:
+        raise Misused(f"{path}: {error}.") from error
+
+
+def bind_address(text: str) -> tuple[str, int]:
+    """Split ``host:port``; raise Misused where it is not that. Port 0 means any free one."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise Misused(f"{text!r} is not an address to listen on.", hint="host:port, such as 127.0.0.1:8470")
+    return host.strip("[]"), int(port)
+
+
+def records_url(settings: Settings, directory: Path) -> str:
+    """Return the database's URL with a relative SQLite path resolved against the service's directory."""
+    prefix = "sqlite:///"
+    url = settings.records.url
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        return prefix + str(directory.resolve() / url.removeprefix(prefix))
+    return url
+
+
+def public_log(settings: Settings, directory: Path) -> Path:
+    """Return the directory of tiles and checkpoint."""
+    return directory.resolve() / settings.log.public
+
+
+def privy_seal(settings: Settings, directory: Path, sockets: Sockets) -> PrivySeal:
+    """Build the running service that these settings describe; nothing is connected until it is used."""
+    return PrivySeal(
+        SigningService(settings.service.name, settings.service.affiliation),
+        open_records(records_url(settings, directory)),
+        LoggerClient(SocketAsk(sockets.logger)),
+        SignerClient(SocketAsk(sockets.signer)),
+        StamperClient(SocketAsk(sockets.stamper)),
+    )
