@@ -97,8 +97,6 @@ def check(tx: Transaction, pair: KeyPair, request: SigningRequest, now: datetime
         raise Denied("The request's expires_at is past; nothing was signed.", hint="check this machine's clock")
     if request.expires_at > now + LONGEST_LIFE:
         raise BadInput(f"expires_at is more than {LONGEST_LIFE.days} days ahead.", hint="ask for a nearer time")
-    if request.expires_at.microsecond:
-        raise BadInput("expires_at has a fraction of a second; whole seconds were expected.")
     if request.mode != "local":
         raise BadInput("This service signs descriptions only (mode local); it was asked for mode server.")
     if not 1 <= len(request.described) <= MOST_DESCRIBED:

@@ -16,7 +16,7 @@ The diagram in the documentation is printed from this table (``python -m privyse
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -88,6 +88,11 @@ class SigningRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     described: tuple[Described, ...]
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
     """After this nobody approves or begins to sign; the only time in a request. UTC, whole seconds."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time that could be written in more than one way; msgspec reports it as a ValidationError."""
+        if self.expires_at.utcoffset() != timedelta(0) or self.expires_at.microsecond:
+            raise ValueError("expires_at must be UTC (Z) and whole seconds")
 
     def canonical(self) -> bytes:
         """Return the bytes that are stored, shown, hashed, approved, logged and sent."""

@@ -101,4 +101,5 @@ class TimestampToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time: datetime
     authority: str
     """Subject of the authority's certificate, RFC 4514 text."""
-    serial: int
+    serial: str
+    """Upper-case hex digits without leading zeros: serials have up to 160 bits, more than JSON or msgpack carry."""

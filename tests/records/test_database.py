@@ -1,0 +1,71 @@
+"""How the database is opened, what its migrations build, and what a batch promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import select, text
+
+from privyseal.errors import Conflict, Unavailable
+from privyseal.records import parties
+from privyseal.records.database import Records, migrate, open_records
+from privyseal.records.tables import metadata, subscribers
+from privyseal.terms.parties import Subscriber
+
+
+def _names(records: Records) -> set[str]:
+    with records.reading_all_subscribers() as connection:
+        return {row.name for row in connection.execute(select(subscribers.c.name))}
+
+
+def test_migrations_build_what_the_tables_say(records: Records) -> None:
+    """Alembic finds no difference between the migrated database and the tables in the code."""
+    with records.reading_all_subscribers() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrating_again_changes_nothing(records: Records) -> None:
+    """A second start finds the newest schema and leaves the rows alone."""
+    before = _names(records)
+    migrate(str(records.engine.url))
+    assert _names(records) == before == {"demo", "other"}
+
+
+def test_sqlite_is_told_to_survive_power_loss(records: Records) -> None:
+    """WAL with synchronous=FULL (2) and foreign keys, on every connection of the pool."""
+    for _ in range(3):
+        with records.reading_all_subscribers() as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+            assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+            assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_a_bad_item_undoes_itself_alone(records: Records) -> None:
+    """In one batch the neighbours of a failing item are written."""
+    with records.batch() as batch:
+        for name in ("a", "demo", "b"):
+            try:
+                with batch.item(name) as tx:
+                    parties.add_subscriber_of_all_subscribers(tx.connection, Subscriber(name + "1", "x", b""))
+                    parties.add_subscriber_of_all_subscribers(tx.connection, Subscriber(name, "x", b""))
+            except Conflict:
+                assert name == "demo"
+    assert _names(records) == {"demo", "other", "a", "a1", "b", "b1"}
+
+
+def test_a_batch_that_raises_writes_nothing(records: Records) -> None:
+    """What the body raises goes to the caller, and not one of its rows stays."""
+    with pytest.raises(RuntimeError, match="in the middle"), records.batch() as batch:
+        parties.add_subscriber_of_all_subscribers(batch.across_subscribers(), Subscriber("c", "C", b""))
+        raise RuntimeError("in the middle")
+    assert _names(records) == {"demo", "other"}
+
+
+def test_a_database_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
+    """A missing folder is one sentence, not the driver's traceback."""
+    opened = open_records(f"sqlite:///{tmp_path / 'nowhere' / 'records.db'}")
+    with pytest.raises(Unavailable, match="unable to open database file"), opened.batch():
+        pass
