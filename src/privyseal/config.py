@@ -13,7 +13,7 @@ from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.client import LoggerClient, SignerClient, SocketAsk, StamperClient
 from privyseal.terms.parties import Affiliation, SigningService
 
-FILE = "privyseal.toml"
+FILE = "serve.toml"
 """The name of ``serve``'s configuration in a service's directory."""
 
 
@@ -60,7 +60,7 @@ class Sockets(msgspec.Struct, frozen=True):
 
 
 def load(directory: Path) -> Settings:
-    """Read ``privyseal.toml`` of a service's directory; raise Misused with the field's name where it is not right."""
+    """Read ``serve.toml`` of a service's directory; raise Misused with the field's name where it is not right."""
     path = directory / FILE
     try:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Settings)

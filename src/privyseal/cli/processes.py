@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import shutil
@@ -30,7 +29,11 @@ RESTART_PAUSE = 0.5
 
 _LONGEST_SOCKET_PATH = 100
 """Octets; ``sun_path`` holds 108 on Linux (unix(7)), and the longest name under the folder takes 13."""
-_PR_SET_PDEATHSIG = 1
+
+
+def settings_of(directory: Path, room: Room) -> Path:
+    """Return where a process's own configuration is in a service's directory."""
+    return directory / room / f"{room}.toml"
 
 
 class Processes:
@@ -42,6 +45,9 @@ class Processes:
         self._rooms = rooms
         self._children: dict[Room, subprocess.Popen[bytes]] = {}
         self._ending = threading.Event()
+        # Nothing is ever written to this pipe. Its reading end closes with us, however we end, and so no guarded process
+        # outlives a killed ``serve`` with the keys in its memory.
+        self._held, self._lifeline = os.pipe()
         self._folder, self._temporary = _socket_folder(self._directory)
         self.sockets = Sockets.under(self._folder)
         self._watcher = threading.Thread(target=self._watch, name="processes", daemon=True)
@@ -70,13 +76,12 @@ class Processes:
     def _spawn(self, room: Room) -> int:
         ready, tell = os.pipe()
         command = [sys.executable, "-m", "privyseal.strongroom.run", room]
-        command += ["--config", str(self._directory / f"{room}.toml"), "--socket", str(getattr(self.sockets, room))]
-        command += ["--ready-fd", str(tell)]
+        command += ["--config", str(settings_of(self._directory, room)), "--socket", str(getattr(self.sockets, room))]
+        command += ["--ready-fd", str(tell), "--lifeline-fd", str(self._held)]
         try:
-            # The death signal follows the thread that forks, and both that do, the main one and the watcher, live as
-            # long as we do: so no guarded process outlives a killed ``serve`` with the keys in its memory.
+            # In a session of its own: Ctrl-C on the terminal reaches a whole group, and only we decide when these end.
             self._children[room] = subprocess.Popen(
-                command, pass_fds=(tell,), stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
+                command, pass_fds=(tell, self._held), stdin=subprocess.DEVNULL, start_new_session=True
             )
         finally:
             os.close(tell)
@@ -122,6 +127,8 @@ class Processes:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        for end in (self._held, self._lifeline):
+            os.close(end)
         if self._temporary:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -134,8 +141,3 @@ def _socket_folder(directory: Path) -> tuple[Path, bool]:
         return folder, False
     return Path(tempfile.mkdtemp(prefix="privyseal-")), True
 
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    # Ctrl-C on the terminal reaches the whole group; only ``serve`` decides when its processes end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

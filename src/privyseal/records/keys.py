@@ -17,8 +17,7 @@ _chain_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
 
 def add_key_pair(tx: Transaction, pair: KeyPair) -> None:
     """Write down a Key Pair that was just born; raise Conflict where its name is taken."""
-    if _row(tx, pair.name) is not None:
-        raise Conflict(f"There is a Key Pair named {pair.name!r} already.", hint="choose another name")
+    require_free(tx, pair.name)
     tx.connection.execute(
         insert(key_pairs).values(
             subscriber=tx.subscriber,
@@ -28,6 +27,12 @@ def add_key_pair(tx: Transaction, pair: KeyPair) -> None:
             document=msgspec.json.encode(pair),
         )
     )
+
+
+def require_free(tx: Transaction, name: str) -> None:
+    """Raise Conflict where the Subscriber has a Key Pair of that name."""
+    if _row(tx, name) is not None:
+        raise Conflict(f"There is a Key Pair named {name!r} already.", hint="choose another name")
 
 
 def key_pair(tx: Transaction, name: str) -> KeyPair:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from datetime import datetime
 
@@ -28,6 +29,11 @@ def subscriber(seal: PrivySeal, name: str, display_name: str) -> Subscriber:
         with batch.item(name) as tx:
             events.record(tx, Event(now, "service", "enrolled", name))
     return incoming
+
+
+def tag_key_digest(owner: Subscriber) -> str:
+    """Return SHA-256 of a Subscriber's tag key, lower-case hex: what an act may say of it in public."""
+    return hashlib.sha256(owner.tag_key).hexdigest()
 
 
 def member(seal: PrivySeal, of: str, name: str, roles: tuple[Role, ...]) -> Member:

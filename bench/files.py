@@ -1,0 +1,91 @@
+"""Signing files without a service, as whole processes: one large program, and a thousand small ones in one command."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
+
+from bench.harness import Row, Run, against, process
+from bench.material import key_and_certificate, large_program, many_programs
+
+PRIVYSEAL = Path(sys.executable).with_name("privyseal")
+
+
+def one_large(folder: Path, rounds: int, size: int = 1 << 30) -> list[Row]:
+    """Sign a 1 GB program into a new file: we and osslsigncode in turn."""
+    key, certificate = key_and_certificate(folder)
+    program = large_program(folder / "large.exe", size)
+    subprocess.run(["cat", program], stdout=subprocess.DEVNULL, check=True)
+    peaks: dict[str, list[float]] = {"ours": [], "theirs": []}
+
+    def ours() -> float:
+        out = folder / "ours.exe"
+        out.unlink(missing_ok=True)
+        run = process([PRIVYSEAL, "sign", "--keyfile", key, "--certs", certificate, "-o", out, program])
+        peaks["ours"].append(run.peak_mib)
+        return run.seconds
+
+    def theirs() -> float:
+        out = folder / "theirs.exe"
+        out.unlink(missing_ok=True)
+        command = ["osslsigncode", "sign", "-certs", certificate, "-key", key, "-h", "sha256"]
+        run: Run = process([*command, "-in", program, "-out", out])
+        peaks["theirs"].append(run.peak_mib)
+        return run.seconds
+
+    subject, limit, ratio, each = against(theirs, ours, rounds)
+    for name in ("ours.exe", "theirs.exe"):
+        (folder / name).unlink(missing_ok=True)
+    mib = f"{size >> 20} MiB"
+    return [
+        Row(f"sign --keyfile, {mib} PE: wall / osslsigncode", subject, limit, ratio, "s", "1.0 (0.75)", "lower", "",
+        each), Row(
+            f"sign --keyfile, {mib} PE: peak memory",
+            max(peaks["ours"]),
+            max(peaks["theirs"]),
+            max(peaks["ours"]) / max(peaks["theirs"]),
+            "MiB",
+            "64",
+            "lower",
+        ),
+    ]
+
+
+def _sign_for(seconds: float) -> float:
+    key = rsa.generate_private_key(65537, 3072)
+    digest, scheme, hashed = bytes(32), padding.PKCS1v15(), utils.Prehashed(hashes.SHA256())
+    done, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds:
+        key.sign(digest, scheme, hashed)
+        done += 1
+    return done / spent
+
+
+def bare_rsa(seconds: float = 1.5) -> float:
+    """Return RSA-3072 signatures a second over all cores, one process each, nothing else done."""
+    cores = os.cpu_count() or 1
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        return sum(pool.map(_sign_for, [seconds] * cores))
+
+
+def many_small(folder: Path, rounds: int, count: int = 1000) -> list[Row]:
+    """Sign 1,000 programs of 100 kB in one command, checked as always, against bare signatures."""
+    key, certificate = key_and_certificate(folder)
+
+    def ours() -> float:
+        paths = many_programs(folder / "many", count)
+        run = process([PRIVYSEAL, "sign", "--keyfile", key, "--certs", certificate, *paths])
+        return count / run.seconds
+
+    subject, limit, ratio, each = against(bare_rsa, ours, rounds)
+    shutil.rmtree(folder / "many", ignore_errors=True)
+    work = f"sign --keyfile, {count} PE of 100 kB: / bare RSA-3072"
+    return [Row(work, subject, limit, ratio, "/s", "0.75 (0.9)", rounds=each)]

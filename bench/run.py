@@ -1,0 +1,46 @@
+"""Run the benches: ``./seal bench [--rounds N] [--only NAME ...] [--folder D]``; a table on stdout, JSON beside it.
+
+Nothing is asserted. Figures of a busy machine mean little; run it on a quiet one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import files, log, service, start, tokens
+from bench.harness import ROUNDS, Row, table, write
+
+BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
+    "start": start.version,
+    "tokens": tokens.replies,
+    "log": log.growth,
+    "many": files.many_small,
+    "large": files.one_large,
+    "service": service.throughput,
+}
+
+
+def main() -> None:
+    """Run the benches asked for, or all."""
+    parser = argparse.ArgumentParser(prog="seal bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--only", nargs="*", choices=BENCHES, default=list(BENCHES))
+    parser.add_argument("--folder", type=Path, help="where the files to sign are made (2.5 GB)")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="privyseal-bench-") as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in options.only:
+            fresh = BENCHES[name](folder, options.rounds)
+            rows += fresh
+            print(table(fresh), flush=True)
+    print("\n" + table(rows))
+    print(f"\nwritten to {write(rows, Path(__file__).parent / 'results')}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""``privyseal doctor``: what is wrong with a service, or only weak, in one sentence each."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import stat
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import click
+import msgspec
+
+from privyseal import config
+from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
+from privyseal.cli.processes import ROOMS, settings_of
+from privyseal.errors import Misused, PrivySealError, Unavailable
+
+LEAST_FREE = 256 * 1024 * 1024
+"""Octets; a full disk stops every signature, and a day's log of a busy service takes about a tenth of this."""
+
+ASK_LIMIT = 10.0
+"""Seconds to wait for /readyz, which itself asks every process."""
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """One thing looked at: ``good``, ``weak`` (works, but not for production) or ``bad``, and a sentence."""
+
+    what: str
+    state: Literal["good", "weak", "bad"]
+    text: str
+
+
+@click.command(cls=Command)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
+@click.option("--url", help="Where it listens, if not where its configuration says.")
+@json_option
+def doctor(directory: Path, url: str | None, json_mode: JsonMode | None) -> int:
+    """Find out what is wrong with a service.
+
+    Exit 0 where nothing is bad, 2 where a configuration is, 8 where the service does not answer as it should.
+    """
+    output = Output(json_mode)
+    found = [*examine(directory, url)]
+    for each in found:
+        sign = mark({"good": True, "bad": False, "weak": None}[each.state])
+        output.say(f"{sign} {each.what}: {each.text}")
+    output.result({"schema": "privyseal/doctor/1", "findings": found})
+    bad = [each.what for each in found if each.state == "bad"]
+    if "configuration" in bad or "secrets" in bad:
+        return Misused.exit
+    return Unavailable.exit if bad else 0
+
+
+def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
+    """Look at everything there is to look at; a broken configuration ends it early, for all else rests on it."""
+    try:
+        settings = config.load(directory)
+    except PrivySealError as error:
+        yield Diagnosis("configuration", "bad", str(error))
+        return
+    yield Diagnosis("configuration", "good", f"{directory / config.FILE} is right")
+    checks: tuple[Callable[[], Diagnosis], ...] = (
+        lambda: _secrets(directory),
+        lambda: _separation(directory),
+        lambda: _keys(settings),
+        lambda: _mark(directory),
+        lambda: _room(directory),
+        _memory,
+        lambda: _answers(url or f"http://{settings.service.bind}"),
+    )
+    for check in checks:
+        yield check()
+
+
+def _secrets(directory: Path) -> Diagnosis:
+    """Nobody but their owner may read what holds a passphrase, a key or a token."""
+    holders = [settings_of(directory, room) for room in ROOMS]
+    holders += [directory / "client.toml", directory / "rehearsal-ca" / "ca.key", directory / "logger" / "log.key"]
+    open_to_others = [str(path) for path in holders if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if open_to_others:
+        return Diagnosis("secrets", "bad", f"others can read {', '.join(open_to_others)}; run chmod 600 on each")
+    return Diagnosis("secrets", "good", "only their owner can read the files that hold secrets")
+
+
+def _separation(directory: Path) -> Diagnosis:
+    """One user for all processes voids what the separation is for."""
+    owners = {settings_of(directory, room).parent.stat().st_uid for room in ROOMS} | {directory.stat().st_uid}
+    if len(owners) < len(ROOMS) + 1:
+        return Diagnosis("separation", "weak", "one user runs several processes, so a break-in into one reaches all")
+    return Diagnosis("separation", "good", "each process has a user of its own")
+
+
+def _keys(settings: config.Settings) -> Diagnosis:
+    if settings.service.rehearsal:
+        return Diagnosis("keys", "weak", "REHEARSAL: keys are files and the CA is our own; nothing signed is for release")
+    return Diagnosis("keys", "good", "not a rehearsal")
+
+
+def _mark(directory: Path) -> Diagnosis:
+    """The logger's mark should survive whatever takes the journal, or be lost with it, but never be put back with it."""
+    journal, marks = directory / "logger", directory / "marks"
+    if marks.exists() and marks.stat().st_dev == journal.stat().st_dev:
+        return Diagnosis("mark", "weak", "the log's mark is on the journal's disk; one restore would put back both")
+    return Diagnosis("mark", "good", "the log's mark is on a disk of its own")
+
+
+def _room(directory: Path) -> Diagnosis:
+    free = shutil.disk_usage(directory).free
+    if free < LEAST_FREE:
+        return Diagnosis("disk", "bad", f"only {free >> 20} MiB are free; with a full disk nothing is signed")
+    return Diagnosis("disk", "good", f"{free >> 20} MiB are free")
+
+
+def _memory() -> Diagnosis:
+    """Keys in memory that may be swapped out end up on a disk."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if os.geteuid() != 0 and soft != resource.RLIM_INFINITY and soft < 64 << 20:
+        return Diagnosis("memory", "weak", f"only {soft >> 10} KiB may be locked, so keys could be swapped to disk")
+    return Diagnosis("memory", "good", "memory may be locked against swapping")
+
+
+def _answers(url: str) -> Diagnosis:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=ASK_LIMIT) as answer:
+            answer.read(4096)
+        return Diagnosis("service", "good", f"{url} and every process behind it answer")
+    except urllib.error.HTTPError as error:
+        try:
+            detail = json.loads(error.read(65536)).get("detail", "")
+        except ValueError:
+            detail = ""
+        return Diagnosis("service", "bad", f"{url} answers with {error.code}: {detail or 'no reason given'}")
+    except (OSError, ValueError) as error:
+        return Diagnosis("service", "bad", f"{url} does not answer: {getattr(error, 'reason', error)}")

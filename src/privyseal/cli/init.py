@@ -1,0 +1,166 @@
+"""``privyseal init``: a new service in a directory, with everything a rehearsal needs where that is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from privyseal import config
+from privyseal.cli.processes import settings_of
+from privyseal.errors import Conflict, Misused
+from privyseal.pki.certificates import pem
+from privyseal.pki.rehearsal import RehearsalAuthority
+from privyseal.records.database import migrate, open_records
+from privyseal.signing import custody, enrol
+from privyseal.signing.instance import PrivySeal, wall_clock
+from privyseal.strongroom import founding
+from privyseal.strongroom.acts import Generate
+from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
+from privyseal.strongroom.durable import write_whole
+from privyseal.strongroom.rooms import ROOMS
+from privyseal.strongroom.settings import Anchor
+from privyseal.terms.parties import Affiliation, Role, SigningService
+from privyseal.terms.signatures import SCHEMES
+
+SUBSCRIBER, KEY = "demo", "release"
+"""What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
+
+
+@click.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="Made if it is not there.")
+@click.option("--rehearsal", is_flag=True, help="With one Subscriber, a key, a certificate, a timestamp authority.")
+@click.option("--scheme", type=click.Choice(list(SCHEMES)), default="rsa-3072", show_default=True, help="Of the key.")
+@click.option("--name", default="Rehearsal", show_default=True, help="The organisation that runs the service.")
+def init(directory: Path, rehearsal: bool, scheme: str, name: str) -> None:
+    """Make a new service in a directory."""
+    if not rehearsal:
+        raise Misused(
+            "Only a rehearsal can be made so far: keys live in files, which no publicly trusted key may do (CSBR 6.2.7.3).",
+            hint="privyseal init --dir D --rehearsal",
+        )
+    with _fresh(directory) as fresh:
+        found_rehearsal(fresh, scheme, name)
+    click.echo(
+        f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
+        f"  start it   privyseal serve --dir {directory}\n"
+        f"  sign       privyseal sign setup.exe --profile {directory / 'client.toml'}\n"
+        f"  check      privyseal verify setup.exe --profile {directory / 'client.toml'}\n"
+        "REHEARSAL: nothing signed with it is for release.",
+        err=True,
+    )
+
+
+def found_rehearsal(directory: Path, scheme: str, name: str) -> None:
+    """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole."""
+    now = datetime.now(UTC)
+    authority = RehearsalAuthority.create(now, name)
+    origin = f"rehearsal.invalid/{directory.resolve().name}"
+    vkey = founding.create_logger(directory / "logger", directory / "log", directory / "marks" / "log.mark", origin)
+    anchor = Anchor("rehearsal", pem(authority.root).decode("ascii"))
+    founding.create_signer(directory / "signer", vkey, [anchor], wall_clock, rehearsal=True)
+    spki = founding.create_stamper(directory / "stamper", wall_clock)
+    chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)
+    founding.install_stamper_chain(directory / "stamper", spki, chain)
+    settings = config.Settings(service=config.ServiceSection(name=name, rehearsal=True))
+    url = config.records_url(settings, directory)
+    migrate(url)
+    with _opened(directory, url, name) as seal:
+        token = _enrol_demo(seal, authority, scheme)
+    _write_files(directory, authority, vkey, token, settings)
+
+
+def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> str:
+    """Take in the Subscriber and its one member, have the key generated and certified; return the member's token."""
+    owner = enrol.subscriber(seal, SUBSCRIBER, "Rehearsal Subscriber")
+    member = enrol.member(seal, owner.name, "rehearsal client", (Role.REQUESTER,))
+    act = Generate(
+        subscriber=owner.name,
+        key=KEY,
+        scheme=scheme,
+        approvers=(),
+        quorum=0,
+        rehearsal=True,
+        tag_key_sha256=enrol.tag_key_digest(owner),
+        expires_at=(seal.clock() + timedelta(hours=1)).replace(microsecond=0),
+    )
+    pair = custody.generate(seal, act)
+    certificate = authority.issue_code_signing(pair.public_key, "Rehearsal Subscriber", seal.clock())
+    custody.certify(seal, pair, (certificate, authority.code_signing_issuer))
+    return enrol.token(seal, member)
+
+
+def _write_files(
+    directory: Path, authority: RehearsalAuthority, vkey: str, token: str, settings: config.Settings
+) -> None:
+    now = datetime.now(UTC)
+    (directory / "rehearsal-ca").mkdir(mode=0o700)
+    _put(directory / "rehearsal-ca" / "ca.key", authority.private_pem(), 0o600)
+    _put(directory / "ca.pem", authority.anchors_pem(), 0o644)
+    _put(directory / "ca.crl", authority.crl(now, int(now.timestamp())), 0o644)
+    url = f"http://{settings.service.bind}"
+    _put(directory / "log-policy", f"log {vkey} {url}/log\nquorum none\n".encode(), 0o644)
+    client = {"url": url, "subscriber": SUBSCRIBER, "key": KEY, "token": token}
+    client |= {"trust": "ca.pem", "crl": "ca.crl", "log_policy": "log-policy", "rehearsal_anchors": "ca.pem"}
+    head = "# How a client talks to this rehearsal service. It holds a token: keep it to yourself.\n"
+    _put(directory / "client.toml", (head + _toml(client)).encode(), 0o600)
+    service = {"name": settings.service.name, "affiliation": settings.service.affiliation.value}
+    service |= {"bind": settings.service.bind}
+    text = f"[service]\n{_toml(service)}rehearsal = true\n\n[records]\nurl = {json.dumps(settings.records.url)}\n"
+    _put(directory / config.FILE, (text + f"\n[log]\npublic = {json.dumps(settings.log.public)}\n").encode(), 0o644)
+
+
+def _toml(values: dict[str, str]) -> str:
+    """Return TOML; its basic strings are written as JSON's are."""
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
+
+
+def _put(path: Path, octets: bytes, mode: int) -> None:
+    write_whole(path, octets)
+    path.chmod(mode)
+
+
+@contextmanager
+def _opened(directory: Path, url: str, name: str) -> Iterator[PrivySeal]:
+    """Open the new service in this one process: nobody serves it yet, and its rooms' locks are not ours to wait for."""
+    rooms = {room: ROOMS[room](settings_of(directory, room).absolute(), wall_clock).room for room in ROOMS}  # type: ignore[arg-type]
+    records = open_records(url)
+    try:
+        yield PrivySeal(
+            SigningService(name, Affiliation.UNAFFILIATED),
+            records,
+            LoggerClient(rooms["logger"].handle),
+            SignerClient(rooms["signer"].handle),
+            StamperClient(rooms["stamper"].handle),
+        )
+    finally:
+        records.close()
+        for room in rooms.values():
+            room.close()
+
+
+@contextmanager
+def _fresh(directory: Path) -> Iterator[Path]:
+    """Give an empty directory; whatever goes wrong in it, nothing of ours is left."""
+    made = not directory.exists()
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise Conflict(f"{directory} is not empty; nothing was changed.", hint="choose a directory that is")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Misused(f"{directory} is not a directory.") from error
+    try:
+        yield directory
+    except BaseException:
+        for name in os.listdir(directory):
+            path = directory / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if made:
+            directory.rmdir()
+        raise

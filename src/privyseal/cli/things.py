@@ -1,0 +1,163 @@
+"""``privyseal key`` and ``privyseal cert``: what the service keeps for a Subscriber, listed and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+from privyseal.cli import profile as profiles
+from privyseal.cli.client import Service
+from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """A certificate, as far as it is shown."""
+
+    fingerprint: str
+    subject: str
+    issuer: str
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    key_id: str
+
+
+class Protection(msgspec.Struct, frozen=True):
+    """What guards a key, as far as it is shown."""
+
+    store: str
+    assurance: str
+    generated_inside: bool
+    never_extractable: bool
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A Key Pair, as far as it is shown."""
+
+    name: str
+    key_id: str
+    scheme: str
+    key_tag: str
+    protection: Protection
+    born: datetime
+    rehearsal: bool
+    frozen: bool
+    quorum: int
+    certificates: tuple[Certificate, ...]
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """A list of Key Pairs."""
+
+    keys: tuple[Key, ...]
+
+
+class Certificates(msgspec.Struct, frozen=True):
+    """A list of certificates."""
+
+    certificates: tuple[Certificate, ...]
+
+
+def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which service, and on whose behalf."""
+    for option in (
+        click.option("--subscriber", help="On whose behalf."),
+        click.option("--url", help="The service's address."),
+        click.option("--profile", help="A profile's name, or the path of a TOML file such as D/client.toml."),
+    ):
+        function = option(function)
+    return function
+
+
+def connect(profile: str | None, url: str | None, subscriber: str | None) -> Service:
+    """Return the service that options, environment and files name."""
+    return Service(profiles.load({"url": url, "subscriber": subscriber}, profile))
+
+
+@click.group()
+def key() -> None:
+    """List and show Key Pairs."""
+
+
+@click.group()
+def cert() -> None:
+    """List and show certificates."""
+
+
+@key.command("list", cls=Command)
+@service_options
+@json_option
+def list_keys(profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None) -> None:
+    """List the Subscriber's Key Pairs."""
+    service = connect(profile, url, subscriber)
+    body = service.get(service.path("keys"))
+    output = Output(json_mode)
+    for each in body.read(Keys).keys:
+        state = "frozen" if each.frozen else "rehearsal" if each.rehearsal else "in use"
+        output.say(f"{printable(each.name):<24} {each.scheme:<11} {state:<10} {len(each.certificates)} certificate(s)")
+    output.result(msgspec.json.decode(body.body))
+
+
+@key.command("show", cls=Command)
+@click.argument("name")
+@service_options
+@json_option
+def show_key(
+    name: str, profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None
+) -> None:
+    """Show one Key Pair and its certificates."""
+    service = connect(profile, url, subscriber)
+    body = service.get(service.path("keys", name))
+    one = body.read(Key)
+    output = Output(json_mode)
+    guard = one.protection
+    lines = [f"Key Pair {printable(one.name)}", *fill("scheme", one.scheme), *fill("key id", one.key_id)]
+    lines += fill("kept in", f"{guard.store} ({guard.assurance}{', rehearsal only' if one.rehearsal else ''})")
+    lines += fill("born", _when(one.born) + (" inside the key store" if guard.generated_inside else ""))
+    lines += fill("asks for", f"{one.quorum} approval(s)" + ("; FROZEN" if one.frozen else ""))
+    lines += fill("log tag", one.key_tag)
+    for each in one.certificates:
+        lines += fill("cert", f"{each.fingerprint} until {_when(each.not_after)}")
+    output.say(*lines)
+    output.result(msgspec.json.decode(body.body))
+
+
+@cert.command("list", cls=Command)
+@service_options
+@json_option
+def list_certificates(
+    profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None
+) -> None:
+    """List the certificates installed for the Subscriber's Key Pairs, the newest first."""
+    service = connect(profile, url, subscriber)
+    body = service.get(service.path("certificates"))
+    output = Output(json_mode)
+    for each in body.read(Certificates).certificates:
+        output.say(each.fingerprint, *fill("subject", printable(each.subject)), *fill("until", _when(each.not_after)))
+    output.result(msgspec.json.decode(body.body))
+
+
+@cert.command("show", cls=Command)
+@click.argument("fingerprint")
+@service_options
+@json_option
+def show_certificate(
+    fingerprint: str, profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None
+) -> None:
+    """Show the certificate with this SHA-256 (lower-case hex)."""
+    service = connect(profile, url, subscriber)
+    body = service.get(service.path("certificates", fingerprint))
+    one = body.read(Certificate)
+    lines = [f"Certificate {one.fingerprint}", *fill("subject", printable(one.subject))]
+    lines += [*fill("issuer", printable(one.issuer)), *fill("serial", one.serial), *fill("key id", one.key_id)]
+    output = Output(json_mode)
+    output.say(*lines, *fill("valid", f"{_when(one.not_before)} to {_when(one.not_after)}"))
+    output.result(msgspec.json.decode(body.body))
+
+
+def _when(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC")

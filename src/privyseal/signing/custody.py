@@ -1,0 +1,118 @@
+"""A Key Pair's life: born inside the signer after its intent was logged, then given a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+
+from privyseal.errors import LogUnavailable, PrivySealError, VerificationFailed
+from privyseal.pki import certificates
+from privyseal.records import events, keys, parties
+from privyseal.records.events import Event
+from privyseal.signing.instance import PrivySeal
+from privyseal.strongroom.acts import Act, Generate, act_digest
+from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
+from privyseal.terms.canonical import canonical_json
+from privyseal.terms.certificates import Certificate
+from privyseal.terms.keys import KeyPair
+from privyseal.terms.requests import Approval
+from privyseal.tlog.entry import Completed, CompletionSubmission, IntentSubmission, commit, key_tag
+
+LIFE_OF_AN_ACT = timedelta(hours=1)
+"""How long an act that needs no approval stays good: it is carried out at once, so this allows for a slow clock only."""
+
+REFUSALS_OF_THE_MARK = 4
+"""Tries to match the signer's mark, as in ``sign.py``."""
+
+
+def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ()) -> KeyPair:
+    """Have a Key Pair generated inside the signer and write it down.
+
+    The intent is logged under the tag of the label, for there is no public key yet; the completion follows the birth.
+    Raises Conflict where the name is taken, and whatever the signer refuses.
+    """
+    with seal.records.reading(act.subscriber) as tx:
+        owner = parties.subscriber(tx)
+        keys.require_free(tx, act.key)
+    tag = key_tag(owner.tag_key, act.label.encode("utf-8"))
+    pair = _carry_out(seal, act, tag, tuple(approvals), owner.tag_key)
+    with seal.records.writing(act.subscriber) as tx:
+        keys.add_key_pair(tx, pair)
+        events.record(tx, Event(seal.clock(), "service", "key pair generated", pair.key_id))
+    return pair
+
+
+def certify(seal: PrivySeal, pair: KeyPair, chain: Sequence[bytes]) -> Certificate:
+    """Install the chain (DER, the signer's own first) of a certificate for a Key Pair.
+
+    Raises VerificationFailed where the certificate is for another key, or where it is not in force.
+    """
+    certificate = certificates.read(chain[0])
+    if certificate.key_id != pair.key_id:
+        raise VerificationFailed(f"The certificate is for another public key than Key Pair {pair.name!r} has.")
+    now = seal.clock()
+    if not certificate.in_force(now):
+        raise VerificationFailed(
+            f"The certificate is in force from {certificate.not_before} to {certificate.not_after} only, not now."
+        )
+    with seal.records.writing(pair.subscriber) as tx:
+        keys.install_certificate(
+            tx, fingerprint=certificate.fingerprint, key_id=pair.key_id, chain=tuple(chain), now=now
+        )
+        events.record(tx, Event(now, "service", "certificate installed", certificate.fingerprint))
+    return certificate
+
+
+def _carry_out(seal: PrivySeal, act: Act, tag: str, approvals: tuple[Approval, ...], tag_key: bytes) -> KeyPair:
+    """Log the intent, have the signer act, log what came of it."""
+    payload, salt = canonical_json(act), seal.draw(32)
+    verb = type(act).__struct_config__.tag
+    intent = IntentSubmission(verb=str(verb), key_tag=tag, uses=0, commitment=commit(salt, payload))
+    appended = seal.logger.append([intent], since=seal.signer_mark)
+    index = appended.items[0].index
+    try:
+        pair = _ask(
+            seal, partial(AdministrativeAct, payload=payload, approvals=approvals, tag_key=tag_key, salt=salt), appended
+        )
+    except PrivySealError as error:
+        _complete(seal, tag, index, payload, f"{error.code}: {error.detail}")
+        raise
+    _complete(seal, tag, index, payload, None)
+    return pair
+
+
+def _ask(seal: PrivySeal, question: Callable[..., AdministrativeAct], appended: Appended) -> KeyPair:
+    """Send the act with its proof, renewed until it fits the signer's mark."""
+    for _ in range(REFUSALS_OF_THE_MARK):
+        logged = appended.items[0]
+        if logged.key_seq is None:
+            raise LogUnavailable("The logger gave an intent no place in its key's sequence.")
+        answer = seal.signer.act(
+            question(
+                index=logged.index,
+                key_seq=logged.key_seq,
+                path=logged.path,
+                checkpoint=appended.checkpoint,
+                since=appended.since,
+                consistency=appended.consistency,
+            )
+        )
+        seal.learn_signer_mark(answer.mark)
+        if isinstance(answer, Acted):
+            return answer.key_pair
+        appended = seal.logger.prove([logged.index], since=answer.mark)
+    raise LogUnavailable("The signer's mark moved on each time the log was proven to it.", hint="safe to run again")
+
+
+def _complete(seal: PrivySeal, tag: str, intent: int, payload: bytes, reason: str | None) -> None:
+    completed = Completed(
+        intent=intent, request=act_digest(payload).hex(), signatures=(), blobs=(), tokens=(), reason=reason
+    )
+    submission = CompletionSubmission(
+        key_tag=tag,
+        intent=intent,
+        outcome="signed" if reason is None else "aborted",
+        commitment=commit(seal.draw(32), canonical_json(completed)),
+    )
+    seal.logger.append([submission], since=0)

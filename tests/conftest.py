@@ -1,0 +1,19 @@
+"""What tests of several rooms share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rehearsal import Rehearsal, initialise, serving
+
+
+@pytest.fixture(scope="session")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    """Run one rehearsal service for all tests of this process that sign with a service."""
+    directory: Path = tmp_path_factory.mktemp("rehearsal") / "seal"
+    initialise(directory)
+    with serving(directory) as running:
+        yield running

@@ -1,0 +1,102 @@
+"""A real rehearsal service on loopback: its own processes, its own directory, ended with the tests."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+PRIVYSEAL = str(Path(sys.executable).with_name("privyseal"))
+
+START_LIMIT = 120.0
+"""Seconds until a service must say that it is ready, on a machine that is busy with other tests."""
+
+
+class Rehearsal:
+    """One running service and how to talk to it."""
+
+    def __init__(self, directory: Path, url: str, process: subprocess.Popen[bytes]) -> None:
+        """Remember where it is and which process it is."""
+        self.directory = directory
+        self.url = url
+        self.process = process
+
+    @property
+    def profile(self) -> Path:
+        """Path of the client profile that ``init`` wrote."""
+        return self.directory / "client.toml"
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment for commands: nobody's configuration but this service's url."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("PRIVYSEAL_")}
+        return kept | {"PRIVYSEAL_URL": self.url, "HOME": str(self.directory), "XDG_CONFIG_HOME": str(self.directory)}
+
+    def run(
+        self, *arguments: str | Path, profile: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``privyseal`` with these arguments and this service's profile, and return what it said."""
+        given = [str(each) for each in arguments]
+        if profile:
+            given += ["--profile", str(self.profile), "--url", self.url]
+        return subprocess.run(
+            [PRIVYSEAL, *given], capture_output=True, text=True, timeout=timeout, env=self.environment(), check=False
+        )
+
+
+def initialise(directory: Path, *more: str) -> None:
+    """Make a rehearsal service in ``directory``."""
+    done = subprocess.run(
+        [PRIVYSEAL, "init", "--dir", str(directory), "--rehearsal", *more],
+        capture_output=True,
+        text=True,
+        timeout=START_LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def serving(directory: Path, *more: str) -> Iterator[Rehearsal]:
+    """Run ``privyseal serve`` on a free port of loopback until the block ends."""
+    process = start(directory, *more)
+    try:
+        yield Rehearsal(directory, wait_ready(process), process)
+    finally:
+        stop(process)
+
+
+def start(directory: Path, *more: str) -> subprocess.Popen[bytes]:
+    """Start ``privyseal serve`` without waiting for it."""
+    command: Sequence[str] = [PRIVYSEAL, "serve", "--dir", str(directory), "--bind", "127.0.0.1:0", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def wait_ready(process: subprocess.Popen[bytes]) -> str:
+    """Wait for the one line ``ready URL`` and return the URL."""
+    assert process.stdout is not None
+    until, said = time.monotonic() + START_LIMIT, b""
+    while b"\n" not in said and time.monotonic() < until and process.poll() is None:
+        if select.select([process.stdout], [], [], 0.2)[0]:
+            said += os.read(process.stdout.fileno(), 4096)
+    assert said.startswith(b"ready http"), f"serve said {said!r} and its exit code is {process.poll()}"
+    return said.split()[1].decode()
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ask the service to drain and wait for its end; return its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        code = process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    return code

@@ -1,0 +1,92 @@
+"""Every write of the walk fails, in both ways, with and without the death of the process; then the four invariants hold.
+
+1. Every signature a client holds has its intent leaf in the final tree.
+2. One root per size, over every head that any client or the public was shown.
+3. No two signatures per Idempotency-Key, and no key used twice for one intent.
+4. Every intent has exactly one completion.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.world import WAYS, Plan, Way, World
+
+SLICES = 4
+"""The faults are dealt out to this many tests for each way, so that two workers share them."""
+
+
+def _two_clients(world: World) -> None:
+    world.client(1)
+    world.client(2, timestamp=False)
+
+
+def _told(world: World, nth: int) -> str:
+    return f"fault at write {nth} of {len(world.writes)}: {world.writes[nth] if nth < len(world.writes) else 'none'}"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", range(SLICES))
+@pytest.mark.parametrize("crash", [False, True], ids=["goes-on", "crashes"])
+@pytest.mark.parametrize("way", WAYS)
+def test_no_fault_breaks_a_promise(founded: Path, tmp_path: Path, way: Way, crash: bool, part: int) -> None:
+    """Whatever write fails however, clients are served in the end and an outsider finds nothing wrong."""
+    nth, told = part, []
+    while True:
+        world = World(founded, tmp_path / str(nth), Plan(nth, way, crash))
+        try:
+            _two_clients(world)
+            first = len(world.writes)
+            world.story()
+            if nth >= first and world.plan is not None:  # the story is over before this write's turn came
+                break
+            told.append(_told(world, nth))
+            assert all(ledger.given for ledger in world.ledgers), told[-1]
+            assert all(len(ledger.given) == 1 for ledger in world.ledgers), told[-1]
+            world.check()
+        except AssertionError as error:
+            raise AssertionError(f"{_told(world, nth)}: {error}") from error
+        finally:
+            world.stop()
+            shutil.rmtree(world.directory)
+        nth += SLICES
+    assert len(told) > 3, "too few writes were met for this to mean anything"
+
+
+def test_the_faults_reach_every_kind_of_write(make_world: Callable[[Plan | None], World]) -> None:
+    """A story without faults passes database, journals, mark, tiles, key and all three doors, or the above proves little."""
+    world = make_world(None)
+    _two_clients(world)
+    world.story()
+    world.check()
+    met = {name.split()[0] if name.startswith("tile") else name for name in world.writes}
+    assert {
+        "records",
+        "log's journal",
+        "log's mark",
+        "tile",
+        "signer's journal",
+        "key",
+        "logger: Append",
+        "signer: SignBatch",
+        "stamper: Stamp",
+    } <= met
+
+
+def test_the_check_can_fail(make_world: Callable[[Plan | None], World]) -> None:
+    """A signature that no intent stands for, a forked head and a second use of a key are each noticed."""
+    world = make_world(None)
+    world.client(1)
+    world.story()
+    world.check()
+    world.key_uses[b"again"] = 2
+    with pytest.raises(AssertionError, match="used twice"):
+        world.check()
+    world.key_uses.clear()
+    world.heads[1] = {bytes(32)}
+    with pytest.raises(AssertionError, match="two roots"):
+        world.check()

@@ -1,0 +1,387 @@
+"""A whole Privy Seal without sockets or processes: a clock you turn, and every durable write can fail in both ways.
+
+The rooms are the real ones over real files, so that a crash is the loss of everything in memory: :meth:`World.crash` drops
+all objects and builds them anew from what is on the disk. Each write that outlives a crash passes :meth:`World.write` with
+a name, as does each question to another process and each use of a key. The one whose turn it is fails: ``lost``, it was
+not done; ``unreported``, it was done and nobody was told.
+
+After every story :meth:`World.check` looks as an outsider would: at the receipts that clients hold and at the log's files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+
+from privyseal.cli.init import KEY, SUBSCRIBER, found_rehearsal
+from privyseal.errors import Failed, LogUnavailable, PrivySealError, Unavailable
+from privyseal.formats.protocol import Identity
+from privyseal.keystore.protocol import KeyStore
+from privyseal.records import keys, parties, requests
+from privyseal.records.database import Records, open_records
+from privyseal.signing import duties
+from privyseal.signing.instance import PrivySeal
+from privyseal.signing.sign import advance
+from privyseal.signing.submit import Submission, submit
+from privyseal.strongroom import rooms
+from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
+from privyseal.strongroom.messages import Answer, Question
+from privyseal.terms.keys import KeyPair, KeyProtection
+from privyseal.terms.parties import Actor, Affiliation, Factor, SigningService
+from privyseal.terms.requests import Dossier, SigningRequest, State
+from privyseal.terms.signatures import Described, Options, Scheme, ToBeSigned
+from privyseal.tlog import checkpoint
+from privyseal.tlog.checkpoint import Checkpoint
+from privyseal.tlog.entry import Completion, Intent, decode
+from privyseal.tlog.note import parse_note
+from privyseal.tlog.policy import Policy, parse_policy
+from privyseal.tlog.proof import read_receipt
+from privyseal.tlog.tiles import decode_bundle, entries_path
+
+T = TypeVar("T")
+Way = Literal["lost", "unreported"]
+WAYS: tuple[Way, ...] = ("lost", "unreported")
+
+
+class _Crash(Exception):
+    """The power went: nothing of what is in memory goes on."""
+
+
+@dataclass
+class Plan:
+    """Which write fails, counted from 0, how, and whether the process dies of it."""
+
+    nth: int
+    way: Way
+    crash: bool = False
+
+
+@dataclass
+class Ledger:
+    """What one client asked for and what it was given, under one Idempotency-Key after the other."""
+
+    request: SigningRequest
+    keys: list[str]
+    given: dict[str, tuple[tuple[bytes, ...], str]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Return the Idempotency-Key in use."""
+        return self.keys[-1]
+
+
+def found(directory: Path, scheme: str = "ecdsa-p256") -> Path:
+    """Make a rehearsal service once; worlds are copies of it, because its CA's keys take seconds."""
+    directory.mkdir(parents=True)
+    found_rehearsal(directory, scheme, "World")
+    return directory
+
+
+class World:
+    """One service, its clients, and the faults that befall it."""
+
+    def __init__(self, founded: Path, directory: Path, plan: Plan | None = None) -> None:
+        """Copy a founded service and start it; ``plan`` says what fails."""
+        self.directory = directory
+        shutil.copytree(founded, directory)
+        for settings in directory.glob("*/*.toml"):
+            settings.write_text(settings.read_text().replace(str(founded), str(directory)))
+        self.now = datetime.now(UTC).replace(microsecond=0)
+        self.plan = plan
+        self.writes: list[str] = []
+        self.key_uses: Counter[bytes] = Counter()
+        self.heads: dict[int, set[bytes]] = {}
+        self.ledgers: list[Ledger] = []
+        self._start()
+
+    # -- what breaks -----------------------------------------------------------------------------------------------
+    def write(self, name: str, effect: Callable[[], T], error: Callable[[str], Exception]) -> T:
+        """Carry out a write that outlives a crash, unless its turn to fail has come."""
+        place = len(self.writes)
+        self.writes.append(name)
+        plan = self.plan
+        if plan is None or plan.nth != place:
+            return effect()
+        if plan.way == "unreported":
+            effect()
+        if plan.crash:
+            raise _Crash(name)
+        raise error(f"{name} was {plan.way}")
+
+    def crash(self) -> None:
+        """Lose everything in memory and start again from the disk."""
+        self.stop()
+        self._start()
+
+    def stop(self) -> None:
+        """Let go of every file."""
+        self.seal.records.close()
+        for room in self._rooms.values():
+            with suppress(Exception):
+                room.close()
+
+    def _start(self) -> None:
+        self._rooms: dict[str, Any] = {}
+        for name in rooms.ROOMS:
+            self._rooms[name] = rooms.ROOMS[name](self.directory / name / f"{name}.toml", lambda: self.now).room
+        self._break_rooms()
+        self.seal = PrivySeal(
+            SigningService("World", Affiliation.UNAFFILIATED),
+            _FragileRecords(self),
+            LoggerClient(self._asker("logger")),
+            SignerClient(self._asker("signer")),
+            StamperClient(self._asker("stamper")),
+            clock=lambda: self.now,
+        )
+        duties.begin(self.seal)
+
+    def _asker(self, room: str) -> Callable[[Question], Answer]:
+        def ask(question: Question) -> Answer:
+            handle = self._rooms[room].handle
+            answer: Answer = self.write(f"{room}: {type(question).__name__}", lambda: handle(question), Unavailable)
+            return answer
+
+        return ask
+
+    def _break_rooms(self) -> None:
+        signer, logger = self._rooms["signer"], self._rooms["logger"]
+        for name, database in (("signer's journal", signer._journal.database), ("log's journal", logger._staging.database)):
+            commit = database.commit
+            database.commit = lambda connection, commit=commit, name=name: self.write(
+                name, lambda: commit(connection), sqlite3.OperationalError
+            )
+        for store in (logger._tiles, logger._durable_tiles):
+            put = store.write
+            store.write = lambda path, octets, put=put: self.write(
+                f"tile {path}", lambda: put(path, octets), LogUnavailable
+            )
+        raise_to = logger._mark.raise_to
+        logger._mark.raise_to = lambda mark: self.write("log's mark", lambda: raise_to(mark), LogUnavailable)
+        stores = signer._judge._stores
+        for scheme, inner in list(stores.items()):
+            stores[scheme] = _FragileKeyStore(self, inner)
+
+    # -- what clients do -------------------------------------------------------------------------------------------
+    @property
+    def actor(self) -> Actor:
+        """Return the rehearsal's one member."""
+        with self.seal.records.reading(SUBSCRIBER) as tx:
+            row = tx.connection.exec_driver_sql("SELECT id FROM members").first()
+            assert row is not None
+            return Actor(self._member(row.id), (Factor.BEARER,))
+
+    def _member(self, member_id: str) -> parties.Member:
+        return parties.Member(member_id, SUBSCRIBER, "client", (parties.Role.REQUESTER,))
+
+    def pair(self) -> tuple[KeyPair, Identity]:
+        """Return the Key Pair and the public side of its certificate."""
+        with self.seal.records.reading(SUBSCRIBER) as tx:
+            pair = keys.key_pair(tx, KEY)
+            return pair, Identity(keys.certificate_chains_of(tx, pair.key_id)[0], pair.scheme)
+
+    def request(self, number: int, described: Sequence[Described] | None = None, **options: Any) -> SigningRequest:
+        """Return a request for the key; ``number`` makes it another one."""
+        pair, identity = self.pair()
+        return SigningRequest(
+            subscriber=SUBSCRIBER,
+            key=KEY,
+            key_id=pair.key_id,
+            scheme=pair.scheme,
+            certificate=hashlib.sha256(identity.chain[0]).hexdigest(),
+            mode="local",
+            options=Options(**options),
+            described=tuple(described or [a_description(number)]),
+            expires_at=self.now + timedelta(hours=1),
+        )
+
+    def client(self, number: int, **options: Any) -> Ledger:
+        """Bring in a client that wants one thing signed."""
+        request = self.request(number, **options)
+        ledger = Ledger(request, [request.timeless_digest()])
+        self.ledgers.append(ledger)
+        return ledger
+
+    def ask(self, ledgers: Iterable[Ledger]) -> list[Dossier | PrivySealError]:
+        """Let clients ask at once, in one batch; what they are given they keep."""
+        asking = list(ledgers)
+        submitted = submit(self.seal, [Submission(self.actor, one.key, one.request) for one in asking])
+        ids = [(each.subscriber, each.id) for each in submitted if isinstance(each, Dossier)]
+        advanced = iter(advance(self.seal, ids))
+        outcomes = [next(advanced) if isinstance(each, Dossier) else each for each in submitted]
+        for ledger, outcome in zip(asking, outcomes, strict=True):
+            self._give(ledger, outcome)
+        return outcomes
+
+    def _give(self, ledger: Ledger, outcome: Dossier | PrivySealError) -> None:
+        if isinstance(outcome, Dossier) and outcome.state is State.RELEASED:
+            assert outcome.receipt is not None
+            given = (outcome.blobs, outcome.receipt)
+            before = ledger.given.setdefault(ledger.key, given)
+            assert before == given, "one Idempotency-Key gave two different answers"
+
+    def insist(self, rounds: int = 6) -> None:
+        """Let every client that has nothing yet ask again, as the command line does: after Failed under a derived key."""
+        for _ in range(rounds):
+            waiting = [one for one in self.ledgers if not one.given]
+            if not waiting:
+                return
+            for ledger, outcome in zip(waiting, self._ask_safely(waiting), strict=True):
+                over = isinstance(outcome, Failed) or (isinstance(outcome, Dossier) and outcome.state is State.FAILED)
+                if over:
+                    ledger.keys.append(hashlib.sha256(ledger.key.encode()).hexdigest())
+            self.now += timedelta(seconds=61)  # whatever lease a broken walk left behind has run out
+
+    def _ask_safely(self, waiting: list[Ledger]) -> list[Dossier | PrivySealError]:
+        try:
+            return self.ask(waiting)
+        except PrivySealError as error:
+            return [error] * len(waiting)
+
+    def story(self) -> None:
+        """Let every client ask once, suffer what is planned, recover, and let them insist until they are served."""
+        try:
+            self._ask_safely(self.ledgers)
+        except _Crash:
+            self.plan = None
+            self.crash()
+        self.plan = None if self.plan is None or len(self.writes) > self.plan.nth else self.plan
+        if self._rooms["signer"].lost or self._rooms["logger"].lost:
+            self.crash()
+        self.now += timedelta(seconds=61)
+        duties.recover(self.seal)
+        self.insist()
+
+    # -- what an outsider sees -------------------------------------------------------------------------------------
+    def entries(self) -> list[bytes]:
+        """Read every entry of the published log."""
+        size = self.checkpoint().size
+        found: list[bytes] = []
+        while len(found) < size:
+            width = min(256, size - len(found))
+            path = self.directory / "log" / entries_path(len(found) // 256, width)
+            found += decode_bundle(path.read_bytes(), width)
+        return found
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the published head."""
+        return checkpoint.parse(parse_note((self.directory / "log" / "checkpoint").read_bytes()).body)
+
+    def policy(self) -> Policy:
+        """Return the log policy that clients were given."""
+        return parse_policy((self.directory / "log-policy").read_text())
+
+    def check(self) -> None:
+        """Hold the four invariants against what clients have and what is published."""
+        entries = self.entries()
+        leaves = [hashlib.sha256(b"\0" + entry).digest() for entry in entries]
+        decoded = [decode(entry) for entry in entries]
+        self._check_completions(decoded)
+        policy = self.policy()
+        for ledger in self.ledgers:
+            for blobs, receipt in ledger.given.values():
+                opened = read_receipt(receipt, policy)
+                assert opened.payload == ledger.request.canonical()
+                assert opened.completed.blobs == tuple(hashlib.sha256(blob).hexdigest() for blob in blobs)
+                head = opened.checkpoint
+                self.heads.setdefault(head.size, set()).add(head.root)
+                assert isinstance(decoded[opened.intent_index], Intent), "a signature without an intent"
+        head = self.checkpoint()
+        self.heads.setdefault(head.size, set()).add(head.root)
+        for size, roots in self.heads.items():
+            assert roots == {tree_hash(leaves[:size])}, f"two roots for size {size}"
+        assert all(count == 1 for count in self.key_uses.values()), "a key was used twice for one intent"
+
+    def _check_completions(self, decoded: list[Intent | Completion]) -> None:
+        completed = Counter(entry.intent for entry in decoded if isinstance(entry, Completion))
+        intents = [index for index, entry in enumerate(decoded) if isinstance(entry, Intent)]
+        assert all(completed[index] == 1 for index in intents), "an intent without exactly one completion"
+        by_tag: dict[str, list[int]] = {}
+        for entry in decoded:
+            if isinstance(entry, Intent):
+                by_tag.setdefault(entry.key_tag, []).append(entry.key_seq)
+        assert all(seqs == list(range(len(seqs))) for seqs in by_tag.values()), "a gap in a key's sequence"
+
+
+def tree_hash(leaves: Sequence[bytes]) -> bytes:
+    """Return the Merkle tree hash as RFC 6962 2.1 defines it, by its own recursion: this is nobody's code but the test's."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + tree_hash(leaves[:half]) + tree_hash(leaves[half:])).digest()
+
+
+class _FragileRecords(Records):
+    """The real records, whose commits pass the world's hands."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(open_records(f"sqlite:///{world.directory / 'records.db'}").engine)
+        self._world = world
+
+    def commit(self, connection: Connection) -> None:
+        """Commit, or not, or do and not say so."""
+        self._world.write("records", lambda: super(_FragileRecords, self).commit(connection), Unavailable)
+
+
+class _FragileKeyStore:
+    """A real key store whose uses are counted and can fail."""
+
+    def __init__(self, world: World, inner: KeyStore) -> None:
+        self._world = world
+        self._inner = inner
+
+    def sign(self, uri: str, tbs: Sequence[ToBeSigned]) -> list[bytes]:
+        """Sign, and remember what was signed."""
+
+        def effect() -> list[bytes]:
+            values = self._inner.sign(uri, tbs)
+            for value in values:
+                self._world.key_uses[value] += 1
+            return values
+
+        return self._world.write("key", effect, Unavailable)
+
+    def generate(self, label: str, scheme: Scheme) -> str:
+        """Generate."""
+        return self._inner.generate(label, scheme)
+
+    def public_key(self, uri: str) -> bytes:
+        """Return the public key."""
+        return self._inner.public_key(uri)
+
+    def destroy(self, uri: str) -> None:
+        """Destroy."""
+        self._inner.destroy(uri)
+
+    def protection(self, uri: str) -> KeyProtection:
+        """Return the protection."""
+        return self._inner.protection(uri)
+
+
+def a_description(number: int) -> Described:
+    """Describe a program that nobody has, with a digest of its own."""
+    from tests.formats.pe_builder import a_program  # built once; only its digest is made another
+
+    base = _described(a_program())
+    return msgspec.structs.replace(base, digest=hashlib.sha256(number.to_bytes(8, "big")).digest())
+
+
+def _described(program: bytes) -> Described:
+    from tests.formats.pe_builder import described
+
+    return described(program)
+
+
+__all__ = ["SUBSCRIBER", "WAYS", "Ledger", "Plan", "Way", "World", "a_description", "found", "requests"]
