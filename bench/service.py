@@ -55,7 +55,7 @@ class _Loaded:
         program = directory / "program.exe"
         program.write_bytes(launcher())
         identity = Identity(tuple(key.certificates[0].chain), key.scheme)
-        with FileSource(program) as source:
+        with FileSource.open(program) as source:
             code_format = catalogue.recognise(source)
             layout = code_format.inspect(source)
             self.described: Described = code_format.prepare(source, layout, identity, Options(), "sha256").described[0]

@@ -10,6 +10,7 @@ After every story :meth:`World.check` looks as an outsider would: at the receipt
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import sqlite3
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,7 +28,9 @@ from sqlalchemy import Connection
 
 from privyseal.cli.init import KEY, SUBSCRIBER, found_rehearsal
 from privyseal.errors import Failed, LogUnavailable, PrivySealError, Unavailable
+from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
+from privyseal.formats.source import FileSource
 from privyseal.keystore.protocol import KeyStore
 from privyseal.records import keys, parties, requests
 from privyseal.records.database import Records, open_records
@@ -98,12 +102,14 @@ class World:
         for settings in directory.glob("*/*.toml"):
             settings.write_text(settings.read_text().replace(str(founded), str(directory)))
         self.now = datetime.now(UTC).replace(microsecond=0)
-        self.plan = plan
+        self.plan: Plan | None = None
         self.writes: list[str] = []
-        self.key_uses: Counter[bytes] = Counter()
+        self.key_uses = 0
         self.heads: dict[int, set[bytes]] = {}
         self.ledgers: list[Ledger] = []
         self._start()
+        self.writes.clear()
+        self.plan = plan
 
     # -- what breaks -----------------------------------------------------------------------------------------------
     def write(self, name: str, effect: Callable[[], T], error: Callable[[str], Exception]) -> T:
@@ -155,19 +161,20 @@ class World:
         return ask
 
     def _break_rooms(self) -> None:
-        signer, logger = self._rooms["signer"], self._rooms["logger"]
-        for name, database in (("signer's journal", signer._journal.database), ("log's journal", logger._staging.database)):
+        signer, shelves = self._rooms["signer"], self._rooms["logger"]._shelves
+        journals = {"signer's journal": signer._journal.database, "log's journal": shelves.staging.database}
+        for name, database in journals.items():
             commit = database.commit
             database.commit = lambda connection, commit=commit, name=name: self.write(
                 name, lambda: commit(connection), sqlite3.OperationalError
             )
-        for store in (logger._tiles, logger._durable_tiles):
+        for store in (shelves.tiles, shelves.durable_tiles):
             put = store.write
             store.write = lambda path, octets, put=put: self.write(
                 f"tile {path}", lambda: put(path, octets), LogUnavailable
             )
-        raise_to = logger._mark.raise_to
-        logger._mark.raise_to = lambda mark: self.write("log's mark", lambda: raise_to(mark), LogUnavailable)
+        raise_to = shelves.mark.raise_to
+        shelves.mark.raise_to = lambda mark: self.write("log's mark", lambda: raise_to(mark), LogUnavailable)
         stores = signer._judge._stores
         for scheme, inner in list(stores.items()):
             stores[scheme] = _FragileKeyStore(self, inner)
@@ -300,7 +307,8 @@ class World:
         self.heads.setdefault(head.size, set()).add(head.root)
         for size, roots in self.heads.items():
             assert roots == {tree_hash(leaves[:size])}, f"two roots for size {size}"
-        assert all(count == 1 for count in self.key_uses.values()), "a key was used twice for one intent"
+        logged = sum(entry.uses for entry in decoded if isinstance(entry, Intent))
+        assert self.key_uses <= logged, "a key was used more often than intents say"
 
     def _check_completions(self, decoded: list[Intent | Completion]) -> None:
         completed = Counter(entry.intent for entry in decoded if isinstance(entry, Completion))
@@ -343,12 +351,11 @@ class _FragileKeyStore:
         self._inner = inner
 
     def sign(self, uri: str, tbs: Sequence[ToBeSigned]) -> list[bytes]:
-        """Sign, and remember what was signed."""
+        """Sign, and count."""
 
         def effect() -> list[bytes]:
             values = self._inner.sign(uri, tbs)
-            for value in values:
-                self._world.key_uses[value] += 1
+            self._world.key_uses += len(values)
             return values
 
         return self._world.write("key", effect, Unavailable)
@@ -371,17 +378,17 @@ class _FragileKeyStore:
 
 
 def a_description(number: int) -> Described:
-    """Describe a program that nobody has, with a digest of its own."""
-    from tests.formats.pe_builder import a_program  # built once; only its digest is made another
-
-    base = _described(a_program())
-    return msgspec.structs.replace(base, digest=hashlib.sha256(number.to_bytes(8, "big")).digest())
+    """Describe a program that nobody has: a real one's description, with a digest of its own."""
+    return msgspec.structs.replace(_described(), digest=hashlib.sha256(number.to_bytes(8, "big")).digest())
 
 
-def _described(program: bytes) -> Described:
-    from tests.formats.pe_builder import described
-
-    return described(program)
+@functools.cache
+def _described() -> Described:
+    """Describe one of distlib's launchers as the command line would."""
+    with resources.as_file(resources.files("distlib") / "t64.exe") as path, FileSource.open(path) as source:
+        code_format = catalogue.recognise(source)
+        prepared = code_format.prepare(source, code_format.inspect(source), Identity((), ""), Options(), "sha256")
+        return prepared.described[0]
 
 
 __all__ = ["SUBSCRIBER", "WAYS", "Ledger", "Plan", "Way", "World", "a_description", "found", "requests"]
