@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ def replies(folder: Path, rounds: int) -> list[Row]:
     def sign(wanted: Sequence[ToBeSigned]) -> list[bytes]:
         return [key.sign(each.octets, scheme, hashes.SHA256()) for each in wanted]
 
-    authority = Authority(chain, sign, policy="1.3.6.1.4.1.57264.2", clock=lambda: datetime.now(UTC))
+    authority = Authority(chain, sign, "2.23.140.1.4.2", lambda: datetime.now(UTC), secrets.token_bytes)
     query = build_request("sha256", bytes(32), nonce=12345678901234567890, policy=None, certificates=True)
     digest = bytes(32)
     subject, limit, ratio, each = against(

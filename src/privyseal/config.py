@@ -1,4 +1,4 @@
-"""One TOML file makes one PrivySeal; no other module reads configuration, and the service reads no environment at all."""
+"""One TOML file makes one PrivySeal; no other module reads it, and the service reads no environment at all."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def load(directory: Path) -> Settings:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Settings)
     except FileNotFoundError as error:
         raise Misused(
-            f"There is no service in {directory}: {FILE} is missing.", hint=f"privyseal init --dir {directory} --rehearsal"
+            f"There is no service in {directory}: {FILE} is missing.",
+            hint=f"privyseal init --dir {directory} --rehearsal",
         ) from error
     except OSError as error:
         raise Misused(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,8 +1,8 @@
 """``privyseal demo``: a real service on loopback signs real Windows programs, and everything is checked.
 
-Every step is a command that anyone can type; it is shown before it runs. The programs are the launchers that PyPI's
-``distlib`` ships. Where osslsigncode is installed it judges as well, and what it prints is read line by line, for its exit
-code alone proves neither timestamp nor checksum.
+Every step is a command that anyone can type; it is shown before it runs. The programs are the launchers that
+PyPI's ``distlib`` ships. Where osslsigncode is installed it judges as well, and what it prints is read line by
+line, for its exit code alone proves neither timestamp nor checksum.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def demo(directory: Path) -> None:
         _step("The whole log is read again as an outsider would, every entry and every hash.")
         _run("log", "fsck", "--dir", directory)
         _strangers(files, directory)
-    _step(f"All of it verified, in {time.monotonic() - began:.0f} s. The service is stopped; its files are in {directory}.")
+    took = time.monotonic() - began
+    _step(f"All of it verified, in {took:.0f} s. The service is stopped; its files are in {directory}.")
     tell("REHEARSAL: one user runs every process and the CA is our own. Nothing signed here is for release.")
 
 

@@ -98,12 +98,12 @@ def _separation(directory: Path) -> Diagnosis:
 
 def _keys(settings: config.Settings) -> Diagnosis:
     if settings.service.rehearsal:
-        return Diagnosis("keys", "weak", "REHEARSAL: keys are files and the CA is our own; nothing signed is for release")
+        return Diagnosis("keys", "weak", "REHEARSAL: keys are files, the CA is our own; nothing signed is for release")
     return Diagnosis("keys", "good", "not a rehearsal")
 
 
 def _mark(directory: Path) -> Diagnosis:
-    """The logger's mark should survive whatever takes the journal, or be lost with it, but never be put back with it."""
+    """The logger's mark should never be put back together with its journal."""
     journal, marks = directory / "logger", directory / "marks"
     if marks.exists() and marks.stat().st_dev == journal.stat().st_dev:
         return Diagnosis("mark", "weak", "the log's mark is on the journal's disk; one restore would put back both")
@@ -126,8 +126,11 @@ def _memory() -> Diagnosis:
 
 
 def _answers(url: str) -> Diagnosis:
+    if not url.startswith(("http://", "https://")):
+        return Diagnosis("service", "bad", f"{url} is no http or https address")
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=ASK_LIMIT) as answer:
+        # The scheme is checked above.
+        with urllib.request.urlopen(f"{url}/readyz", timeout=ASK_LIMIT) as answer:  # noqa: S310
             answer.read(4096)
         return Diagnosis("service", "good", f"{url} and every process behind it answer")
     except urllib.error.HTTPError as error:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -42,7 +42,7 @@ def init(directory: Path, rehearsal: bool, scheme: str, name: str) -> None:
     """Make a new service in a directory."""
     if not rehearsal:
         raise Misused(
-            "Only a rehearsal can be made so far: keys live in files, which no publicly trusted key may do (CSBR 6.2.7.3).",
+            "Only a rehearsal can be made so far: keys are files, as no publicly trusted key may be (CSBR 6.2.7.3).",
             hint="privyseal init --dir D --rehearsal",
         )
     with _fresh(directory) as fresh:
@@ -70,6 +70,7 @@ def found_rehearsal(directory: Path, scheme: str, name: str) -> None:
     founding.install_stamper_chain(directory / "stamper", spki, chain)
     settings = config.Settings(service=config.ServiceSection(name=name, rehearsal=True))
     url = config.records_url(settings, directory)
+    _put(directory / "records.db", b"", 0o600)  # its journal files take over these rights
     migrate(url)
     with _opened(directory, url, name) as seal:
         token = _enrol_demo(seal, authority, scheme)
@@ -88,7 +89,7 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
         quorum=0,
         rehearsal=True,
         tag_key_sha256=enrol.tag_key_digest(owner),
-        expires_at=(seal.clock() + timedelta(hours=1)).replace(microsecond=0),
+        expires_at=(seal.clock() + custody.LIFE_OF_AN_ACT).replace(microsecond=0),
     )
     pair = custody.generate(seal, act)
     certificate = authority.issue_code_signing(pair.public_key, "Rehearsal Subscriber", seal.clock())

@@ -45,8 +45,8 @@ class Processes:
         self._rooms = rooms
         self._children: dict[Room, subprocess.Popen[bytes]] = {}
         self._ending = threading.Event()
-        # Nothing is ever written to this pipe. Its reading end closes with us, however we end, and so no guarded process
-        # outlives a killed ``serve`` with the keys in its memory.
+        # Nothing is ever written to this pipe. Its writing end closes with us, however we end, and each guarded process
+        # watches the other: none outlives a killed ``serve`` with keys in its memory.
         self._held, self._lifeline = os.pipe()
         self._folder, self._temporary = _socket_folder(self._directory)
         self.sockets = Sockets.under(self._folder)
@@ -140,4 +140,3 @@ def _socket_folder(directory: Path) -> tuple[Path, bool]:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder, False
     return Path(tempfile.mkdtemp(prefix="privyseal-")), True
-

@@ -69,7 +69,7 @@ def _web(seal: PrivySeal, public_log: Path, host: str, port: int) -> None:
 
 
 def refresh_crl(directory: Path) -> None:
-    """Issue the rehearsal CA's lists anew, numbered by the time, so that none ever lapses while the service is in use."""
+    """Issue the rehearsal CA's lists anew, numbered by the time, so that none lapses while the service is used."""
     from privyseal.pki.rehearsal import RehearsalAuthority
     from privyseal.strongroom.durable import write_whole
 

@@ -129,9 +129,7 @@ def show_key(
 @cert.command("list", cls=Command)
 @service_options
 @json_option
-def list_certificates(
-    profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None
-) -> None:
+def list_certificates(profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None) -> None:
     """List the certificates installed for the Subscriber's Key Pairs, the newest first."""
     service = connect(profile, url, subscriber)
     body = service.get(service.path("certificates"))

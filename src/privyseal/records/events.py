@@ -20,13 +20,13 @@ class Event(msgspec.Struct, frozen=True):
     subject: str
 
 
+_INSERT = insert(events)
+
+
 def record(tx: Transaction, event: Event) -> None:
     """Append one event to the Subscriber's."""
-    tx.connection.execute(
-        insert(events).values(
-            subscriber=tx.subscriber, at=event.at, actor=event.actor, what=event.what, subject=event.subject
-        )
-    )
+    row = {"subscriber": tx.subscriber, "at": event.at, "actor": event.actor, "what": event.what}
+    tx.connection.execute(_INSERT, row | {"subject": event.subject})
 
 
 def events_about(tx: Transaction, subject: str) -> list[Event]:

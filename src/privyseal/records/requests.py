@@ -7,16 +7,57 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, Update, and_, bindparam, insert, or_, select, update
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
 from privyseal.records.tables import approvals, requests
-from privyseal.terms.requests import Approval, Dossier, Intent, SigningRequest, State, may_follow
+from privyseal.terms.requests import FINAL, Approval, Dossier, Intent, SigningRequest, State, may_follow
 from privyseal.terms.signatures import TimestampToken
 
 LEASE = timedelta(seconds=60)
 """How long a walk may be silent before another one may take its request; a walk takes well under a second."""
+
+# The statements of the walk are built once: building one costs SQLAlchemy more than SQLite takes to carry it out, and
+# a signature needs some twenty. Their parameters are called p_... so that none is mistaken for a column's new value.
+_table = requests.c
+_THIS = (_table.subscriber == bindparam("p_subscriber"), _table.id == bindparam("p_id"))
+_MINE = update(requests).where(*_THIS, _table.fence == bindparam("p_fence"))
+_STATE = _MINE.where(_table.state == bindparam("p_was"))
+
+_ADD = insert(requests)
+_BY_ID = select(requests).where(*_THIS)
+_BY_KEY = select(requests).where(
+    _table.subscriber == bindparam("p_subscriber"), _table.idempotency_key == bindparam("p_key")
+)
+_CLAIM = (
+    update(requests)
+    .where(
+        *_THIS,
+        _table.state.in_((State.APPROVED.value, State.SIGNING.value, State.SIGNED.value)),
+        or_(_table.lease_until.is_(None), _table.lease_until < bindparam("p_now")),
+    )
+    .values(fence=_table.fence + 1, lease_until=bindparam("p_until"))
+)
+_RELEASE = _MINE.values(lease_until=None)
+_MOVE = _STATE.values(state=bindparam("p_state"))
+_END = _STATE.values(state=bindparam("p_state"), lease_until=None)
+_STORE_INTENT = _STATE.where(_table.intent_index.is_(None)).values(
+    intent_index=bindparam("p_index"), intent_seq=bindparam("p_seq")
+)
+_STORE_SIGNATURES = _STATE.where(_table.signatures.is_(None)).values(signatures=bindparam("p_signatures"))
+_STORE_BLOBS = _STATE.where(_table.blobs.is_(None)).values(
+    state=bindparam("p_state"), tokens=bindparam("p_tokens"), blobs=bindparam("p_blobs")
+)
+_STORE_RECEIPT = _STATE.where(_table.receipt.is_(None)).values(
+    state=bindparam("p_state"), receipt=bindparam("p_receipt"), lease_until=None
+)
+_FAIL = _STATE.values(
+    state=bindparam("p_state"),
+    failure_code=bindparam("p_code"),
+    failure_detail=bindparam("p_detail"),
+    lease_until=None,
+)
 
 _octets_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
 _tokens_decoder = msgspec.msgpack.Decoder(tuple[TimestampToken, ...])
@@ -24,38 +65,33 @@ _tokens_decoder = msgspec.msgpack.Decoder(tuple[TimestampToken, ...])
 
 def add(tx: Transaction, dossier: Dossier, request: SigningRequest) -> None:
     """Write down a new request."""
-    tx.connection.execute(
-        insert(requests).values(
-            id=dossier.id,
-            subscriber=tx.subscriber,
-            idempotency_key=dossier.idempotency_key,
-            timeless_digest=request.timeless_digest(),
-            requester=dossier.requester,
-            state=dossier.state.value,
-            canonical=dossier.canonical,
-            digest=dossier.digest,
-            created=dossier.created,
-            expires=request.expires_at,
-            salt=dossier.salt,
-            completion_salt=dossier.completion_salt,
-            fence=0,
-        )
-    )
+    row = {
+        "id": dossier.id,
+        "subscriber": tx.subscriber,
+        "idempotency_key": dossier.idempotency_key,
+        "timeless_digest": request.timeless_digest(),
+        "requester": dossier.requester,
+        "state": dossier.state.value,
+        "canonical": dossier.canonical,
+        "digest": dossier.digest,
+        "created": dossier.created,
+        "expires": request.expires_at,
+        "salt": dossier.salt,
+        "completion_salt": dossier.completion_salt,
+        "fence": 0,
+    }
+    tx.connection.execute(_ADD, row)
 
 
 def by_idempotency_key(tx: Transaction, key: str) -> tuple[Dossier, str] | None:
     """Find the request that was made under an Idempotency-Key, and its timeless digest; or None."""
-    row = tx.connection.execute(
-        select(requests).where(requests.c.subscriber == tx.subscriber, requests.c.idempotency_key == key)
-    ).first()
+    row = tx.connection.execute(_BY_KEY, {"p_subscriber": tx.subscriber, "p_key": key}).first()
     return None if row is None else (_dossier(row), row.timeless_digest)
 
 
 def get(tx: Transaction, request_id: str) -> Dossier:
     """Read one request of the Subscriber; raise NotFound where it has none of that id."""
-    row = tx.connection.execute(
-        select(requests).where(requests.c.subscriber == tx.subscriber, requests.c.id == request_id)
-    ).first()
+    row = tx.connection.execute(_BY_ID, {"p_subscriber": tx.subscriber, "p_id": request_id}).first()
     if row is None:
         raise NotFound(f"There is no request {request_id!r}.")
     return _dossier(row)
@@ -66,70 +102,54 @@ def claim(tx: Transaction, request_id: str, now: datetime) -> Dossier | None:
 
     Only APPROVED, SIGNING and SIGNED can be taken; the Dossier returned has the state as it was and the new fence.
     """
-    done = tx.connection.execute(
-        update(requests)
-        .where(
-            requests.c.subscriber == tx.subscriber,
-            requests.c.id == request_id,
-            requests.c.state.in_((State.APPROVED.value, State.SIGNING.value, State.SIGNED.value)),
-            or_(requests.c.lease_until.is_(None), requests.c.lease_until < now),
-        )
-        .values(fence=requests.c.fence + 1, lease_until=now + LEASE)
-    )
-    return get(tx, request_id) if done.rowcount else None
+    given = {"p_subscriber": tx.subscriber, "p_id": request_id, "p_now": now, "p_until": now + LEASE}
+    return get(tx, request_id) if tx.connection.execute(_CLAIM, given).rowcount else None
 
 
 def release(tx: Transaction, dossier: Dossier) -> None:
     """Give a request back that this walk could not finish; does nothing where another walk has taken it since."""
-    tx.connection.execute(_mine(dossier).values(lease_until=None))
+    tx.connection.execute(_RELEASE, _whose(dossier))
 
 
 def move(tx: Transaction, dossier: Dossier, becomes: State) -> Dossier:
     """Change the state by compare-and-swap under the walk's fence; raise Conflict where it is not as supposed."""
-    if not may_follow(dossier.state, becomes):
-        raise Conflict(f"A request that is {dossier.state} cannot become {becomes}.")
-    final = becomes in (State.RELEASED, State.FAILED, State.DENIED, State.EXPIRED)
-    values: dict[str, Any] = {"state": becomes.value} | ({"lease_until": None} if final else {})
-    _one(tx, dossier, _mine(dossier).where(requests.c.state == dossier.state.value).values(**values))
+    _check_arrow(dossier, becomes)
+    _one(tx, dossier, _END if becomes in FINAL else _MOVE, p_state=becomes.value)
     return msgspec.structs.replace(dossier, state=becomes)
 
 
 def store_intent(tx: Transaction, dossier: Dossier, intent: Intent) -> Dossier:
     """Write down where the intent stands, before the key is used."""
-    _one(
-        tx,
-        dossier,
-        _mine(dossier)
-        .where(requests.c.intent_index.is_(None))
-        .values(intent_index=intent.index, intent_seq=intent.key_seq),
-    )
+    _one(tx, dossier, _STORE_INTENT, p_index=intent.index, p_seq=intent.key_seq)
     return msgspec.structs.replace(dossier, intent=intent)
 
 
 def store_signatures(tx: Transaction, dossier: Dossier, signatures: Sequence[bytes]) -> Dossier:
     """Write down the raw signatures at once, before anything is done with them."""
-    octets = msgspec.msgpack.encode(tuple(signatures))
-    _one(tx, dossier, _mine(dossier).where(requests.c.signatures.is_(None)).values(signatures=octets))
+    _one(tx, dossier, _STORE_SIGNATURES, p_signatures=msgspec.msgpack.encode(tuple(signatures)))
     return msgspec.structs.replace(dossier, signatures=tuple(signatures))
 
 
 def store_blobs(tx: Transaction, dossier: Dossier, tokens: Sequence[TimestampToken], blobs: Sequence[bytes]) -> Dossier:
     """Write down timestamp tokens and signature blobs; SIGNING becomes SIGNED."""
-    octets = {"tokens": msgspec.msgpack.encode(tuple(tokens)), "blobs": msgspec.msgpack.encode(tuple(blobs))}
-    _one(tx, dossier, _mine(dossier).where(requests.c.blobs.is_(None)).values(**octets))
-    return move(tx, msgspec.structs.replace(dossier, tokens=tuple(tokens), blobs=tuple(blobs)), State.SIGNED)
+    _check_arrow(dossier, State.SIGNED)
+    octets = {"p_tokens": msgspec.msgpack.encode(tuple(tokens)), "p_blobs": msgspec.msgpack.encode(tuple(blobs))}
+    _one(tx, dossier, _STORE_BLOBS, p_state=State.SIGNED.value, **octets)
+    return msgspec.structs.replace(dossier, tokens=tuple(tokens), blobs=tuple(blobs), state=State.SIGNED)
 
 
 def store_receipt(tx: Transaction, dossier: Dossier, receipt: str) -> Dossier:
     """Write down the receipt; SIGNED becomes RELEASED."""
-    _one(tx, dossier, _mine(dossier).where(requests.c.receipt.is_(None)).values(receipt=receipt))
-    return move(tx, msgspec.structs.replace(dossier, receipt=receipt), State.RELEASED)
+    _check_arrow(dossier, State.RELEASED)
+    _one(tx, dossier, _STORE_RECEIPT, p_state=State.RELEASED.value, p_receipt=receipt)
+    return msgspec.structs.replace(dossier, receipt=receipt, state=State.RELEASED)
 
 
 def fail(tx: Transaction, dossier: Dossier, code: str, detail: str) -> Dossier:
     """Write down why a request failed for good; SIGNING becomes FAILED."""
-    _one(tx, dossier, _mine(dossier).values(failure_code=code, failure_detail=detail))
-    return move(tx, msgspec.structs.replace(dossier, failure_code=code, failure_detail=detail), State.FAILED)
+    _check_arrow(dossier, State.FAILED)
+    _one(tx, dossier, _FAIL, p_state=State.FAILED.value, p_code=code, p_detail=detail)
+    return msgspec.structs.replace(dossier, failure_code=code, failure_detail=detail, state=State.FAILED)
 
 
 def add_approval(tx: Transaction, request_id: str, approval: Approval, now: datetime) -> None:
@@ -192,16 +212,18 @@ def forget_leases_of_all_subscribers(connection: Connection) -> None:
     connection.execute(update(requests).where(requests.c.lease_until.is_not(None)).values(lease_until=None))
 
 
-def _mine(dossier: Dossier) -> Any:
-    return update(requests).where(
-        requests.c.subscriber == dossier.subscriber,
-        requests.c.id == dossier.id,
-        requests.c.fence == dossier.fence,
-    )
+def _check_arrow(dossier: Dossier, becomes: State) -> None:
+    if not may_follow(dossier.state, becomes):
+        raise Conflict(f"A request that is {dossier.state} cannot become {becomes}.")
 
 
-def _one(tx: Transaction, dossier: Dossier, statement: Any) -> None:
-    if tx.connection.execute(statement).rowcount != 1:
+def _whose(dossier: Dossier) -> dict[str, Any]:
+    """Return what makes a row this walk's own: its id under the walk's fence."""
+    return {"p_subscriber": dossier.subscriber, "p_id": dossier.id, "p_fence": dossier.fence}
+
+
+def _one(tx: Transaction, dossier: Dossier, statement: Update, **values: Any) -> None:
+    if tx.connection.execute(statement, _whose(dossier) | {"p_was": dossier.state.value} | values).rowcount != 1:
         raise Conflict(f"Request {dossier.id} was changed by somebody else meanwhile.", hint="ask for it again")
 
 

@@ -20,7 +20,7 @@ from privyseal.terms.requests import Approval
 from privyseal.tlog.entry import Completed, CompletionSubmission, IntentSubmission, commit, key_tag
 
 LIFE_OF_AN_ACT = timedelta(hours=1)
-"""How long an act that needs no approval stays good: it is carried out at once, so this allows for a slow clock only."""
+"""How long an act that needs no approval stays good: it is carried out at once; this allows for a slow clock."""
 
 REFUSALS_OF_THE_MARK = 4
 """Tries to match the signer's mark, as in ``sign.py``."""

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from privyseal.errors import Failed, LogUnavailable, PrivySealError
 from privyseal.formats import catalogue
@@ -19,14 +20,14 @@ from privyseal.formats.protocol import Identity
 from privyseal.records import events, keys, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
+from privyseal.signing import entries
 from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.messages import Appended, Logged, Refused, SignBatch, SignedBatch, SignItem, Stale
-from privyseal.terms.canonical import canonical_json, decode_canonical
-from privyseal.terms.requests import Approval, Dossier, Intent, SigningRequest, State
+from privyseal.terms.canonical import decode_canonical
+from privyseal.terms.keys import KeyPair
+from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
 from privyseal.terms.signatures import DigestAlgorithm, Signature, TimestampToken, ToBeSigned
 from privyseal.timestamp.token import verify_token
-from privyseal.tlog.entry import Completed, CompletionSubmission, IntentSubmission, commit
-from privyseal.tlog.proof import CompletionOpening, IntentOpening, build_receipt
 
 REFUSALS_OF_THE_MARK = 4
 """Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress."""
@@ -96,12 +97,13 @@ def _claim(
     now = seal.clock()
     cases: dict[str, _Case] = {}
     others: dict[str, Dossier | PrivySealError] = {}
+    shelf = _Shelf()
     try:
         with seal.records.batch() as batch:
             for subscriber, request_id in dict.fromkeys(ids):
                 try:
                     with batch.item(subscriber) as tx:
-                        taken = _claim_one(tx, request_id, seal)
+                        taken = _claim_one(tx, request_id, seal.clock(), shelf)
                 except PrivySealError as error:
                     others[request_id] = error
                     continue
@@ -117,21 +119,44 @@ def _claim(
     return cases, others
 
 
-def _claim_one(tx: Transaction, request_id: str, seal: PrivySeal) -> _Case | Dossier:
-    dossier = requests.claim(tx, request_id, seal.clock())
+class _Shelf:
+    """Keys and chains as one batch found them: its requests are for a few keys, and each is read once."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[tuple[str, str], KeyPair] = {}
+        self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
+
+    def pair(self, tx: Transaction, name: str) -> KeyPair:
+        """Return the Key Pair of that name."""
+        place = (tx.subscriber, name)
+        if place not in self._pairs:
+            self._pairs[place] = keys.key_pair(tx, name)
+        return self._pairs[place]
+
+    def chain(self, tx: Transaction, fingerprint: str) -> tuple[bytes, ...]:
+        """Return the chain of the certificate with this fingerprint; empty where there is none any more."""
+        place = (tx.subscriber, fingerprint)
+        if place not in self._chains:
+            self._chains[place] = keys.certificate_chain(tx, fingerprint) or ()
+        return self._chains[place]
+
+
+def _claim_one(tx: Transaction, request_id: str, now: datetime, shelf: _Shelf) -> _Case | Dossier:
+    dossier = requests.claim(tx, request_id, now)
     if dossier is None:
         return requests.get(tx, request_id)
     request = decode_canonical(dossier.canonical, SigningRequest)
     if dossier.state is State.APPROVED:
-        if request.expires_at <= seal.clock():
+        if request.expires_at <= now:
             return requests.move(tx, dossier, State.EXPIRED)
         dossier = requests.move(tx, dossier, State.SIGNING)
+    pair = shelf.pair(tx, request.key)
     return _Case(
         dossier=dossier,
         request=request,
-        chain=keys.certificate_chain(tx, request.certificate) or (),
-        key_tag=keys.key_pair(tx, request.key).key_tag,
-        approvals=tuple(requests.approvals_of(tx, request_id)),
+        chain=shelf.chain(tx, request.certificate),
+        key_tag=pair.key_tag,
+        approvals=tuple(requests.approvals_of(tx, request_id)) if pair.quorum else (),
         uncertain=dossier.state is State.SIGNING and dossier.intent is not None and not dossier.signatures,
     )
 
@@ -140,21 +165,13 @@ def _log_intents_and_sign(seal: PrivySeal, fresh: list[_Case]) -> None:
     """Put every intent in a signed checkpoint, write down where it stands, and only then ask for the signatures."""
     if not fresh:
         return
-    submissions = tuple(
-        IntentSubmission(
-            verb="sign",
-            key_tag=c.key_tag,
-            uses=c.uses(),
-            commitment=commit(c.dossier.salt, c.dossier.canonical),
-        )
-        for c in fresh
-    )
+    submissions = [entries.intent(c.dossier, c.key_tag, c.uses()) for c in fresh]
     appended = seal.logger.append(submissions, since=seal.signer_mark)
     logged = dict(zip((c.dossier.id for c in fresh), appended.items, strict=True))
     _store(
         seal,
         fresh,
-        lambda tx, c: requests.store_intent(tx, c.dossier, _intent(logged[c.dossier.id])),
+        lambda tx, c: requests.store_intent(tx, c.dossier, entries.place(logged[c.dossier.id])),
     )
     going = [c for c in fresh if c.error is None]
     try:
@@ -174,12 +191,6 @@ def _log_intents_and_sign(seal: PrivySeal, fresh: list[_Case]) -> None:
         [c for c in going if c.dossier.id in made],
         lambda tx, c: requests.store_signatures(tx, c.dossier, made[c.dossier.id]),
     )
-
-
-def _intent(logged: Logged) -> Intent:
-    if logged.key_seq is None:
-        raise LogUnavailable("The logger gave an intent no place in its key's sequence.")
-    return Intent(logged.index, logged.key_seq)
 
 
 def _ask_signer(seal: PrivySeal, cases: list[_Case], appended: Appended, logged: list[Logged]) -> SignedBatch:
@@ -202,7 +213,7 @@ def _ask_signer(seal: PrivySeal, cases: list[_Case], appended: Appended, logged:
 
 
 def _item(case: _Case, logged: Logged) -> SignItem:
-    place = _intent(logged)
+    place = entries.place(logged)
     return SignItem(
         request=case.dossier.canonical,
         approvals=case.approvals,
@@ -220,7 +231,7 @@ def _abort(seal: PrivySeal, cases: list[_Case]) -> None:
     if not over:
         return
     with _errors_into(over):
-        submissions = tuple(_completion(c, "aborted", _reason(c)[1]) for c in over)
+        submissions = [entries.completion(c.dossier, c.key_tag, "aborted", _reason(c)[1]) for c in over]
         seal.logger.append(submissions, since=0)
         _store(seal, over, lambda tx, c: requests.fail(tx, c.dossier, *_reason(c)))
     for case in over:
@@ -235,31 +246,6 @@ def _reason(case: _Case) -> tuple[str, str]:
     if case.refused is not None:
         return case.refused
     return "key-use-unknown", "the signer's answer was lost, so nobody can tell whether the key was used"
-
-
-def _completion(case: _Case, outcome: str, reason: str | None = None) -> CompletionSubmission:
-    dossier = case.dossier
-    assert dossier.intent is not None  # noqa: S101 - a completion is made only where an intent stands
-    return CompletionSubmission(
-        key_tag=case.key_tag,
-        intent=dossier.intent.index,
-        outcome="signed" if outcome == "signed" else "aborted",
-        commitment=commit(dossier.completion_salt, _completed(dossier, reason)),
-    )
-
-
-def _completed(dossier: Dossier, reason: str | None = None) -> bytes:
-    assert dossier.intent is not None  # noqa: S101
-    return canonical_json(
-        Completed(
-            intent=dossier.intent.index,
-            request=dossier.digest,
-            signatures=tuple(hashlib.sha256(each).hexdigest() for each in dossier.signatures),
-            blobs=tuple(hashlib.sha256(each).hexdigest() for each in dossier.blobs),
-            tokens=tuple(hashlib.sha256(each.der).hexdigest() for each in dossier.tokens),
-            reason=reason,
-        )
-    )
 
 
 def _timestamp(seal: PrivySeal, cases: list[_Case]) -> None:
@@ -303,10 +289,11 @@ def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
     """Log what came of each, build the receipts, release."""
     if not cases:
         return
-    appended = seal.logger.append(tuple(_completion(c, "signed") for c in cases), since=0)
-    receipts: dict[str, str] = {}
-    for case, logged in zip(cases, appended.items, strict=True):
-        receipts[case.dossier.id] = _receipt(case, appended, logged)
+    appended = seal.logger.append([entries.completion(c.dossier, c.key_tag, "signed") for c in cases], since=0)
+    receipts = {
+        case.dossier.id: entries.receipt(case.dossier, case.key_tag, appended, logged)
+        for case, logged in zip(cases, appended.items, strict=True)
+    }
     now = seal.clock()
 
     def _release(tx: Transaction, case: _Case) -> Dossier:
@@ -314,27 +301,6 @@ def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
         return requests.store_receipt(tx, case.dossier, receipts[case.dossier.id])
 
     _store(seal, cases, _release)
-
-
-def _receipt(case: _Case, appended: Appended, logged: Logged) -> str:
-    dossier = case.dossier
-    assert dossier.intent is not None  # noqa: S101
-    return build_receipt(
-        intent=IntentOpening(
-            index=dossier.intent.index,
-            verb="sign",
-            key_tag=case.key_tag,
-            key_seq=dossier.intent.key_seq,
-            uses=len(dossier.signatures),
-            salt=dossier.salt,
-            payload=dossier.canonical,
-            path=logged.intent_path,
-        ),
-        completion=CompletionOpening(salt=dossier.completion_salt, payload=_completed(dossier)),
-        index=logged.index,
-        path=logged.path,
-        checkpoint=appended.checkpoint,
-    )
 
 
 def _store(seal: PrivySeal, cases: Sequence[_Case], write: Callable[[Transaction, _Case], Dossier]) -> None:

@@ -1,0 +1,77 @@
+"""What the walk writes into the log of one request, and the receipt that opens it. Pure: nothing is asked or stored."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from privyseal.errors import LogUnavailable
+from privyseal.strongroom.messages import Appended, Logged
+from privyseal.terms.canonical import canonical_json
+from privyseal.terms.requests import Dossier, Intent
+from privyseal.tlog.entry import Completed, CompletionSubmission, IntentSubmission, commit
+from privyseal.tlog.proof import CompletionOpening, IntentOpening, build_receipt
+
+
+def intent(dossier: Dossier, key_tag: str, uses: int) -> IntentSubmission:
+    """Return the intent to use a key so many times for a request; the same again for the same request."""
+    commitment = commit(dossier.salt, dossier.canonical)
+    return IntentSubmission(verb="sign", key_tag=key_tag, uses=uses, commitment=commitment)
+
+
+def place(logged: Logged) -> Intent:
+    """Return where an intent stands; LogUnavailable where the logger gave it no place in its key's sequence."""
+    if logged.key_seq is None:
+        raise LogUnavailable("The logger gave an intent no place in its key's sequence.")
+    return Intent(logged.index, logged.key_seq)
+
+
+def completion(
+    dossier: Dossier, key_tag: str, outcome: Literal["signed", "aborted"], reason: str | None = None
+) -> CompletionSubmission:
+    """Return what came of a request's intent; ``reason`` says why where it was aborted."""
+    return CompletionSubmission(
+        key_tag=key_tag,
+        intent=_intent_of(dossier).index,
+        outcome=outcome,
+        commitment=commit(dossier.completion_salt, _completed(dossier, reason)),
+    )
+
+
+def receipt(dossier: Dossier, key_tag: str, appended: Appended, logged: Logged) -> str:
+    """Return the receipt (C2SP tlog-proof) of a request's completion, with both openings."""
+    stands = _intent_of(dossier)
+    return build_receipt(
+        intent=IntentOpening(
+            index=stands.index,
+            verb="sign",
+            key_tag=key_tag,
+            key_seq=stands.key_seq,
+            uses=len(dossier.signatures),
+            salt=dossier.salt,
+            payload=dossier.canonical,
+            path=logged.intent_path,
+        ),
+        completion=CompletionOpening(salt=dossier.completion_salt, payload=_completed(dossier)),
+        index=logged.index,
+        path=logged.path,
+        checkpoint=appended.checkpoint,
+    )
+
+
+def _completed(dossier: Dossier, reason: str | None = None) -> bytes:
+    return canonical_json(
+        Completed(
+            intent=_intent_of(dossier).index,
+            request=dossier.digest,
+            signatures=tuple(hashlib.sha256(each).hexdigest() for each in dossier.signatures),
+            blobs=tuple(hashlib.sha256(each).hexdigest() for each in dossier.blobs),
+            tokens=tuple(hashlib.sha256(each.der).hexdigest() for each in dossier.tokens),
+            reason=reason,
+        )
+    )
+
+
+def _intent_of(dossier: Dossier) -> Intent:
+    assert dossier.intent is not None  # noqa: S101 - the walk completes only what it has logged
+    return dossier.intent
