@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.rehearsal import Rehearsal, initialise, serving
 
 

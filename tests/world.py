@@ -1,11 +1,12 @@
 """A whole Privy Seal without sockets or processes: a clock you turn, and every durable write can fail in both ways.
 
-The rooms are the real ones over real files, so that a crash is the loss of everything in memory: :meth:`World.crash` drops
-all objects and builds them anew from what is on the disk. Each write that outlives a crash passes :meth:`World.write` with
-a name, as does each question to another process and each use of a key. The one whose turn it is fails: ``lost``, it was
-not done; ``unreported``, it was done and nobody was told.
+The rooms are the real ones over real files, so that a crash is the loss of everything in memory: :meth:`World.crash`
+drops all objects and builds them anew from what is on the disk. Each write that outlives a crash passes
+:meth:`World.write` with a name, as does each question to another process and each use of a key. The one whose turn it
+is fails: ``lost``, it was not done; ``unreported``, it was done and nobody was told.
 
-After every story :meth:`World.check` looks as an outsider would: at the receipts that clients hold and at the log's files.
+After every story :meth:`World.check` looks as an outsider would: at the receipts that clients hold and at the log's
+files.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.formats.source import FileSource
 from privyseal.keystore.protocol import KeyStore
-from privyseal.records import keys, parties, requests
+from privyseal.records import keys, requests
 from privyseal.records.database import Records, open_records
 from privyseal.signing import duties
 from privyseal.signing.instance import PrivySeal
@@ -42,7 +43,7 @@ from privyseal.strongroom import rooms
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.strongroom.messages import Answer, Question
 from privyseal.terms.keys import KeyPair, KeyProtection
-from privyseal.terms.parties import Actor, Affiliation, Factor, SigningService
+from privyseal.terms.parties import Actor, Affiliation, Factor, Member, Role, SigningService
 from privyseal.terms.requests import Dossier, SigningRequest, State
 from privyseal.terms.signatures import Described, Options, Scheme, ToBeSigned
 from privyseal.tlog import checkpoint
@@ -180,29 +181,23 @@ class World:
             stores[scheme] = _FragileKeyStore(self, inner)
 
     # -- what clients do -------------------------------------------------------------------------------------------
-    @property
-    def actor(self) -> Actor:
-        """Return the rehearsal's one member."""
-        with self.seal.records.reading(SUBSCRIBER) as tx:
-            row = tx.connection.exec_driver_sql("SELECT id FROM members").first()
-            assert row is not None
-            return Actor(self._member(row.id), (Factor.BEARER,))
+    actor = Actor(Member("M-client", SUBSCRIBER, "client", (Role.REQUESTER,)), (Factor.BEARER,))
+    approver = Actor(Member("M-approver", SUBSCRIBER, "approver", (Role.APPROVER,)), (Factor.BEARER,))
 
-    def _member(self, member_id: str) -> parties.Member:
-        return parties.Member(member_id, SUBSCRIBER, "client", (parties.Role.REQUESTER,))
-
-    def pair(self) -> tuple[KeyPair, Identity]:
-        """Return the Key Pair and the public side of its certificate."""
+    def pair(self, name: str = KEY) -> tuple[KeyPair, Identity]:
+        """Return a Key Pair and the public side of its certificate."""
         with self.seal.records.reading(SUBSCRIBER) as tx:
-            pair = keys.key_pair(tx, KEY)
+            pair = keys.key_pair(tx, name)
             return pair, Identity(keys.certificate_chains_of(tx, pair.key_id)[0], pair.scheme)
 
-    def request(self, number: int, described: Sequence[Described] | None = None, **options: Any) -> SigningRequest:
-        """Return a request for the key; ``number`` makes it another one."""
-        pair, identity = self.pair()
+    def request(
+        self, number: int, described: Sequence[Described] | None = None, key: str = KEY, **options: Any
+    ) -> SigningRequest:
+        """Return a request for a key; ``number`` makes it another one."""
+        pair, identity = self.pair(key)
         return SigningRequest(
             subscriber=SUBSCRIBER,
-            key=KEY,
+            key=key,
             key_id=pair.key_id,
             scheme=pair.scheme,
             certificate=hashlib.sha256(identity.chain[0]).hexdigest(),
@@ -238,7 +233,7 @@ class World:
             assert before == given, "one Idempotency-Key gave two different answers"
 
     def insist(self, rounds: int = 6) -> None:
-        """Let every client that has nothing yet ask again, as the command line does: after Failed under a derived key."""
+        """Let every client without an answer ask again as the command line does: after Failed under a derived key."""
         for _ in range(rounds):
             waiting = [one for one in self.ledgers if not one.given]
             if not waiting:
@@ -322,7 +317,7 @@ class World:
 
 
 def tree_hash(leaves: Sequence[bytes]) -> bytes:
-    """Return the Merkle tree hash as RFC 6962 2.1 defines it, by its own recursion: this is nobody's code but the test's."""
+    """Return the Merkle tree hash by the recursion of RFC 6962 2.1, which is nobody's code but this test's."""
     if not leaves:
         return hashlib.sha256(b"").digest()
     if len(leaves) == 1:

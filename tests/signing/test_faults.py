@@ -1,4 +1,4 @@
-"""Every write of the walk fails, in both ways, with and without the death of the process; then the four invariants hold.
+"""Every write of the walk fails, both ways, with and without the death of the process; then four invariants hold.
 
 1. Every signature a client holds has its intent leaf in the final tree.
 2. One root per size, over every head that any client or the public was shown.
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.world import WAYS, Plan, Way, World
 
 SLICES = 4
@@ -57,7 +56,7 @@ def test_no_fault_breaks_a_promise(founded: Path, tmp_path: Path, way: Way, cras
 
 
 def test_the_faults_reach_every_kind_of_write(make_world: Callable[[Plan | None], World]) -> None:
-    """A story without faults passes database, journals, mark, tiles, key and all three doors, or the above proves little."""
+    """A story without faults meets every kind of write, or the test above proves little."""
     world = make_world(None)
     _two_clients(world)
     world.story()

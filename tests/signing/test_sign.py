@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from tests.world import SUBSCRIBER, Plan, World, a_description
 
 from privyseal.errors import (
     BadInput,
@@ -25,7 +26,6 @@ from privyseal.signing.sign import advance
 from privyseal.signing.submit import LONGEST_LIFE, Submission, submit
 from privyseal.terms.requests import Dossier, State
 from privyseal.tlog.proof import read_receipt
-from tests.world import SUBSCRIBER, Plan, World, a_description
 
 Make = Callable[[Plan | None], World]
 
@@ -217,7 +217,7 @@ def test_without_a_timestamp_the_signature_is_kept_and_the_walk_resumes(make_wor
 
 
 def test_without_the_log_nothing_is_signed_and_nothing_is_lost(make_world: Make) -> None:
-    """The logger is away before the intent: retryable, key untouched; asked again, it is signed under the same intent."""
+    """The logger is away before the intent: retryable, key untouched; asked again, the same intent serves."""
     world = make_world(Plan(_first(make_world, "logger: Append"), "unreported"))
     ledger = world.client(1)
     refused = _refusal(world.ask([ledger]))

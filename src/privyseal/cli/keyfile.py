@@ -1,0 +1,228 @@
+"""Signing with a key file: no service, no log. For rehearsal, and for comparing formats with other signers.
+
+It refuses every certificate that counts as public, whatever the user says: a key file is what the Requirements forbid
+for publicly trusted keys (CSBR 6.2.7.3). A certificate is known not to be public in one of two ways: its chain ends
+in an anchor that the user pinned (``--rehearsal-anchor``, ``rehearsal_anchors`` in a profile), or it is signed by the
+very key in the file, whose possession shows that no CA had a part in it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import click
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from privyseal.cli.output import printable, shown_path
+from privyseal.cli.pieces import Job, Made
+from privyseal.cli.profile import refuse_if_others_can_read
+from privyseal.cli.verify import read_whole
+from privyseal.errors import BadInput, Misused, NotCompliant, PrivySealError
+from privyseal.formats import catalogue
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
+from privyseal.pki import certificates, chain
+from privyseal.pki.chain import PinnedAnchor
+from privyseal.terms.signatures import DigestAlgorithm, Options, Signature, TimestampToken, ToBeSigned
+from privyseal.timestamp.client import Client
+
+PASSWORD = "PRIVYSEAL_KEYFILE_PASSWORD"  # noqa: S105 - the name of the variable
+LARGEST_KEY = 64 * 1024
+"""Octets of a key file; RSA-4096 has 3.3 KiB."""
+LARGEST_CHAIN = 1 << 20
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+class KeyFile(msgspec.Struct, frozen=True):
+    """A private key out of a file, with its certificates; shows neither in its repr."""
+
+    key: PrivateKey
+    identity: Identity
+    digest: DigestAlgorithm
+    """What its scheme hashes with where nobody asks for another."""
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"KeyFile({self.identity.scheme})"
+
+    def sign(self, tbs: ToBeSigned) -> Signature:
+        """Sign; the value is as in :class:`~privyseal.terms.signatures.Signature`."""
+        algorithm = certificates.HASHES[tbs.digest_algorithm]
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return Signature(tbs, self.key.sign(tbs.octets, _PKCS1, algorithm))
+        return Signature(tbs, self.key.sign(tbs.octets, ec.ECDSA(algorithm)))
+
+
+class KeyFileMaker:
+    """Makes signatures with a key file and, if one is named, a timestamp authority."""
+
+    logs = False
+
+    def __init__(self, key: KeyFile, stamp: Callable[[bytes, DigestAlgorithm], TimestampToken] | None) -> None:
+        """Sign with ``key``, and have ``stamp`` timestamp each signature value."""
+        self._key = key
+        self._stamp = stamp
+        self.identity = key.identity
+
+    def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made:
+        """Make one file's signature; TimestampUnavailable where no token can be had."""
+        described = prepared.described[0]
+        format_side = catalogue.BY_NAME[described.format]
+        signed = [self._key.sign(each) for each in format_side.to_be_signed(described, self.identity, options)]
+        tokens = [self._stamp(each.value, described.digest_algorithm) for each in signed] if self._stamp else []
+        return Made(format_side.finish(described, self.identity, options, signed, tokens))
+
+    def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> None:
+        """Keep nothing: there is no log, so there is no receipt."""
+
+    def has_receipt(self, found: EmbeddedSignature, job: Job) -> bool:
+        """Miss nothing."""
+        return True
+
+
+_PKCS1 = padding.PKCS1v15()
+
+
+def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime) -> KeyFile:
+    """Read a key and its chain, and refuse what must not sign.
+
+    Misused for a key that others can read or a password that is missing, BadInput for a key or chain that is not what
+    it should be, NotCompliant for a certificate that counts as public or is not in force.
+    """
+    secret = _private_key(key)
+    spki = secret.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    _check_strength(secret)
+    found = _read(certs, "chain", certificates.pem_certificates, LARGEST_CHAIN)
+    ordered = _ordered(found, spki, certs)
+    pins = [PinnedAnchor(one, "rehearsal") for path in anchors for one in _read(path, "anchor", _pem, LARGEST_CHAIN)]
+    if _signs_itself(ordered[0]):
+        pins.append(PinnedAnchor(ordered[0], "rehearsal"))
+    standing = chain.standing(ordered, pins)
+    if standing == "public":
+        raise NotCompliant(
+            "The certificate counts as public: its chain ends in no anchor that was pinned for rehearsal, and a key in "
+            "a file must not sign under a public certificate (CSBR 6.2.7.3).",
+            hint="if its root is your own, pin it: --rehearsal-anchor root.pem",
+        )
+    facts = certificates.read(ordered[0])
+    if not facts.in_force(at):
+        raise NotCompliant(
+            f"The certificate is valid from {facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d} only; nothing is "
+            "signed under it today."
+        )
+    scheme = certificates.scheme_of(spki)
+    return KeyFile(secret, Identity(tuple(ordered), scheme.name), scheme.default_digest)
+
+
+def authority(url: str, post: Callable[[str, bytes, str], bytes]) -> Callable[[bytes, DigestAlgorithm], TimestampToken]:
+    """Return a function that has a signature value timestamped by the authority at ``url``."""
+    client = Client(url, post, secrets.token_bytes)
+    return lambda value, digest: client.stamp([value], digest)[0]
+
+
+def _private_key(path: Path) -> PrivateKey:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            refuse_if_others_can_read(path, mode, "holds a private key")
+            octets = file.read(LARGEST_KEY)
+    except OSError as error:
+        raise BadInput(f"The key file {shown_path(path)} cannot be read: {error.strerror}.") from error
+    try:
+        return _supported(_load(octets, None), path)
+    except TypeError:  # what cryptography says of a key that asks for a password
+        password = _password(path)
+    try:
+        return _supported(_load(octets, password), path)
+    except (ValueError, TypeError):
+        raise BadInput(f"The password does not open the key file {shown_path(path)}.") from None
+
+
+def _load(octets: bytes, password: bytes | None) -> object:
+    pem = b"-----BEGIN" in octets
+    load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    try:
+        return load(octets, password)
+    except UnsupportedAlgorithm as error:
+        raise BadInput(f"The key is of a kind that cannot sign here: {printable(str(error))}.") from None
+    except ValueError:
+        if password is not None:
+            raise
+        raise BadInput("The key file holds no private key that can be read.", hint="expected PEM, PKCS #8") from None
+
+
+def _supported(key: object, path: Path) -> PrivateKey:
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        return key
+    raise BadInput(f"The key in {shown_path(path)} is neither RSA nor on an elliptic curve.")
+
+
+def _password(path: Path) -> bytes:
+    given = os.environ.get(PASSWORD)
+    if given is not None:
+        return given.encode()
+    if not sys.stdin.isatty():
+        raise Misused(f"The key file {shown_path(path)} asks for a password.", hint=f"give it in {PASSWORD}")
+    asked = click.prompt(f"Password of {shown_path(path)}", hide_input=True, err=True, default="", show_default=False)
+    return str(asked).encode()
+
+
+def _check_strength(key: PrivateKey) -> None:
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < 3072:
+        raise BadInput(f"The key is RSA of {key.key_size} bits; CSBR 6.1.5.2 asks for 3072 or more.")
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in ("secp256r1", "secp384r1", "secp521r1"):
+        raise BadInput(f"The key is on the curve {key.curve.name}; CSBR 6.1.5.2 asks for P-256, P-384 or P-521.")
+
+
+def _ordered(found: Sequence[bytes], spki: bytes, path: Path) -> list[bytes]:
+    """Put the chain in order, the key's own certificate first; what is not on the way up, and the root, is left out."""
+    leaf = next((one for one in found if certificates.outline(one).spki == spki), None)
+    if leaf is None:
+        raise BadInput(
+            f"None of the {len(found)} certificates in {shown_path(path)} is for the key in the key file.",
+            hint="give the chain of this key: its own certificate, then its issuers",
+        )
+    ordered = [leaf]
+    while not _names_itself(ordered[-1]):
+        wanted = certificates.outline(ordered[-1]).issuer
+        above = [one for one in found if certificates.outline(one).subject == wanted and one not in ordered]
+        if not above or _names_itself(above[0]):
+            break
+        ordered.append(above[0])
+    return ordered
+
+
+def _names_itself(certificate: bytes) -> bool:
+    parts = certificates.outline(certificate)
+    return parts.issuer == parts.subject
+
+
+def _signs_itself(certificate: bytes) -> bool:
+    """Tell whether a certificate's own key has signed it."""
+    if not _names_itself(certificate):
+        return False
+    loaded = certificates.load(certificate)
+    try:
+        loaded.verify_directly_issued_by(loaded)
+    except Exception:
+        return False
+    return True
+
+
+def _pem(octets: bytes) -> list[bytes]:
+    return certificates.pem_certificates(octets)
+
+
+def _read(path: Path, what: str, read: Callable[[bytes], list[bytes]], limit: int) -> list[bytes]:
+    try:
+        return read(read_whole(path, limit))
+    except PrivySealError as error:
+        raise BadInput(f"The {what} {shown_path(path)} cannot be used: {error.detail}", hint=error.hint) from error

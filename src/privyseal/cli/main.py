@@ -1,0 +1,234 @@
+"""The command ``privyseal``: which commands there are, and what a shell is told when one of them ends.
+
+The manners of all commands, of which this file keeps the second half and ``output.py`` the first:
+
+* Exit codes are a contract (``privyseal --help`` lists them); this is the only place that makes one out of an error.
+* A refusal is one sentence on stderr, and a second line with what to do about it, if anything can be done. No
+  traceback.
+* What nobody foresaw is our bug: exit 1, one sentence, and ``--debug`` shows the traceback to send with the report. The
+  sentence names the kind of the exception only, for its text may hold what is nobody's business.
+* Several files: 9 when some are done and some are not, the common code when all failed alike, and otherwise the code of
+  the failure that running again cures least.
+* ``privyseal --version`` and ``--help`` load none of the commands: a build starts this program once a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from privyseal import __version__
+from privyseal.errors import BadInput, PrivySealError, Unavailable
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("privyseal.cli.init:init", "Make a new service in a directory."),
+    "serve": ("privyseal.cli.serve:serve", "Run the service that lives in a directory."),
+    "demo": ("privyseal.cli.demo:demo", "Sign and check real programs with a service of its own."),
+    "sign": ("privyseal.cli.sign:sign", "Sign files, check the outcome, keep the receipts."),
+    "verify": ("privyseal.cli.verify:verify", "Check signed files and their receipts, offline."),
+    "inspect": ("privyseal.cli.inspect:inspect", "Say what is in a file and how it is signed."),
+    "request": ("privyseal.cli.request:request", "Look at a request to sign, or wait for it."),
+    "key": ("privyseal.cli.things:key", "List and show Key Pairs."),
+    "cert": ("privyseal.cli.things:cert", "List and show certificates."),
+    "log": ("privyseal.cli.audit:log", "Show, prove and check what the log says."),
+    "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
+}
+"""Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""
+
+EXIT_CODES = """\b
+0  all that was asked is done and checked
+1  a bug in Privy Seal
+2  wrong usage, configuration or input
+3  verification says no
+4  not authenticated
+5  refused by policy or by a Requirement
+6  waiting for approval
+7  denied, cancelled or frozen
+8  a service did not answer: safe to run again
+9  some files done, some not
+130  interrupted; nothing half-written is left
+"""
+
+BUG, USAGE, WAITING, SOME, INTERRUPTED, TERMINATED, PIPE_CLOSED = 1, 2, 6, 9, 130, 143, 141
+
+CURED_LEAST_BY_RUNNING_AGAIN = (1, 4, 5, 7, 3, 2, 6, 8)
+"""Of several failures the code of the first of these is told, so that no script retries what a person must put
+right."""
+
+
+_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+"""What the operating system lacks for the moment: running again is safe, and may help."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only when it is the one that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None where the table has none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit codes, which belong to every command."""
+        with formatter.section("Exit codes"):
+            formatter.write_text(EXIT_CODES)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="privyseal %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback when something goes wrong. Goes with every command.")
+def privyseal(debug: bool) -> None:
+    """Sign code, prove it, and check it.
+
+    \b
+    privyseal sign setup.exe            in place; writes setup.exe.tlog-proof
+    privyseal verify setup.exe --trust ca.pem
+    privyseal COMMAND --help            what one command takes
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; ``arguments`` are the program's own where none are given."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(run(given))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error ends here."""
+    debug, given = _without_debug(arguments)
+    try:
+        code = _invoke(given)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader of stdout has left, as `head` does. Python would complain again when it closes stdout at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (KeyboardInterrupt, click.Abort):
+        return _told(given, "interrupted", "Interrupted; nothing half-written is left.", None, INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "privyseal"
+        hint = f"{where} --help" if error.ctx is None or error.ctx.help_option_names else None
+        return _told(given, "misused", _sentence(error.format_message()), hint, USAGE)
+    except click.ClickException as error:
+        return _told(given, "misused", _sentence(error.format_message()), None, USAGE)
+    except PrivySealError as error:
+        if debug:
+            _traceback()
+        return _told(given, error.code, error.detail, error.hint, error.exit)
+    except OSError as error:
+        if debug:
+            _traceback()
+        refused = from_os_error(error)
+        return _told(given, refused.code, refused.detail, refused.hint, refused.exit)
+    except Exception as error:
+        if debug:
+            _traceback()
+        hint = "please report it, with what --debug shows in addition"
+        return _told(given, "internal", f"This is a bug in Privy Seal ({_kind(error)}).", hint, BUG)
+
+
+def exit_code(outcomes: Iterable[object]) -> int:
+    """Fold what became of several files into one exit code: None is done, an error its own, and anything else waits."""
+    codes = {_code(outcome) for outcome in outcomes}
+    if len(codes) <= 1:
+        return codes.pop() if codes else 0
+    if 0 in codes:
+        return SOME
+    return next(code for code in CURED_LEAST_BY_RUNNING_AGAIN if code in codes)
+
+
+def _code(outcome: object) -> int:
+    return 0 if outcome is None else outcome.exit if isinstance(outcome, PrivySealError) else WAITING
+
+
+def from_os_error(error: OSError, subject: str | None = None) -> PrivySealError:
+    """Return what the operating system refused as an error of ours: a sentence, with the path if one is known.
+
+    Unavailable where it lacks something for the moment (a full disk), else BadInput.
+    """
+    from privyseal.cli.output import shown_path
+
+    about = subject or (shown_path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None)
+    why = error.strerror or type(error).__name__
+    kind = Unavailable if error.errno in _TROUBLE else BadInput
+    return kind(f"{about}: {why}." if about else f"{why}.")
+
+
+def _invoke(arguments: list[str]) -> int:
+    try:
+        with privyseal.make_context("privyseal", arguments) as context:
+            value: Any = privyseal.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    if value is None or isinstance(value, int):
+        return value or 0
+    return exit_code(value)
+
+
+def _without_debug(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Take ``--debug`` out, wherever it stands before a ``--``: people add it at the end of the line that failed."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != "--debug"]
+    return len(options) < end, options + list(arguments[end:])
+
+
+def _told(arguments: Sequence[str], code: str, text: str, hint: str | None, exit_code: int) -> int:
+    """Say on stderr, and as JSON where that was asked for, why the command failed; return its exit code."""
+    from privyseal.cli.output import json_mode_of, put_error, tell
+
+    tell(f"privyseal: {text}", *([f"  hint: {hint}"] if hint else []))
+    mode = json_mode_of(arguments)
+    if mode is not None:
+        put_error(mode, code, text, hint, exit_code)
+    return exit_code
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
+def _kind(error: Exception) -> str:
+    """Name an unforeseen exception and the line it came from, without its text."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = f" at {os.path.basename(last.tb_frame.f_code.co_filename)}:{last.tb_lineno}" if last else ""
+    return f"{type(error).__name__}{where}"
+
+
+def _traceback() -> None:
+    import traceback  # only a failure under --debug needs it
+
+    traceback.print_exc()
+
+
+def _terminated(_signal: int, _frame: object) -> NoReturn:
+    """Leave in order when asked to end, so that temporary files are tidied up."""
+    raise SystemExit(TERMINATED)

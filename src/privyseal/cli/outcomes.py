@@ -1,0 +1,134 @@
+"""What became of each file that was to be signed: as ``privyseal/sign/1``, in words, and for the exit code."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from privyseal.cli.output import path_text
+from privyseal.cli.pieces import Job, Made, Opened, Pending, certificate_of
+from privyseal.errors import PrivySealError
+from privyseal.formats.protocol import EmbeddedSignature, Problem
+from privyseal.timestamp.token import verify_token
+from privyseal.verify import LogFacts, TimestampFacts
+
+
+class SignatureFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One signature, as ``verify --json`` has it."""
+
+    signer: str
+    serial: str
+    issuer: str
+    digest_algorithm: str
+    digest: str
+    timestamp: TimestampFacts | None
+    log: LogFacts | None
+    problems: tuple[Problem, ...] = ()
+
+
+class FileReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One file, as ``verify --json`` has it, with what only ``sign`` knows."""
+
+    path: str
+    output: str | None = None
+    format: str | None = None
+    status: Literal["signed", "kept", "waiting", "failed"]
+    """``kept``: signed well by this key already, or by somebody else and ``--if-signed skip`` was given."""
+    verdict: Literal["valid"] | None = None
+    """``valid`` where what stands on the disk was opened again and its signature, digest, layout, timestamp and receipt
+    hold. Whom the certificate chains to is for ``verify`` to say."""
+    signatures: tuple[SignatureFacts, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    receipt: str | None = None
+    request: str | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``sign --json`` prints."""
+
+    schema: Literal["privyseal/sign/1"] = "privyseal/sign/1"
+    files: tuple[FileReport, ...]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one file, and the words for it."""
+
+    report: FileReport
+    words: str
+    end: PrivySealError | Pending | None = None
+    """What the exit code is made of; None for done."""
+
+
+def failed(job: Job, error: PrivySealError, request: str | None = None) -> Outcome:
+    """Tell of a file that was not signed."""
+    problem = Problem(error.code, error.detail)
+    report = FileReport(path=path_text(job.path), status="failed", problems=(problem,), request=request)
+    return Outcome(report, error.detail if error.hint is None else f"{error.detail} ({error.hint})", error)
+
+
+def waiting(job: Job, format_name: str, request: str) -> Outcome:
+    """Tell of a file whose request waits for approval."""
+    report = FileReport(path=path_text(job.path), format=format_name, status="waiting", request=request)
+    words = f"waits for approval as {request}; then sign it again, or: privyseal request wait {request}"
+    return Outcome(report, words, Pending(request))
+
+
+def _facts(found: EmbeddedSignature, log: LogFacts | None) -> SignatureFacts:
+    facts = certificate_of(found)
+    # Whoever calls has verified the token; this reads out of it again, which is cheap.
+    token = verify_token(found.timestamp) if found.timestamp is not None else None
+    return SignatureFacts(
+        signer=facts.subject if facts else "",
+        serial=facts.serial if facts else "",
+        issuer=facts.issuer if facts else "",
+        digest_algorithm=found.digest_algorithm,
+        digest=found.digest.hex(),
+        timestamp=TimestampFacts(token.time, token.authority) if token else None,
+        log=log,
+    )
+
+
+def kept(  # noqa: PLR0913 - what a report of a signature holds
+    job: Job,
+    opened: Opened,
+    found: EmbeddedSignature | None,
+    words: str,
+    *,
+    receipt: bool = False,
+    log: LogFacts | None = None,
+    made: Made | None = None,
+) -> Outcome:
+    """Tell of a file that needed no signature; ``receipt`` says that there is one beside it."""
+    report = FileReport(
+        path=path_text(job.path),
+        output=path_text(job.out) if job.in_place else None,
+        format=opened.format.name,
+        status="kept",
+        verdict="valid" if found else None,
+        signatures=(_facts(found, log),) if found else (),
+        receipt=path_text(job.receipt) if receipt or made else None,
+        request=made.request if made else None,
+    )
+    return Outcome(report, words)
+
+
+def signed(job: Job, opened: Opened, found: EmbeddedSignature, made: Made, log: LogFacts | None, why: str) -> Outcome:
+    """Tell of a file that was signed, written, and checked on the disk."""
+    report = FileReport(
+        path=path_text(job.path),
+        output=path_text(job.out),
+        format=opened.format.name,
+        status="signed",
+        verdict="valid",
+        signatures=(_facts(found, log),),
+        receipt=path_text(job.receipt) if made.receipt else None,
+        request=made.request,
+    )
+    done = ["signed"]
+    if found.timestamp is not None:
+        done.append("timestamped")
+    if log is not None:
+        done.append(f"logged (entry {log.index})")
+    words = ", ".join(done) + " and checked"
+    return Outcome(report, f"{words}; {why}" if why else words)

@@ -1,0 +1,311 @@
+"""One file on its way through ``sign``: opened, looked at, described, and put back signed and checked.
+
+What is signed already decides what happens (``decide``):
+
+=======================  ===================  ============================================================
+signed by this key       signed by others     then
+=======================  ===================  ============================================================
+no                       no                   sign
+yes, and good            whatever             leave it; ask for the receipt where that is missing
+yes, but not good        no                   sign anew in its place: somebody changed the file since
+yes, but not good        yes                  as if by others only
+no                       yes                  as ``--if-signed`` says: fail (the default), skip, add, replace
+=======================  ===================  ============================================================
+
+Failing is the default, because what a build finds signed by somebody else is a part from elsewhere, and replacing its
+signature silently takes away the only statement of where it is from; skipping it silently would leave the build
+believing that all is signed. ``--again`` drops the second row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from privyseal.cli.output import printable, shown_path
+from privyseal.cli.progress import Progress
+from privyseal.errors import BadInput, Misused, VerificationFailed
+from privyseal.formats import catalogue
+from privyseal.formats.examine import LARGE, Examined, examine
+from privyseal.formats.patch import carry_out
+from privyseal.formats.protocol import (
+    CodeFormat,
+    EmbeddedSignature,
+    Identity,
+    Insert,
+    PatchPlan,
+    Prepared,
+    Source,
+)
+from privyseal.formats.source import FileSource
+from privyseal.pki import certificates
+from privyseal.terms.certificates import Certificate
+from privyseal.terms.signatures import DigestAlgorithm, Options
+from privyseal.timestamp.token import verify_token
+from privyseal.tlog.proof import SUFFIX
+
+IfSigned = Literal["fail", "skip", "add", "replace"]
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user wants of every file."""
+
+    options: Options
+    digest: DigestAlgorithm
+    if_signed: IfSigned = "fail"
+    again: bool = False
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A file to sign and where the outcome goes, which may be the same place."""
+
+    path: str
+    out: str
+
+    @property
+    def in_place(self) -> bool:
+        """Tell whether the file itself is replaced."""
+        return self.path == self.out
+
+    @property
+    def receipt(self) -> str:
+        """Name the receipt's file."""
+        return self.out + SUFFIX
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A file whose structure has been read, and the signatures it carries judged."""
+
+    code: FileSource
+    format: CodeFormat
+    examined: Examined
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to do with a file, and why."""
+
+    action: Literal["sign", "keep", "fetch"]
+    """``fetch``: it is signed well, and only its receipt is missing."""
+    mode: Literal["replace", "append"] = "replace"
+    why: str = ""
+    ours: EmbeddedSignature | None = None
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A signature that was made for one file."""
+
+    blob: bytes
+    request: str | None = None
+    """The service's id of the request it was made for."""
+    receipt: str | None = None
+    canonical: bytes | None = None
+    """The request's canonical octets as the service keeps them."""
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A request that waits for people: no error, and not done either (exit 6)."""
+
+    request: str
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What a signed file must turn out to carry."""
+
+    blob: bytes
+    prepared: Prepared
+    certificate: bytes
+    timestamped: bool
+    known_problems: frozenset[str] = frozenset()
+    """Codes of what was loose in the file before, where other people's signatures stay in it."""
+
+
+def jobs(files: Sequence[str], output: str | None) -> list[Job]:
+    """Pair each file with where its outcome goes; Misused where two would meet in one place."""
+    into = output is not None and os.path.isdir(output)
+    if output is not None and not into and (len(files) > 1 or output.endswith("/")):
+        raise Misused(
+            f"{shown_path(output)} is no folder, and {len(files)} file(s) are to go into it.",
+            hint="name an existing folder, or sign one file at a time",
+        )
+    made: list[Job] = []
+    taken: dict[str, str] = {}
+    for file in files:
+        out = os.path.join(output, os.path.basename(file)) if into and output else output or file
+        real = os.path.realpath(out)
+        if real in taken:
+            if (file, out) in {(job.path, job.out) for job in made}:
+                continue
+            raise Misused(
+                f"{shown_path(file)} and {shown_path(taken[real])} are one and the same file, or would become it.",
+                hint="name every file once",
+            )
+        taken[real] = file
+        same = os.path.realpath(file) == real
+        made.append(Job(file, file if same else out))
+    return made
+
+
+def open_piece(code: FileSource) -> Opened:
+    """Tell the format, read the structure, judge what it carries; MalformedCode where it cannot be signed."""
+    found = catalogue.recognise(code)
+    return Opened(code, found, examine(found, code))
+
+
+def decide(opened: Opened, wishes: Wishes, key_id: str, at: datetime) -> Decision:
+    """Say what to do with a file, by the table above; BadInput where it carries somebody else's signature."""
+    signatures = opened.examined.signatures
+    ours = [each for each in signatures if _key_of(each) == key_id]
+    others = [each for each in signatures if _key_of(each) != key_id]
+    good = next((each for each in ours if is_good(each, opened, at)), None)
+    if good is not None and not wishes.again:
+        return Decision("fetch", "append" if others else "replace", "signed by this key already", good)
+    if not others:
+        return Decision("sign", "replace", "its signature no longer fits and was replaced" if ours and not good else "")
+    whose = " and ".join(dict.fromkeys(_name_of(each) for each in others))
+    if wishes.if_signed == "fail":
+        raise BadInput(
+            f"{opened.code.filename} is signed already, by {whose}.",
+            hint="say what to do with it: --if-signed skip, add or replace",
+        )
+    if wishes.if_signed == "skip":
+        return Decision("keep", why=f"signed by {whose} already")
+    if wishes.if_signed == "replace":
+        return Decision("sign", "replace", f"the signature by {whose} was replaced")
+    return Decision("sign", "append", f"beside the signature by {whose}")
+
+
+def is_good(embedded: EmbeddedSignature, opened: Opened, at: datetime) -> bool:
+    """Tell whether a signature of ours need not be made again: intact, and within its time or timestamped."""
+    if embedded.problems or opened.examined.problems or embedded.signer is None:
+        return False
+    try:
+        if embedded.timestamp is not None:
+            verify_token(embedded.timestamp, octets=embedded.signature_value)
+            return True
+        return certificates.read(embedded.signer).in_force(at)
+    except (BadInput, VerificationFailed):
+        return False
+
+
+def _key_of(embedded: EmbeddedSignature) -> str | None:
+    facts = certificate_of(embedded)
+    return facts.key_id if facts else None
+
+
+def _name_of(embedded: EmbeddedSignature) -> str:
+    facts = certificate_of(embedded)
+    return printable(certificates.common_name(facts.der) or facts.subject) if facts else "somebody unknown"
+
+
+def certificate_of(embedded: EmbeddedSignature) -> Certificate | None:
+    """Read a signature's certificate; None where it carries none that can be read."""
+    try:
+        return certificates.read(embedded.signer) if embedded.signer is not None else None
+    except BadInput:
+        return None
+
+
+def prepare(
+    opened: Opened, identity: Identity, options: Options, digest: DigestAlgorithm, progress: Progress
+) -> Prepared:
+    """Read the content once and describe it, telling the progress of large files."""
+    code: Source = opened.code if opened.code.size < LARGE else Watched(opened.code, progress)
+    return opened.format.prepare(code, opened.examined.layout, identity, options, digest)
+
+
+def put_back(
+    opened: Opened,
+    job: Job,
+    options: Options,
+    expected: Expected,
+    progress: Progress,
+    then: Callable[[EmbeddedSignature], None],
+) -> EmbeddedSignature:
+    """Write the signed file, open it again, check it as a stranger would, do ``then``, and only then give it its name.
+
+    ``then`` writes the receipt: so neither a signed file that does not verify nor one without its receipt is ever seen.
+    Returns the signature as it was found on the disk; VerificationFailed where it is not as expected. After any error
+    the target is as it was.
+    """
+    plan = opened.format.apply(opened.code, expected.prepared, options, (expected.blob,))
+    found: list[EmbeddedSignature] = []
+
+    def follow(written: Source) -> None:
+        large = written.size >= LARGE
+        found.append(confirm(opened.format, Watched(written, progress) if large else written, expected))
+        then(found[0])
+
+    carry_out(plan, opened.code, job.out, follow=follow)
+    return found[0]
+
+
+def confirm(code_format: CodeFormat, written: Source, expected: Expected) -> EmbeddedSignature:
+    """Find the signature in what was written and check it; VerificationFailed with the first thing that is wrong."""
+    examined = examine(code_format, written)
+    found = next((each for each in examined.signatures if each.blob == expected.blob), None)
+    if found is None:
+        raise _not_as_expected("the signature is not in it")
+    described = expected.prepared.described[0]
+    loose = [each for each in examined.problems if each.code not in expected.known_problems]
+    for problem in (*found.problems, *loose):
+        raise _not_as_expected(problem.text)
+    if (found.digest_algorithm, found.digest) != (described.digest_algorithm, described.digest):
+        raise _not_as_expected("the signature is over another digest")
+    if found.signer != expected.certificate:
+        raise _not_as_expected("the signature is under another certificate")
+    if expected.timestamped:
+        if found.timestamp is None:
+            raise _not_as_expected("there is no timestamp")
+        verify_token(found.timestamp, octets=found.signature_value)
+    return found
+
+
+def _not_as_expected(why: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"What was written does not verify: {why.rstrip('.')}.", hint="the file is as it was; please report this"
+    )
+
+
+def write_receipt(path: str, text: str) -> None:
+    """Write a receipt, all of it or nothing, and wait until it is on the disk."""
+    carry_out(PatchPlan((Insert(text.encode("utf-8")),)), _Nothing(), path)
+
+
+class _Nothing:
+    """A source without content, for a plan that only inserts."""
+
+    size = 0
+    filename = "receipt"
+
+    def pread(self, offset: int, count: int) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def readinto(self, offset: int, buffer: memoryview) -> int:
+        """Read nothing."""
+        return 0
+
+
+class Watched:
+    """A source that tells the progress how much of its content was read."""
+
+    def __init__(self, code: Source, progress: Progress) -> None:
+        """Stand in for ``code``."""
+        self._code = code
+        self._progress = progress
+        self.size = code.size
+        self.filename = code.filename
+
+    def pread(self, offset: int, count: int) -> bytes:
+        """As the source's own."""
+        return self._code.pread(offset, count)
+
+    def readinto(self, offset: int, buffer: memoryview) -> int:
+        """As the source's own."""
+        count = self._code.readinto(offset, buffer)
+        self._progress.read(count)
+        return count

@@ -1,0 +1,205 @@
+"""Asking a service for signatures: one request a file, and whatever happens on the way, never two signatures for one.
+
+The Idempotency-Key is the request's digest without its time, so that a run which was cut short finds its own requests
+again. A request that ended without a signature keeps its key for ever; the key after it is SHA-256 over that key and
+the id of the request that ended. So every run walks the same way past what failed before, and still nothing is signed
+twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+from datetime import UTC, datetime, timedelta
+
+from privyseal.cli.client import Service
+from privyseal.cli.output import printable
+from privyseal.cli.pieces import Job, Made, Pending, write_receipt
+from privyseal.cli.verify import read_whole
+from privyseal.errors import (
+    BadInput,
+    Failed,
+    Misused,
+    PrivySealError,
+    Unavailable,
+    VerificationFailed,
+)
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
+from privyseal.pki import certificates
+from privyseal.terms.canonical import decode_canonical
+from privyseal.terms.requests import FINAL, SigningRequest, State, request_digest
+from privyseal.terms.signatures import SCHEMES, Options
+from privyseal.tlog.entry import Completed, decode_completed
+from privyseal.tlog.policy import Policy
+from privyseal.tlog.proof import MAX_PROOF, Openings, parse_proof, read_receipt
+from privyseal.verify import LogFacts
+from privyseal.web.views import KeyView, RequestView
+
+LIFE = timedelta(hours=1)
+"""How long people have to agree to a request."""
+
+NEW_TRIES = 3
+"""Requests that one run lets fail before it gives up on a file."""
+
+MOST_KEYS = 64
+"""Requests in a row that ended without a signature and are passed by; more want a person's look."""
+
+LOOKS = 4
+"""Times that a signature in the making is waited for, each up to half a minute."""
+
+_ID = re.compile(r"\bRequest (R-[a-z2-7]{8,64})\b")
+
+
+class Requester:
+    """Has one Key Pair's signatures made by a service. Safe to use from several threads."""
+
+    logs = True
+
+    def __init__(self, service: Service, key: str, policy: Policy | None) -> None:
+        """Fetch the key and its newest certificate; Misused where it has none, VerificationFailed if they do not
+        agree."""
+        self._service = service
+        self._policy = policy
+        self.view = service.get(service.path("keys", key)).read(KeyView)
+        if not self.view.certificates:
+            raise Misused(f"The key {printable(key)} has no certificate yet.", hint="ask who runs the service")
+        if self.view.scheme not in SCHEMES:
+            raise Misused(f"The key's scheme {printable(self.view.scheme)} is newer than this program.")
+        self.identity = Identity(self.view.certificates[0].chain, self.view.scheme)
+        try:
+            own = certificates.outline(self.identity.chain[0])
+        except (IndexError, BadInput) as error:
+            raise VerificationFailed("The service's certificate for this key cannot be read.") from error
+        if not certificates.key_id(own.spki) == certificates.key_id(self.view.public_key) == self.view.key_id:
+            raise VerificationFailed("The service's certificate is not for the key that it names.")
+        self._guard = threading.Lock()
+        self._down: Unavailable | None = None
+
+    def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
+        """Have one file signed. ``again`` asks for a new signature where this one was made before."""
+        request = SigningRequest(
+            subscriber=self._service.subscriber,
+            key=self.view.name,
+            key_id=self.view.key_id,
+            scheme=self.view.scheme,
+            certificate=hashlib.sha256(self.identity.chain[0]).hexdigest(),
+            mode="local",
+            options=options,
+            described=prepared.described,
+            expires_at=(datetime.now(UTC) + LIFE).replace(microsecond=0),
+        )
+        with self._guard:
+            down = self._down
+        if down is not None:
+            raise down  # a thousand files need not each find out by themselves
+        try:
+            return self._walk(request, secrets.token_hex(32) if again else request.timeless_digest())
+        except Unavailable as error:
+            with self._guard:
+                self._down = error
+            raise
+
+    def _walk(self, request: SigningRequest, key: str) -> Made | Pending:
+        """Ask under one key after the other until one answers with a signature."""
+        body = request.canonical()
+        failures = 0
+        for _ in range(MOST_KEYS):
+            try:
+                answer = self._service.post(self._service.path("requests"), body, key)
+                return self._finished(request, self._settled(answer.read(RequestView)))
+            except PrivySealError as refused:
+                ended = self._ended(refused)
+                if ended is None or ended.state not in (State.FAILED, State.EXPIRED):
+                    raise
+                if ended.request == body:  # it is the one just made, and not one that an earlier run saw fail
+                    failures += 1
+                    if failures == NEW_TRIES or not isinstance(refused, Failed):
+                        raise
+                key = hashlib.sha256((key + ended.id).encode("ascii")).hexdigest()
+        raise Failed(
+            f"{MOST_KEYS} requests for this file ended without a signature.", hint="--again asks under a fresh key"
+        )
+
+    def _settled(self, view: RequestView) -> RequestView:
+        """Wait for a signature in the making, but not for people."""
+        for _ in range(LOOKS):
+            if view.state in FINAL or view.state is State.REQUESTED:
+                return view
+            path = self._service.path("requests", view.id)
+            view = self._service.get(path, {"Prefer": "wait=30"}).read(RequestView)
+        raise Unavailable(
+            f"The service is still busy with request {view.id}.", hint="run this again: it is found again"
+        )
+
+    def _finished(self, request: SigningRequest, view: RequestView) -> Made | Pending:
+        """Check that what came is what was asked for."""
+        if request_digest(view.request).hex() != view.digest:
+            raise VerificationFailed("The service's digest of the request is not that of its octets.")
+        try:
+            theirs = decode_canonical(view.request, SigningRequest)
+        except BadInput as error:
+            raise VerificationFailed("The service answered with a request that cannot be read.") from error
+        if theirs.timeless_digest() != request.timeless_digest():
+            raise VerificationFailed("The service answered with another request than was asked.")
+        if view.state is State.REQUESTED:
+            return Pending(view.id)
+        if view.state is not State.RELEASED or len(view.blobs) != len(request.described) or view.receipt is None:
+            raise Failed(f"Request {view.id} ended without a signature: it is {view.state}.")
+        return Made(view.blobs[0], view.id, view.receipt, view.request)
+
+    def _ended(self, refused: PrivySealError) -> RequestView | None:
+        """Return the request that a refusal is about, as the service keeps it; None where it is about none."""
+        named = _ID.search(refused.detail)
+        if named is None:
+            return None
+        return self._service.get(self._service.path("requests", named[1])).read(RequestView)
+
+    def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> LogFacts | None:
+        """Check the receipt that came with a signature and write it; VerificationFailed where it does not hold.
+
+        Returns where in the log it stands, which without a log policy nobody can tell: None.
+        """
+        if made.receipt is None:
+            raise VerificationFailed("The service gave no receipt.")
+        facts = check_receipt(made.receipt, self._policy, found, made.canonical)
+        write_receipt(job.receipt, made.receipt)
+        return facts
+
+    def has_receipt(self, found: EmbeddedSignature, job: Job) -> bool:
+        """Tell whether the receipt of a signature is there and holds."""
+        try:
+            check_receipt(read_whole(job.receipt, MAX_PROOF), self._policy, found, None)
+        except (BadInput, VerificationFailed):
+            return False
+        return True
+
+
+def check_receipt(
+    receipt: str | bytes, policy: Policy | None, found: EmbeddedSignature, canonical: bytes | None
+) -> LogFacts | None:
+    """Check a receipt against a signature, and against a request's canonical octets where they are known."""
+    facts = None
+    if policy is not None:
+        opened = read_receipt(receipt, policy)
+        payload, completed = opened.payload, opened.completed
+        head = opened.checkpoint
+        facts = LogFacts(opened.index, head.origin, head.size, opened.witnesses)
+    else:
+        payload, completed = _unproven(receipt)
+    if canonical is not None and payload != canonical:
+        raise VerificationFailed("The receipt is of another request.")
+    for digests, octets in ((completed.signatures, found.signature_value), (completed.blobs, found.blob)):
+        if hashlib.sha256(octets).hexdigest() not in digests:
+            raise VerificationFailed("The receipt is of another signature.")
+    return facts
+
+
+def _unproven(receipt: str | bytes) -> tuple[bytes, Completed]:
+    """Read what a receipt claims, where no policy says whom to believe; VerificationFailed where it is no receipt."""
+    try:
+        openings = decode_canonical(parse_proof(receipt).extra or b"", Openings)
+        return openings.intent.payload, decode_completed(openings.completion.payload)
+    except BadInput as error:
+        raise VerificationFailed(f"The receipt cannot be read: {error.detail}") from error

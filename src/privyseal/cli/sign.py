@@ -1,0 +1,265 @@
+"""``privyseal sign``: files in, signed files and their receipts out, each of them checked before it is said to be
+done."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+from privyseal.cli import crew, outcomes, pieces
+from privyseal.cli import profile as profiles
+from privyseal.cli.main import from_os_error
+from privyseal.cli.outcomes import FileReport, Outcome
+from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
+from privyseal.cli.pieces import Expected, IfSigned, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.progress import Progress
+from privyseal.cli.verify import read_trust
+from privyseal.errors import Misused, PrivySealError
+from privyseal.formats.examine import LARGE
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
+from privyseal.formats.source import FileSource
+from privyseal.pki import certificates
+from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, DigestAlgorithm, Options
+from privyseal.verify import LogFacts
+
+AT_ONCE = 16
+"""Files in hand at once with a service: it collects what comes together into one batch, with one wait for its disk."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may keep the interpreter (Python's own: 0.005). A thread that comes back from a signature waits this
+long for its turn, and a signature takes 0.002."""
+
+
+class Maker(Protocol):
+    """Who makes signatures: a service, or a key file."""
+
+    identity: Identity
+    logs: bool
+    """Whether a receipt belongs to a signature."""
+
+    def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
+        """Make one file's signature; raises PrivySealError."""
+        ...
+
+    def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> LogFacts | None:
+        """Check and write what belongs beside the file; called before the signed file gets its name."""
+        ...
+
+    def has_receipt(self, found: EmbeddedSignature, job: Job) -> bool:
+        """Tell whether what belongs beside the file is there and holds."""
+        ...
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.option("-o", "--output", metavar="OUT", help="Write here instead: a file, or a folder for several.")
+@click.option("--key", metavar="NAME", help="The Key Pair to sign with.")
+@click.option("-d", "--program-name", metavar="TEXT", help="What Windows calls the program when it asks to run it.")
+@click.option("-du", "--program-url", metavar="URL", help="Where Windows says there is more about it.")
+@click.option("--digest", type=click.Choice(list(DIGEST_SIZES)), help="Instead of the one that fits the key.")
+@click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
+@click.option(
+    "--if-signed",
+    type=click.Choice(["fail", "skip", "add", "replace"]),
+    default="fail",
+    show_default=True,
+    help="What to do with a file that somebody else has signed.",
+)
+@click.option("--again", is_flag=True, help="Sign anew what this key has signed well already.")
+@click.option("--mode", type=click.Choice(["local"]), default="local", help="local: the file stays on this machine.")
+@click.option("--profile", metavar="P", help="A profile's name, or the path of a TOML file such as D/client.toml.")
+@click.option("--url", help="The service's address.")
+@click.option("--subscriber", metavar="NAME", help="On whose behalf.")
+@click.option(
+    "--keyfile", metavar="PEM", help="Sign without a service, with the private key in this file. Needs --certs."
+)
+@click.option("--certs", metavar="PEM", help="With --keyfile: its certificate, and those above it.")
+@click.option("--tsa", metavar="URL", help="With --keyfile: the RFC 3161 timestamp authority to ask.")
+@click.option("--rehearsal-anchor", multiple=True, metavar="PEM", help="With --keyfile: this root is for rehearsal.")
+@json_option
+@quiet_option
+def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **given: Any) -> list[object]:
+    """Sign files, check the outcome, keep the receipts.
+
+    \b
+    privyseal sign setup.exe                           in place
+    privyseal sign dist/*.exe -o signed/ --profile D/client.toml
+    privyseal sign --keyfile key.pem --certs chain.pem setup.exe
+
+    Each file is written whole or not at all, with its receipt in FILE.tlog-proof. Run again, it goes on where it was
+    broken off, and signs nothing twice.
+    """
+    wanted = msgspec.convert(given, Given)
+    todo = pieces.jobs(files, wanted.output)
+    output = Output(json_mode, quiet=quiet)
+    maker = _key_file(wanted, output) if wanted.keyfile else _service(wanted, output)
+    timestamp = wanted.tsa is not None if wanted.keyfile else not wanted.no_timestamp
+    wishes = Wishes(
+        options=Options(program_name=wanted.program_name, program_url=wanted.program_url, timestamp=timestamp),
+        digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
+        if_signed=wanted.if_signed,
+        again=wanted.again,
+    )
+    workers = AT_ONCE if maker.logs or wanted.tsa else os.cpu_count() or 1
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    return _run(todo, maker, wishes, output, workers)
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """The options as they were given."""
+
+    output: str | None
+    key: str | None
+    program_name: str | None
+    program_url: str | None
+    digest: DigestAlgorithm | None
+    no_timestamp: bool
+    if_signed: IfSigned
+    again: bool
+    mode: str
+    profile: str | None
+    url: str | None
+    subscriber: str | None
+    keyfile: str | None
+    certs: str | None
+    tsa: str | None
+    rehearsal_anchor: tuple[str, ...]
+
+
+def _service(given: Given, output: Output) -> Maker:
+    """Connect to the service that options, environment and files name, and fetch the key."""
+    from privyseal.cli.client import Service  # http.client and ssl: not for --keyfile
+    from privyseal.cli.requests import Requester
+
+    for option in ("certs", "tsa", "rehearsal_anchor"):
+        if getattr(given, option):
+            raise Misused(f"--{option.replace('_', '-')} goes with --keyfile only.")
+    found = profiles.load({"url": given.url, "subscriber": given.subscriber, "key": given.key}, given.profile)
+    policy = read_trust(msgspec.structs.replace(found, trust=(), crl=())).log_policy
+    maker = Requester(Service(found), found.need("key"), policy)
+    facts = certificates.read(maker.identity.chain[0])
+    who = printable(certificates.common_name(facts.der) or facts.subject)
+    output.say(
+        f"as       {who}, with key {printable(maker.view.name)} ({maker.view.scheme}), until {facts.not_after:%Y-%m-%d}"
+    )
+    if maker.view.rehearsal:
+        output.say("note     a rehearsal key: nothing signed with it is for release")
+    if policy is None:
+        output.warn("note     no log policy is configured, so receipts are kept but not checked")
+    return maker
+
+
+def _key_file(given: Given, output: Output) -> Maker:
+    """Read the key file and its chain."""
+    from privyseal.cli import keyfile
+
+    if given.key or given.url or given.subscriber:
+        raise Misused("--keyfile signs without a service, so --key, --url and --subscriber mean nothing with it.")
+    if not given.certs or not given.keyfile:
+        raise Misused("--keyfile needs the certificate.", hint="add --certs chain.pem")
+    if given.no_timestamp and given.tsa:
+        raise Misused("--tsa and --no-timestamp contradict each other.")
+    found = profiles.load({"rehearsal_anchors": given.rehearsal_anchor}, given.profile)
+    key = keyfile.load(Path(given.keyfile), Path(given.certs), found.rehearsal_anchors, datetime.now(UTC))
+    stamp = None
+    if given.tsa:
+        from privyseal.cli.client import post_to
+
+        stamp = keyfile.authority(given.tsa, post_to)
+    output.warn("note     no service and no log: nobody can prove what is signed this way; for rehearsal only")
+    return keyfile.KeyFileMaker(key, stamp)
+
+
+def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, workers: int) -> list[object]:
+    """Sign all files, tell of each in the order they were named, and return what the exit code is made of."""
+    began = time.monotonic()
+    ends: list[object] = []
+    reports: list[FileReport] = []
+    shown = not output.quiet
+    with Progress("signing", len(todo), 2 * sum(map(_size, todo)), shown=shown) as progress:
+        for job, outcome in zip(
+            todo, crew.each(lambda job: _sign(job, maker, wishes, progress), todo, workers), strict=True
+        ):
+            progress.tell(partial(_tell, job, outcome, output))
+            ends.append(outcome.end)
+            reports.append(outcome.report)
+    if len(todo) > 1:
+        counts = {
+            status: sum(report.status == status for report in reports)
+            for status in ("signed", "kept", "waiting", "failed")
+        }
+        words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        output.say(f"{len(todo)} files in {time.monotonic() - began:.1f} s: {words}")
+    output.result(outcomes.Report(files=tuple(reports)))
+    return ends
+
+
+def _sign(job: Job, maker: Maker, wishes: Wishes, progress: Progress) -> Outcome:
+    """Sign one file; whatever is refused on the way is its outcome."""
+    try:
+        with FileSource.open(job.path) as code:
+            outcome = _sign_opened(pieces.open_piece(code), job, maker, wishes, progress)
+    except PrivySealError as error:
+        outcome = outcomes.failed(job, error)
+    except OSError as error:
+        outcome = outcomes.failed(job, from_os_error(error))
+    progress.finished()
+    return outcome
+
+
+def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, progress: Progress) -> Outcome:
+    key_id = certificates.key_id(certificates.outline(maker.identity.chain[0]).spki)
+    decision = pieces.decide(opened, wishes, key_id, datetime.now(UTC))
+    if decision.action == "keep":
+        return outcomes.kept(job, opened, None, decision.why)
+    ours = decision.ours
+    if ours is not None and job.in_place and maker.has_receipt(ours, job):
+        return outcomes.kept(job, opened, ours, decision.why, receipt=maker.logs)
+    options = msgspec.structs.replace(wishes.options, mode=decision.mode)
+    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, progress)
+    made = maker.make(prepared, options, again=wishes.again)
+    if isinstance(made, Pending):
+        return outcomes.waiting(job, opened.format.name, made.request)
+    if ours is not None and job.in_place and made.blob == ours.blob:
+        log = maker.accept(made, ours, job)
+        return outcomes.kept(
+            job, opened, ours, "signed by this key already; its receipt was fetched", log=log, made=made
+        )
+    logged: list[LogFacts | None] = []
+    expected = Expected(
+        blob=made.blob,
+        prepared=prepared,
+        certificate=maker.identity.chain[0],
+        timestamped=options.timestamp,
+        known_problems=frozenset(each.code for each in opened.examined.problems if decision.mode == "append"),
+    )
+    found = pieces.put_back(
+        opened, job, options, expected, progress, lambda found: logged.append(maker.accept(made, found, job))
+    )
+    if opened.code.size < LARGE:
+        progress.read(2 * opened.code.size)
+    return outcomes.signed(job, opened, found, made, logged[0], decision.why)
+
+
+def _size(job: Job) -> int:
+    try:
+        return os.stat(job.path).st_size
+    except OSError:
+        return 0
+
+
+def _tell(job: Job, outcome: Outcome, output: Output) -> None:
+    """Say what became of one file, to people and to programs."""
+    done = outcome.end is None
+    line = f"{mark(True if done else None if isinstance(outcome.end, Pending) else False)} {shown_path(job.out)}"
+    (output.say if done else output.warn)(f"{line}: {outcome.words}")
+    output.event(outcome.report.status, **msgspec.to_builtins(outcome.report))

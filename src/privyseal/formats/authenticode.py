@@ -1,0 +1,176 @@
+"""What the Windows formats share: the octets that are signed, and the PKCS#7 blob that carries the signature.
+
+Source: Microsoft, "Windows Authenticode Portable Executable Signature Format" (2008). An Authenticode signature is a
+PKCS#7 SignedData of version 1 with exactly one signer, whose content, SpcIndirectDataContent, says what kind of thing
+was hashed and to what. PE, CAB, MSI, scripts and others differ only in that kind (``SUBJECTS``) and in what they hash.
+
+We add one signed attribute to Microsoft's: signing-certificate-v2 (RFC 5035) with the hash of every certificate in the
+blob. Without it, most of each certificate is not under the signature, and the same signature would stand as well under
+another certificate for the same key; with it every octet of the blob is bound. Windows, like every verifier we tried,
+hashes signed attributes it does not know and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import msgspec
+
+from privyseal.errors import BadInput
+from privyseal.formats.protocol import Identity
+from privyseal.pki import algorithms, certificates, cms, der
+from privyseal.terms.signatures import (
+    DIGEST_SIZES,
+    Described,
+    DigestAlgorithm,
+    Options,
+    Signature,
+    TimestampToken,
+    ToBeSigned,
+)
+
+ID_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
+ID_STATEMENT_TYPE = "1.3.6.1.4.1.311.2.1.11"
+ID_OPUS_INFO = "1.3.6.1.4.1.311.2.1.12"
+ID_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.15"
+ID_INDIVIDUAL = "1.3.6.1.4.1.311.2.1.21"
+ID_CAB_DATA = "1.3.6.1.4.1.311.2.1.25"
+ID_SIP_INFO = "1.3.6.1.4.1.311.2.1.30"
+ID_NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
+ID_TIMESTAMP = "1.3.6.1.4.1.311.3.3.1"
+ID_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"
+
+MAX_PROGRAM_NAME = 1024
+"""Characters. Windows shows some 60 of them; signtool sets no limit."""
+MAX_PROGRAM_URL = 2048
+"""Characters, as Internet Explorer had it (INTERNET_MAX_URL_LENGTH, 2083)."""
+MAX_CHAIN = 16
+"""Certificates put into one signature; the longest code signing chains have 4."""
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """The kind of thing an SpcIndirectDataContent is about: its type, a dotted OID, and that type's value, DER."""
+
+    kind: str
+    value: bytes
+
+
+_OBSOLETE = der.explicit(2, der.implicit(0, "<<<Obsolete>>>".encode("utf-16-be"), constructed=False))
+
+
+def _sip(version: int, guid: str) -> Subject:
+    """Return the SpcSipInfo of a subject interface package; ``guid`` in the order of its octets in the file."""
+    zeros = (der.integer(0),) * 5
+    return Subject(ID_SIP_INFO, der.sequence(der.integer(version), der.octet_string(bytes.fromhex(guid)), *zeros))
+
+
+SUBJECTS: dict[str, Subject] = {
+    # SpcPeImageData: no flags, and as file the empty SpcString that signtool writes since Windows 8.
+    "pe": Subject(
+        ID_PE_IMAGE_DATA,
+        der.sequence(der.bit_string(b""), der.explicit(0, der.explicit(2, der.implicit(0, b"", constructed=False)))),
+    ),
+    "cab": Subject(ID_CAB_DATA, _OBSOLETE),
+    "msi": _sip(1, "f1100c00 00000000 c0000000 00000046"),
+    "powershell": _sip(0x10000, "1fcc3b60 594b084e b724d2c6 297ef351"),
+}
+"""Every kind we can write, by the name of its format: a format is one row here and the way it hashes."""
+
+_STATEMENT_TYPE = cms.attribute(ID_STATEMENT_TYPE, der.sequence(der.oid(ID_INDIVIDUAL)))
+_CONTENT_TYPE = cms.attribute(cms.ID_CONTENT_TYPE, der.oid(ID_INDIRECT_DATA))
+
+
+def indirect_data(subject: Subject, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
+    """Return the SpcIndirectDataContent, DER, that says what a subject hashes to."""
+    return der.sequence(
+        der.sequence(der.oid(subject.kind), subject.value),
+        der.sequence(algorithms.digest_identifier(algorithm), der.octet_string(digest)),
+    )
+
+
+def to_be_signed(subject: Subject, described: Described, identity: Identity, options: Options) -> ToBeSigned:
+    """Return the signed attributes as the octets a key signs; the same for the same arguments, for they hold no time.
+
+    BadInput where the digest has not its algorithm's size, the identity is no chain for its scheme, or the program name
+    or URL cannot be written.
+    """
+    attributes = _attributes(subject, described, identity, options)
+    return ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm)
+
+
+def finish(
+    subject: Subject,
+    described: Described,
+    identity: Identity,
+    options: Options,
+    signed: Signature,
+    token: TimestampToken | None,
+) -> bytes:
+    """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
+    attributes = _attributes(subject, described, identity, options)
+    if signed.to_be_signed != ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm):
+        raise BadInput("The signature is over other octets than this description, identity and options make.")
+    signer = cms.signer_info(
+        certificate=identity.chain[0],
+        digest_algorithm=described.digest_algorithm,
+        signed_attributes=attributes,
+        signature=signed.value,
+        unsigned_attributes=() if token is None else (cms.attribute(ID_TIMESTAMP, token.der),),
+    )
+    return cms.build_signed_data(
+        content_type=ID_INDIRECT_DATA,
+        content=indirect_data(subject, described.digest_algorithm, described.digest),
+        digest_algorithm=described.digest_algorithm,
+        certificates=identity.chain,
+        signers=(signer,),
+        version=1,
+    )
+
+
+def _attributes(subject: Subject, described: Described, identity: Identity, options: Options) -> tuple[bytes, ...]:
+    algorithm, digest = described.digest_algorithm, described.digest
+    if len(digest) != DIGEST_SIZES[algorithm]:
+        raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
+    # PKCS#7, unlike CMS, hashes the content's value octets without its tag and length (Authenticode, "ContentInfo").
+    content = der.read(indirect_data(subject, algorithm, digest)).content
+    return (
+        _CONTENT_TYPE,
+        cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(hashlib.new(algorithm, content).digest())),
+        _opus_info(options.program_name, options.program_url),
+        _STATEMENT_TYPE,
+        _signing_certificate(identity.chain, identity.scheme),
+    )
+
+
+@lru_cache(maxsize=256)
+def _opus_info(name: str | None, url: str | None) -> bytes:
+    """Return the SpcSpOpusInfo attribute, which is there even where it says nothing."""
+    parts: list[bytes] = []
+    if name is not None:
+        if not 0 < len(name) <= MAX_PROGRAM_NAME or not name.isprintable():
+            raise BadInput(
+                f"A program name has from 1 to {MAX_PROGRAM_NAME} printable characters; {name[:80]!r} does not."
+            )
+        parts.append(der.explicit(0, der.implicit(0, der.read(der.bmp_string(name)).content, constructed=False)))
+    if url is not None:
+        plain = url.isascii() and url.isprintable() and " " not in url and url.startswith(("https://", "http://"))
+        if not plain or len(url) > MAX_PROGRAM_URL:
+            raise BadInput(
+                f"A program URL begins with https:// or http:// and has at most {MAX_PROGRAM_URL} ASCII characters; "
+                f"{url[:80]!r} does not."
+            )
+        parts.append(der.explicit(1, der.implicit(0, url.encode("ascii"), constructed=False)))
+    return cms.attribute(ID_OPUS_INFO, der.sequence(*parts))
+
+
+@lru_cache(maxsize=256)
+def _signing_certificate(chain: tuple[bytes, ...], scheme: str) -> bytes:
+    """Return the SigningCertificateV2 attribute over the whole chain; ESSCertIDv2 with its default, SHA-256."""
+    if not 1 <= len(chain) <= MAX_CHAIN:
+        raise BadInput(f"A signature carries from 1 to {MAX_CHAIN} certificates; {len(chain)} were given.")
+    actual = certificates.scheme_of(certificates.outline(chain[0]).spki).name
+    if actual != scheme:
+        raise BadInput(f"The signer's certificate is for a key of scheme {actual}, and {scheme} was named.")
+    hashes = (der.sequence(der.octet_string(hashlib.sha256(certificate).digest())) for certificate in chain)
+    return cms.attribute(ID_SIGNING_CERTIFICATE, der.sequence(der.sequence(*hashes)))

@@ -1,0 +1,336 @@
+"""An Authenticode blob found in a file: cut into its parts, judged, and held against what we would have written.
+
+Judging (:func:`judge`) says what is wrong with the signature itself, whoever made it. :func:`loose` says which octets
+are under no signature, so that they could be changed unseen: it builds the blob anew from its parts and compares.
+Whom the signer's certificate chains to, and whether the timestamp holds, is for others to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from privyseal.errors import BadInput
+from privyseal.formats import authenticode
+from privyseal.formats.protocol import EmbeddedSignature, Problem
+from privyseal.pki import algorithms, certificates, cms, der
+from privyseal.terms.signatures import DIGEST_SIZES
+
+MAX_SIGNATURES = 32
+"""Signatures judged in one file, nested ones included; signtool's users nest one or two."""
+MAX_DEPTH = 4
+"""How deep signatures may be nested; signtool and osslsigncode nest all of them in the first."""
+
+
+_RSA_PSS = "1.2.840.113549.1.1.10"
+
+
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """One signature's blob in its parts."""
+
+    raw: bytes
+    """The ContentInfo, DER, without the signatures nested in it: what ``finish`` returned, or another's like it."""
+    whole: bytes
+    """The same as it stands in the file."""
+    signed: cms.SignedData
+    """Of ``whole``."""
+    signer: cms.SignerInfo
+    subject: authenticode.Subject
+    digest_algorithm: str
+    digest: bytes
+    nested: tuple[bytes, ...]
+    timestamps: tuple[bytes, ...]
+    program_name: str | None
+    program_url: str | None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A blob in its place among the signatures of a file, or why it is none."""
+
+    octets: bytes
+    depth: int
+    blob: Blob | None
+    error: str = ""
+
+
+# -- cutting -----------------------------------------------------------------------------------------------------------
+def read(octets: bytes) -> Blob:
+    """Cut a blob into its parts; BadInput where it is no Authenticode signature."""
+    signed = cms.parse(octets)
+    if signed.content_type != authenticode.ID_INDIRECT_DATA or signed.content is None:
+        raise BadInput("The signature is no Authenticode signature: its content is no SpcIndirectDataContent.")
+    if signed.version != 1 or len(signed.signers) != 1:
+        raise BadInput(
+            f"The signature is of version {signed.version} and has {len(signed.signers)} signers; "
+            "Authenticode has version 1 and one signer."
+        )
+    signer = signed.signers[0]
+    subject, algorithm, digest = _indirect_data(signed.content)
+    name, url = _opus_info(signer.attributes.get(authenticode.ID_OPUS_INFO, ()))
+    nested = signer.unsigned.get(authenticode.ID_NESTED_SIGNATURE, ())
+    return Blob(
+        raw=_without_nested(signed) if nested else octets,
+        whole=octets,
+        signed=signed,
+        signer=signer,
+        subject=subject,
+        digest_algorithm=algorithm,
+        digest=digest,
+        nested=nested,
+        timestamps=signer.unsigned.get(authenticode.ID_TIMESTAMP, ()),
+        program_name=name,
+        program_url=url,
+    )
+
+
+def walk(blobs: Iterable[bytes]) -> Iterator[Found]:
+    """Yield each blob and, behind it, those nested in it; too many or too deep ones end the walk with an error."""
+    waiting = [(octets, 0) for octets in reversed(list(blobs))]
+    count = 0
+    while waiting:
+        octets, depth = waiting.pop()
+        count += 1
+        if count > MAX_SIGNATURES or depth > MAX_DEPTH:
+            limit = f"{MAX_SIGNATURES} signatures, nested at most {MAX_DEPTH} deep, are read"
+            yield Found(octets, depth, None, f"The file carries more signatures than are read: {limit}.")
+            return
+        try:
+            blob = read(octets)
+        except BadInput as error:
+            yield Found(octets, depth, None, error.detail)
+            continue
+        yield Found(octets, depth, blob)
+        waiting += [(inner, depth + 1) for inner in reversed(blob.nested)]
+
+
+def _indirect_data(content: bytes) -> tuple[authenticode.Subject, str, bytes]:
+    fields = der.Fields(der.read(content), "An SpcIndirectDataContent")
+    data = der.Fields(fields.take(der.SEQUENCE), "An SpcAttributeTypeAndOptionalValue")
+    subject = authenticode.Subject(der.oid_of(data.take(der.OID)), data.rest() or b"")
+    info = der.Fields(fields.take(der.SEQUENCE), "A DigestInfo")
+    algorithm = algorithms.digest_name(info.take(der.SEQUENCE))
+    digest = der.octets_of(info.take(der.OCTET_STRING))
+    info.end()
+    fields.end()
+    return subject, algorithm, digest
+
+
+def _opus_info(values: tuple[bytes, ...]) -> tuple[str | None, str | None]:
+    """Return program name and URL as far as they can be read; what cannot is nobody's reason to refuse a signature."""
+    name = url = None
+    try:
+        for field in der.children(der.read(values[0])) if values else ():
+            inner = der.children(field)[0]
+            if field.tag == 0xA0 and inner.tag == 0x80:
+                name = inner.content.decode("utf-16-be", "replace")
+            elif field.tag == 0xA0 and inner.tag == 0x81:
+                name = inner.content.decode("latin-1")
+            elif field.tag == 0xA1 and inner.tag == 0x80:
+                url = inner.content.decode("latin-1")
+    except (BadInput, IndexError):
+        pass
+    return name, url
+
+
+def _without_nested(signed: cms.SignedData) -> bytes:
+    """Return the ContentInfo without the nested signatures; all else keeps its octets."""
+    signer = signed.signers[0]
+    rows = [
+        cms.attribute(kind, *values)
+        for kind, values in signer.unsigned.items()
+        if kind != authenticode.ID_NESTED_SIGNATURE
+    ]
+    kept = [field.raw for field in der.children(der.read(signer.raw)) if field.tag != 0xA1]
+    if rows:
+        kept.append(b"\xa1" + der.set_of(*rows)[1:])
+    outer = der.children(der.read(signed.der))
+    inner = [field.raw for field in der.children(der.children(outer[1])[0])]
+    return der.sequence(outer[0].raw, der.explicit(0, der.sequence(*inner[:-1], der.set_of(der.sequence(*kept)))))
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+def judge(
+    found: Found, index: int, kind: str, subject: authenticode.Subject, digests: Mapping[str, bytes]
+) -> EmbeddedSignature:
+    """Judge one signature of the format ``kind``, whose content has ``digests``, by algorithm."""
+    blob = found.blob
+    if blob is None:
+        return EmbeddedSignature(
+            format=kind,
+            blob=found.octets,
+            index=index,
+            nested=found.depth > 0,
+            digest_algorithm="",
+            digest=b"",
+            signature_value=b"",
+            signer=None,
+            certificates=(),
+            timestamp=None,
+            problems=(Problem("malformed-signature", found.error),),
+        )
+    return EmbeddedSignature(
+        format=kind,
+        blob=blob.raw,
+        index=index,
+        nested=found.depth > 0,
+        digest_algorithm=blob.digest_algorithm,
+        digest=blob.digest,
+        signature_value=blob.signer.signature,
+        signer=cms.signer_certificate(blob.signed, blob.signer),
+        certificates=blob.signed.certificates,
+        timestamp=blob.timestamps[0] if blob.timestamps else None,
+        program_name=blob.program_name,
+        program_url=blob.program_url,
+        problems=tuple(_problems(blob, subject, digests)),
+    )
+
+
+def _problems(blob: Blob, subject: authenticode.Subject, digests: Mapping[str, bytes]) -> Iterator[Problem]:
+    if blob.subject.kind != subject.kind:
+        yield Problem("other-format", f"The signature is about another kind of file ({blob.subject.kind}).")
+    algorithm = blob.digest_algorithm
+    if algorithm not in DIGEST_SIZES:
+        yield Problem("weak-digest", f"The content is hashed with {algorithm}; SHA-256 or stronger was expected.")
+    elif digests[algorithm] != blob.digest:
+        yield Problem(
+            "digest-mismatch",
+            f"The content has changed since it was signed: it hashes to {digests[algorithm].hex()}, "
+            f"and {blob.digest.hex()} is signed.",
+        )
+    try:
+        for flaw in cms.flaws(blob.signed, blob.signer, content=blob.signed.content_octets or b""):
+            yield Problem(flaw.code, flaw.text)
+        yield from _binding_problems(blob)
+    except BadInput as error:
+        yield Problem("malformed-signature", error.detail)
+
+
+def _bound(blob: Blob) -> tuple[bytes, ...] | None:
+    """Return the SHA-256 hashes in the signature's signing-certificate-v2 attribute, or None if it has none.
+
+    An entry under another hash is left out; BadInput where the attribute is malformed.
+    """
+    values = blob.signer.attributes.get(authenticode.ID_SIGNING_CERTIFICATE)
+    if values is None:
+        return None
+    if len(values) != 1:
+        raise BadInput("The signature states its certificates more than once.")
+    fields = der.Fields(der.read(values[0]), "A SigningCertificateV2")
+    found = []
+    for element in der.children(fields.take(der.SEQUENCE), cms.MAX_CERTIFICATES):
+        entry = der.Fields(element, "An ESSCertIDv2")
+        stated = entry.maybe(der.SEQUENCE)
+        digest = der.octets_of(entry.take(der.OCTET_STRING))
+        if stated is None or algorithms.digest_name(stated) == "sha256":
+            found.append(digest)
+    return tuple(found)
+
+
+def _binding_problems(blob: Blob) -> Iterator[Problem]:
+    bound = _bound(blob)
+    if bound is None:
+        return
+    carried = {hashlib.sha256(one).digest() for one in blob.signed.certificates}
+    signer = cms.signer_certificate(blob.signed, blob.signer)
+    if not bound or signer is None or hashlib.sha256(signer).digest() != bound[0] or not carried.issuperset(bound):
+        yield Problem("certificate-binding", "The certificates are not those whose hashes are under the signature.")
+
+
+# -- loose octets ------------------------------------------------------------------------------------------------------
+def loose(blob: Blob) -> Iterator[Problem]:
+    """Say what of a blob could be changed without any signature in it failing, timestamp tokens left out."""
+    if blob.signed.ber:
+        yield Problem("not-der", "The signature is not in DER, so it could be encoded otherwise.")
+        return
+    known = (authenticode.ID_TIMESTAMP, authenticode.ID_NESTED_SIGNATURE)
+    for kind in blob.signer.unsigned:
+        if kind not in known:
+            yield Problem("unsigned-attribute", f"The signature carries an attribute that nothing covers ({kind}).")
+    if len(blob.timestamps) > 1:
+        yield Problem("several-timestamps", f"The signature carries {len(blob.timestamps)} timestamps; one is judged.")
+    try:
+        rebuilt = _rebuilt(blob)
+        yield from _unused(blob.signed, blob.signer, _bound(blob) or ())
+        for token in blob.timestamps[:1]:
+            signed = cms.parse(token)
+            for signer in signed.signers:
+                yield from _unused(signed, signer, ())
+    except BadInput as error:
+        yield Problem("not-canonical", f"The signature could not be built anew: {error.detail}")
+        return
+    if rebuilt != blob.whole:
+        yield Problem(
+            "not-canonical", "The signature is not encoded as it would be written, so octets of it are loose."
+        )
+
+
+def _rebuilt(blob: Blob) -> bytes:
+    """Build the blob from its signed parts alone, in the one way in which we write it."""
+    signer, signed = blob.signer, blob.signed
+    certificate = cms.signer_certificate(signed, signer)
+    if certificate is None or signer.signed_attributes is None or signer.digest_algorithm not in DIGEST_SIZES:
+        raise BadInput("it lacks its signer's certificate, signed attributes or a digest of the SHA-2 family.")
+    algorithm = next(name for name in DIGEST_SIZES if name == signer.digest_algorithm)
+    unsigned = [
+        cms.attribute(kind, *signer.unsigned[kind])
+        for kind in (authenticode.ID_TIMESTAMP, authenticode.ID_NESTED_SIGNATURE)
+        if kind in signer.unsigned
+    ]
+    info = cms.signer_info(
+        certificate=certificate,
+        digest_algorithm=algorithm,
+        signed_attributes=[one.raw for one in der.children(der.read(signer.signed_attributes))],
+        signature=signer.signature,
+        unsigned_attributes=unsigned,
+        padding="pss" if signer.signature_algorithm == _RSA_PSS else "pkcs1v15",
+    )
+    return cms.build_signed_data(
+        content_type=signed.content_type,
+        content=signed.content,
+        digest_algorithm=algorithm,
+        certificates=signed.certificates,
+        signers=(info,),
+        version=1,
+    )
+
+
+def _unused(signed: cms.SignedData, signer: cms.SignerInfo, bound: tuple[bytes, ...]) -> Iterator[Problem]:
+    """Name each certificate that neither ``bound`` hashes name nor a signature binds on the way up from the signer."""
+    used = {hashlib.sha256(one).digest() for one in signed.certificates} & set(bound)
+    current = cms.signer_certificate(signed, signer)
+    while current is not None:
+        used.add(hashlib.sha256(current).digest())
+        current = next(
+            (
+                other
+                for other in signed.certificates
+                if hashlib.sha256(other).digest() not in used and _issued(current, other)
+            ),
+            None,
+        )
+    for one in signed.certificates:
+        if hashlib.sha256(one).digest() not in used:
+            yield Problem("unused-certificate", f"The signature carries a certificate without use: {_name(one)}.")
+
+
+@lru_cache(maxsize=512)
+def _issued(child: bytes, issuer: bytes) -> bool:
+    """Tell whether one certificate names the other as its issuer and holds a signature by its key."""
+    try:
+        if certificates.outline(child).issuer != certificates.outline(issuer).subject:
+            return False
+        certificates.load(child).verify_directly_issued_by(certificates.load(issuer))
+    except (BadInput, InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
+
+
+def _name(certificate: bytes) -> str:
+    try:
+        return certificates.read(certificate).subject
+    except BadInput:
+        return "one that cannot be read"

@@ -1,0 +1,297 @@
+"""Portable Executables: exe, dll, sys, efi, ocx, cpl, scr, for every machine.
+
+What is hashed (Authenticode, "Calculating the PE Image Hash"): the file without its checksum, without the certificate
+table's data directory and without the table itself, filled up with zero octets to a multiple of 8. We hash the file
+from front to back, as Windows, signtool and osslsigncode do; the document's walk section by section gives the same
+where the sections leave no gaps. Firmware does walk, so EFI images with gaps are refused rather than signed with a hash
+that boots nowhere.
+
+Several signatures: Windows looks only at the first entry of the table, so further ones are nested in its unsigned
+attributes, as ``signtool /as`` does. Firmware looks at every entry and at none that is nested (UEFI specification,
+"UEFI Image Validation"), so in EFI images a further one becomes a further entry. Entries of other types stay where they
+are when a signature is added, and go with all others when signatures are replaced.
+
+Page hashes (SpcPeImagePageHashes2) are not written, and are no problem where they are found: they are content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from privyseal.errors import BadInput, MalformedCode
+from privyseal.formats import authenticode, authenticode_blob, content, pe_checksum, pe_layout, pe_table
+from privyseal.formats.pe_layout import PeLayout
+from privyseal.formats.protocol import (
+    Copy,
+    EmbeddedSignature,
+    Identity,
+    Insert,
+    Layout,
+    PatchPlan,
+    Prepared,
+    Problem,
+    Source,
+)
+from privyseal.pki import cms
+from privyseal.terms.signatures import (
+    DIGEST_SIZES,
+    Described,
+    DigestAlgorithm,
+    Options,
+    Signature,
+    TimestampToken,
+    ToBeSigned,
+)
+
+_SUBJECT = authenticode.SUBJECTS["pe"]
+_UNHASHED = 12
+"""Octets of the content that are not hashed: the checksum and the data directory."""
+_SMALLEST = 4 + 24 + 96 + 5 * 8 - _UNHASHED
+"""Octets covered of the smallest file: MZ, PE header, optional header of PE32 with five data directories."""
+_EXTENSIONS = (".exe", ".dll", ".sys", ".efi", ".ocx", ".cpl", ".scr", ".mui", ".pyd", ".node", ".drv", ".xll")
+
+
+class PeFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a description of a PE file says beside digest and size: three numbers of its headers, shown to approvers."""
+
+    machine: int
+    magic: int
+    subsystem: int
+
+
+class PortableExecutable:
+    """The format ``pe``."""
+
+    name = pe_layout.NAME
+    title = "Windows program (PE)"
+
+    # -- the file side -------------------------------------------------------------------------------------------------
+    def recognises(self, head: bytes, tail: bytes, filename: str) -> int:
+        """Score 90 for a PE header, 50 for one beyond ``head``, 10 for any other MZ program; the name adds 5."""
+        at = pe_layout.header_at(head)
+        if at is None:
+            return 5 if head[:2] == b"MZ" else 0
+        if at + 4 <= len(head):
+            score = 90 if head[at : at + 4] == b"PE\0\0" else 10
+        else:
+            score = 50
+        return score + 5 * filename.lower().endswith(_EXTENSIONS)
+
+    def inspect(self, code: Source) -> PeLayout:
+        """Read the structure; MalformedCode with one sentence that names what is wrong."""
+        return pe_layout.read_layout(code)
+
+    def prepare(
+        self, code: Source, layout: Layout, identity: Identity, options: Options, digest: DigestAlgorithm
+    ) -> Prepared:
+        """Hash the content and add up its checksum in one reading; MalformedCode for an EFI image with gaps."""
+        layout = _of_pe(layout)
+        if layout.efi and layout.gap is not None:
+            start, end = layout.gap
+            raise MalformedCode(
+                f"{code.filename} is an EFI image with {end - start} octets at {start} that belong to no section: "
+                "firmware would not hash them, and so would refuse any signature.",
+                hint="link it without gaps",
+            )
+        hashed, add = hashlib.new(digest), _Sum(layout.content_end)
+        _read_content(code, layout, [hashed.update, add])
+        described = Described(
+            format=self.name,
+            filename=code.filename,
+            digest_algorithm=digest,
+            digest=_digest(hashed, layout),
+            size=_padded(layout.content_end) - _UNHASHED,
+            facts={"machine": layout.machine, "magic": layout.magic, "subsystem": layout.subsystem},
+        )
+        return Prepared((described,), msgspec.structs.replace(layout, word_sum=add.total))
+
+    def apply(self, code: Source, prepared: Prepared, options: Options, blobs: Sequence[bytes]) -> PatchPlan:
+        """Plan the signed file: checksum, directory, zero octets up to a multiple of 8, certificate table.
+
+        MalformedCode where a signature is to be added to one that cannot be read, or the outcome would pass 4 GiB.
+        """
+        layout = _of_pe(prepared.layout)
+        if len(blobs) != 1 or layout.word_sum is None:
+            raise BadInput(f"A PE file takes one signature and a reading of its content; {len(blobs)} came.")
+        table = _added(code, layout, blobs[0]) if options.mode == "append" else pe_table.write_entry(blobs[0])
+        end = layout.content_end
+        at = _padded(end)
+        if len(table) > pe_table.MAX_TABLE or at + len(table) > pe_layout.MAX_FILE:
+            raise MalformedCode(
+                f"{code.filename} would have a certificate table of {len(table)} octets at {at}; it may have "
+                f"{pe_table.MAX_TABLE}, and end before 4 GiB."
+            )
+        directory = struct.pack("<II", at, len(table))
+        total = layout.word_sum + sum(int.from_bytes(octets, "little") for octets in (directory, table))
+        checksum = struct.pack("<I", pe_checksum.checksum(total, at + len(table)))
+        return PatchPlan(
+            (
+                Copy(0, layout.checksum_at),
+                Insert(checksum),
+                Copy(layout.checksum_at + 4, layout.directory_at - layout.checksum_at - 4),
+                Insert(directory),
+                Copy(layout.directory_at + 8, end - layout.directory_at - 8),
+                Insert(bytes(at - end) + table),
+            )
+        )
+
+    def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
+        """Judge every signature, nested ones behind the one that holds them; none where the file is not signed."""
+        layout = _of_pe(layout)
+        found = list(authenticode_blob.walk(_blobs(code, layout)))
+        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
+        hashes = {name: hashlib.new(name) for name in DIGEST_SIZES if name in named}
+        _read_content(code, layout, [hashed.update for hashed in hashes.values()])
+        digests: dict[str, bytes] = {name: _digest(hashed, layout) for name, hashed in hashes.items()}
+        for index, one in enumerate(found):
+            yield authenticode_blob.judge(one, index, self.name, _SUBJECT, digests)
+
+    def canonical(self, code: Source, layout: Layout) -> Iterable[Problem]:
+        """Say which octets of a signed file no signature covers and nothing else fixes; nothing for an unsigned one."""
+        layout = _of_pe(layout)
+        if not layout.entries:
+            return
+        yield from _table_problems(code, layout)
+        if layout.efi and layout.gap is not None:
+            yield Problem("section-gap", "The EFI image has octets that belong to no section, which firmware ignores.")
+        add = _Sum(layout.content_end)
+        _read_content(code, layout, [add])
+        tail = struct.pack("<II", layout.content_end, layout.size - layout.content_end)
+        tail += code.pread(layout.content_end, layout.size - layout.content_end)
+        expected = pe_checksum.checksum(add.total + int.from_bytes(tail, "little"), layout.size)
+        if layout.checksum != expected:
+            yield Problem(
+                "checksum", f"The header's checksum is {layout.checksum:08X}, and the file's is {expected:08X}."
+            )
+        for one in authenticode_blob.walk(_blobs(code, layout)):
+            if one.blob is None:
+                yield Problem("malformed-signature", one.error)
+                continue
+            if one.depth > 1 or (layout.efi and one.depth):
+                yield Problem("nesting", "A signature is nested where Windows and firmware do not look for it.")
+            yield from authenticode_blob.loose(one.blob)
+
+    # -- the key side: never sees the file -----------------------------------------------------------------------------
+    def to_be_signed(self, described: Described, identity: Identity, options: Options) -> Sequence[ToBeSigned]:
+        """Build the signed attributes; BadInput for a description that ``prepare`` would not have made."""
+        _check_facts(described)
+        return (authenticode.to_be_signed(_SUBJECT, described, identity, options),)
+
+    def finish(
+        self,
+        described: Described,
+        identity: Identity,
+        options: Options,
+        signed: Sequence[Signature],
+        tokens: Sequence[TimestampToken],
+    ) -> bytes:
+        """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
+        _check_facts(described)
+        if len(signed) != 1 or len(tokens) > 1:
+            raise BadInput(
+                f"A PE file takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
+            )
+        return authenticode.finish(_SUBJECT, described, identity, options, signed[0], tokens[0] if tokens else None)
+
+
+class _Sum:
+    """A sink that adds up words for the checksum."""
+
+    def __init__(self, octets_to_come: int) -> None:
+        self.total = 0
+        self._add = pe_checksum.adder(octets_to_come)
+
+    def __call__(self, octets: memoryview) -> None:
+        self.total += self._add(octets)
+
+
+def _of_pe(layout: Layout) -> PeLayout:
+    if not isinstance(layout, PeLayout):
+        raise BadInput(f"A layout of the format {layout.format} was given where one of a PE file was expected.")
+    return layout
+
+
+def _padded(size: int) -> int:
+    return size + -size % 8
+
+
+def _read_content(code: Source, layout: PeLayout, sinks: Sequence[content.Sink]) -> None:
+    """Feed the sinks with what a signature covers; each piece begins at an even offset, as the checksum needs."""
+    content.feed(code, 0, layout.checksum_at, sinks)
+    content.feed(code, layout.checksum_at + 4, layout.directory_at, sinks)
+    content.feed(code, layout.directory_at + 8, layout.content_end, sinks)
+
+
+def _digest(hashed: hashlib._Hash, layout: PeLayout) -> bytes:
+    hashed.update(bytes(-layout.content_end % 8))
+    return hashed.digest()
+
+
+def _blobs(code: Source, layout: PeLayout) -> Iterator[bytes]:
+    for entry in layout.entries:
+        if entry.kind == pe_table.PKCS_SIGNED_DATA:
+            yield pe_table.certificate_of(code, entry)
+
+
+def _added(code: Source, layout: PeLayout, blob: bytes) -> bytes:
+    """Return the certificate table with one more signature; the others and their timestamps keep their octets."""
+    pieces: list[bytes] = []
+    waiting = not layout.efi
+    for entry in layout.entries:
+        certificate = pe_table.certificate_of(code, entry)
+        if waiting and entry.kind == pe_table.PKCS_SIGNED_DATA:
+            certificate, waiting = _nest(certificate, blob), False
+        pieces.append(pe_table.write_entry(certificate, entry.kind, entry.revision))
+    if waiting or layout.efi:
+        pieces.append(pe_table.write_entry(blob))
+    return b"".join(pieces)
+
+
+def _nest(first: bytes, blob: bytes) -> bytes:
+    try:
+        if authenticode_blob.read(first).signed.ber:
+            raise BadInput("It is not in DER.")
+        return cms.with_unsigned_attribute(first, authenticode.ID_NESTED_SIGNATURE, blob)
+    except BadInput as error:
+        raise MalformedCode(
+            f"The signature that the file carries cannot take a second one: {error.detail}",
+            hint="replace it instead",
+        ) from None
+
+
+def _table_problems(code: Source, layout: PeLayout) -> Iterator[Problem]:
+    for number, entry in enumerate(layout.entries):
+        if entry.kind != pe_table.PKCS_SIGNED_DATA or entry.revision != pe_table.REVISION:
+            yield Problem(
+                "table-entry",
+                f"Entry {number} of the certificate table is of revision {entry.revision:#x} and type "
+                f"{entry.kind:#x}, which no signature covers.",
+            )
+            continue
+        written = pe_table.write_entry(pe_table.certificate_of(code, entry))
+        if code.pread(entry.at, entry.length + -entry.length % 8) != written:
+            yield Problem(
+                "padding", f"Entry {number} of the certificate table holds more than its signature and zeros."
+            )
+    if layout.size % 8:
+        yield Problem("alignment", "The certificate table does not end at a multiple of 8.")
+
+
+def _check_facts(described: Described) -> None:
+    """Refuse a description that no PE file gives: other facts, impossible numbers, a size that is not covered."""
+    if described.format != pe_layout.NAME:
+        raise BadInput(f"This description is of the format {described.format}; {pe_layout.NAME} was expected.")
+    try:
+        facts = msgspec.convert(described.facts, PeFacts, strict=True)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"The facts of this description are not those of a PE file: {error}.") from None
+    if (why := pe_layout.contradiction(facts.machine, facts.magic)) is not None:
+        raise BadInput(f"No PE file is described here: {why}.")
+    if not (0 < facts.machine <= 0xFFFF and 0 <= facts.subsystem <= 0xFFFF):
+        raise BadInput("No PE file is described here: machine and subsystem are 16-bit numbers.")
+    if not _SMALLEST <= described.size <= pe_layout.MAX_FILE or (described.size + _UNHASHED) % 8:
+        raise BadInput(f"No PE file is described here: a signature cannot cover {described.size} octets of one.")

@@ -1,0 +1,25 @@
+"""The key stores, by the scheme of the URIs they give out: a list one can read.
+
+An adaptor for a hardware module is one file beside ``softfile.py`` and one line here. It imports its vendor's
+library only when it is opened, because a machine has one of them and not the others.
+"""
+
+from __future__ import annotations
+
+from privyseal.errors import NotFound
+from privyseal.keystore.protocol import KeyStore
+from privyseal.keystore.softfile import SoftFile
+
+KEY_STORES: dict[str, type[KeyStore]] = {
+    "softfile": SoftFile,  # files under a passphrase: rehearsal and closed PKIs only
+}
+
+
+def store_name(uri: str) -> str:
+    """Return the name in ``KEY_STORES`` of the store that gave out ``uri``; NotFound if there is none."""
+    name = uri.partition(":")[0]
+    if name not in KEY_STORES:
+        raise NotFound(
+            f"No key store gives out URIs that begin with {name[:32]}.", hint="known: " + ", ".join(KEY_STORES)
+        )
+    return name

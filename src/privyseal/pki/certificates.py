@@ -1,0 +1,227 @@
+"""Certificates, public keys and signature values: what can be said of each alone, without a chain.
+
+The hot path of signing (750 signatures a second on two cores) comes through :func:`verify` and :func:`outline`: loaded
+keys, outlines and algorithm objects are kept, and nothing here imports asn1crypto or pyhanko-certvalidator.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from functools import lru_cache
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+
+from privyseal.errors import BadInput, VerificationFailed
+from privyseal.pki import der
+from privyseal.terms.certificates import Certificate
+from privyseal.terms.signatures import SCHEMES, DigestAlgorithm, Family, Scheme, ToBeSigned
+
+MAX_CERTIFICATE_OCTETS = 100 << 10
+"""Octets of one certificate; OpenSSL's SSL_MAX_CERT_LIST_DEFAULT gives a whole chain as much."""
+MAX_PEM_CERTIFICATES = 1000
+"""Certificates in one PEM file; the largest root programme has about 500."""
+
+HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+UNREADABLE: tuple[type[Exception], ...] = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""All that ``cryptography`` raises over a certificate or CRL that it cannot read."""
+
+_PKCS1 = padding.PKCS1v15()
+_PREHASHED = {name: utils.Prehashed(algorithm) for name, algorithm in HASHES.items()}
+_ECDSA = {name: ec.ECDSA(prehashed) for name, prehashed in _PREHASHED.items()}
+_MGF1 = {name: padding.MGF1(algorithm) for name, algorithm in HASHES.items()}
+_CURVES = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384", "secp521r1": "ecdsa-p521"}
+_BLOCK = re.compile(rb"-----BEGIN (X509 )?CERTIFICATE-----([^-]{1,200000})-----END (X509 )?CERTIFICATE-----")
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """The parts of a certificate that a CMS signature refers to, each the raw element as it stands (RFC 5280 4.1)."""
+
+    serial: int
+    issuer: bytes
+    subject: bytes
+    spki: bytes
+    serial_element: bytes
+
+
+@lru_cache(maxsize=512)
+def outline(certificate: bytes) -> Outline:
+    """Cut a DER certificate into the parts of its outline; BadInput if it is not shaped like one."""
+    parts = der.Fields(der.read(certificate, MAX_CERTIFICATE_OCTETS), "A certificate")
+    fields = der.Fields(parts.take(der.SEQUENCE), "A certificate's content")
+    parts.take(der.SEQUENCE)
+    parts.take(der.BIT_STRING)
+    parts.end()
+    fields.maybe(0xA0)
+    serial = fields.take(der.INTEGER)
+    fields.take(der.SEQUENCE)
+    issuer = fields.take(der.SEQUENCE)
+    fields.take(der.SEQUENCE)
+    subject = fields.take(der.SEQUENCE)
+    spki = fields.take(der.SEQUENCE)
+    return Outline(der.integer_of(serial), issuer.raw, subject.raw, spki.raw, serial.raw)
+
+
+@lru_cache(maxsize=512)
+def read(certificate: bytes) -> Certificate:
+    """Read a DER certificate; BadInput if it cannot be understood."""
+    parts = outline(certificate)
+    loaded = load(certificate)
+    try:
+        return Certificate(
+            der=certificate,
+            fingerprint=hashlib.sha256(certificate).hexdigest(),
+            subject=loaded.subject.rfc4514_string(),
+            issuer=loaded.issuer.rfc4514_string(),
+            serial=f"{parts.serial:X}",
+            not_before=loaded.not_valid_before_utc,
+            not_after=loaded.not_valid_after_utc,
+            key_id=key_id(parts.spki),
+        )
+    except UNREADABLE as error:
+        raise BadInput(f"The certificate's names or dates cannot be read: {error}.") from None
+
+
+def load(certificate: bytes) -> x509.Certificate:
+    """Load a DER certificate into ``cryptography``'s class; BadInput if it refuses it."""
+    if len(certificate) > MAX_CERTIFICATE_OCTETS:
+        raise BadInput(f"A certificate has {len(certificate)} octets; at most {MAX_CERTIFICATE_OCTETS} are read.")
+    try:
+        return x509.load_der_x509_certificate(certificate)
+    except UNREADABLE as error:
+        raise BadInput(f"The certificate cannot be read: {error}.", hint="expected X.509 in DER") from None
+
+
+@lru_cache(maxsize=256)
+def subject_key_identifier(certificate: bytes) -> bytes | None:
+    """Return the subjectKeyIdentifier of a DER certificate, or None if it has none."""
+    try:
+        return load(certificate).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None
+    except UNREADABLE:
+        return None
+
+
+def common_name(certificate: bytes) -> str:
+    """Return the last commonName of a DER certificate's subject, or the empty string if it has none."""
+    loaded = load(certificate)
+    try:
+        names = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    except UNREADABLE as error:
+        raise BadInput(f"The certificate's subject cannot be read: {error}.") from None
+    return str(names[-1].value) if names else ""
+
+
+def pem_certificates(text: bytes) -> list[bytes]:
+    """Return the DER of every certificate in a PEM file, in order; BadInput if there is none or one is broken."""
+    found: list[bytes] = []
+    for block in _BLOCK.finditer(text):
+        if len(found) == MAX_PEM_CERTIFICATES:
+            raise BadInput(f"The PEM file holds more than {MAX_PEM_CERTIFICATES} certificates; that many are read.")
+        try:
+            found.append(base64.b64decode(b"".join(block[2].split()), validate=True))
+        except binascii.Error:
+            raise BadInput(f"Certificate {len(found) + 1} of the PEM file is not base64.") from None
+        outline(found[-1])
+    if not found:
+        raise BadInput("No certificate was found.", hint='expected PEM text with "-----BEGIN CERTIFICATE-----"')
+    return found
+
+
+def pem(certificate: bytes) -> bytes:
+    """Return a DER certificate as PEM text (RFC 7468)."""
+    body = base64.b64encode(certificate)
+    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
+    return b"\n".join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""])
+
+
+def key_id(spki: bytes) -> str:
+    """Return SHA-256 of a SubjectPublicKeyInfo, 64 lower-case hex digits."""
+    return hashlib.sha256(spki).hexdigest()
+
+
+@lru_cache(maxsize=512)
+def public_key(spki: bytes) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
+    """Load a DER SubjectPublicKeyInfo that holds an RSA key or one on an elliptic curve; BadInput for any other."""
+    try:
+        loaded = serialization.load_der_public_key(spki)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadInput(f"The public key cannot be read: {error}.") from None
+    if isinstance(loaded, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        return loaded
+    raise BadInput("The public key is neither RSA nor on an elliptic curve.")
+
+
+def scheme_of(spki: bytes) -> Scheme:
+    """Return the Scheme of a DER SubjectPublicKeyInfo; BadInput if it is none of ``SCHEMES``."""
+    loaded = public_key(spki)
+    if isinstance(loaded, rsa.RSAPublicKey):
+        name = f"rsa-{loaded.key_size}"
+    else:
+        name = _CURVES.get(loaded.curve.name, loaded.curve.name)
+    if name not in SCHEMES:
+        raise BadInput(f"A key of kind {name} is not spoken here.", hint="expected one of " + ", ".join(SCHEMES))
+    return SCHEMES[name]
+
+
+def family_of(spki: bytes) -> Family:
+    """Tell RSA from ECDSA for a DER SubjectPublicKeyInfo of any size, also one that no Scheme allows."""
+    return Family.RSA if isinstance(public_key(spki), rsa.RSAPublicKey) else Family.ECDSA
+
+
+def signature_digest(certificate: bytes) -> DigestAlgorithm:
+    """Return the digest under a DER certificate's signature; BadInput if it is not SHA-256, SHA-384 or SHA-512."""
+    try:
+        algorithm = load(certificate).signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        algorithm = None
+    for name, known in HASHES.items():
+        if algorithm is not None and algorithm.name == known.name:
+            return name
+    raise BadInput("The certificate is not signed with SHA-256, SHA-384 or SHA-512.")
+
+
+def verify(spki: bytes, tbs: ToBeSigned, value: bytes) -> None:
+    """Check a signature value; VerificationFailed if it is not that key's over those octets.
+
+    ``value`` is as in :class:`~privyseal.terms.signatures.Signature`. PSS means MGF1 with the same hash and a salt as
+    long as the digest (RFC 4055 3.1). BadInput if the key is of no kind we know.
+    """
+    digest = hashlib.new(tbs.digest_algorithm, tbs.octets).digest()
+    salt = len(digest) if tbs.padding == "pss" else None
+    verify_digest(spki, tbs.digest_algorithm, digest, value, salt)
+
+
+def verify_digest(
+    spki: bytes, algorithm: DigestAlgorithm, digest: bytes, value: bytes, pss_salt: int | None = None
+) -> None:
+    """Check a signature value over a digest; ``pss_salt``, octets, makes it RSASSA-PSS. Raises as :func:`verify`."""
+    loaded = public_key(spki)
+    try:
+        if isinstance(loaded, ec.EllipticCurvePublicKey):
+            loaded.verify(value, digest, _ECDSA[algorithm])
+        elif pss_salt is None:
+            loaded.verify(value, digest, _PKCS1, _PREHASHED[algorithm])
+        else:
+            loaded.verify(value, digest, padding.PSS(_MGF1[algorithm], pss_salt), _PREHASHED[algorithm])
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        raise VerificationFailed(f"The signature value does not verify under the key {key_id(spki)[:16]}….") from None

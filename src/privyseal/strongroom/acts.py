@@ -1,0 +1,107 @@
+"""Administrative acts: what is agreed, signed and logged when a key is born, changes its rules, sleeps or dies.
+
+An act is stored, approved, logged and sent as canonical JSON, like a request. It holds for one state of the
+charter, whose ``version`` it names, and until ``expires_at``, so an approval of it is good for one change and
+cannot be played again. Who must agree:
+
+=========  ==================================================================================================
+Generate   the operators' quorum
+Amend      the operators' quorum, and the key's own approvers under the charter as it still stands
+Unfreeze   the operators' quorum, and the key's own approvers
+Destroy    the operators' quorum, and the key's own approvers
+Freeze     any one operator or any one of the key's approvers: what stops harm must not wait for a second person
+=========  ==================================================================================================
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from privyseal.errors import BadInput
+from privyseal.terms.canonical import canonical_json, tagged_digest
+from privyseal.terms.keys import Approver
+
+ACT_TAG = "privyseal/act/v1"
+"""Domain tag of an act's digest, which operators and approvers sign as they sign a request's."""
+
+
+class _Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="verb"):
+    expires_at: datetime
+    """After this the act is not carried out. UTC, whole seconds."""
+
+
+class Generate(_Act, frozen=True, kw_only=True, tag="generate"):
+    """A Key Pair is to be born, under this charter."""
+
+    subscriber: str
+    key: str
+    """The key's name within the Subscriber."""
+    scheme: str
+    approvers: tuple[Approver, ...]
+    quorum: int
+    rehearsal: bool
+    tag_key_sha256: str
+    """SHA-256, lower-case hex, of the Subscriber's tag key, which travels beside the act and is in no opening."""
+
+    @property
+    def label(self) -> str:
+        """Return ``subscriber/key``: the key store's label, and what the tag is made of at first."""
+        return f"{self.subscriber}/{self.key}"
+
+
+class Amend(_Act, frozen=True, kw_only=True, tag="amend"):
+    """A charter's approvers or quorum are to change."""
+
+    key_id: str
+    version: int
+    """Of the charter that is to be changed."""
+    approvers: tuple[Approver, ...]
+    quorum: int
+
+
+class Freeze(_Act, frozen=True, kw_only=True, tag="freeze"):
+    """A key is to sign nothing until it is unfrozen."""
+
+    key_id: str
+    version: int
+    reason: str
+
+
+class Unfreeze(_Act, frozen=True, kw_only=True, tag="unfreeze"):
+    """A frozen key is to sign again."""
+
+    key_id: str
+    version: int
+    reason: str
+
+
+class Destroy(_Act, frozen=True, kw_only=True, tag="destroy"):
+    """A Private Key is to be destroyed for good."""
+
+    key_id: str
+    version: int
+    reason: str
+
+
+Act = Generate | Amend | Freeze | Unfreeze | Destroy
+
+_decoder: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)
+
+
+def decode_act(octets: bytes) -> Act:
+    """Read an act's canonical bytes; BadInput where they are not exactly that."""
+    try:
+        act = _decoder.decode(octets)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"Not an administrative act: {error}.") from None
+    if canonical_json(act) != octets:
+        raise BadInput("An administrative act is not in canonical form (RFC 8785).", hint="encode it anew")
+    return act
+
+
+def act_digest(canonical: bytes) -> bytes:
+    """Return the digest of an act's canonical bytes, 32 octets; ``approved_octets`` of it is what is signed."""
+    return tagged_digest(ACT_TAG, canonical)

@@ -1,0 +1,219 @@
+"""Administrative acts, carried out: agreed to, logged, spent, done, in this order and each at most once."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from privyseal.errors import BadInput, Conflict, Denied, NotPermitted, Unlogged
+from privyseal.keystore.catalogue import store_name
+from privyseal.keystore.protocol import KeyStore
+from privyseal.pki import certificates
+from privyseal.strongroom.acts import Amend, Destroy, Freeze, Generate, Unfreeze, act_digest, decode_act
+from privyseal.strongroom.approvals import check_quorum, genuine
+from privyseal.strongroom.charters import Charters, Holding, check_charter
+from privyseal.strongroom.heads import LogKey, check_included
+from privyseal.strongroom.journal import Journal
+from privyseal.strongroom.mark import Mark
+from privyseal.strongroom.messages import Acted, AdministrativeAct, Stale
+from privyseal.strongroom.settings import SignerSettings
+from privyseal.terms.keys import Approver, Charter
+from privyseal.terms.signatures import SCHEMES
+from privyseal.tlog.entry import Intent, commit, encode, key_tag
+
+USES_OF_AN_ACT = 0
+"""An act makes no signature over code; its intent says so."""
+TAG_KEY_OCTETS = SALT_OCTETS = 32
+
+
+class Operators(Struct, frozen=True):
+    """Who may agree to administrative acts, and how many must."""
+
+    known: tuple[Approver, ...]
+    quorum: int
+    rehearsal: bool
+    """Whether this is a rehearsal signer, whose keys are all born in rehearsal."""
+
+    @classmethod
+    def of(cls, settings: SignerSettings) -> Self:
+        """Return what the signer's settings say, which were checked when they were read."""
+        known = tuple(Approver(one.name, one.public_key) for one in settings.operators)
+        return cls(known, settings.operator_quorum, settings.rehearsal)
+
+
+class Administration:
+    """Carries out acts. It shares the signer's lock: marks, intents and charters change one after another."""
+
+    # The parts of a signer, handed on.
+    def __init__(  # noqa: PLR0913
+        self,
+        journal: Journal,
+        charters: Charters,
+        stores: Mapping[str, KeyStore],
+        log: LogKey,
+        operators: Operators,
+        clock: Callable[[], datetime],
+        order: threading.Lock,
+    ) -> None:
+        """Administer these charters; new keys are born in the first of ``stores``."""
+        self._journal = journal
+        self._charters = charters
+        self._stores = stores
+        self._log = log
+        self._operators = operators
+        self._clock = clock
+        self._order = order
+
+    def carry_out(self, asked: AdministrativeAct) -> Acted | Stale:
+        """Check an act and do it; raises the refusal. The same Generate again is answered with the key it made."""
+        act = decode_act(asked.payload)
+        digest = act_digest(asked.payload)
+        with self._order:
+            mark = self._journal.mark()
+            if asked.since != mark.number:
+                return Stale(mark.number)
+            head = self._log.extended(mark, asked.checkpoint, asked.consistency)
+            if self._clock() > act.expires_at:
+                raise Denied(f"The act expired at {act.expires_at.isoformat()}.", hint="agree to it anew")
+            if not isinstance(act, Generate):
+                return self._change(act, asked, digest, head)
+            born = self._prepare_birth(act, asked, digest, head)
+            if born is not None:
+                return Acted(mark.number, born.key_pair(), born.charter.version)
+            label = self._spend_birth(act, asked, head)
+        return self._give_birth(act, label, digest, asked.tag_key, head)
+
+    def finish_destructions(self) -> None:
+        """Destroy what was to be destroyed when a crash came between the word and the deed; called at the start."""
+        for held in self._charters.destroyed():
+            self._stores[store_name(held.charter.uri)].destroy(held.charter.uri)
+
+    # -- birth -------------------------------------------------------------------------------------------------------
+    def _prepare_birth(self, act: Generate, asked: AdministrativeAct, digest: bytes, head: Mark) -> Holding | None:
+        """Check everything about a birth; return the holding if this very act has given birth already."""
+        tag_key = asked.tag_key
+        if len(tag_key) != TAG_KEY_OCTETS or hashlib.sha256(tag_key).hexdigest() != act.tag_key_sha256:
+            raise BadInput("The Subscriber's tag key beside the act is not the one that the act names by its hash.")
+        if act.scheme not in SCHEMES:
+            raise BadInput(f"No scheme is called {act.scheme[:32]!r}.", hint="known: " + ", ".join(SCHEMES))
+        if self._operators.rehearsal and not act.rehearsal:
+            raise NotPermitted(
+                "In a rehearsal signer every key is born for rehearsal.", hint="set up a signer with operators"
+            )
+        check_charter(act.approvers, act.quorum, rehearsal=act.rehearsal)
+        check_quorum(asked.approvals, self._operators.known, self._operators.quorum, digest)
+        self._check_logged(asked, "generate", key_tag(tag_key, act.label.encode("utf-8")), head)
+        existing = self._charters.labelled(act.label)
+        if existing is None or existing.birth == digest.hex():
+            return existing
+        raise Conflict(f"There is or was a key {act.label} already.", hint="give the new key another name")
+
+    def _spend_birth(self, act: Generate, asked: AdministrativeAct, head: Mark) -> str:
+        """Spend the intent and return the key store's label: one that no earlier, interrupted birth can have used."""
+        with self._journal.writing(head) as transaction:
+            self._spend(transaction, asked)
+            attempt = self._charters.attempt(transaction, act.label)
+        return act.label if attempt == 1 else f"{act.label}.{attempt}"
+
+    def _give_birth(self, act: Generate, label: str, digest: bytes, tag_key: bytes, head: Mark) -> Acted:
+        """Generate the key, outside the lock because RSA takes seconds, and write its charter down."""
+        store = next(iter(self._stores.values()))
+        uri = store.generate(label, SCHEMES[act.scheme])
+        spki = store.public_key(uri)
+        if certificates.scheme_of(spki).name != act.scheme:
+            raise Conflict("The key store generated a key of another scheme than it was asked for.")
+        charter = Charter(
+            subscriber=act.subscriber,
+            key_id=certificates.key_id(spki),
+            scheme=act.scheme,
+            uri=uri,
+            public_key=spki,
+            key_tag=key_tag(tag_key, spki),
+            approvers=act.approvers,
+            quorum=act.quorum,
+            rehearsal=act.rehearsal,
+        )
+        held = Holding(
+            charter=charter, name=act.key, born=self._clock(), birth=digest.hex(), protection=store.protection(uri)
+        )
+        with self._order:
+            if self._charters.labelled(act.label) is not None:
+                store.destroy(uri)
+                raise Conflict(f"A key {act.label} was born at the same moment.", hint="give the new key another name")
+            mark = self._journal.mark()
+            with self._journal.writing(max(mark, head)) as transaction:
+                self._charters.put(transaction, held)
+            return Acted(max(mark, head).number, held.key_pair(), charter.version)
+
+    # -- changes -----------------------------------------------------------------------------------------------------
+    def _change(
+        self, act: Amend | Freeze | Unfreeze | Destroy, asked: AdministrativeAct, digest: bytes, head: Mark
+    ) -> Acted:
+        held = self._charters.get(act.key_id)
+        charter = held.charter
+        if act.version != charter.version:
+            raise Conflict(
+                f"The act is for version {act.version} of the charter, and it is at {charter.version}.",
+                hint="look at the charter and agree anew",
+            )
+        self._check_agreed(act, asked, charter, digest)
+        verb = type(act).__struct_config__.tag
+        self._check_logged(asked, str(verb), charter.key_tag, head)
+        changed = _changed(act, held)
+        with self._journal.writing(head) as transaction:
+            self._spend(transaction, asked)
+            self._charters.put(transaction, changed)
+        if changed.destroyed:
+            self._stores[store_name(charter.uri)].destroy(charter.uri)
+        return Acted(head.number, changed.key_pair(), changed.charter.version)
+
+    def _check_agreed(
+        self, act: Amend | Freeze | Unfreeze | Destroy, asked: AdministrativeAct, charter: Charter, digest: bytes
+    ) -> None:
+        operators = self._operators
+        if isinstance(act, Freeze):
+            anybody = genuine(asked.approvals, operators.known, digest) | genuine(
+                asked.approvals, charter.approvers, digest
+            )
+            if not anybody and min(operators.quorum, charter.quorum) > 0:
+                raise NotPermitted("An operator or one of the key's approvers must agree before it is frozen.")
+            return
+        check_quorum(asked.approvals, operators.known, operators.quorum, digest)
+        check_quorum(asked.approvals, charter.approvers, charter.quorum, digest)
+
+    def _check_logged(self, asked: AdministrativeAct, verb: str, tag: str, head: Mark) -> None:
+        if len(asked.salt) != SALT_OCTETS:
+            raise BadInput(f"The intent's salt has {len(asked.salt)} octets; {SALT_OCTETS} were expected.")
+        intent = Intent(
+            verb=verb,
+            key_tag=tag,
+            key_seq=asked.key_seq,
+            uses=USES_OF_AN_ACT,
+            commitment=commit(asked.salt, asked.payload),
+        )
+        check_included(head, asked.index, encode(intent), asked.path)
+
+    def _spend(self, transaction: sqlite3.Connection, asked: AdministrativeAct) -> None:
+        if not self._journal.spend(transaction, asked.index):
+            raise Unlogged(f"The intent at entry {asked.index} of the log is spent already.", hint="log a new one")
+
+
+def _changed(act: Amend | Freeze | Unfreeze | Destroy, held: Holding) -> Holding:
+    """Return the holding after the act; Conflict or NotPermitted where the act does not fit it."""
+    charter = msgspec.structs.replace(held.charter, version=held.charter.version + 1)
+    if isinstance(act, Amend):
+        check_charter(act.approvers, act.quorum, rehearsal=charter.rehearsal)
+        charter = msgspec.structs.replace(charter, approvers=act.approvers, quorum=act.quorum)
+    elif isinstance(act, Freeze | Unfreeze):
+        frozen = isinstance(act, Freeze)
+        if charter.frozen == frozen:
+            raise Conflict(f"The key is {'frozen already' if frozen else 'not frozen'}.")
+        charter = msgspec.structs.replace(charter, frozen=frozen)
+    return msgspec.structs.replace(held, charter=charter, destroyed=isinstance(act, Destroy))

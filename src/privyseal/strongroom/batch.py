@@ -1,0 +1,89 @@
+"""Which places new entries get: the pure part of sequencing, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from privyseal.errors import Conflict, PrivySealError
+from privyseal.strongroom.messages import Submission
+from privyseal.strongroom.staging import Place, Staging
+from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
+
+
+class Batch:
+    """Entries that are given places together: contiguous indexes, gap-free sequences for each key tag."""
+
+    def __init__(self, staging: Staging, size: int) -> None:
+        """Begin at index ``size``; what was logged before is looked up in ``staging``."""
+        self._staging = staging
+        self._size = size
+        self.places: list[Place] = []
+        self.entries: list[bytes] = []
+        self._by_submission: dict[bytes, Place] = {}
+        self._by_intent: dict[int, Place] = {}
+        self._sequences: dict[str, int] = {}
+
+    def place(self, submissions: Sequence[Submission]) -> list[Place]:
+        """Give each its place, the first one it ever got; Conflict, and none is placed, if one contradicts the log."""
+        for at, submission in enumerate(submissions):
+            if isinstance(submission, CompletionSubmission):
+                self._check_completion(at, submission)
+        fresh: dict[int, bytes] = {}
+        for at, submission in enumerate(submissions):
+            if isinstance(submission, CompletionSubmission):
+                fresh.setdefault(submission.intent, identity := submission.submission_id())
+                if fresh[submission.intent] != identity:
+                    raise _second_completion(at, submission)
+        before = len(self.places)
+        try:
+            return [self._placed(submission) for submission in submissions]
+        except PrivySealError:
+            self._take_back(before)
+            raise
+
+    def _placed(self, submission: Submission) -> Place:
+        identity = submission.submission_id()
+        known = self._by_submission.get(identity) or self._staging.place_of(identity)
+        if known is not None:
+            return known
+        index = self._size + len(self.places)
+        if isinstance(submission, IntentSubmission):
+            sequence = self._sequences.get(submission.key_tag)
+            if sequence is None:
+                sequence = self._staging.next_in_sequence(submission.key_tag)
+            entry = encode(submission.entry(sequence))
+            self._sequences[submission.key_tag] = sequence + 1
+            place = Place(index, identity, submission.key_tag, sequence, None)
+        else:
+            entry = encode(submission.entry())
+            place = Place(index, identity, submission.key_tag, None, submission.intent)
+            self._by_intent[submission.intent] = place
+        self.places.append(place)
+        self.entries.append(entry)
+        self._by_submission[identity] = place
+        return place
+
+    def _take_back(self, count: int) -> None:
+        """Be as if nothing after the first ``count`` entries had been placed."""
+        del self.places[count:], self.entries[count:]
+        self._by_submission = {place.submission: place for place in self.places}
+        self._by_intent = {place.intent: place for place in self.places if place.intent is not None}
+        self._sequences = {place.key_tag: place.key_seq + 1 for place in self.places if place.key_seq is not None}
+
+    def _check_completion(self, at: int, submission: CompletionSubmission) -> None:
+        intent = self._staging.place_at(submission.intent)
+        if intent is None or intent.key_seq is None or intent.key_tag != submission.key_tag:
+            raise Conflict(
+                f"Submission {at} completes entry {submission.intent}, which is not an intent of its key.",
+                hint="nothing of this question was logged",
+            )
+        done = self._by_intent.get(submission.intent) or self._staging.completion_of(submission.intent)
+        if done is not None and done.submission != submission.submission_id():
+            raise _second_completion(at, submission)
+
+
+def _second_completion(at: int, submission: CompletionSubmission) -> Conflict:
+    return Conflict(
+        f"Submission {at} completes the intent at entry {submission.intent} otherwise than it was completed already.",
+        hint="nothing of this question was logged",
+    )

@@ -1,0 +1,127 @@
+"""The keys that the signer holds, each with the charter under which it is used, kept by the signer itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from privyseal.errors import NotFound, NotPermitted
+from privyseal.strongroom.durable import Database
+from privyseal.terms.canonical import canonical_json
+from privyseal.terms.keys import Approver, Charter, KeyPair, KeyProtection
+from privyseal.terms.parties import Role
+
+MAX_APPROVERS = 64
+"""Approvers of one key; GitHub's required reviewers are six, HSM quorums sixteen."""
+
+
+class Holding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that the signer knows of one key."""
+
+    charter: Charter
+    name: str
+    """The key's name within its Subscriber."""
+    born: datetime
+    birth: str
+    """Digest of the act by which it was born, lower-case hex: the same act again is answered with the same key."""
+    protection: KeyProtection
+    destroyed: bool = False
+
+    def key_pair(self) -> KeyPair:
+        """Return the public side, as the rest of the house knows it."""
+        charter = self.charter
+        return KeyPair(
+            subscriber=charter.subscriber,
+            name=self.name,
+            key_id=charter.key_id,
+            scheme=charter.scheme,
+            uri=charter.uri,
+            public_key=charter.public_key,
+            key_tag=charter.key_tag,
+            protection=self.protection,
+            born=self.born,
+            rehearsal=charter.rehearsal,
+            approvers=charter.approvers,
+            quorum=charter.quorum,
+            frozen=charter.frozen,
+        )
+
+
+_decoder = msgspec.json.Decoder(Holding)
+
+
+class Charters:
+    """The holdings, in the signer's journal. What was read is kept in memory until something is written."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep the holdings in ``database``, whose tables ``journal.py`` makes."""
+        self._database = database
+        self._known: dict[str, Holding] = {}
+
+    def get(self, key_id: str) -> Holding:
+        """Return a key's holding; NotFound if there is none, or the key was destroyed."""
+        held = self._known.get(key_id)
+        if held is None:
+            rows = self._database.read("SELECT holding FROM keys WHERE key_id = ?", (key_id,))
+            if not rows:
+                raise NotFound(f"The signer holds no key {key_id[:16]}….")
+            held = self._known[key_id] = _decoder.decode(rows[0][0])
+        if held.destroyed:
+            raise NotFound(f"The key {key_id[:16]}… was destroyed.")
+        return held
+
+    def labelled(self, label: str) -> Holding | None:
+        """Return the holding, of a destroyed key too, whose label is ``subscriber/name``, or None."""
+        rows = self._database.read("SELECT holding FROM keys WHERE label = ?", (label,))
+        return _decoder.decode(rows[0][0]) if rows else None
+
+    def count(self) -> int:
+        """Return how many keys there are that can be used."""
+        return sum(not held.destroyed for held in self._all())
+
+    def destroyed(self) -> list[Holding]:
+        """Return the keys that were to be destroyed: a crash may have come between the word and the deed."""
+        return [held for held in self._all() if held.destroyed]
+
+    def put(self, transaction: sqlite3.Connection, holding: Holding) -> None:
+        """Write a holding within a transaction; what was known is read again afterwards, whether it commits or not."""
+        charter = holding.charter
+        self._known.clear()
+        transaction.execute(
+            "INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET holding = excluded.holding",
+            (charter.key_id, f"{charter.subscriber}/{holding.name}", canonical_json(holding)),
+        )
+
+    def attempt(self, transaction: sqlite3.Connection, label: str) -> int:
+        """Count a birth under a label within a transaction, and return which attempt it is, from 1."""
+        statement = "INSERT INTO births VALUES (?, 1) ON CONFLICT (label) DO UPDATE SET attempts = attempts + 1"
+        transaction.execute(statement, (label,))
+        return int(transaction.execute("SELECT attempts FROM births WHERE label = ?", (label,)).fetchone()[0])
+
+    def forget(self) -> None:
+        """Read everything again from the disk: called when a write ended in a way that nobody can be sure of."""
+        self._known.clear()
+
+    def _all(self) -> list[Holding]:
+        return [_decoder.decode(row[0]) for row in self._database.read("SELECT holding FROM keys")]
+
+
+def check_charter(approvers: tuple[Approver, ...], quorum: int, *, rehearsal: bool) -> None:
+    """Refuse with NotPermitted a charter that could not be counted, that asks too much, or that asks for nobody."""
+    if len(approvers) > MAX_APPROVERS:
+        raise NotPermitted(f"A charter names {len(approvers)} approvers; at most {MAX_APPROVERS} are allowed.")
+    if len({one.name for one in approvers}) < len(approvers) or len({one.public_key for one in approvers}) < len(
+        approvers
+    ):
+        raise NotPermitted("A charter names an approver or a public key twice; one person must not count as two.")
+    if any(len(one.public_key) != 32 for one in approvers):
+        raise NotPermitted("An approver's public key is not an Ed25519 key of 32 octets.")
+    if any(one.role is not Role.APPROVER for one in approvers):
+        raise NotPermitted("A charter names someone as an approver whose role is another one.")
+    if not 0 <= quorum <= len(approvers):
+        raise NotPermitted(f"A charter asks for {quorum} approvals and names {len(approvers)} approvers.")
+    if quorum == 0 and not rehearsal:
+        raise NotPermitted("A charter asks for no approval; only a key that is born in rehearsal may do so.")

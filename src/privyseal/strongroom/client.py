@@ -1,0 +1,235 @@
+"""How the rest of the house asks the guarded processes: one small class for each, over one function that
+carries a question.
+
+The function is ``SocketAsk`` in a running service and ``Signer.handle`` itself in tests, which therefore meet
+no socket. Whatever a process refuses comes back as the error it raised; a process that cannot be reached is the
+Unavailable of its kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from privyseal.errors import KeyStoreUnavailable, LogUnavailable, TimestampUnavailable, Unavailable, from_code
+from privyseal.strongroom.frames import Frames, address
+from privyseal.strongroom.messages import (
+    Acted,
+    AdministrativeAct,
+    Answer,
+    Append,
+    Appended,
+    CharterAsked,
+    CharterRead,
+    LogHealth,
+    LogState,
+    Prove,
+    Question,
+    Refused,
+    Replied,
+    Reply,
+    SignBatch,
+    SignedBatch,
+    SignerHealth,
+    SignerState,
+    Stale,
+    Stamp,
+    Stamped,
+    StamperHealth,
+    StamperState,
+    Submission,
+    decode_answer,
+    encode,
+)
+from privyseal.terms.signatures import DigestAlgorithm
+
+Ask = Callable[[Question], Answer]
+"""Carries one question to a process and brings its answer; may be called from several threads."""
+ANSWER_SECONDS = 120.0
+"""How long an answer may take; a batch of 256 RSA-4096 signatures on two old cores takes a fifth of it."""
+CONNECT_SECONDS = 5.0
+_A = TypeVar("_A")
+
+
+class SocketAsk:
+    """Asks over a Unix socket, with as many kept connections as there were threads asking at once."""
+
+    def __init__(self, path: Path, seconds: float = ANSWER_SECONDS) -> None:
+        """Remember where the door is; nothing is connected until the first question."""
+        self._path = path
+        self._seconds = seconds
+        self._idle: list[Frames] = []
+        self._guard = threading.Lock()
+
+    def __call__(self, question: Question) -> Answer:
+        """Ask and wait; raise the error that was answered, or Unavailable where the process cannot be reached."""
+        message = encode(question)
+        try:
+            answer = self._exchange(message, self._kept() or self._connected())
+        except (ConnectionResetError, BrokenPipeError):
+            # Linux says so only where the other side closed without having read the question
+            # (unix_release_sock): it was not acted on. Should a kernel differ, asking again is harmless: a
+            # logged entry and a spent intent are known.
+            try:
+                answer = self._exchange(message, self._connected())
+            except OSError as error:
+                raise self._unreachable(error) from None
+        except OSError as error:
+            raise self._unreachable(error) from None
+        if isinstance(answer, Refused):
+            raise from_code(answer.code, answer.detail, answer.hint)
+        return answer
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        with self._guard:
+            kept, self._idle = self._idle, []
+        for frames in kept:
+            frames.close()
+
+    def _exchange(self, message: bytes, frames: Frames) -> Answer:
+        """Send and receive once; the connection is kept only where both went well."""
+        with contextlib.ExitStack() as closing:
+            closing.callback(frames.close)
+            frames.send(message)
+            received = frames.receive()
+            if received is None:
+                raise Unavailable(
+                    f"The process behind {self._path.name} ended before it answered; what it did is not known.",
+                    hint="look at its log; the service finds out by itself when it is back",
+                )
+            closing.pop_all()
+        with self._guard:
+            self._idle.append(frames)
+        try:
+            return decode_answer(received)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Unavailable(f"The process behind {self._path.name} gave an answer we do not know: {error}.") from None
+
+    def _kept(self) -> Frames | None:
+        while True:
+            with self._guard:
+                if not self._idle:
+                    return None
+                frames = self._idle.pop()
+            watch = select.poll()
+            watch.register(frames, select.POLLIN)
+            if not watch.poll(0):  # readable while nothing was asked: the other side has gone
+                return frames
+            frames.close()
+
+    def _connected(self) -> Frames:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(CONNECT_SECONDS)
+            connection.connect(address(self._path))
+            connection.settimeout(self._seconds)
+        except BaseException:
+            connection.close()
+            raise
+        return Frames(connection)
+
+    def _unreachable(self, error: OSError) -> Unavailable:
+        why = "it did not answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
+        return Unavailable(f"The process behind {self._path.name} cannot be reached: {why}.", hint="is it running?")
+
+
+class LoggerClient:
+    """Asks the logger."""
+
+    def __init__(self, ask: Ask) -> None:
+        """Ask through ``ask``."""
+        self._ask = ask
+
+    def append(self, submissions: Sequence[Submission], since: int) -> Appended:
+        """Have entries logged, all or none of them; consistency is proven from size ``since``, or not at all from 0.
+
+        Conflict for a completion that contradicts the log, LogUnavailable (LogRolledBack) where the logger
+        cannot go on.
+        """
+        return _expect(Appended, self._asked(Append(tuple(submissions), since)))
+
+    def prove(self, indexes: Sequence[int], since: int) -> Appended:
+        """Have entries proven that are in the log already, under a head that is fresh."""
+        return _expect(Appended, self._asked(Prove(tuple(indexes), since)))
+
+    def health(self) -> LogState:
+        """Return the log's size, name and verifier key."""
+        return _expect(LogState, self._asked(LogHealth()))
+
+    def _asked(self, question: Question) -> Answer:
+        return _as_leaf(LogUnavailable, self._ask, question)
+
+
+class SignerClient:
+    """Asks the signer."""
+
+    def __init__(self, ask: Ask) -> None:
+        """Ask through ``ask``."""
+        self._ask = ask
+
+    def sign(self, batch: SignBatch) -> SignedBatch | Stale:
+        """Have a batch signed; Stale, with the signer's mark, where ``since`` was not it and nothing was done."""
+        answer = self._asked(batch)
+        return answer if isinstance(answer, Stale) else _expect(SignedBatch, answer)
+
+    def act(self, act: AdministrativeAct) -> Acted | Stale:
+        """Have an administrative act carried out; Stale as in :meth:`sign`."""
+        answer = self._asked(act)
+        return answer if isinstance(answer, Stale) else _expect(Acted, answer)
+
+    def charter(self, key_id: str) -> CharterRead:
+        """Return the charter under which a key is used; NotFound for a key the signer does not hold."""
+        return _expect(CharterRead, self._asked(CharterAsked(key_id)))
+
+    def health(self) -> SignerState:
+        """Return the signer's mark and how many keys it holds."""
+        return _expect(SignerState, self._asked(SignerHealth()))
+
+    def _asked(self, question: Question) -> Answer:
+        return _as_leaf(KeyStoreUnavailable, self._ask, question)
+
+
+class StamperClient:
+    """Asks the stamper."""
+
+    def __init__(self, ask: Ask) -> None:
+        """Ask through ``ask``."""
+        self._ask = ask
+
+    def stamp(self, algorithm: DigestAlgorithm, digests: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Have digests timestamped: one RFC 3161 token (DER ContentInfo) for each, in their order."""
+        return _expect(Stamped, self._asked(Stamp(algorithm, tuple(digests)))).tokens
+
+    def reply(self, requests: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Have TimeStampReq (DER) answered: one TimeStampResp (DER) for each, refusals included."""
+        return _expect(Replied, self._asked(Reply(tuple(requests)))).replies
+
+    def health(self) -> StamperState:
+        """Return whether the stamper would stamp now, and who it is."""
+        return _expect(StamperState, self._asked(StamperHealth()))
+
+    def _asked(self, question: Question) -> Answer:
+        return _as_leaf(TimestampUnavailable, self._ask, question)
+
+
+def _as_leaf(leaf: type[Unavailable], ask: Ask, question: Question) -> Answer:
+    try:
+        return ask(question)
+    except Unavailable as error:
+        if type(error) is Unavailable:  # the road failed, not the process: say which process it leads to
+            raise leaf(error.detail, hint=error.hint) from None
+        raise
+
+
+def _expect(kind: type[_A], answer: Answer) -> _A:
+    if isinstance(answer, kind):
+        return answer
+    raise Unavailable(f"The process answered {type(answer).__name__} where {kind.__name__} was expected.")

@@ -1,0 +1,253 @@
+"""Every question the guarded processes understand and every answer they give, as MessagePack in frames.
+
+A refusal of a whole question, or of one item in a batch, is :class:`Refused`; the client rebuilds the error it
+was made of. Heads travel as the signed note they are published as, Merkle hashes as 32 octets each, times in
+UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from privyseal.errors import PrivySealError
+from privyseal.terms.keys import Charter, KeyPair
+from privyseal.terms.requests import Approval
+from privyseal.terms.signatures import DigestAlgorithm
+from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
+
+Submission = IntentSubmission | CompletionSubmission
+
+
+class _Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="is"):
+    """What all messages share: their name stands in the field ``is``."""
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """Why something was not done: an error's code, its sentence, and what the reader can do."""
+
+    code: str
+    detail: str
+    hint: str | None = None
+
+
+# -- the logger ------------------------------------------------------------------------------------------------------
+class Append(_Message, frozen=True, tag="append"):
+    """Log these, all or none; what was logged before is answered with its first place."""
+
+    submissions: tuple[Submission, ...]
+    since: int
+
+
+class Prove(_Message, frozen=True, tag="prove"):
+    """Prove that these entries are in the log, under its head as it is now."""
+
+    indexes: tuple[int, ...]
+    since: int
+
+
+class LogHealth(_Message, frozen=True, tag="log-health"):
+    """How is the log."""
+
+
+class Logged(_Message, frozen=True, tag="logged"):
+    """Where an entry stands, with the proof that it stands there at the answer's size."""
+
+    index: int
+    key_seq: int | None
+    """Of an intent: its place in the gap-free sequence of its key tag, from 0. None for a completion."""
+    path: tuple[bytes, ...]
+    intent_path: tuple[bytes, ...] = ()
+    """Of a completion: the path of the intent it completes."""
+
+
+class Appended(_Message, frozen=True, tag="appended"):
+    """A signed head, and the entries that were asked for under it, in the order asked."""
+
+    checkpoint: bytes
+    size: int
+    since: int
+    consistency: tuple[bytes, ...]
+    """From ``since`` to ``size``; empty if ``since`` is 0 or ``size``."""
+    items: tuple[Logged, ...]
+
+
+class LogState(_Message, frozen=True, tag="log-state"):
+    """The log's size, name and C2SP verifier key."""
+
+    size: int
+    origin: str
+    vkey: str
+
+
+# -- the signer ------------------------------------------------------------------------------------------------------
+class SignItem(_Message, frozen=True, tag="sign-item"):
+    """A request and all that shows that it may be signed."""
+
+    request: bytes
+    """Canonical bytes."""
+    approvals: tuple[Approval, ...]
+    chain: tuple[bytes, ...]
+    """Certificates, DER, the signer's own first."""
+    salt: bytes
+    """Opens the intent's commitment."""
+    index: int
+    key_seq: int
+    path: tuple[bytes, ...]
+    """Of the intent, at the size of the batch's checkpoint."""
+
+
+class SignBatch(_Message, frozen=True, tag="sign"):
+    """Sign each of these; the checkpoint extends the signer's mark, which is ``since``."""
+
+    checkpoint: bytes
+    since: int
+    consistency: tuple[bytes, ...]
+    items: tuple[SignItem, ...]
+
+
+class SignedItem(_Message, frozen=True, tag="signed-item"):
+    """The raw signature values of one request, in the order of its octets."""
+
+    values: tuple[bytes, ...]
+
+
+class SignedBatch(_Message, frozen=True, tag="signed"):
+    """What became of each item, in the order asked; ``mark`` is the signer's mark now."""
+
+    mark: int
+    results: tuple[SignedItem | Refused, ...]
+
+
+class Stale(_Message, frozen=True, tag="stale"):
+    """Nothing was done, because ``since`` was not the signer's mark, which is this."""
+
+    mark: int
+
+
+class AdministrativeAct(_Message, frozen=True, kw_only=True, tag="act"):
+    """Carry out one act of ``acts.py``, agreed to and logged as a request is."""
+
+    payload: bytes
+    """Canonical bytes of the act."""
+    approvals: tuple[Approval, ...]
+    tag_key: bytes = b""
+    """The Subscriber's tag key, 32 octets; with Generate only, used once and kept nowhere."""
+    salt: bytes
+    index: int
+    key_seq: int
+    path: tuple[bytes, ...]
+    checkpoint: bytes
+    since: int
+    consistency: tuple[bytes, ...]
+
+
+class Acted(_Message, frozen=True, tag="acted"):
+    """The act is done: the Key Pair as it is now, the charter's version, and the signer's mark."""
+
+    mark: int
+    key_pair: KeyPair
+    version: int
+
+
+class CharterAsked(_Message, frozen=True, tag="charter-asked"):
+    """Under which charter is this key used."""
+
+    key_id: str
+
+
+class CharterRead(_Message, frozen=True, tag="charter-read"):
+    """A key's charter, as the signer keeps it."""
+
+    charter: Charter
+    key_pair: KeyPair
+
+
+class SignerHealth(_Message, frozen=True, tag="signer-health"):
+    """How is the signer."""
+
+
+class SignerState(_Message, frozen=True, tag="signer-state"):
+    """The size of the newest head the signer has seen, the number of keys it can use, and whether it is a rehearsal."""
+
+    mark: int
+    keys: int
+    rehearsal: bool
+
+
+# -- the stamper -----------------------------------------------------------------------------------------------------
+class Stamp(_Message, frozen=True, tag="stamp"):
+    """Timestamp these digests."""
+
+    digest_algorithm: DigestAlgorithm
+    digests: tuple[bytes, ...]
+
+
+class Stamped(_Message, frozen=True, tag="stamped"):
+    """One RFC 3161 token (DER ContentInfo) for each."""
+
+    tokens: tuple[bytes, ...]
+
+
+class Reply(_Message, frozen=True, tag="reply"):
+    """Answer these TimeStampReq (DER), which may be anything."""
+
+    requests: tuple[bytes, ...]
+
+
+class Replied(_Message, frozen=True, tag="replied"):
+    """One TimeStampResp (DER) for each."""
+
+    replies: tuple[bytes, ...]
+
+
+class StamperHealth(_Message, frozen=True, tag="stamper-health"):
+    """How is the stamper."""
+
+
+class StamperState(_Message, frozen=True, tag="stamper-state"):
+    """Whether the stamper would stamp now (else why not), its certificate's subject (RFC 4514) and end, UTC."""
+
+    ready: bool
+    why: str
+    authority: str
+    not_after: datetime | None
+
+
+Question = (
+    Append | Prove | LogHealth
+    | SignBatch | AdministrativeAct | CharterAsked | SignerHealth
+    | Stamp | Reply | StamperHealth
+)  # fmt: skip
+Answer = (
+    Refused
+    | Appended | LogState
+    | SignedBatch | Stale | Acted | CharterRead | SignerState
+    | Stamped | Replied | StamperState
+)  # fmt: skip
+
+_encoder = msgspec.msgpack.Encoder()
+_questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def encode(message: Question | Answer) -> bytes:
+    """Return a message's octets, without the frame."""
+    return _encoder.encode(message)
+
+
+def decode_question(octets: bytes) -> Question:
+    """Read a question strictly; msgspec's errors are the caller's to put into words."""
+    return _questions.decode(octets)
+
+
+def decode_answer(octets: bytes) -> Answer:
+    """Read an answer strictly, as :func:`decode_question`."""
+    return _answers.decode(octets)
+
+
+def refused(error: PrivySealError) -> Refused:
+    """Return what an error says, for the wire."""
+    return Refused(error.code, error.detail, error.hint)

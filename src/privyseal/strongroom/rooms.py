@@ -1,0 +1,98 @@
+"""Builds each guarded process from its settings, and imports what that one is made of and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from privyseal.errors import Misused
+from privyseal.strongroom import settings
+from privyseal.strongroom.mark import MarkFile
+from privyseal.strongroom.messages import Answer, Question
+
+Clock = Callable[[], datetime]
+
+
+class Room(Protocol):
+    """What stands behind a door."""
+
+    def handle(self, question: Question) -> Answer:
+        """Answer one question; raises what the client is to be told."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether a sync failed, so that this process must end."""
+        ...
+
+    def close(self) -> None:
+        """Finish and close."""
+        ...
+
+
+class Built(NamedTuple):
+    """A room that is ready, and the uids besides our own who may ask."""
+
+    room: Room
+    admitted: tuple[int, ...]
+
+
+def _signer(config: Path, clock: Clock) -> Built:
+    from privyseal.keystore.softfile import SoftFile
+    from privyseal.pki.chain import PinnedAnchor
+    from privyseal.strongroom.journal import Journal
+    from privyseal.strongroom.signer import Operators, Signer
+
+    asked = settings.load(config, settings.SignerSettings)
+    keys = SoftFile.open(config.parent / asked.softfile.directory, asked.softfile.passphrase.encode("utf-8"), clock)
+    signer = Signer(
+        Journal(config.parent / asked.journal),
+        {"softfile": keys},
+        asked.log,
+        tuple(PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors),
+        Operators.of(asked),
+        clock,
+    )
+    return Built(signer, asked.admitted)
+
+
+def _logger(config: Path, clock: Clock) -> Built:
+    from privyseal.strongroom import logkey
+    from privyseal.strongroom.archive import DurableTiles
+    from privyseal.strongroom.ledger import Shelves
+    from privyseal.strongroom.logger import Logger
+    from privyseal.strongroom.staging import Staging
+    from privyseal.tlog.tilestore import DirectoryTileStore
+
+    asked = settings.load(config, settings.LoggerSettings)
+    logger = Logger(
+        asked.origin,
+        logkey.read(config.parent / asked.key),
+        Shelves(
+            Staging(config.parent / asked.journal),
+            DirectoryTileStore(config.parent / asked.public, durable=False),
+            DurableTiles(config.parent / asked.public),
+            MarkFile(config.parent / asked.mark),
+        ),
+    )
+    return Built(logger, asked.admitted)
+
+
+def _stamper(config: Path, clock: Clock) -> Built:
+    from privyseal.keystore.softfile import SoftFile
+    from privyseal.pki.certificates import pem_certificates
+    from privyseal.strongroom.stamper import Stamper
+
+    asked = settings.load(config, settings.StamperSettings)
+    try:
+        chain = pem_certificates((config.parent / asked.chain).read_bytes())
+    except OSError as error:
+        raise Misused(f"The stamper's certificates {asked.chain} cannot be read: {error.strerror}.") from None
+    keys = SoftFile.open(config.parent / asked.softfile.directory, asked.softfile.passphrase.encode("utf-8"), clock)
+    mark = MarkFile(config.parent / asked.mark)
+    return Built(Stamper(keys, asked.key, chain, asked.policy, mark, clock), asked.admitted)
+
+
+ROOMS: dict[str, Callable[[Path, Clock], Built]] = {"signer": _signer, "logger": _logger, "stamper": _stamper}

@@ -1,0 +1,137 @@
+"""The logger's journal: which entry has which index, and every entry whose tiles are not yet known to be on the disk.
+
+An index is given in one durable transaction together with all that follows from it, so a crash finds it given
+or not given. From the staged entries, and the head below the first of them, the newest tiles are made again,
+octet for octet.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from privyseal.errors import LogUnavailable
+from privyseal.strongroom.durable import Database
+from privyseal.tlog.log import EMPTY, Head
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS floor (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS staged (entry INTEGER PRIMARY KEY, octets BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS places (
+    entry INTEGER PRIMARY KEY,
+    submission BLOB NOT NULL UNIQUE,
+    key_tag TEXT NOT NULL,
+    key_seq INTEGER,
+    intent INTEGER UNIQUE
+);
+CREATE TABLE IF NOT EXISTS sequences (key_tag TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Place(Struct, frozen=True):
+    """Where a submission stands in the log."""
+
+    index: int
+    submission: bytes
+    key_tag: str
+    key_seq: int | None
+    """Of an intent."""
+    intent: int | None
+    """Of a completion: the index of the intent that it completes."""
+
+
+class Staging:
+    """The journal's file. Only the sequencer's thread uses it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file."""
+        self.database = Database(path, _SCHEMA, LogUnavailable)
+
+    def head(self) -> Head:
+        """Return the head of all entries that have an index."""
+        return self._head("SELECT size, root FROM head")
+
+    def floor(self) -> Head:
+        """Return the head below the first staged entry, whose tiles are on the disk."""
+        return self._head("SELECT size, root FROM floor")
+
+    def staged(self, floor: Head, head: Head) -> list[bytes]:
+        """Return the staged entries; LogUnavailable unless they are all those from ``floor`` to ``head``."""
+        rows = self.database.read("SELECT entry, octets FROM staged WHERE entry >= ? ORDER BY entry", (floor.size,))
+        if [row[0] for row in rows] != list(range(floor.size, head.size)):
+            raise LogUnavailable(
+                f"The logger's journal does not hold every entry from {floor.size} to {head.size}.",
+                hint="it was altered; restore it and the tiles from one backup, and compare with the mark",
+            )
+        return [row[1] for row in rows]
+
+    def place_of(self, submission: bytes) -> Place | None:
+        """Return where a submission stands, by its identity, or None if it was never logged."""
+        return self._place("submission = ?", submission)
+
+    def place_at(self, index: int) -> Place | None:
+        """Return what stands at an index, or None."""
+        return self._place("entry = ?", index)
+
+    def completion_of(self, intent: int) -> Place | None:
+        """Return the completion of the intent at this index, or None."""
+        return self._place("intent = ?", intent)
+
+    def next_in_sequence(self, key_tag: str) -> int:
+        """Return the sequence number that the next intent under a key tag gets."""
+        rows = self.database.read("SELECT next FROM sequences WHERE key_tag = ?", (key_tag,))
+        return int(rows[0][0]) if rows else 0
+
+    def stage(self, was: Head, becomes: Head, places: Sequence[Place], entries: Sequence[bytes], floor: Head) -> None:
+        """Give new entries their indexes, durably; LogUnavailable if the head is not ``was`` (by compare-and-swap).
+
+        Staged entries below ``floor``, whose tiles are on the disk by now, are dropped in the same transaction.
+        """
+        sequences = {place.key_tag: place.key_seq + 1 for place in places if place.key_seq is not None}
+        with self.database.writing() as transaction:
+            _swap_head(transaction, was, becomes)
+            transaction.executemany(
+                "INSERT INTO staged VALUES (?, ?)",
+                [(place.index, entry) for place, entry in zip(places, entries, strict=True)],
+            )
+            transaction.executemany(
+                "INSERT INTO places VALUES (?, ?, ?, ?, ?)",
+                [(one.index, one.submission, one.key_tag, one.key_seq, one.intent) for one in places],
+            )
+            transaction.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", list(sequences.items()))
+            transaction.execute("INSERT OR REPLACE INTO floor VALUES (1, ?, ?)", (floor.size, floor.root))
+            transaction.execute("DELETE FROM staged WHERE entry < ?", (floor.size,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    def _head(self, statement: str) -> Head:
+        rows = self.database.read(statement)
+        return Head(rows[0][0], rows[0][1]) if rows else EMPTY.head
+
+    def _place(self, which: str, value: bytes | int) -> Place | None:
+        # `which` is one of the three literals above.
+        rows = self.database.read(
+            f"SELECT entry, submission, key_tag, key_seq, intent FROM places WHERE {which}",  # noqa: S608
+            (value,),
+        )
+        return Place(*rows[0]) if rows else None
+
+
+def _swap_head(transaction: sqlite3.Connection, was: Head, becomes: Head) -> None:
+    if was.size == 0:
+        transaction.execute("INSERT OR IGNORE INTO head VALUES (1, 0, ?)", (was.root,))
+    changed = transaction.execute(
+        "UPDATE head SET size = ?, root = ? WHERE size = ? AND root = ?",
+        (becomes.size, becomes.root, was.size, was.root),
+    )
+    if changed.rowcount != 1:
+        raise LogUnavailable(
+            f"The journal's head is no longer the one of size {was.size} that this batch began from.",
+            hint="another process writes to it; only one logger may",
+        )

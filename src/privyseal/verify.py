@@ -1,0 +1,347 @@
+"""What a relying party does: a file and its receipt in, a verdict out. Needs no service, no database and no network.
+
+A signature is judged in this order, and the verdict is the worst that was found:
+
+1. itself, by its format: the digest of the content, the signed attributes, the value, the layout of the file;
+2. its timestamp: that it is over this very signature value, and that its authority's chain was good at the time it
+   states;
+3. its certificate's chain, at the time of a good timestamp, else at the moment the caller names;
+4. the receipt, under the log policy: both log entries, both inclusion proofs, the signed tree head; then that what
+   the log knows as approved (the request) and as made (the digests in the completion) is what stands in this file.
+
+The receipt binds every octet of a signature as it was released. What others may add later without harm (a further
+signature, a timestamp) is told apart from what was changed, by taking it off again and looking at the digest anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal, Self
+
+import msgspec
+
+from privyseal.errors import BadInput, MalformedCode, VerificationFailed
+from privyseal.formats import catalogue
+from privyseal.formats.examine import examine
+from privyseal.formats.protocol import EmbeddedSignature, Problem, Source
+from privyseal.pki import certificates, chain, cms, der
+from privyseal.pki.chain import Anchors, Judgement
+from privyseal.terms.canonical import decode_canonical
+from privyseal.terms.certificates import Certificate
+from privyseal.terms.requests import SigningRequest
+from privyseal.timestamp.token import token_certificates, verify_token
+from privyseal.tlog.policy import Policy
+from privyseal.tlog.proof import OpenedReceipt, read_receipt
+
+Verdict = Literal["valid", "invalid", "unsigned", "untrusted", "indeterminate"]
+"""Of a file or signature: ``invalid`` says that something is wrong, ``untrusted`` that nobody vouches,
+``indeterminate`` that something asked for could not be settled either way."""
+
+WORST_FIRST: tuple[Verdict, ...] = ("invalid", "untrusted", "indeterminate", "valid")
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far a timestamp may lie ahead of the moment of verification: what Kerberos allows two clocks (RFC 4120 5.3)."""
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """Whom the verifier believes."""
+
+    anchors: Anchors | None = None
+    """Roots for code signing and timestamps; None trusts nobody."""
+    crls: tuple[bytes, ...] = ()
+    """DER. If there are any, every certificate below an anchor must be covered by one."""
+    log_policy: Policy | None = None
+    """The logs and witnesses; with it a signature must be in the log, and the receipt must prove it."""
+
+
+class TimestampFacts(msgspec.Struct, frozen=True):
+    """When a signature existed at the latest, and who says so."""
+
+    time: datetime
+    authority: str
+
+
+class LogFacts(msgspec.Struct, frozen=True):
+    """Where in which log the signature stands."""
+
+    index: int
+    """Of the completion."""
+    origin: str
+    size: int
+    """Entries in the log when the receipt was made."""
+    witnesses: tuple[str, ...]
+
+
+class SignatureVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found about one signature (``privyseal/verify/1``; the members after ``problems`` extend the
+    contract)."""
+
+    signer: str
+    serial: str
+    issuer: str
+    digest_algorithm: str
+    digest: str
+    """What the signature says the content hashes to, lower-case hex."""
+    timestamp: TimestampFacts | None
+    log: LogFacts | None
+    problems: tuple[Problem, ...]
+    verdict: Verdict
+    name: str
+    """What people call the signer: the certificate's common name, or its whole subject."""
+    not_before: datetime | None
+    not_after: datetime | None
+    """Of the signer's certificate; without a timestamp the signature ends with it."""
+    anchor: str | None
+    """Subject of the anchor that the certificate's chain ends in, where one was found."""
+    revocation: Literal["good", "revoked", "not-checked"]
+    program_name: str | None
+    program_url: str | None
+    notes: tuple[Problem, ...] = ()
+    """What is worth knowing and takes nothing from the verdict."""
+
+
+class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found about one file (``privyseal/verify/1``)."""
+
+    path: str
+    format: str | None
+    verdict: Verdict
+    signatures: tuple[SignatureVerdict, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    """What is worth knowing and takes nothing from the verdict."""
+
+
+def verify_file(code: Source, *, trust: Trust, at: datetime, receipt: bytes | None = None) -> FileVerdict:
+    """Judge one file as of ``at`` (aware), with the octets of its receipt if there is one.
+
+    Never raises for what the file, its signatures or its receipt hold: that is a verdict. BadInput where the file
+    cannot be read at all. The verdict's ``path`` is the source's name.
+    """
+    try:
+        found = catalogue.recognise(code)
+    except MalformedCode as error:
+        return _file(code, None, "indeterminate", (Problem("unknown-format", error.detail),))
+    try:
+        examined = examine(found, code)
+    except MalformedCode as error:
+        return _file(code, found.name, "invalid", (Problem(error.code, error.detail),))
+    embedded, problems = examined.signatures, list(examined.problems)
+    if not embedded:
+        return _file(code, found.name, "unsigned")
+    judged = [_signature(each, trust, at) for each in embedded]
+    verdicts: list[Verdict] = ["invalid"] if problems else []
+    notes: list[Problem] = []
+    if trust.log_policy is None:
+        if receipt is not None:
+            text = "There is a receipt, but no log policy to check it under; what it says was not looked at."
+            notes.append(Problem("receipt-not-checked", text))
+    elif receipt is None:
+        text = "There is no receipt, so it is not shown that the signature is in the log that is asked for."
+        problems.append(Problem("no-receipt", text))
+        verdicts.append("indeterminate")
+    else:
+        logged = _Logged.read(receipt, trust.log_policy)
+        if isinstance(logged, Problem):
+            problems.append(logged)
+            verdicts.append("invalid")
+        else:
+            judged = [logged.applied(each, verdict) for each, verdict in zip(embedded, judged, strict=True)]
+            if all(verdict.log is None for verdict in judged):
+                text = "The receipt is of another signature; it is not shown that this one is in the log."
+                problems.append(Problem("receipt-of-another", text))
+                verdicts.append("indeterminate")
+    worst = _worst([*verdicts, *(verdict.verdict for verdict in judged)])
+    return _file(code, found.name, worst, tuple(problems), tuple(judged), tuple(notes))
+
+
+def _file(
+    code: Source,
+    format_name: str | None,
+    verdict: Verdict,
+    problems: tuple[Problem, ...] = (),
+    signatures: tuple[SignatureVerdict, ...] = (),
+    notes: tuple[Problem, ...] = (),
+) -> FileVerdict:
+    return FileVerdict(
+        path=code.filename,
+        format=format_name,
+        verdict=verdict,
+        signatures=signatures,
+        problems=problems,
+        notes=notes,
+    )
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    return next(verdict for verdict in WORST_FIRST if verdict in (*verdicts, "valid"))
+
+
+# -- one signature -----------------------------------------------------------------------------------------------------
+def _signature(embedded: EmbeddedSignature, trust: Trust, at: datetime) -> SignatureVerdict:
+    """Judge a signature without its receipt."""
+    problems = list(embedded.problems)
+    verdicts: list[Verdict] = ["invalid"] if problems else []
+    signer = _signer(embedded)
+    if isinstance(signer, Problem):
+        problems.append(signer)
+        verdicts.append("invalid")
+    stamped = _timestamp(embedded, trust, at)
+    problems += stamped.problems
+    verdicts.append(stamped.verdict)
+    judgement = Judgement(verdict="untrusted")
+    if isinstance(signer, Certificate):
+        when = at if stamped.facts is None else stamped.facts.time
+        judgement = _chain(signer, embedded.certificates, trust, when, "code-signing")
+        problems += (Problem(each.code, each.text) for each in judgement.problems)
+        verdicts.append(judgement.verdict)
+    known = signer if isinstance(signer, Certificate) else None
+    return SignatureVerdict(
+        signer=known.subject if known else "",
+        serial=known.serial if known else "",
+        issuer=known.issuer if known else "",
+        digest_algorithm=embedded.digest_algorithm,
+        digest=embedded.digest.hex(),
+        timestamp=stamped.facts,
+        log=None,
+        problems=tuple(problems),
+        verdict=_worst(verdicts),
+        name=(certificates.common_name(known.der) or known.subject) if known else "",
+        not_before=known.not_before if known else None,
+        not_after=known.not_after if known else None,
+        anchor=judgement.path[-1].subject if judgement.path else None,
+        revocation=judgement.revocation,
+        program_name=embedded.program_name,
+        program_url=embedded.program_url,
+    )
+
+
+def _signer(embedded: EmbeddedSignature) -> Certificate | Problem:
+    if embedded.signer is None:
+        return Problem("no-signer-certificate", "The signature does not carry its signer's certificate.")
+    try:
+        return certificates.read(embedded.signer)
+    except BadInput as error:
+        return Problem("unreadable-certificate", error.detail)
+
+
+class _Stamped(msgspec.Struct, frozen=True):
+    """What a signature's timestamp is worth; ``facts`` only where it is good."""
+
+    facts: TimestampFacts | None = None
+    verdict: Verdict = "valid"
+    problems: tuple[Problem, ...] = ()
+
+
+def _timestamp(embedded: EmbeddedSignature, trust: Trust, at: datetime) -> _Stamped:
+    """Judge a signature's timestamp; having none is no problem of its own, but then the certificate's end is the
+    end."""
+    if embedded.timestamp is None:
+        return _Stamped()
+    try:
+        token = verify_token(embedded.timestamp, octets=embedded.signature_value)
+        own, *others = token_certificates(embedded.timestamp)
+        authority = certificates.read(own)
+    except (VerificationFailed, BadInput) as error:
+        return _Stamped(None, "invalid", (Problem("timestamp", error.detail),))
+    if token.time > at + CLOCK_SKEW:
+        text = f"The timestamp says {_words(token.time)}, which is later than {_words(at)}, the moment asked about."
+        return _Stamped(None, "indeterminate", (Problem("timestamp-ahead", text),))
+    judgement = _chain(authority, others, trust, token.time, "timestamping")
+    if judgement.verdict != "valid":
+        problems = tuple(Problem(f"timestamp-{each.code}", f"Timestamp: {each.text}") for each in judgement.problems)
+        return _Stamped(None, judgement.verdict, problems)
+    return _Stamped(TimestampFacts(token.time, token.authority))
+
+
+def _chain(leaf: Certificate, others: Sequence[bytes], trust: Trust, at: datetime, purpose: chain.Purpose) -> Judgement:
+    if trust.anchors is None:
+        text = "No trust anchor was given, so nobody vouches for the certificate."
+        return Judgement(verdict="untrusted", problems=(chain.Problem("no-path", text),))
+    try:
+        return chain.judge(leaf.der, others, trust.anchors, trust.crls, at, purpose)
+    except BadInput as error:
+        # The leaf has been read, so it is one of the certificates that came along: the file's fault, not the caller's.
+        return Judgement(verdict="invalid", problems=(chain.Problem("unfit-chain", error.detail),))
+
+
+# -- the receipt -------------------------------------------------------------------------------------------------------
+class _Logged(msgspec.Struct, frozen=True):
+    """What a verified receipt proves."""
+
+    opened: OpenedReceipt
+    request: SigningRequest
+
+    @classmethod
+    def read(cls, receipt: bytes, policy: Policy) -> Self | Problem:
+        """Verify a receipt; a Problem where it does not hold, or proves something else than a signature."""
+        try:
+            opened = read_receipt(receipt, policy)
+            if opened.verb != "sign" or opened.completed.outcome != "signed":
+                return Problem("receipt", "The receipt proves that no signature was made.")
+            return cls(opened, decode_canonical(opened.payload, SigningRequest))
+        except (VerificationFailed, BadInput) as error:
+            return Problem("receipt", error.detail)
+
+    def applied(self, embedded: EmbeddedSignature, verdict: SignatureVerdict) -> SignatureVerdict:
+        """Add to a signature's verdict what the log knows of it; unchanged where the receipt is not of this
+        signature."""
+        if hashlib.sha256(embedded.signature_value).hexdigest() not in self.opened.completed.signatures:
+            return verdict
+        head = self.opened.checkpoint
+        facts = LogFacts(self.opened.index, head.origin, head.size, self.opened.witnesses)
+        problems, notes = self._differences(embedded)
+        return msgspec.structs.replace(
+            verdict,
+            log=facts,
+            problems=(*verdict.problems, *problems),
+            notes=(*verdict.notes, *notes),
+            verdict="invalid" if problems else verdict.verdict,
+        )
+
+    def _differences(self, embedded: EmbeddedSignature) -> tuple[list[Problem], list[Problem]]:
+        """Compare what was approved, and what was released, with what stands in the file: problems, and notes."""
+        problems: list[Problem] = []
+        request = self.request
+        approved = [(each.digest_algorithm, each.digest) for each in request.described]
+        options = (request.options.program_name, request.options.program_url)
+        if (embedded.digest_algorithm, embedded.digest) not in approved:
+            problems.append(Problem("not-approved", "The log shows that other code was approved than is signed here."))
+        if embedded.signer is None or hashlib.sha256(embedded.signer).hexdigest() != request.certificate:
+            problems.append(Problem("not-approved", "The log shows that another certificate was asked for."))
+        if (embedded.program_name, embedded.program_url) != options:
+            problems.append(Problem("not-approved", "The log shows that another program name or address was approved."))
+        released = self.opened.completed.blobs
+        if hashlib.sha256(embedded.blob).hexdigest() in released:
+            return problems, []
+        if _without_timestamp(embedded.blob) in released:
+            return problems, [
+                Problem("added-after-release", "A timestamp was added after release; the rest is as it was.")
+            ]
+        text = "Parts that the signature does not cover itself were changed after it was released."
+        return [*problems, Problem("changed-after-release", text)], []
+
+
+def _without_timestamp(blob: bytes) -> str | None:
+    """Return the SHA-256 that a CMS signature has without the unsigned attributes of its signer; None if it has none.
+
+    A format takes nested signatures off a blob itself and calls every unsigned attribute but a timestamp a problem, so
+    what comes off here is a timestamp.
+    """
+    try:
+        signed = cms.parse(blob)
+        if len(signed.signers) != 1 or not signed.signers[0].unsigned:
+            return None
+        kept = [field.raw for field in der.children(der.read(signed.signers[0].raw)) if field.tag != 0xA1]
+        outer = der.children(der.read(signed.der))
+        inner = [field.raw for field in der.children(der.children(outer[1])[0])]
+    except (BadInput, IndexError):
+        return None
+    content = der.sequence(*inner[:-1], der.set_of(der.sequence(*kept)))
+    return hashlib.sha256(der.sequence(outer[0].raw, der.explicit(0, content))).hexdigest()
+
+
+def _words(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC")

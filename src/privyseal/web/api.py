@@ -1,0 +1,223 @@
+"""The handlers of the native API; who may call each stands in ``app.py``, and is settled before it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from litestar import Response
+from litestar.params import FromPath, HeaderParameter, JSONBody
+
+from privyseal.errors import BadInput, Failed, Misused, NotFound, PrivySealError
+from privyseal.records import keys, requests
+from privyseal.records.database import Transaction
+from privyseal.signing.submit import Submission
+from privyseal.terms.requests import FINAL, Approval, Dossier, SigningRequest, State
+from privyseal.web import problem, views
+from privyseal.web.desk import Desk, TheDesk
+from privyseal.web.intake import Incoming
+
+LONGEST_WAIT_S = 50
+"""Seconds a request may be kept waiting: below the 60 s after which common proxies give up."""
+DEFAULT_WAIT_S = 30
+"""Seconds that a POST waits for its signature where it does not say; a signature takes well under one."""
+RETRY_AFTER_S = 5
+"""Seconds between two looks at a request that waits for people."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_WAIT = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?:;|$)", re.IGNORECASE)
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        required=True,
+        description="1 to 255 printable ASCII characters, chosen by the caller. The same request under the same key is "
+        "the same request: sending it again is safe and answers with what became of it.",
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Prefer",
+        required=False,
+        description=f"RFC 7240 `wait=N`: wait at most N seconds, {LONGEST_WAIT_S} at most.",
+    ),
+]
+
+
+async def livez() -> views.Alive:
+    """Tell that the process runs."""
+    return views.Alive()
+
+
+async def readyz(desk: TheDesk) -> views.Ready:
+    """Tell whether records, logger, signer and stamper all answer; 503 says which do not."""
+    await desk.check_ready()
+    return views.Ready()
+
+
+async def problem_page(code: FromPath[str]) -> Response[str]:
+    """Explain one code of the problem documents: what its ``type`` points to."""
+    kind = problem.kinds().get(code)
+    if kind is None:
+        raise NotFound(f"No problem has the code {code[:100]!r}.")
+    again = "The very same request may succeed later." if kind.retryable else "Sending the same again will not help."
+    text = f"{kind.code}: {kind.title} (HTTP {kind.status})\n\n{kind.about}\n\n{again}\n"
+    return Response(text, media_type="text/plain")
+
+
+async def whoami(request: Incoming, desk: TheDesk) -> views.Whoami:
+    """Tell who the credential says you are."""
+    return views.whoami_view(desk.seal.service.name, request.user)
+
+
+async def list_keys(subscriber: FromPath[str], desk: TheDesk) -> views.KeyList:
+    """List the Subscriber's Key Pairs with their certificates."""
+
+    def read(tx: Transaction) -> views.KeyList:
+        pairs = keys.key_pairs_of(tx)
+        return views.KeyList(tuple(views.key_view(pair, keys.certificate_chains_of(tx, pair.key_id)) for pair in pairs))
+
+    return await desk.read(subscriber, read)
+
+
+async def read_key(subscriber: FromPath[str], name: FromPath[str], desk: TheDesk) -> views.KeyView:
+    """Show a Key Pair and the chains that a client builds its request with, the newest first."""
+
+    def read(tx: Transaction) -> views.KeyView:
+        pair = keys.key_pair(tx, name)
+        return views.key_view(pair, keys.certificate_chains_of(tx, pair.key_id))
+
+    return await desk.read(subscriber, read)
+
+
+async def list_certificates(subscriber: FromPath[str], desk: TheDesk) -> views.CertificateList:
+    """List the Subscriber's certificates, the newest first."""
+
+    def read(tx: Transaction) -> views.CertificateList:
+        return views.CertificateList(tuple(map(views.certificate_view, keys.certificate_chains_of(tx))))
+
+    return await desk.read(subscriber, read)
+
+
+async def read_certificate(
+    subscriber: FromPath[str], fingerprint: FromPath[str], desk: TheDesk
+) -> views.CertificateView:
+    """Show a certificate by the SHA-256 of its DER, lower-case hex."""
+
+    def read(tx: Transaction) -> views.CertificateView:
+        chain = keys.certificate_chain(tx, fingerprint)
+        if chain is None:
+            raise NotFound(f"There is no certificate with the fingerprint {fingerprint[:64]!r}.")
+        return views.certificate_view(chain)
+
+    return await desk.read(subscriber, read)
+
+
+async def submit_request(
+    request: Incoming,
+    subscriber: FromPath[str],
+    data: JSONBody[SigningRequest],
+    desk: TheDesk,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response[views.RequestView]:
+    """Ask for a signature: 201 with the signature, or 202 where it waits for approval or takes longer than asked.
+
+    The same Idempotency-Key with the same request answers with what became of it. A request that ended without a
+    signature is answered with the problem that ended it; the request itself can be read all the same.
+    """
+    # ``idempotency_key`` stands above for the OpenAPI document; of two such headers it would hold one.
+    key = _only_key(request.headers.getall("idempotency-key", []))
+    if data.subscriber != subscriber:
+        raise BadInput(f"The body names Subscriber {data.subscriber[:63]!r} and the path {subscriber[:63]!r}.")
+    dossier = await desk.submit(Submission(request.user, key, data))
+    dossier = await _signed(desk, dossier, _seconds(prefer, DEFAULT_WAIT_S))
+    refused = views.refusal(dossier)
+    if refused is not None:
+        raise refused
+    done = dossier.state is State.RELEASED
+    headers = {"Location": f"/v1/{subscriber}/requests/{dossier.id}"}
+    if not done:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return Response(views.request_view(dossier), status_code=201 if done else 202, headers=headers)
+
+
+async def read_request(
+    subscriber: FromPath[str], request_id: FromPath[str], desk: TheDesk, prefer: Prefer = None
+) -> views.RequestView:
+    """Show a request; with ``Prefer: wait=N`` not before it ended or N seconds passed."""
+    dossier = await _recorded(desk, subscriber, request_id)
+    pause = _FIRST_PAUSE_S
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_seconds(prefer, 0)):
+            while dossier.state not in FINAL and not await desk.pause(pause):
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                dossier = await _recorded(desk, subscriber, request_id)
+    return views.request_view(dossier)
+
+
+async def approve_request(
+    request: Incoming,
+    subscriber: FromPath[str],
+    request_id: FromPath[str],
+    data: JSONBody[Approval],
+    desk: TheDesk,
+    prefer: Prefer = None,
+) -> views.RequestView:
+    """Agree to a request by a signature over its digest; when the quorum is there, it is signed at once.
+
+    The answer is the request as it stands then: that something went wrong after the approval was written down is no
+    reason to tell the approver that it was not. An approval needs no Idempotency-Key: repeating it changes nothing.
+    """
+    dossier = await desk.approve(request.user, request_id, data)
+    with contextlib.suppress(PrivySealError):
+        dossier = await _signed(desk, dossier, _seconds(prefer, DEFAULT_WAIT_S))
+    return views.request_view(dossier)
+
+
+async def _signed(desk: Desk, dossier: Dossier, seconds: float) -> Dossier:
+    """Take an approved request to its end, or as far as it comes in ``seconds``; the work goes on without us."""
+    pause = _FIRST_PAUSE_S
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while dossier.state not in FINAL and dossier.state is not State.REQUESTED:
+                try:
+                    dossier = await desk.advance(dossier.subscriber, dossier.id)
+                except Failed:  # the records know why it failed, and the caller shall
+                    return await _recorded(desk, dossier.subscriber, dossier.id)
+                if dossier.state in FINAL or await desk.pause(pause):  # another walk holds it
+                    break
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+    return dossier
+
+
+async def _recorded(desk: Desk, subscriber: str, request_id: str) -> Dossier:
+    return await desk.read(subscriber, lambda tx: requests.get(tx, request_id))
+
+
+def _only_key(values: Sequence[str]) -> str:
+    """Return the one Idempotency-Key; raise Misused where there is none, more than one, or one that is unusable."""
+    hint = "send one header 'Idempotency-Key' of 1 to 255 printable ASCII characters, the same for every retry"
+    if not values:
+        raise Misused("The Idempotency-Key header is missing.", hint=hint)
+    if len(values) > 1:
+        raise Misused("More than one Idempotency-Key header was sent.", hint=hint)
+    key = values[0].strip()
+    if not _KEY.fullmatch(key):
+        raise Misused("The Idempotency-Key is empty, longer than 255 characters or not printable ASCII.", hint=hint)
+    return key
+
+
+def _seconds(prefer: str | None, default: int) -> int:
+    """Return N of ``Prefer: wait=N``, at most LONGEST_WAIT_S; whatever else is preferred is ignored (RFC 7240 2)."""
+    for preference in (prefer or "").split(","):
+        found = _WAIT.match(preference)
+        if found:
+            return min(int(found[1]), LONGEST_WAIT_S)
+    return default

@@ -1,0 +1,179 @@
+"""Every route of the service in one table: method, path, handler, who may come in, what may come out.
+
+A request passes: the router (404, 405) -> :func:`_admit`, who you are and what you may -> the body, under its limit and
+strictly decoded (``intake.py``) -> the handler. Whatever is raised on the way ends in ``problem.answer``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import msgspec
+from litestar import Litestar, Response
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.spec import Components, License, SecurityScheme
+
+from privyseal import __version__
+from privyseal.access import permissions
+from privyseal.access.permissions import Verb
+from privyseal.terms.requests import Approval, SigningRequest
+from privyseal.web import api, logfiles, problem, tsa, views
+from privyseal.web.desk import Desk
+from privyseal.web.intake import BODY_LIMIT, Incoming
+
+Admission = Verb | Literal["anybody", "any member"]
+"""Who may come in: anybody at all, any authenticated member, or whose role allows a verb for the path's Subscriber."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One line of the table."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Callable[..., Any]
+    admits: Admission
+    refusals: tuple[int, ...] = ()
+    """Statuses of the problem documents it may answer with, besides 400, 404, 405 and 500, which every path may."""
+    success: tuple[int, ...] = (200,)
+    """Statuses of success, all with the same document."""
+    media: str = "application/json"
+    """Media type of success."""
+    limit: int = BODY_LIMIT
+    """Octets of a body."""
+
+
+async def openapi() -> Response[bytes]:
+    """Describe every path of this service (OpenAPI 3.1)."""
+    return Response(openapi_document(), media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+
+_READ = (401, 403, 503)
+_WRITE = (401, 403, 408, 409, 413, 415, 422, 503)
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/livez", api.livez, "anybody"),
+    Route("GET", "/readyz", api.readyz, "anybody", (503,)),
+    Route("GET", "/problems/{code:str}", api.problem_page, "anybody", media="text/plain"),
+    Route("GET", "/log/{path:path}", logfiles.log_file, "anybody", media="application/octet-stream"),
+    Route("POST", "/tsa", tsa.timestamp, "anybody", (408, 413, 415, 503), media=tsa.REPLY, limit=tsa.QUERY_LIMIT),
+    Route("GET", "/v1/openapi.json", openapi, "anybody"),
+    Route("GET", "/v1/whoami", api.whoami, "any member", (401, 503)),
+    Route("GET", "/v1/{subscriber:str}/keys", api.list_keys, "see-keys", _READ),
+    Route("GET", "/v1/{subscriber:str}/keys/{name:str}", api.read_key, "see-keys", _READ),
+    Route("GET", "/v1/{subscriber:str}/certificates", api.list_certificates, "see-keys", _READ),
+    Route("GET", "/v1/{subscriber:str}/certificates/{fingerprint:str}", api.read_certificate, "see-keys", _READ),
+    Route("POST", "/v1/{subscriber:str}/requests", api.submit_request, "request", _WRITE, success=(201, 202)),
+    Route("GET", "/v1/{subscriber:str}/requests/{request_id:str}", api.read_request, "see-requests", _READ),
+    Route("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals", api.approve_request, "approve", _WRITE),
+)
+
+DOCUMENTS = (
+    problem.Problem,
+    views.Alive,
+    views.Ready,
+    views.Whoami,
+    views.KeyList,
+    views.CertificateList,
+    views.RequestView,
+    SigningRequest,
+    Approval,
+)
+"""What goes in and out as JSON, with all that these are made of."""
+
+
+def build(desk: Desk) -> Litestar:
+    """Build the application over one desk, which it closes when it stops."""
+
+    @asynccontextmanager
+    async def closing(app: Litestar) -> AsyncIterator[None]:
+        yield
+        await desk.close()
+
+    return Litestar(
+        [_handler(route) for route in ROUTES],
+        state=State({"desk": desk}),
+        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
+        request_class=Incoming,
+        exception_handlers={Exception: problem.answer},
+        before_send=[problem.stamp_response],
+        lifespan=[closing],
+        openapi_config=None,  # ours is one of the routes; Litestar's would come with HTML pages and its own 404
+        logging_config=None,
+        debug=False,
+    )
+
+
+async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Find out who is calling and let pass whom the route admits; the body has not been read yet."""
+    desk: Desk = connection.app.state.desk
+    actor = await desk.authenticate(tuple(connection.scope["headers"]))
+    connection.scope["user"] = actor
+    admits: Admission = handler.opt["admits"]
+    if admits != "anybody" and admits != "any member":
+        permissions.require(actor, admits, connection.path_params["subscriber"])
+
+
+def _handler(route: Route) -> HTTPRouteHandler:
+    open_to_all = route.admits == "anybody"
+    wrap = HTTPRouteHandler(
+        route.path,
+        http_method=route.method,
+        status_code=route.success[0],
+        media_type=route.media,
+        guards=None if open_to_all else [_admit],
+        opt={"admits": route.admits},
+        request_max_body_size=route.limit,
+        security=None if open_to_all else [{"bearer": []}],
+        responses=_responses(route),
+        summary=(route.handler.__doc__ or "").partition("\n")[0],
+        operation_id=route.handler.__name__,
+    )
+    return wrap(route.handler)
+
+
+def _responses(route: Route) -> dict[int, ResponseSpec]:
+    refusals = {
+        status: ResponseSpec(
+            problem.Problem,
+            description=", ".join(sorted(k.code for k in problem.kinds().values() if k.status == status)),
+            media_type=problem.MEDIA_TYPE,
+            generate_examples=False,
+        )
+        for status in sorted({400, 404, 405, 500, *route.refusals})
+    }
+    unfinished = {
+        status: ResponseSpec(views.RequestView, description="Not finished yet", generate_examples=False)
+        for status in route.success[1:]
+    }
+    return unfinished | refusals
+
+
+@functools.cache
+def openapi_document() -> bytes:
+    """Return the OpenAPI 3.1 document, JSON, made from the handlers' own types."""
+    described = Litestar(
+        [_handler(route) for route in ROUTES],
+        dependencies={"desk": Provide(object, sync_to_thread=False)},
+        request_class=Incoming,
+        openapi_config=OpenAPIConfig(
+            title="Privy Seal",
+            version=__version__,
+            description="Sign code, prove it, and check it. Every refusal is an RFC 9457 problem document.",
+            license=License(name="Apache-2.0", identifier="Apache-2.0"),
+            use_handler_docstrings=True,
+            components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
+        ),
+        logging_config=None,
+    )
+    document = described.openapi_schema.to_schema()
+    # Litestar's schemas of our structs do not say that unknown fields are refused and that octets are base64.
+    _, exact = msgspec.json.schema_components(DOCUMENTS, ref_template="#/components/schemas/{name}")
+    document["components"]["schemas"] |= exact
+    return msgspec.json.encode(document)

@@ -1,0 +1,170 @@
+"""Every error as an RFC 9457 problem document: the only mapping from ``errors.py`` (and from HTTP itself) to the wire.
+
+An answer that says no is ``application/problem+json`` and never empty, whatever went wrong and wherever. What nobody
+foresaw is logged with its traceback and told to the caller as a request id, nothing more.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.connection import Request
+from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
+
+from privyseal.errors import NotAuthenticated, NotFound, PrivySealError, TooLarge
+
+MEDIA_TYPE = "application/problem+json"
+
+RETRY_AFTER_S = 1
+"""What a retryable refusal asks for: longer than a restarted process takes, and within every client's patience."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+"""What a caller may choose as X-Request-Id: it goes into logs, so nothing that could forge a line."""
+
+_log = logging.getLogger("privyseal.web")
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An RFC 9457 problem document; the members after ``instance`` are ours."""
+
+    type: str
+    """URI reference of a page about this code: ``/problems/<code>``, served here."""
+    title: str
+    status: int
+    detail: str
+    """One sentence: what happened and what was expected."""
+    instance: str
+    """``urn:privyseal:request:<request id>``: this one occurrence, as the service's log knows it."""
+    code: str
+    """A stable slug: what a program acts on."""
+    request_id: str
+    retryable: bool
+    """Whether the very same request may succeed later."""
+    hint: str | None
+    """What the reader can do about it."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What all occurrences of one code have in common, and what its page says."""
+
+    code: str
+    title: str
+    status: int
+    retryable: bool
+    about: str
+
+
+HTTP_KINDS: dict[int, Kind] = {
+    kind.status: kind
+    for kind in (
+        Kind(
+            "malformed-request", "Request not understood", 400, False, "A header or body that is not even well-formed."
+        ),
+        Kind("method-not-allowed", "Method not allowed", 405, False, "The path exists, but not for this HTTP method."),
+        Kind("timed-out", "Body not received in time", 408, True, "The body did not arrive in the time allowed."),
+        Kind("unsupported-media-type", "Media type not understood", 415, False, "Another Content-Type was expected."),
+    )
+}
+"""Mistakes of HTTP itself, which no other part of Privy Seal can make, by status."""
+
+
+def kinds() -> dict[str, Kind]:
+    """Return every kind of problem there is, by code: the leaves of ``errors.py`` and the mistakes of HTTP."""
+    ours = {leaf.code: _kind(leaf) for leaf in _leaves(PrivySealError)}
+    return ours | {kind.code: kind for kind in HTTP_KINDS.values()}
+
+
+def _leaves(of: type[PrivySealError]) -> Iterator[type[PrivySealError]]:
+    yield of
+    for leaf in of.__subclasses__():
+        yield from _leaves(leaf)
+
+
+def _kind(error: type[PrivySealError]) -> Kind:
+    return Kind(error.code, error.title, error.status, error.retryable, (error.__doc__ or "").strip())
+
+
+def request_id(scope: Scope) -> str:
+    """Return the id of this request: the caller's ``X-Request-Id`` where it is fit for a log, else a fresh one."""
+    state: dict[str, Any] = scope.setdefault("state", {})
+    if "request_id" not in state:
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        fit = _REQUEST_ID.fullmatch(given)
+        state["request_id"] = given.decode("ascii") if fit else "Q-" + secrets.token_hex(10)
+    return str(state["request_id"])
+
+
+async def stamp_response(message: Message, scope: Scope) -> None:
+    """Put ``X-Request-Id`` on every answer, errors included; Litestar calls this before anything is sent."""
+    if message["type"] == "http.response.start":
+        headers = list(message["headers"])
+        headers.append((b"x-request-id", request_id(scope).encode("ascii")))
+        headers.append((b"x-content-type-options", b"nosniff"))
+        message["headers"] = headers
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Turn whatever a handler, a guard or the router raised into a problem document."""
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        kind, detail, hint = _of_http(error, request)
+        if error.status_code == 405:
+            headers["Allow"] = (error.headers or {}).get("allow", "")
+    elif isinstance(error, PrivySealError) and type(error) is not PrivySealError:
+        kind, detail, hint = _kind(type(error)), error.detail, error.hint
+    else:
+        _log.error("request %s: %s %s", request_id(request.scope), request.method, request.url.path, exc_info=error)
+        kind, detail = _kind(PrivySealError), "Something went wrong inside; it is in the service's log."
+        hint = "quote the request id when you report it"
+    if kind.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="privyseal"'  # RFC 9110 11.6.1 requires one
+    if kind.retryable and kind.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return Response(
+        msgspec.json.encode(document(kind, detail, hint, request_id(request.scope))),
+        status_code=kind.status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def document(kind: Kind, detail: str, hint: str | None, request: str) -> Problem:
+    """Build the document of one occurrence; ``request`` is the request id."""
+    return Problem(
+        type=f"/problems/{kind.code}",
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        instance=f"urn:privyseal:request:{request}",
+        code=kind.code,
+        request_id=request,
+        retryable=kind.retryable,
+        hint=hint,
+    )
+
+
+def _of_http(error: HTTPException, request: Request[Any, Any, Any]) -> tuple[Kind, str, str | None]:
+    """Name what the framework refused, in our words where its own say nothing."""
+    status = error.status_code
+    if status == 404:
+        return _kind(NotFound), f"There is nothing at {request.url.path[:200]}.", "see /v1/openapi.json"
+    if status == 405:
+        detail = f"{request.method} is not a method of this path."
+        return HTTP_KINDS[405], detail, f"allowed: {(error.headers or {}).get('allow', 'none')}"
+    if status == 413:
+        return _kind(TooLarge), "The body is larger than this path takes.", None
+    if status == 401:
+        return _kind(NotAuthenticated), "Not authenticated.", None
+    hint = error.extra.get("hint") if isinstance(error.extra, dict) else None
+    return HTTP_KINDS.get(status, HTTP_KINDS[400]), _sentence(error.detail), hint
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."

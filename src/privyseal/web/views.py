@@ -1,0 +1,181 @@
+"""What goes out: the documents of the native API, made from the nouns, with what is nobody's business left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from privyseal.errors import Denied, Failed, PrivySealError, from_code
+from privyseal.pki import certificates
+from privyseal.terms.keys import Approver, KeyPair, KeyProtection
+from privyseal.terms.parties import Actor, Factor, Role
+from privyseal.terms.requests import Dossier, State
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The process runs."""
+
+    alive: bool = True
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Every part answers."""
+
+    ready: bool = True
+
+
+class Whoami(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the credential says you are, and by what it was proved."""
+
+    service: str
+    subscriber: str
+    member: str
+    name: str
+    roles: tuple[Role, ...]
+    factors: tuple[Factor, ...]
+
+
+class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate installed for a Key Pair, with its chain."""
+
+    fingerprint: str
+    """SHA-256 of the certificate, lower-case hex: what a request calls ``certificate``."""
+    subject: str
+    issuer: str
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    key_id: str
+    chain: tuple[bytes, ...]
+    """DER in base64, the certificate itself first, each followed by its issuer."""
+
+
+class CertificateList(msgspec.Struct, frozen=True):
+    """The Subscriber's certificates, the newest first."""
+
+    certificates: tuple[CertificateView, ...]
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A Key Pair and the certificates installed for it: with the first of them, all that a client signs with."""
+
+    name: str
+    key_id: str
+    scheme: str
+    public_key: bytes
+    """SubjectPublicKeyInfo, DER, in base64."""
+    key_tag: str
+    """The pseudonym under which the log knows the key."""
+    protection: KeyProtection
+    born: datetime
+    rehearsal: bool
+    frozen: bool
+    quorum: int
+    approvers: tuple[Approver, ...]
+    certificates: tuple[CertificateView, ...]
+    """The newest first."""
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """The Subscriber's Key Pairs by name."""
+
+    keys: tuple[KeyView, ...]
+
+
+class RequestView(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to sign and what came of it so far."""
+
+    id: str
+    state: State
+    digest: str
+    """Of the canonical bytes under the domain tag, lower-case hex: what an approver signs."""
+    request: bytes
+    """The canonical bytes, in base64: what was submitted, approved and logged."""
+    created: datetime
+    blobs: tuple[bytes, ...] = ()
+    """One signature for each piece of code, in base64; empty until SIGNED."""
+    receipt: str | None = None
+    """C2SP tlog-proof; there once RELEASED."""
+    failure_code: str | None = None
+    failure_detail: str | None = None
+
+
+def request_view(dossier: Dossier) -> RequestView:
+    """Show a request; salts, tokens and fences stay inside, and no blob is shown before its receipt stands."""
+    released = dossier.state is State.RELEASED
+    return RequestView(
+        id=dossier.id,
+        state=dossier.state,
+        digest=dossier.digest,
+        request=dossier.canonical,
+        created=dossier.created,
+        blobs=dossier.blobs if released else (),
+        receipt=dossier.receipt if released else None,
+        failure_code=dossier.failure_code,
+        failure_detail=dossier.failure_detail,
+    )
+
+
+def refusal(dossier: Dossier) -> PrivySealError | None:
+    """Return what a requester is told of a request that ended without a signature; None where it did not.
+
+    The signer's own reason where a caller acts on it (a Requirement, the charter); never something retryable, for the
+    request is over: Failed or Denied.
+    """
+    why = dossier.failure_detail or f"it is {dossier.state}"
+    detail = f"Request {dossier.id} ended without a signature: {why.rstrip('.')}."
+    hint = f"its record is /v1/{dossier.subscriber}/requests/{dossier.id}; to ask anew, use a new Idempotency-Key"
+    if dossier.state in (State.DENIED, State.EXPIRED):
+        return Denied(detail, hint=hint)
+    if dossier.state is State.FAILED:
+        named = from_code(dossier.failure_code or Failed.code, detail, hint)
+        final = named.code == dossier.failure_code and named.status < 500 and not named.retryable
+        return named if final else Failed(detail, hint=hint)
+    return None
+
+
+def certificate_view(chain: Sequence[bytes]) -> CertificateView:
+    """Show a certificate by its chain, DER, its own first."""
+    facts = certificates.read(chain[0])
+    return CertificateView(
+        fingerprint=facts.fingerprint,
+        subject=facts.subject,
+        issuer=facts.issuer,
+        serial=facts.serial,
+        not_before=facts.not_before,
+        not_after=facts.not_after,
+        key_id=facts.key_id,
+        chain=tuple(chain),
+    )
+
+
+def key_view(pair: KeyPair, chains: Sequence[Sequence[bytes]]) -> KeyView:
+    """Show a Key Pair; where its private half is kept stays inside."""
+    return KeyView(
+        name=pair.name,
+        key_id=pair.key_id,
+        scheme=pair.scheme,
+        public_key=pair.public_key,
+        key_tag=pair.key_tag,
+        protection=pair.protection,
+        born=pair.born,
+        rehearsal=pair.rehearsal,
+        frozen=pair.frozen,
+        quorum=pair.quorum,
+        approvers=pair.approvers,
+        certificates=tuple(certificate_view(chain) for chain in chains),
+    )
+
+
+def whoami_view(service: str, actor: Actor) -> Whoami:
+    """Show an Actor to itself."""
+    return Whoami(
+        service=service,
+        subscriber=actor.subscriber,
+        member=actor.member.id,
+        name=actor.member.name,
+        roles=actor.member.roles,
+        factors=actor.factors,
+    )

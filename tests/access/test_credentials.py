@@ -1,0 +1,77 @@
+"""Tokens and the doors: what opens one, and that everything else is NotAuthenticated and tells nothing."""
+
+import hashlib
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privyseal.access import credentials
+from privyseal.errors import NotAuthenticated
+from privyseal.terms.parties import Factor, Member, Role
+
+ADA = Member("M-1", "demo", "Ada", (Role.REQUESTER,))
+TOKEN, DIGEST = credentials.new_token(secrets.token_bytes)
+
+
+def lookup(digest: bytes) -> Member | None:
+    return ADA if digest == DIGEST else None
+
+
+def present(*values: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"host", b"h"), *((b"authorization", value) for value in values)]
+
+
+def test_a_token_is_opaque_and_only_its_sha256_is_kept() -> None:
+    """256 bits behind a prefix that secret scanners can find; the digest is over the token's characters."""
+    asked: list[int] = []
+    token, digest = credentials.new_token(lambda count: asked.append(count) or bytes(range(count)))  # type: ignore[func-returns-value]
+    assert asked == [32]
+    assert token == "pst_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+    assert digest == hashlib.sha256(token.encode()).digest()
+
+
+@pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER  "])
+def test_the_holder_of_a_token_is_let_in(scheme: bytes) -> None:
+    """The scheme's case does not matter (RFC 9110 11.1)."""
+    actor = credentials.authenticate(present(scheme + TOKEN.encode()), lookup)
+    assert (actor.member, actor.factors) == (ADA, (Factor.BEARER,))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (),
+        (b"",),
+        (b"Bearer",),
+        (b"Bearer ",),
+        (b"Basic YTpi",),
+        (b"Bearer " + TOKEN.encode()[:-1],),
+        (b"Bearer " + TOKEN.encode() + b"A",),
+        (b"Bearer " + TOKEN.encode() + b"\n",),
+        (b"Bearer pst_" + b"A" * 43,),
+        (TOKEN.encode(),),
+        (b"Bearer " + TOKEN.encode(), b"Bearer " + TOKEN.encode()),
+        (b"Bearer " + b"x" * 100_000,),
+        (b"Bearer \xff\xfe",),
+    ],
+)
+def test_everything_else_is_refused_and_the_refusal_repeats_none_of_it(values: tuple[bytes, ...]) -> None:
+    """A refusal must not carry a credential into a log."""
+    with pytest.raises(NotAuthenticated) as refused:
+        credentials.authenticate(present(*values), lookup)
+    assert TOKEN[4:20] not in str(refused.value)
+
+
+def test_what_is_no_token_is_not_even_looked_up() -> None:
+    """So that nobody makes the database work with made-up headers longer than a token."""
+    with pytest.raises(NotAuthenticated):
+        credentials.authenticate(present(b"Bearer not-a-token"), lambda digest: pytest.fail("looked up"))
+
+
+@given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=80))))
+def test_no_header_makes_it_fall_over(headers: list[tuple[bytes, bytes]]) -> None:
+    """Whatever arrives, the answer is NotAuthenticated."""
+    with pytest.raises(NotAuthenticated):
+        credentials.authenticate([*headers, (b"authorization", b"Bearer")], lookup)

@@ -1,0 +1,54 @@
+"""The table of roles, written out once more by hand so that a change is seen, and the wall between Subscribers."""
+
+import itertools
+from typing import get_args
+
+import pytest
+
+from privyseal.access.permissions import MAY, Verb, require
+from privyseal.errors import NotFound, NotPermitted
+from privyseal.terms.parties import Actor, Factor, Member, Role
+
+EXPECTED = {
+    (Role.REQUESTER, "see-keys"), (Role.REQUESTER, "see-requests"), (Role.REQUESTER, "request"),
+    (Role.APPROVER, "see-keys"), (Role.APPROVER, "see-requests"), (Role.APPROVER, "approve"),
+    (Role.ADMINISTRATOR, "see-keys"), (Role.ADMINISTRATOR, "see-requests"),
+    (Role.AUDITOR, "see-keys"), (Role.AUDITOR, "see-requests"),
+}  # fmt: skip
+
+
+def actor(*roles: Role) -> Actor:
+    return Actor(Member("M-1", "demo", "Ada", roles), (Factor.BEARER,))
+
+
+@pytest.mark.parametrize(("role", "verb"), list(itertools.product(Role, get_args(Verb))))
+def test_each_role_may_what_the_table_says_and_nothing_else(role: Role, verb: Verb) -> None:
+    """Every role with every verb; a verb that nobody listed is refused."""
+    if (role, verb) in EXPECTED:
+        require(actor(role), verb, "demo")
+    else:
+        with pytest.raises(NotPermitted):
+            require(actor(role), verb, "demo")
+
+
+def test_every_role_has_a_row() -> None:
+    """A new role without a row would be a KeyError in front of a user."""
+    assert set(MAY) == set(Role)
+
+
+def test_a_member_without_roles_may_nothing_and_two_roles_add_up() -> None:
+    """Roles are a union."""
+    with pytest.raises(NotPermitted):
+        require(actor(), "see-keys", "demo")
+    require(actor(Role.REQUESTER, Role.APPROVER), "approve", "demo")
+    require(actor(Role.REQUESTER, Role.APPROVER), "request", "demo")
+
+
+@pytest.mark.parametrize("verb", get_args(Verb))
+def test_another_subscriber_does_not_exist_whatever_ones_roles(verb: Verb) -> None:
+    """Not found, even for what one's role would not allow anyway, and in the same words for any name."""
+    with pytest.raises(NotFound) as one:
+        require(actor(*Role), verb, "other")
+    with pytest.raises(NotFound) as two:
+        require(actor(), verb, "none!")
+    assert one.value.detail.replace("other", "") == two.value.detail.replace("none!", "")

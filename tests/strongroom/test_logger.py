@@ -1,0 +1,417 @@
+"""The logger gives each entry one place for ever, proves it, and never signs what it cannot stand by."""
+
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.strongroom.logroom import VERIFIER, LogRoom, client, completion, intent
+
+from privyseal.errors import BadInput, Conflict, LogRolledBack, LogUnavailable, TooLarge
+from privyseal.strongroom.logger import MAX_SUBMISSIONS, Logger
+from privyseal.strongroom.messages import Appended, Logged, SignerHealth
+from privyseal.tlog.checkpoint import open_checkpoint
+from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
+from privyseal.tlog.merkle import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
+from privyseal.tlog.tilestore import DirectoryTileStore
+
+Submissions = tuple[IntentSubmission | CompletionSubmission, ...]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> LogRoom:
+    return LogRoom(tmp_path)
+
+
+@pytest.fixture
+def logger(room: LogRoom) -> Iterator[Logger]:
+    logger = room.logger()
+    yield logger
+    logger.close()
+    assert room.notes == []
+
+
+def verified(answer: Appended, submissions: Submissions) -> Appended:
+    """Check an answer as the signer and the receipt's reader do: head, leaves, paths."""
+    head = open_checkpoint(answer.checkpoint, VERIFIER)
+    assert (head.size, len(answer.items)) == (answer.size, len(submissions))
+    for logged, submission in zip(answer.items, submissions, strict=True):
+        entry = submission.entry(logged.key_seq) if isinstance(submission, IntentSubmission) else submission.entry()
+        assert verify_inclusion(leaf_hash(encode(entry)), logged.index, head.size, logged.path, head.root)
+    return answer
+
+
+def test_entries_get_contiguous_places_and_each_key_its_own_sequence(logger: Logger):
+    """Indexes have no gap over all, sequence numbers none for each key; everything is proven."""
+    submissions = tuple(intent(n, tag) for n in range(300) for tag in ("one", "two"))
+    answer = verified(client(logger).append(submissions, 0), submissions)
+    assert [logged.index for logged in answer.items] == list(range(600))
+    assert [logged.key_seq for logged in answer.items] == [n for n in range(300) for _ in "12"]
+    more = (intent("later", "two"), intent("new", "three"))
+    answer = verified(client(logger).append(more, 600), more)
+    assert [(logged.index, logged.key_seq) for logged in answer.items] == [(600, 300), (601, 0)]
+
+
+def test_appending_twice_changes_nothing(logger: Logger):
+    """The same submission, alone or beside new ones or twice in a question, keeps its first place."""
+    first = client(logger).append((intent("a"), intent("b")), 0)
+    again = client(logger).append((intent("b"), intent("c"), intent("c"), intent("a")), 2)
+    assert [(one.index, one.key_seq) for one in again.items] == [(1, 1), (2, 2), (2, 2), (0, 0)]
+    assert (first.size, again.size) == (2, 3)
+    verified(again, (intent("b"), intent("c"), intent("c"), intent("a")))
+
+
+def test_a_completion_is_proven_together_with_its_intent(logger: Logger):
+    """Both paths lead to the same head, as the receipt needs."""
+    client(logger).append((intent("a"), intent("b")), 0)
+    submissions = (completion(1),)
+    answer = verified(client(logger).append(submissions, 0), submissions)
+    head = open_checkpoint(answer.checkpoint, VERIFIER)
+    leaf = leaf_hash(encode(intent("b").entry(1)))
+    assert answer.items[0].key_seq is None
+    assert verify_inclusion(leaf, 1, head.size, answer.items[0].intent_path, head.root)
+    assert client(logger).append(submissions, 0).items[0].index == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (completion(7),),  # nothing stands there
+        (completion(2),),  # a completion stands there
+        (completion(0, tag="another"),),  # another key's intent
+        (completion(1, "other than before"),),  # completed already, otherwise
+        (completion(0, "x"), completion(0, "y")),  # two ways at once
+        (intent("good"), completion(7)),  # one bad one spoils its question
+    ],
+    ids=["unknown", "not an intent", "another key", "second", "two at once", "with a good one"],
+)
+def test_a_completion_that_contradicts_the_log_is_refused_whole(logger: Logger, wrong: Submissions):
+    """Conflict, and nothing of the question is logged."""
+    client(logger).append((intent("a"), intent("b")), 0)
+    client(logger).append((completion(1),), 0)
+    with pytest.raises(Conflict, match="Submission"):
+        client(logger).append(wrong, 0)
+    assert client(logger).health().size == 3
+    answer = client(logger).append((intent("after"),), 3)
+    assert (answer.items[0].index, answer.items[0].key_seq) == (3, 2)
+
+
+def test_a_submission_that_cannot_be_an_entry_spoils_its_own_question_only(logger: Logger):
+    """What was placed before it in the same question is taken back, sequence and all."""
+    bad = IntentSubmission(verb="sign", key_tag="no tag", uses=1, commitment=bytes(32))
+    with pytest.raises(BadInput):
+        client(logger).append((intent("a"), bad), 0)
+    assert client(logger).append((intent("b"),), 0).items[0].key_seq == 0
+
+
+def test_the_head_is_proven_from_what_the_asker_knows(logger: Logger):
+    """Consistency from any earlier size verifies against the head signed then."""
+    heads = {0: EMPTY_ROOT}
+    for n in range(40):
+        answer = client(logger).append(tuple(intent(f"{n}/{m}") for m in range(n % 5 + 1)), 0)
+        heads[answer.size] = open_checkpoint(answer.checkpoint, VERIFIER).root
+    for size, root in heads.items():
+        answer = client(logger).prove((0,), size)
+        head = open_checkpoint(answer.checkpoint, VERIFIER)
+        assert verify_consistency(size, head.size, answer.consistency, root, head.root)
+
+
+def test_what_cannot_be_proven_is_refused(logger: Logger):
+    """An index beyond the end, a size the log never had, too much at once, somebody else's question."""
+    client(logger).append((intent("a"),), 0)
+    for indexes in ((1,), (-1,), (2**60,)):
+        with pytest.raises(BadInput):
+            client(logger).prove(indexes, 0)
+    with pytest.raises(LogRolledBack, match=r"2 entries .* has 1"):
+        client(logger).prove((0,), 2)
+    with pytest.raises(BadInput):
+        client(logger).prove((0,), -1)
+    with pytest.raises(TooLarge):
+        client(logger).prove((0,) * (MAX_SUBMISSIONS + 1), 0)
+    with pytest.raises(BadInput):
+        logger.handle(SignerHealth())
+    assert client(logger).prove((0,), 1).items[0].index == 0
+
+
+def test_many_who_wait_share_few_batches(room: LogRoom, logger: Logger):
+    """Of 200 concurrent appends most wait together: far fewer commits than appends, and no gap."""
+    client(logger).health()
+    room.faults.seen.clear()
+    answers: list[Logged] = []
+    start = threading.Barrier(200)
+
+    def append(n: int) -> None:
+        start.wait()
+        answers.extend(client(logger).append((intent(n, f"key {n % 7}"),), 0).items)
+
+    threads = [threading.Thread(target=append, args=(n,)) for n in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.index for one in answers) == list(range(200))
+    assert room.faults.seen.count("journal") == room.faults.seen.count("mark") <= 60
+    assert room.check() == 200  # the auditor checks each key's sequence too
+
+
+def test_full_tiles_become_durable_and_leave_the_journal(room: LogRoom, logger: Logger):
+    """The journal holds only what is not durable yet; superseded partials are gone; all is provable."""
+    for n in range(0, 700, 70):
+        client(logger).append(tuple(intent(n + m) for m in range(70)), 0)
+    client(logger).append((intent("last"),), 0)
+    staging = logger._shelves.staging
+    assert staging.database.read("SELECT min(entry), count(*) FROM staged") == [(512, 189)]
+    assert not (room.public / "tile/0/000.p").exists() and (room.public / "tile/0/002.p").exists()
+    assert room.faults.seen.count("archive sync") == 2
+    assert room.check() == 701
+    submissions = tuple(intent(n) for n in range(0, 700, 3))
+    verified(client(logger).append(submissions, 0), submissions)
+
+
+def test_equal_input_gives_equal_files(tmp_path: Path):
+    """Two logs fed the same in the same batches have the same tiles and the same signed heads."""
+    contents = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        room = LogRoom(tmp_path / name)
+        logger = room.logger()
+        for n in range(5):
+            client(logger).append(tuple(intent(f"{n}/{m}") for m in range(60)), 0)
+        logger.close()
+        contents.append({p.relative_to(room.public): p.read_bytes() for p in room.public.rglob("*") if p.is_file()})
+    assert contents[0] == contents[1]
+
+
+def test_a_new_logger_goes_on_where_the_last_one_stopped(room: LogRoom):
+    """Everything needed is on the disk: places, sequences, dedup, proofs; sizes around the edges of tiles."""
+    logged = 0
+    for step in (1, 254, 1, 1, 255, 300, 2):
+        logger = room.logger()
+        submissions = tuple(intent(n) for n in range(logged, logged + step))
+        answer = verified(client(logger).append(submissions, logged), submissions)
+        assert [one.key_seq for one in answer.items] == list(range(logged, logged + step))
+        old = tuple(intent(n) for n in range(0, logged + step, 50))
+        verified(client(logger).append(old, 0), old)
+        logged += step
+        logger.close()
+        assert room.check() == logged
+
+
+EFFECTS = ["journal", "tiles write", "mark", "checkpoint"]
+SETTLING = ["archive write", "archive sync", "tiles remove"]
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
+@pytest.mark.parametrize("effect", EFFECTS + SETTLING)
+@pytest.mark.parametrize("restarted", [False, True], ids=["same process", "new process"])
+def test_every_effect_may_fail_done_or_not_done(room: LogRoom, effect: str, done: bool, restarted: bool):
+    """Whatever fails once, in whichever way: nobody is told a place that changes, and asking again sets all right."""
+    logger = room.logger()
+    base = tuple(intent(f"base {n}") for n in range(254))
+    known = {one.index: n for n, one in enumerate(client(logger).append(base, 0).items)}
+    room.faults.seen.clear()
+    room.faults.plan = (effect, 1, done)
+    submissions = (intent("a"), intent("b"), intent("c"))  # over the edge of a tile
+    told: list[int] | None = None
+    try:
+        told = [one.index for one in verified(client(logger).append(submissions, 254), submissions).items]
+    except LogUnavailable as error:
+        assert not isinstance(error, LogRolledBack)
+    assert (told is None) == (effect in EFFECTS)
+    if restarted:
+        logger.close()
+        room.faults.plan = None
+        logger = room.logger()
+    again = verified(client(logger).append(submissions, 254), submissions)
+    assert [one.index for one in again.items] == [254, 255, 256]
+    assert told in (None, [254, 255, 256])
+    assert effect in room.faults.seen
+    more = verified(client(logger).append((intent("d"),), again.size), (intent("d"),))
+    assert (more.size, more.items[0].index) == (258, 257)
+    assert {one.index: n for n, one in enumerate(client(logger).append(base, 0).items)} == known
+    logger.close()
+    assert room.check() == 258
+
+
+def test_a_failed_sync_stops_the_logger_for_good(room: LogRoom):
+    """After EIO nobody knows what is on the disk: every later question is refused until the process is a new one."""
+    logger = room.logger()
+    client(logger).append((intent("a"),), 0)
+
+    def disk_error() -> Exception:
+        error = LogUnavailable("could not")
+        error.__cause__ = OSError(5, os.strerror(5))
+        return error
+
+    room.faults.error = disk_error
+    room.faults.seen.clear()
+    room.faults.plan = ("tiles write", 1, False)
+    assert not logger.lost
+    for _ in range(3):
+        with pytest.raises(LogUnavailable, match="not known"):
+            client(logger).append((intent("b"),), 0)
+    assert logger.lost
+    logger.close()
+    logger = room.logger()
+    assert client(logger).append((intent("b"),), 0).items[0].index == 1
+    logger.close()
+    assert room.check() == 2
+
+
+# -- what was put back, or does not belong together --------------------------------------------------------------------
+def filled(room: LogRoom, start: int, count: int) -> int:
+    logger = room.logger()
+    for n in range(start, start + count, 50):
+        client(logger).append(tuple(intent(m) for m in range(n, min(n + 50, start + count))), 0)
+    logger.close()
+    return start + count
+
+
+def refuses(room: LogRoom, match: str) -> None:
+    """The logger refuses with LogRolledBack, every time, writes nothing, and says so on every question."""
+    logger = room.logger()
+    before = {p: p.read_bytes() for p in room.public.rglob("*") if p.is_file() and p.parent.name != ".incoming"}
+    for _ in range(2):
+        with pytest.raises(LogRolledBack, match=match):
+            client(logger).append((intent("new"),), 0)
+        with pytest.raises(LogRolledBack):
+            client(logger).health()
+    assert not logger.lost
+    logger.close()
+    assert (room.public / "checkpoint").read_bytes() == before[room.public / "checkpoint"]
+
+
+def test_an_older_journal_is_found_out(room: LogRoom):
+    """The mark names the size that was signed, the refusal both sizes; with the newest journal it goes on."""
+    filled(room, 0, 300)
+    old = room.journal.read_bytes()
+    filled(room, 300, 100)
+    newest = room.journal.read_bytes()
+    room.journal.write_bytes(old)
+    refuses(room, "holds 300 entries, and a head of 400")
+    room.journal.write_bytes(newest)
+    assert filled(room, 400, 1) == room.check()
+
+
+def test_an_older_journal_and_mark_are_found_out_by_what_is_published(room: LogRoom):
+    """Whoever puts back both has still shown the newer head to everybody."""
+    filled(room, 0, 300)
+    old, old_mark = room.journal.read_bytes(), room.mark.read_bytes()
+    filled(room, 300, 100)
+    room.journal.write_bytes(old)
+    room.mark.write_bytes(old_mark)
+    refuses(room, "holds 300 entries, and a head of 400")
+
+
+def test_an_empty_journal_is_found_out(room: LogRoom):
+    """A journal that was deleted does not begin a new history under the old name."""
+    filled(room, 0, 10)
+    for path in room.directory.glob("journal.sqlite3*"):
+        path.unlink()
+    refuses(room, "holds 0 entries, and a head of 10")
+
+
+def test_another_history_of_the_same_size_is_found_out(tmp_path: Path):
+    """A journal with as many entries and other content contradicts the mark; so does a longer one beside it."""
+    rooms = []
+    for name, first in (("one", "x"), ("two", "y"), ("three", "z")):
+        (tmp_path / name).mkdir()
+        room = LogRoom(tmp_path / name)
+        logger = room.logger()
+        client(logger).append((intent(first), intent("b")), 0)
+        if name == "three":
+            client(logger).append((intent("c"),), 0)
+        logger.close()
+        rooms.append(room)
+    for other in rooms[1:]:
+        rooms[0].journal.write_bytes(other.journal.read_bytes())
+        refuses(rooms[0], "does not extend the head of 2")
+
+
+@pytest.mark.parametrize("damage", ["flip", "delete"])
+def test_tiles_that_are_behind_the_journal_are_found_out(room: LogRoom, damage: str):
+    """The tile above the full ones is needed to go on, and was durable: it is not made up anew."""
+    filled(room, 0, 600)
+    for path in (room.public / "tile/1/000.p").iterdir():
+        if damage == "delete":
+            path.unlink()
+        else:
+            path.write_bytes(bytes(len(path.read_bytes())))
+    refuses(room, "tiles do not hold the 512 entries .* when a head of 600")
+
+
+def test_tiles_that_are_not_durable_yet_are_made_again(room: LogRoom):
+    """A power cut takes tiles, bundles and checkpoint above the floor, whole or torn; the journal has all of them."""
+    filled(room, 0, 600)
+    before = {p: p.read_bytes() for p in room.public.rglob("*") if p.is_file()}
+    for path in (room.public / "tile/0/002.p/88", room.public / "tile/entries/002.p/88", room.public / "checkpoint"):
+        for torn in (None, b"", before[path][:-1]):
+            path.unlink() if torn is None else path.write_bytes(torn)
+            logger = room.logger()
+            assert client(logger).health().size == 600
+            logger.close()
+            assert path.read_bytes() == before[path]
+
+
+def test_a_bit_that_flips_between_hashing_and_storing_is_never_signed(room: LogRoom, monkeypatch: pytest.MonkeyPatch):
+    """What is read back is not what was computed: no head is signed over it, and the next question sets it right."""
+    logger = room.logger()
+    client(logger).append((intent("a"),), 0)
+    signed = (room.public / "checkpoint").read_bytes()
+    write = DirectoryTileStore.write
+    for path, content in (("tile/entries/000.p/2", -1), ("tile/0/000.p/2", 0)):
+
+        def flipping(self: DirectoryTileStore, name: str, octets: bytes, path: str = path, at: int = content) -> None:
+            if name == path:
+                changed = bytearray(octets)
+                changed[at] ^= 1
+                octets = bytes(changed)
+            write(self, name, octets)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(DirectoryTileStore, "write", flipping)
+            for _ in range(2):
+                with pytest.raises(LogUnavailable):
+                    client(logger).append((intent("b"),), 0)
+        assert (room.public / "checkpoint").read_bytes() == signed
+    assert client(logger).append((intent("b"),), 1).items[0].index == 1
+    logger.close()
+    assert room.check() == 2
+
+
+def test_a_damaged_old_tile_is_that_question_s_trouble_only(room: LogRoom):
+    """Who asks for a proof through it is refused; those who wait beside are answered."""
+    filled(room, 0, 600)
+    (room.public / "tile/0/000").write_bytes(b"damaged")
+    logger = room.logger()
+    for _ in range(2):
+        with pytest.raises(LogUnavailable):
+            client(logger).prove((3,), 0)
+        assert client(logger).append((intent("x"),), 0).items[0].index == 600
+    logger.close()
+
+
+def test_closing_answers_what_waits_and_refuses_what_comes_after(room: LogRoom):
+    """Nobody is left hanging: each of many concurrent questions is answered or refused as closing."""
+    logger = room.logger()
+    outcomes: list[str] = []
+
+    def append(n: int) -> None:
+        for m in itertools.count():
+            try:
+                client(logger).append((intent(f"{n}/{m}"),), 0)
+            except LogUnavailable as error:
+                outcomes.append(error.detail)
+                return
+
+    threads = [threading.Thread(target=append, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(0.2)
+    logger.close()
+    for thread in threads:
+        thread.join(10)
+    assert outcomes == ["The logger is closing."] * 16
+    assert room.check() > 0

@@ -1,0 +1,100 @@
+"""Settings are read strictly, by their owner alone, and never quoted."""
+
+from pathlib import Path
+
+import pytest
+from tests.strongroom.signroom import START, Authority, Person
+
+from privyseal.errors import Misused
+from privyseal.strongroom import settings
+from privyseal.strongroom.founding import create_signer
+from privyseal.strongroom.settings import Anchor, LoggerSettings, Operator, SignerSettings
+
+CANARY = "canary-of-a-passphrase"
+GOOD = f"""
+log = "a+b+c"
+operator_quorum = 1
+[softfile]
+directory = "keys"
+passphrase = "{CANARY}"
+[[operators]]
+name = "olga"
+public_key = "{"A" * 43}="
+"""
+
+
+def read(tmp_path: Path, text: str) -> SignerSettings:
+    path = tmp_path / "signer.toml"
+    path.write_text(text)
+    path.chmod(0o600)
+    return settings.load(path, SignerSettings)
+
+
+def test_good_settings_are_read(tmp_path: Path):
+    """Octets stand there in base64; what is left out has its default; the passphrase does not show in a repr."""
+    found = read(tmp_path, GOOD)
+    assert found.operators == (Operator("olga", bytes(32)),)
+    assert (found.softfile.passphrase, found.rehearsal, found.admitted) == (CANARY, False, ())
+    assert CANARY not in repr(found) and "..." in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("operator_quorum = 1", "operator_quorum = 2", "operator_quorum is 2 and 1 operators"),
+        ("operator_quorum = 1", "operator_quorum = 0", "only a rehearsal signer"),
+        ("operator_quorum = 1", "operator_quorum = -1\nrehearsal = true", "operator_quorum is -1"),
+        ("operator_quorum = 1", "", "operator_quorum"),
+        ('log = "a+b+c"', 'log = "a+b+c"\nlgo = 1', "unknown field"),
+        ('log = "a+b+c"', "log = 7", "Expected `str`"),
+        ("A" * 43 + "=", "AAAA", "32 octets"),
+        ('directory = "keys"', "", "directory"),
+        ("[[operators]]", "[[operators]]\nname = 'olga'\npublic_key = '" + "B" * 43 + "='\n[[operators]]", "twice"),
+        (f'"{CANARY}"', f'"{CANARY}', "is not TOML"),
+        (f'"{CANARY}"', "[1]", "softfile.passphrase"),
+    ],
+)
+def test_wrong_settings_are_refused_by_their_field_s_name(tmp_path: Path, old: str, new: str, words: str):
+    """The sentence names file and field, and never repeats a value that may be the secret."""
+    assert old in GOOD
+    with pytest.raises(Misused) as refusal:
+        read(tmp_path, GOOD.replace(old, new, 1))
+    assert words in str(refusal.value) and "signer.toml" in str(refusal.value)
+    assert CANARY not in str(refusal.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_settings_that_others_can_read_are_refused(tmp_path: Path, mode: int):
+    """Whoever else can read or write them could have the passphrase or set the quorum."""
+    read(tmp_path, GOOD)
+    (tmp_path / "signer.toml").chmod(mode)
+    with pytest.raises(Misused, match="chmod 600"):
+        settings.load(tmp_path / "signer.toml", SignerSettings)
+
+
+def test_settings_that_are_not_there_or_not_text_are_refused(tmp_path: Path):
+    """In words, like every other mistake."""
+    with pytest.raises(Misused, match="cannot be read"):
+        settings.load(tmp_path / "none.toml", LoggerSettings)
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "b.toml").chmod(0o600)
+    with pytest.raises(Misused, match="not TOML"):
+        settings.load(tmp_path / "b.toml", LoggerSettings)
+
+
+def test_what_is_founded_is_what_is_read(tmp_path: Path):
+    """The settings that are written are read back: operators, anchors, quorum, a fresh passphrase."""
+    from privyseal.pki.certificates import pem
+
+    authority = Authority('a "quoted" name, ü')
+    people = [Operator(one.name, one.approver.public_key) for one in (Person("olga"), Person("otto"))]
+    anchor = Anchor("private", pem(authority.der).decode())
+    create_signer(tmp_path / "s", "a+b+c", [anchor], lambda: START, operators=people, operator_quorum=2)
+    found = settings.load(tmp_path / "s/signer.toml", SignerSettings)
+    assert (found.operators, found.operator_quorum, found.rehearsal) == (tuple(people), 2, False)
+    assert [one.der() for one in found.anchors] == [authority.der]
+    create_signer(tmp_path / "t", "a+b+c", [], lambda: START, rehearsal=True)
+    assert settings.load(tmp_path / "t/signer.toml", SignerSettings).softfile.passphrase != found.softfile.passphrase
+    for pems in ("", anchor.pem * 2, "junk"):
+        with pytest.raises(Misused, match="not one certificate"):
+            Anchor("private", pems).der()

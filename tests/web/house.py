@@ -1,0 +1,220 @@
+"""A Privy Seal behind its desk: real records, real walks in, guarded processes that can be told to fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+from litestar.testing import TestClient
+
+from privyseal.errors import PrivySealError
+from privyseal.records import keys, requests
+from privyseal.records.database import open_records
+from privyseal.signing import enrol
+from privyseal.signing.instance import PrivySeal
+from privyseal.terms.keys import Approver, Assurance, KeyPair, KeyProtection
+from privyseal.terms.parties import Affiliation, Role, SigningService
+from privyseal.terms.requests import Approval, Dossier, Intent, SigningRequest, State, approved_octets
+from privyseal.terms.signatures import Described, Options
+from privyseal.web import app, desk, problem
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+class Walk:
+    """Stands in for ``signing.sign.advance``: moves real records along, or does what a test tells it."""
+
+    def __init__(self) -> None:
+        self.raises: PrivySealError | None = None
+        self.fails: tuple[str, str] | None = None
+        self.before: Callable[[], None] = lambda: None
+        self.batches: list[int] = []
+
+    def __call__(self, seal: PrivySeal, ids: Sequence[tuple[str, str]]) -> list[Dossier | PrivySealError]:
+        self.batches.append(len(ids))
+        self.before()
+        if self.raises is not None:
+            return [self.raises] * len(ids)
+        return [self._one(seal, *each) for each in ids]
+
+    def _one(self, seal: PrivySeal, subscriber: str, request_id: str) -> Dossier | PrivySealError:
+        with seal.records.writing(subscriber) as tx:
+            dossier = requests.claim(tx, request_id, seal.clock())
+            if dossier is None:
+                return requests.get(tx, request_id)
+            dossier = requests.move(tx, dossier, State.SIGNING)
+            if self.fails is not None:
+                return requests.fail(tx, dossier, *self.fails)
+            dossier = requests.store_intent(tx, dossier, Intent(7, 1))
+            dossier = requests.store_signatures(tx, dossier, (b"signature",))
+            dossier = requests.store_blobs(tx, dossier, (), (b"blob of " + request_id.encode(),))
+            return requests.store_receipt(tx, dossier, "c2sp.org/tlog-proof@v1\n")
+
+
+class Room:
+    """Stands in for the client of a guarded process."""
+
+    def __init__(self) -> None:
+        self.raises: PrivySealError | None = None
+        self.batches: list[int] = []
+
+    def health(self) -> Any:
+        if self.raises is not None:
+            raise self.raises
+        return SimpleNamespace(ready=True, why="")
+
+    def reply(self, queries: Sequence[bytes]) -> tuple[bytes, ...]:
+        self.health()
+        self.batches.append(len(queries))
+        return tuple(b"reply to " + query for query in queries)
+
+
+@dataclasses.dataclass
+class House:
+    """One service with the Subscribers demo and other, a key without quorum and one that asks for an approval."""
+
+    seal: PrivySeal
+    desk: desk.Desk
+    client: TestClient[Any]
+    tokens: dict[str, str]
+    walk: Walk
+    chain: tuple[bytes, ...]
+    pairs: dict[str, KeyPair]
+    approver: Ed25519PrivateKey
+    public_log: Path
+
+    def auth(self, who: str = "requester") -> dict[str, str]:
+        """Return the Authorization header of one of the members, named as in ``tokens``."""
+        return {"Authorization": f"Bearer {self.tokens[who]}"}
+
+    def request(self, key: str = "release", **changes: Any) -> SigningRequest:
+        """Build a request that the service accepts, changed as asked."""
+        pair = self.pairs[key]
+        plain = SigningRequest(
+            subscriber="demo",
+            key=key,
+            key_id=pair.key_id,
+            scheme=pair.scheme,
+            certificate=hashlib.sha256(self.chain[0]).hexdigest(),
+            mode="local",
+            options=Options(),
+            described=(
+                Described(
+                    format="pe",
+                    filename="setup.exe",
+                    digest_algorithm="sha256",
+                    digest=b"\7" * 32,
+                    size=4100,
+                    facts={"machine": 0x8664, "magic": 0x20B, "subsystem": 3},
+                ),
+            ),
+            expires_at=NOW + timedelta(hours=1),
+        )
+        return msgspec.structs.replace(plain, **changes)
+
+    def post(self, request: SigningRequest, key: str = "k-1", who: str = "requester", **headers: str) -> Any:
+        """Submit a request."""
+        sent = self.auth(who) | {"Idempotency-Key": key, "Content-Type": "application/json"} | headers
+        return self.client.post("/v1/demo/requests", content=request.canonical(), headers=sent)
+
+    def approval(self, request: SigningRequest) -> Approval:
+        """Sign an approval as the approver of the key ``guarded``."""
+        return Approval(
+            approver="ada",
+            public_key=self.approver.public_key().public_bytes_raw(),
+            request_digest=request.digest(),
+            signature=self.approver.sign(approved_octets(request.digest())),
+        )
+
+
+def check(answered: Any, status: int, code: str) -> dict[str, Any]:
+    """Assert that this is the problem document it should be, every member in place, and return it."""
+    assert (answered.status_code, answered.headers["content-type"]) == (status, problem.MEDIA_TYPE), answered.text
+    document = msgspec.json.decode(answered.content, type=problem.Problem)
+    assert set(json.loads(answered.content)) == set(problem.Problem.__struct_fields__)
+    assert (document.code, document.status) == (code, status)
+    assert document.type == f"/problems/{code}"
+    assert document.title and document.detail.endswith((".", "!", "?"))
+    assert document.request_id == answered.headers["x-request-id"] and document.request_id in document.instance
+    found: dict[str, Any] = json.loads(answered.content)
+    return found
+
+
+def certificate() -> tuple[bytes, bytes]:
+    """Make a self-signed certificate; return its DER and its SubjectPublicKeyInfo."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "demo")])
+    built = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(0x1234).not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return built.public_bytes(Encoding.DER), spki
+
+
+def pair(name: str, spki: bytes, approvers: tuple[Approver, ...], quorum: int) -> KeyPair:
+    return KeyPair(
+        subscriber="demo",
+        name=name,
+        key_id=hashlib.sha256(spki + name.encode()).hexdigest(),
+        scheme="ecdsa-p256",
+        uri=f"softfile:secret-place-of-{name}",
+        public_key=spki,
+        key_tag="ab" * 32,
+        protection=KeyProtection("softfile", Assurance.SOFTWARE, True, False),
+        born=NOW,
+        rehearsal=True,
+        approvers=approvers,
+        quorum=quorum,
+    )
+
+
+def build_house(empty: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    shutil.copy(empty, folder / "records.db")
+    records = open_records(f"sqlite:///{folder / 'records.db'}")
+    service = SigningService("Test Signing Service", Affiliation.UNAFFILIATED)
+    seal = PrivySeal(service, records, Room(), Room(), Room())  # type: ignore[arg-type]
+    tokens = {}
+    for subscriber in ("demo", "other"):
+        enrol.subscriber(seal, subscriber, subscriber.title())
+    for name, of, roles in (
+        *((role.value, "demo", (role,)) for role in Role),
+        ("no role", "demo", ()),
+        ("other", "other", tuple(Role)),
+    ):
+        tokens[name] = enrol.token(seal, enrol.member(seal, of, name, roles))
+    tokens["expired"] = enrol.token(seal, enrol.member(seal, "demo", "late", tuple(Role)), NOW - timedelta(seconds=1))
+    tokens["unknown"] = "pst_" + "A" * 43
+    der, spki = certificate()
+    approver = Ed25519PrivateKey.generate()
+    asked = (Approver("ada", approver.public_key().public_bytes_raw()),)
+    pairs = {"release": pair("release", spki, (), 0), "guarded": pair("guarded", spki, asked, 1)}
+    with records.writing("demo") as tx:
+        for each in pairs.values():
+            keys.add_key_pair(tx, each)
+        print_of = hashlib.sha256(der).hexdigest()
+        keys.install_certificate(tx, fingerprint=print_of, key_id=pairs["release"].key_id, chain=(der,), now=NOW)
+    walk = Walk()
+    monkeypatch.setattr(desk, "advance", walk)
+    public_log = folder / "log"
+    public_log.mkdir()
+    made = desk.Desk(seal, public_log)
+    with TestClient(app.build(made), raise_server_exceptions=False) as client:
+        yield House(seal, made, client, tokens, walk, (der,), pairs, approver, public_log)
+    records.close()

@@ -1,0 +1,105 @@
+"""Who may come in: every route of the table with every kind of caller, against statuses written down by hand.
+
+A route that is not declared here fails, so nobody adds one without saying who may use it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from tests.web.house import House
+
+from privyseal.web.app import ROUTES, Route
+
+CALLERS = (
+    "nobody", "unknown", "expired", "requester", "approver", "administrator", "auditor", "no role", "other",
+)  # fmt: skip
+
+EVERYBODY = dict.fromkeys(CALLERS, 200)
+UNAUTHENTICATED = {"nobody": 401, "unknown": 401, "expired": 401}
+READERS = {"requester": 200, "approver": 200, "administrator": 200, "auditor": 200}
+SEE = UNAUTHENTICATED | READERS | {"no role": 403, "other": 404}
+ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other": 404}
+
+EXPECTED: dict[tuple[str, str], dict[str, int]] = {
+    ("GET", "/livez"): EVERYBODY,
+    ("GET", "/readyz"): EVERYBODY,
+    ("GET", "/problems/{code:str}"): EVERYBODY,
+    ("GET", "/log/{path:path}"): EVERYBODY,
+    ("POST", "/tsa"): EVERYBODY,
+    ("GET", "/v1/openapi.json"): EVERYBODY,
+    ("GET", "/v1/whoami"): UNAUTHENTICATED | READERS | {"no role": 200, "other": 200},
+    ("GET", "/v1/{subscriber:str}/keys"): SEE,
+    ("GET", "/v1/{subscriber:str}/keys/{name:str}"): SEE,
+    ("GET", "/v1/{subscriber:str}/certificates"): SEE,
+    ("GET", "/v1/{subscriber:str}/certificates/{fingerprint:str}"): SEE,
+    ("POST", "/v1/{subscriber:str}/requests"): ONLY | {"requester": 201},
+    ("GET", "/v1/{subscriber:str}/requests/{request_id:str}"): SEE,
+    # Let in, and then told that the approval sent here is not over this request.
+    ("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals"): ONLY | {"approver": 422},
+}
+
+
+@pytest.fixture(scope="module")
+def waiting(shared_house: House) -> str:
+    """Submit a request that waits for approval; return its id."""
+    (shared_house.public_log / "checkpoint").write_text("privyseal.example/log\n0\n")
+    answered = shared_house.post(shared_house.request("guarded"), "waiting")
+    assert answered.status_code == 202, answered.text
+    return str(answered.json()["id"])
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_a_route_admits_whom_it_is_declared_to_admit(
+    route: Route, caller: str, shared_house: House, waiting: str
+) -> None:
+    """The status is the declared one, and whoever is refused gets a problem document."""
+    assert (route.method, route.path) in EXPECTED, "declare in EXPECTED who may use this route"
+    house = shared_house
+    path = (
+        route.path.replace("{subscriber:str}", "demo")
+        .replace("{name:str}", "release")
+        .replace("{code:str}", "not-found")
+        .replace("{path:path}", "checkpoint")
+        .replace("{request_id:str}", waiting)
+        .replace("{fingerprint:str}", house.request().certificate)
+    )
+    headers = {} if caller == "nobody" else house.auth(caller)
+    body = None
+    if path == "/tsa":
+        headers, body = headers | {"Content-Type": "application/timestamp-query"}, b"query"
+    elif path.endswith("/requests"):
+        headers |= {"Content-Type": "application/json", "Idempotency-Key": "admission"}
+        body = house.request().canonical()
+    elif path.endswith("/approvals"):
+        headers |= {"Content-Type": "application/json"}
+        body = msgspec.json.encode(house.approval(house.request("release")))
+    answered = house.client.request(route.method, path, headers=headers, content=body)
+    assert answered.status_code == EXPECTED[(route.method, route.path)][caller], answered.text
+    if answered.status_code >= 400:
+        assert answered.headers["content-type"] == "application/problem+json"
+        assert (answered.status_code == 401) == ("www-authenticate" in answered.headers)
+
+
+def test_nothing_is_declared_that_does_not_exist() -> None:
+    """A declaration without a route would hide that one was renamed."""
+    assert {(route.method, route.path) for route in ROUTES} == set(EXPECTED)
+
+
+def test_nobody_learns_whether_another_subscriber_exists(shared_house: House) -> None:
+    """Somebody else's path and a made-up one are answered alike but for the name the caller sent."""
+    answers = []
+    for subscriber, who in (("other", "requester"), ("nowhere", "requester"), ("demo", "other")):
+        answered = shared_house.client.get(f"/v1/{subscriber}/keys/release", headers=shared_house.auth(who))
+        document = answered.json()
+        for ours in ("instance", "request_id"):
+            del document[ours]
+        answers.append(msgspec.json.encode(document).replace(subscriber.encode(), b"NAME"))
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_refused_caller_s_body_is_not_looked_at(shared_house: House) -> None:
+    """Without a credential even malformed JSON is 401, and an over-long body is not read."""
+    answered = shared_house.client.post("/v1/demo/requests", content=b"{" * 2_000_000)
+    assert answered.status_code == 401

@@ -1,0 +1,214 @@
+"""The batcher: who waits goes along, two batches in flight at most, each item has its own outcome, nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from privyseal.errors import BadInput, Conflict, PrivySealError, Unavailable
+from privyseal.web import batching
+from privyseal.web.batching import Batcher
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as made:
+        yield made
+
+
+class Work:
+    """Echoes what it is given; waits at a gate, counts batches and how many ran at once."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.batches: list[list[int]] = []
+        self.running = self.most_running = 0
+        self._guard = threading.Lock()
+
+    def __call__(self, items: list[int]) -> list[int | PrivySealError]:
+        with self._guard:
+            self.batches.append(items)
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+        self.gate.wait(20)
+        with self._guard:
+            self.running -= 1
+        return [Conflict(f"{item} is odd.") if item % 2 else item * 10 for item in items]
+
+    async def begun(self, count: int) -> None:
+        """Wait until so many batches are in their threads."""
+        while len(self.batches) < count:  # noqa: ASYNC110 - another thread counts them
+            await asyncio.sleep(0.001)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, 30))
+
+
+def test_those_who_come_while_two_batches_are_away_go_together(pool: ThreadPoolExecutor) -> None:
+    """The first goes alone, the second alone, and all the others in one batch when a thread is free again."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> list[int]:
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        waiting = []
+        for item in range(0, 40, 2):
+            waiting.append(asyncio.create_task(batcher.put(item)))
+            if item < 4:
+                await work.begun(item // 2 + 1)
+        await asyncio.sleep(0.05)
+        assert work.batches == [[0], [2]]
+        work.gate.set()
+        return await asyncio.gather(*waiting)
+
+    assert run(story()) == [item * 10 for item in range(0, 40, 2)]
+    assert work.batches == [[0], [2], list(range(4, 40, 2))]
+    assert work.most_running == 2
+
+
+def test_those_who_come_in_one_turn_of_the_loop_go_together(pool: ThreadPoolExecutor) -> None:
+    """A burst is one batch, not one batch of one and one of the rest."""
+    work = Work()
+
+    async def story() -> None:
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        await asyncio.gather(*(batcher.put(item) for item in range(0, 20, 2)))
+
+    run(story())
+    assert work.batches == [list(range(0, 20, 2))]
+
+
+def test_one_bad_item_has_its_own_error_and_its_neighbours_their_values(pool: ThreadPoolExecutor) -> None:
+    """Two items with one error object between them get one each, so that tracebacks do not pile up."""
+    shared = BadInput("Wrong.", hint="do right")
+
+    async def story() -> list[Any]:
+        batcher: Batcher[int, int] = Batcher(lambda items: [shared if item else 7 for item in items], pool)
+        return await asyncio.gather(*(batcher.put(item) for item in (0, 1, 1)), return_exceptions=True)
+
+    value, one, two = run(story())
+    assert value == 7
+    assert (type(one), one.detail, one.hint) == (BadInput, "Wrong.", "do right")
+    assert one is not two and one is not shared
+
+
+def test_a_batch_that_fails_as_a_whole_fails_for_each(
+    pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error of ours reaches everyone as such; one that nobody foresaw is logged and is not ours."""
+
+    async def story(raised: Exception | None) -> list[Any]:
+        def work(items: list[int]) -> list[int | PrivySealError]:
+            if raised is not None:
+                raise raised
+            return [0]  # one outcome for two items
+
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        return await asyncio.gather(batcher.put(1), batcher.put(2), return_exceptions=True)
+
+    ours = run(story(Unavailable("No disk.")))
+    assert [(type(each), each.detail) for each in ours] == [(Unavailable, "No disk.")] * 2
+    for raised in (ZeroDivisionError("inside"), None):
+        caplog.clear()
+        outcomes = run(story(raised))
+        assert all(isinstance(each, RuntimeError) for each in outcomes)
+        assert "a batch of 2 failed" in caplog.text
+
+
+def test_who_goes_away_takes_nothing_along(pool: ThreadPoolExecutor) -> None:
+    """A cancelled caller's item is worked off all the same, and so is everybody else's."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> int:
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1)
+        first = asyncio.create_task(batcher.put(0))
+        await work.begun(1)
+        leaver, stayer = asyncio.create_task(batcher.put(2)), asyncio.create_task(batcher.put(4))
+        await asyncio.sleep(0)
+        first.cancel()
+        leaver.cancel()
+        work.gate.set()
+        return await stayer
+
+    assert run(story()) == 40
+    assert work.batches == [[0], [2, 4]]
+
+
+def test_draining_finishes_what_waits_and_takes_nothing_more(pool: ThreadPoolExecutor) -> None:
+    """After drain every outcome is there; who comes later is told to come again."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> tuple[list[Any], Any]:
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1, largest=3)
+        waiting = [asyncio.create_task(batcher.put(item)) for item in range(0, 20, 2)]
+        await asyncio.sleep(0)
+        draining = asyncio.create_task(batcher.drain())
+        await asyncio.sleep(0.01)
+        late = await asyncio.gather(batcher.put(99), return_exceptions=True)
+        work.gate.set()
+        await draining
+        assert all(task.done() for task in waiting)
+        return [task.result() for task in waiting], late[0]
+
+    outcomes, late = run(story())
+    assert outcomes == [item * 10 for item in range(0, 20, 2)]
+    assert isinstance(late, Unavailable)
+    assert [len(batch) for batch in work.batches] == [3, 3, 3, 1]
+
+
+def test_draining_an_idle_batcher_returns_at_once(pool: ThreadPoolExecutor) -> None:
+    """Nothing to wait for."""
+
+    async def story() -> None:
+        await Batcher[int, int](Work(), pool).drain()
+
+    run(story())
+
+
+def test_a_queue_that_is_too_long_sends_people_away(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unavailable, which is retryable, instead of a wait nobody sits out."""
+    monkeypatch.setattr(batching, "LONGEST_QUEUE", 3)
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> list[Any]:
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1)
+        first = asyncio.create_task(batcher.put(0))
+        await work.begun(1)
+        more = [asyncio.create_task(batcher.put(item)) for item in (2, 4, 6, 8)]
+        await asyncio.sleep(0.01)
+        work.gate.set()
+        return await asyncio.gather(first, *more, return_exceptions=True)
+
+    outcomes = run(story())
+    assert outcomes[:4] == [0, 20, 40, 60]
+    assert isinstance(outcomes[4], Unavailable) and outcomes[4].retryable
+
+
+def test_a_thousand_callers_all_get_their_own(pool: ThreadPoolExecutor) -> None:
+    """Many coroutines, arriving in many turns: nothing is lost, swapped or done twice."""
+    work = Work()
+
+    async def caller(batcher: Batcher[int, int], item: int) -> bool:
+        await asyncio.sleep((item * 7919 % 13) / 1000)
+        try:
+            return await batcher.put(item) == item * 10 and item % 2 == 0
+        except Conflict as error:
+            return error.detail == f"{item} is odd." and item % 2 == 1
+
+    async def story() -> list[bool]:
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        return await asyncio.gather(*(caller(batcher, item) for item in range(1000)))
+
+    assert all(run(story()))
+    assert sorted(item for batch in work.batches for item in batch) == list(range(1000))
+    assert work.most_running <= 2
