@@ -195,7 +195,9 @@ def limits() -> list[tuple[str, str, str, str]]:
 
 def test_the_limits_are_read() -> None:
     """A row that the pattern does not match would go unchecked."""
-    rows = [line for line in page_of("reference/limits.md").splitlines() if re.search(r"`[a-z_.]+\.[A-Z_0-9]+` \|$", line)]
+    rows = [
+        line for line in page_of("reference/limits.md").splitlines() if re.search(r"`[a-z_.]+\.[A-Z_0-9]+` \|$", line)
+    ]
     assert len(limits()) == len(rows) > 40
 
 

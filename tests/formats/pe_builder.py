@@ -142,7 +142,7 @@ def sectioned_digest(image: bytes, algorithm: str = "sha256") -> bytes:
     wide = image[optional : optional + 2] == b"\x0b\x02"
     directory = optional + (112 if wide else 96) + 32
     headers = int.from_bytes(image[optional + 60 : optional + 64], "little")
-    table_at, table_size = struct.unpack_from("<II", image, directory)
+    table_size = int.from_bytes(image[directory + 4 : directory + 8], "little")
     hashed = hashlib.new(algorithm)
     hashed.update(image[: optional + 64])
     hashed.update(image[optional + 68 : directory])

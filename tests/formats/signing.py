@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import msgspec
+from tests.pki import mint
 
 from privyseal.formats import catalogue
 from privyseal.formats.examine import Examined, examine
@@ -20,9 +21,10 @@ from privyseal.pki import certificates
 from privyseal.terms.signatures import DigestAlgorithm, Options, Signature, TimestampToken, ToBeSigned
 from privyseal.timestamp.authority import Authority
 from privyseal.timestamp.token import verify_token
-from tests.pki import mint
 
 PE = catalogue.BY_NAME["pe"]
+PLAIN = Options()
+APPEND = Options(mode="append")
 
 
 class Signatory(msgspec.Struct, frozen=True):
@@ -79,7 +81,10 @@ def stamp() -> Stamp:
 
 
 def blob_for(
-    prepared: Prepared, who: Signatory, options: Options = Options(), stamped: bool = False  # noqa: B008 - frozen
+    prepared: Prepared,
+    who: Signatory,
+    options: Options = PLAIN,
+    stamped: bool = False,
 ) -> bytes:
     """Play the key side: octets to be signed, signature, perhaps a timestamp, blob."""
     described = prepared.described[0]
@@ -93,7 +98,7 @@ def sign(
     who: Signatory,
     *,
     target: Path | None = None,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = PLAIN,
     digest: DigestAlgorithm = "sha256",
     stamped: bool = False,
     follow: Callable[[Source], None] | None = None,

@@ -287,7 +287,8 @@ def test_a_full_disk_for_real(tmp_path: Path):
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({BIG // 2}, {BIG // 2}))\n"
         "try:\n"
         "    source = FileSource.open(sys.argv[1])\n"
-        "    carry_out(PatchPlan((Copy(0, source.size),)), source, sys.argv[1], follow=lambda w: w.pread(w.size - 9, 9))\n"
+        "    plan = PatchPlan((Copy(0, source.size),))\n"
+        "    carry_out(plan, source, sys.argv[1], follow=lambda written: written.pread(written.size - 9, 9))\n"
         "except Unavailable as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
@@ -378,7 +379,8 @@ def test_memory_is_constant(tmp_path: Path):
 @given(
     size=st.integers(0, 3000),
     steps=st.lists(
-        st.one_of(st.binary(max_size=20).map(Insert), st.tuples(st.integers(0, 3000), st.integers(0, 3000))), max_size=12
+        st.one_of(st.binary(max_size=20).map(Insert), st.tuples(st.integers(0, 3000), st.integers(0, 3000))),
+        max_size=12,
     ),
     small=st.booleans(),
 )

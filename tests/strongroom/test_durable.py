@@ -185,15 +185,3 @@ def test_a_mark_whose_sync_failed_is_lost(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(LogUnavailable, match="before"):
         file.raise_to(Mark(2, bytes(32)))
     file.close()
-
-
-def test_a_hardened_process_leaves_no_core_and_cannot_be_traced():
-    """In a real process: no core file, not dumpable, no new privileges."""
-    code = (
-        "import resource, pathlib; from privyseal.strongroom.hardening import harden; harden();"
-        "status = pathlib.Path('/proc/self/status').read_text();"
-        "print(resource.getrlimit(resource.RLIMIT_CORE), 'NoNewPrivs:\\t1' in status);"
-        "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
-    )
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert outcome.stdout == "(0, 0) True\n0\n"

@@ -193,6 +193,18 @@ def test_a_token_made_by_hand_verifies() -> None:
     assert verified.time == NOW + timedelta(milliseconds=250)
 
 
+def extended(*critical: bytes) -> bytes:
+    extension = der.sequence(der.oid("1.2.3.4"), *critical, der.octet_string(b"\x05\x00"))
+    return tst_info(None, 1, None, der.explicit(1, extension))
+
+
+def test_an_extension_may_be_ignored_unless_it_is_critical() -> None:
+    """What must be understood and is not makes the token unusable."""
+    verify_token(make(unit("rsa-3072"), info=extended()), octets=DATA)
+    with pytest.raises(BadInput, match=r"critical extension 1\.2\.3\.4"):
+        verify_token(make(unit("rsa-3072"), info=extended(der.boolean(True))), octets=DATA)
+
+
 @pytest.mark.parametrize(
     ("how", "match"),
     [

@@ -14,8 +14,8 @@ import pytest
 from litestar.testing import TestClient
 from tests.world import SUBSCRIBER, WAYS, Ledger, Plan, World, found
 
-from privyseal.records.parties import Member
 from privyseal.signing import enrol
+from privyseal.terms.parties import Role
 from privyseal.web import app
 from privyseal.web.desk import Desk
 
@@ -31,8 +31,8 @@ class Town:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        member: Member = world.actor.member
         plan, world.plan = world.plan, None
+        member = enrol.member(world.seal, SUBSCRIBER, "client over http", (Role.REQUESTER,))
         self.token = enrol.token(world.seal, member)
         world.writes.clear()
         world.plan = plan

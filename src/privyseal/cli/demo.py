@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from pathlib import Path
 import click
 
 from privyseal import config
-from privyseal.cli.output import mark, paint, tell
+from privyseal.cli.output import WIDTH, mark, paint, tell
 from privyseal.errors import BadInput, Conflict, Unavailable, VerificationFailed
 
 PROGRAMS = {
@@ -51,18 +52,21 @@ def demo(directory: Path) -> None:
     _step("The service starts: web, signer, logger and stamper, each a process of its own.")
     with _serving(directory) as url:
         files = _programs(directory)
-        profile = ("--profile", directory / "client.toml")
+        os.chdir(directory)  # so that the commands below are short enough to be read
+        client = ("--profile", "client.toml")
         _step("Each program is hashed here; only its description travels. The intent is logged, then the key signs.")
-        _run("sign", *files, *profile, "--url", url, "--program-name", "Privy Seal demo")
+        _run("sign", *files, *client, "--url", url, "--program-name", "Privy Seal demo")
         _step("Our verifier: signature, certificate, timestamp, and the receipt from the log. It needs no service.")
-        _run("verify", *files, *profile)
-        _step("One octet of a signed program is changed. Verification must say no.")
-        _expect_no(files[0], profile)
+        _run("verify", files[0], *client)
+        _run("verify", "-q", *files[1:], *client)
+        tell(f"  {mark(True)} the other {len(files) - 1} as well")
+        _step("One bit of a signed program is changed. Verification must say no.")
+        _expect_no(files[0], client)
         _step("Signing again: nothing is signed twice.")
-        _run("sign", *files, *profile, "--url", url)
+        _run("sign", *files, *client, "--url", url)
         _step("The whole log is read again as an outsider would, every entry and every hash.")
-        _run("log", "fsck", "--dir", directory)
-        _strangers(files, directory)
+        _run("log", "fsck", "--dir", ".")
+        _strangers(files)
     took = time.monotonic() - began
     _step(f"All of it verified, in {took:.0f} s. The service is stopped; its files are in {directory}.")
     tell("REHEARSAL: one user runs every process and the CA is our own. Nothing signed here is for release.")
@@ -76,7 +80,7 @@ def _programs(directory: Path) -> list[Path]:
     source = resources.files("distlib")
     for ours, theirs in PROGRAMS.items():
         (folder / ours).write_bytes((source / theirs).read_bytes())
-    return [folder / ours for ours in PROGRAMS]
+    return [Path("programs") / ours for ours in PROGRAMS]
 
 
 def _expect_no(file: Path, profile: Sequence[str | Path]) -> None:
@@ -94,7 +98,7 @@ def _expect_no(file: Path, profile: Sequence[str | Path]) -> None:
         Path(f"{copy}.tlog-proof").unlink()
 
 
-def _strangers(files: Sequence[Path], directory: Path) -> None:
+def _strangers(files: Sequence[Path]) -> None:
     """Have osslsigncode judge what we made, where it is installed."""
     stranger = shutil.which("osslsigncode")
     if stranger is None:
@@ -102,8 +106,8 @@ def _strangers(files: Sequence[Path], directory: Path) -> None:
         return
     _step("A stranger's verifier, osslsigncode, judges the same files.")
     for file in files:
-        anchors, crl = str(directory / "ca.pem"), str(directory / "ca.crl")
-        command = [stranger, "verify", "-CAfile", anchors, "-TSA-CAfile", anchors, "-CRLfile", crl, "-in", str(file)]
+        command = [stranger, "verify", "-CAfile", "ca.pem", "-TSA-CAfile", "ca.pem", "-CRLfile", "ca.crl"]
+        command += ["-in", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         judge_osslsigncode(done.returncode, done.stdout + done.stderr, file.name)
         tell(f"  {mark(True)} osslsigncode: {file.name}: signature ok, timestamp ok")
@@ -160,8 +164,11 @@ def _step(text: str) -> None:
 
 
 def _show(arguments: Sequence[str | Path]) -> None:
-    words = shlex.join(["privyseal", *map(str, arguments[1:] if arguments[0] == "privyseal" else arguments)])
-    tell(f"  $ {words if len(words) <= 160 else words[:157] + '...'}")
+    words = [
+        shlex.quote(str(each)) for each in (arguments if arguments[0] == "privyseal" else ("privyseal", *arguments))
+    ]
+    lines = textwrap.wrap(" ".join(words), WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    tell("  $ " + " \\\n      ".join(lines))
 
 
 def _call(*arguments: str | Path) -> int:

@@ -8,7 +8,7 @@ import msgspec
 
 from privyseal.cli.output import path_text
 from privyseal.cli.pieces import Job, Made, Opened, Pending, certificate_of
-from privyseal.errors import PrivySealError
+from privyseal.errors import PrivySealError, from_code
 from privyseal.formats.protocol import EmbeddedSignature, Problem
 from privyseal.timestamp.token import verify_token
 from privyseal.verify import LogFacts, TimestampFacts
@@ -132,3 +132,27 @@ def signed(job: Job, opened: Opened, found: EmbeddedSignature, made: Made, log: 
         done.append(f"logged (entry {log.index})")
     words = ", ".join(done) + " and checked"
     return Outcome(report, f"{words}; {why}" if why else words)
+
+
+class _Sent(msgspec.Struct, frozen=True, array_like=True):
+    """An outcome on its way from a child process."""
+
+    report: FileReport
+    words: str
+    pending: str | None = None
+    error: tuple[str, str, str | None] | None = None
+
+
+def encode(outcome: Outcome) -> bytes:
+    """Return an outcome as octets, for the process that tells of it."""
+    end = outcome.end
+    error = (end.code, end.detail, end.hint) if isinstance(end, PrivySealError) else None
+    pending = end.request if isinstance(end, Pending) else None
+    return msgspec.msgpack.encode(_Sent(outcome.report, outcome.words, pending, error))
+
+
+def decode(octets: bytes) -> Outcome:
+    """Return the outcome that :func:`encode` made octets of."""
+    sent = msgspec.msgpack.decode(octets, type=_Sent)
+    end = from_code(*sent.error) if sent.error else Pending(sent.pending) if sent.pending else None
+    return Outcome(sent.report, sent.words, end)

@@ -145,7 +145,7 @@ def mark(good: bool | None) -> str:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Return text from outside fit for a terminal: at most ``limit`` characters, and none that moves, hides or reorders.
+    """Return text from outside fit for a terminal: ``limit`` characters at most, none that moves, hides or reorders.
 
     Source of the danger: terminal control sequences, and the reordering of "Trojan Source" (CVE-2021-42574).
     """

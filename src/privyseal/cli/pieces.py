@@ -27,7 +27,6 @@ from typing import Literal
 import msgspec
 
 from privyseal.cli.output import printable, shown_path
-from privyseal.cli.progress import Progress
 from privyseal.errors import BadInput, Misused, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.examine import LARGE, Examined, examine
@@ -49,6 +48,9 @@ from privyseal.timestamp.token import verify_token
 from privyseal.tlog.proof import SUFFIX
 
 IfSigned = Literal["fail", "skip", "add", "replace"]
+
+Counted = Callable[[int], None]
+"""Hears of octets that were worked through."""
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,10 +212,10 @@ def certificate_of(embedded: EmbeddedSignature) -> Certificate | None:
 
 
 def prepare(
-    opened: Opened, identity: Identity, options: Options, digest: DigestAlgorithm, progress: Progress
+    opened: Opened, identity: Identity, options: Options, digest: DigestAlgorithm, counted: Counted
 ) -> Prepared:
-    """Read the content once and describe it, telling the progress of large files."""
-    code: Source = opened.code if opened.code.size < LARGE else Watched(opened.code, progress)
+    """Read the content once and describe it, telling how far it is with large ones."""
+    code: Source = opened.code if opened.code.size < LARGE else Watched(opened.code, counted)
     return opened.format.prepare(code, opened.examined.layout, identity, options, digest)
 
 
@@ -222,7 +224,7 @@ def put_back(
     job: Job,
     options: Options,
     expected: Expected,
-    progress: Progress,
+    counted: Counted,
     then: Callable[[EmbeddedSignature], None],
 ) -> EmbeddedSignature:
     """Write the signed file, open it again, check it as a stranger would, do ``then``, and only then give it its name.
@@ -236,7 +238,7 @@ def put_back(
 
     def follow(written: Source) -> None:
         large = written.size >= LARGE
-        found.append(confirm(opened.format, Watched(written, progress) if large else written, expected))
+        found.append(confirm(opened.format, Watched(written, counted) if large else written, expected))
         then(found[0])
 
     carry_out(plan, opened.code, job.out, follow=follow)
@@ -291,12 +293,12 @@ class _Nothing:
 
 
 class Watched:
-    """A source that tells the progress how much of its content was read."""
+    """A source that tells how much of its content was read."""
 
-    def __init__(self, code: Source, progress: Progress) -> None:
+    def __init__(self, code: Source, counted: Counted) -> None:
         """Stand in for ``code``."""
         self._code = code
-        self._progress = progress
+        self._counted = counted
         self.size = code.size
         self.filename = code.filename
 
@@ -307,5 +309,5 @@ class Watched:
     def readinto(self, offset: int, buffer: memoryview) -> int:
         """As the source's own."""
         count = self._code.readinto(offset, buffer)
-        self._progress.read(count)
+        self._counted(count)
         return count

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,15 +16,15 @@ from typing import Any, Protocol
 import click
 import msgspec
 
-from privyseal.cli import crew, outcomes, pieces
+from privyseal.cli import crew, forked, outcomes, pieces
 from privyseal.cli import profile as profiles
 from privyseal.cli.main import from_os_error
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.pieces import Expected, IfSigned, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.pieces import Counted, Expected, IfSigned, Job, Made, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
 from privyseal.cli.verify import read_trust
-from privyseal.errors import Misused, PrivySealError
+from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.formats.examine import LARGE
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
@@ -34,9 +35,9 @@ from privyseal.verify import LogFacts
 AT_ONCE = 16
 """Files in hand at once with a service: it collects what comes together into one batch, with one wait for its disk."""
 
-SWITCH_INTERVAL = 0.0005
-"""Seconds a thread may keep the interpreter (Python's own: 0.005). A thread that comes back from a signature waits this
-long for its turn, and a signature takes 0.002."""
+CHILDREN_A_CORE = 3
+"""Child processes for each core with a key file: while one waits for the disk, which takes longer than a signature, the
+others work."""
 
 
 class Maker(Protocol):
@@ -109,8 +110,7 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
         if_signed=wanted.if_signed,
         again=wanted.again,
     )
-    workers = AT_ONCE if maker.logs or wanted.tsa else os.cpu_count() or 1
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    workers = AT_ONCE if maker.logs or wanted.tsa else CHILDREN_A_CORE * (os.cpu_count() or 1)
     return _run(todo, maker, wishes, output, workers)
 
 
@@ -184,39 +184,50 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     began = time.monotonic()
     ends: list[object] = []
     reports: list[FileReport] = []
-    shown = not output.quiet
-    with Progress("signing", len(todo), 2 * sum(map(_size, todo)), shown=shown) as progress:
-        for job, outcome in zip(
-            todo, crew.each(lambda job: _sign(job, maker, wishes, progress), todo, workers), strict=True
-        ):
+    with Progress("signing", len(todo), 2 * sum(map(_size, todo)), shown=not output.quiet) as progress:
+        for job, outcome in zip(todo, _outcomes(todo, maker, wishes, progress, workers), strict=True):
+            progress.finished()
             progress.tell(partial(_tell, job, outcome, output))
             ends.append(outcome.end)
             reports.append(outcome.report)
     if len(todo) > 1:
-        counts = {
-            status: sum(report.status == status for report in reports)
-            for status in ("signed", "kept", "waiting", "failed")
-        }
-        words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        counts = Counter(report.status for report in reports)
+        words = ", ".join(f"{count} {status}" for status, count in counts.items())
         output.say(f"{len(todo)} files in {time.monotonic() - began:.1f} s: {words}")
     output.result(outcomes.Report(files=tuple(reports)))
     return ends
 
 
-def _sign(job: Job, maker: Maker, wishes: Wishes, progress: Progress) -> Outcome:
+def _outcomes(todo: Sequence[Job], maker: Maker, wishes: Wishes, progress: Progress, workers: int) -> Iterator[Outcome]:
+    """Sign several at once: in threads where the work is to wait for a service, in child processes where it is ours."""
+    if maker.logs or len(todo) == 1 or sys.platform != "linux":
+        yield from crew.each(lambda job: _sign(job, maker, wishes, progress.read), todo, workers)
+        return
+
+    def work(position: int, counted: Counted) -> bytes:
+        return outcomes.encode(_sign(todo[position], maker, wishes, counted))
+
+    try:
+        yield from map(outcomes.decode, forked.each(work, len(todo), workers, progress.read))
+    except forked.Lost as error:
+        raise Unavailable(
+            "A process that signed was ended from outside, perhaps for want of memory.",
+            hint="files are whole, signed or not; run this again",
+        ) from error
+
+
+def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
     """Sign one file; whatever is refused on the way is its outcome."""
     try:
         with FileSource.open(job.path) as code:
-            outcome = _sign_opened(pieces.open_piece(code), job, maker, wishes, progress)
+            return _sign_opened(pieces.open_piece(code), job, maker, wishes, counted)
     except PrivySealError as error:
-        outcome = outcomes.failed(job, error)
+        return outcomes.failed(job, error)
     except OSError as error:
-        outcome = outcomes.failed(job, from_os_error(error))
-    progress.finished()
-    return outcome
+        return outcomes.failed(job, from_os_error(error))
 
 
-def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, progress: Progress) -> Outcome:
+def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
     key_id = certificates.key_id(certificates.outline(maker.identity.chain[0]).spki)
     decision = pieces.decide(opened, wishes, key_id, datetime.now(UTC))
     if decision.action == "keep":
@@ -225,7 +236,7 @@ def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, progres
     if ours is not None and job.in_place and maker.has_receipt(ours, job):
         return outcomes.kept(job, opened, ours, decision.why, receipt=maker.logs)
     options = msgspec.structs.replace(wishes.options, mode=decision.mode)
-    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, progress)
+    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted)
     made = maker.make(prepared, options, again=wishes.again)
     if isinstance(made, Pending):
         return outcomes.waiting(job, opened.format.name, made.request)
@@ -243,10 +254,10 @@ def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, progres
         known_problems=frozenset(each.code for each in opened.examined.problems if decision.mode == "append"),
     )
     found = pieces.put_back(
-        opened, job, options, expected, progress, lambda found: logged.append(maker.accept(made, found, job))
+        opened, job, options, expected, counted, lambda found: logged.append(maker.accept(made, found, job))
     )
     if opened.code.size < LARGE:
-        progress.read(2 * opened.code.size)
+        counted(2 * opened.code.size)
     return outcomes.signed(job, opened, found, made, logged[0], decision.why)
 
 

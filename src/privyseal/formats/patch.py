@@ -133,6 +133,7 @@ def _write_through(plan: PatchPlan, source: Source, draft: _Draft, progress: _Pr
             for done in draft.copy(source, step, at):
                 progress.reach(at + done)
             at += step.count
+        progress.reach(at)
         draft.sync()
     except BaseException as error:
         progress.fail(error)

@@ -113,6 +113,8 @@ def read_layout(code: Source) -> PeLayout:
     signature, machine, sections, optional_size, _ = _COFF.unpack_from(head, at)
     if signature != b"PE\0\0":
         raise _malformed(code, _other_than_pe(signature))
+    if at % 2:
+        raise _malformed(code, f"e_lfanew is {at}, an odd number, so the checksum would not consist of whole words")
     optional = at + 24
     table_end = optional + optional_size + 40 * sections
     if len(head) < table_end:
@@ -167,9 +169,7 @@ def _pe_header(code: Source, head: bytes) -> int:
     if at is None:
         raise _malformed(code, "it does not begin with an MZ header of 64 octets")
     if at < 4 or at > MAX_STUB:
-        raise _malformed(code, f"e_lfanew says that the PE header is at {at}; from 4 to {MAX_STUB} is understood")
-    if at % 2:
-        raise _malformed(code, f"e_lfanew is {at}, an odd number, so the checksum would not consist of whole words")
+        raise _malformed(code, f"e_lfanew says that the PE header is at {at}; from 4 to {MAX_STUB} was expected")
     if at + 24 > code.size:
         raise _malformed(
             code, f"e_lfanew says that the PE header is at {at}, and the file ends at {code.size} (a DOS program?)"

@@ -1,7 +1,8 @@
 """Certificates, public keys and signature values: what can be said of each alone, without a chain.
 
 The hot path of signing (750 signatures a second on two cores) comes through :func:`verify` and :func:`outline`: loaded
-keys, outlines and algorithm objects are kept, and nothing here imports asn1crypto or pyhanko-certvalidator.
+keys, outlines and algorithm objects are kept, in caches that hostile certificates can fill with some 20 MiB at most.
+Nothing here imports asn1crypto or pyhanko-certvalidator.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from privyseal.pki import der
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.signatures import SCHEMES, DigestAlgorithm, Family, Scheme, ToBeSigned
 
-MAX_CERTIFICATE_OCTETS = 100 << 10
-"""Octets of one certificate; OpenSSL's SSL_MAX_CERT_LIST_DEFAULT gives a whole chain as much."""
+MAX_CERTIFICATE_OCTETS = 64 << 10
+"""Octets of one certificate; code signing has 2 KiB, OpenSSL's SSL_MAX_CERT_LIST_DEFAULT allows a chain 100 KiB."""
+MAX_KEY_OCTETS = 4 << 10
+"""Octets of a SubjectPublicKeyInfo; one of RSA with 16384 bits, OpenSSL's largest, has 2,100."""
 MAX_PEM_CERTIFICATES = 1000
 """Certificates in one PEM file; the largest root programme has about 500."""
 
@@ -62,7 +65,7 @@ class Outline(msgspec.Struct, frozen=True):
     serial_element: bytes
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def outline(certificate: bytes) -> Outline:
     """Cut a DER certificate into the parts of its outline; BadInput if it is not shaped like one."""
     parts = der.Fields(der.read(certificate, MAX_CERTIFICATE_OCTETS), "A certificate")
@@ -80,7 +83,7 @@ def outline(certificate: bytes) -> Outline:
     return Outline(der.integer_of(serial), issuer.raw, subject.raw, spki.raw, serial.raw)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def read(certificate: bytes) -> Certificate:
     """Read a DER certificate; BadInput if it cannot be understood."""
     parts = outline(certificate)
@@ -110,7 +113,7 @@ def load(certificate: bytes) -> x509.Certificate:
         raise BadInput(f"The certificate cannot be read: {error}.", hint="expected X.509 in DER") from None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def subject_key_identifier(certificate: bytes) -> bytes | None:
     """Return the subjectKeyIdentifier of a DER certificate, or None if it has none."""
     try:
@@ -162,6 +165,8 @@ def key_id(spki: bytes) -> str:
 @lru_cache(maxsize=512)
 def public_key(spki: bytes) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
     """Load a DER SubjectPublicKeyInfo that holds an RSA key or one on an elliptic curve; BadInput for any other."""
+    if len(spki) > MAX_KEY_OCTETS:
+        raise BadInput(f"The public key has {len(spki)} octets; at most {MAX_KEY_OCTETS} are read.")
     try:
         loaded = serialization.load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

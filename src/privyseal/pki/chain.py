@@ -117,7 +117,7 @@ def standing(chain: Sequence[bytes], anchors: Sequence[PinnedAnchor]) -> Standin
     return "public"
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _issued(child: bytes, issuer: bytes) -> bool:
     """Tell whether one certificate was issued by another, which must be a CA: names, flags, signature."""
     try:
@@ -286,7 +286,7 @@ def _relevant(crls: Sequence[bytes], path: tuple[bytes, ...]) -> list[bytes]:
     return [one for one in dict.fromkeys(crls) if _crl_issuer(one) in issuers]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _crl_issuer(crl: bytes) -> bytes:
     if len(crl) > MAX_CRL_OCTETS:
         raise BadInput(f"A CRL has {len(crl)} octets; at most {MAX_CRL_OCTETS} are read.")

@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from privyseal.errors import BadInput, Conflict, Denied, NotPermitted, Unlogged
+from privyseal.errors import BadInput, Conflict, Denied, NotFound, NotPermitted, Unavailable, Unlogged
 from privyseal.keystore.catalogue import store_name
 from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
@@ -61,8 +61,10 @@ class Administration:
         operators: Operators,
         clock: Callable[[], datetime],
         order: threading.Lock,
+        note: Callable[[str], None],
     ) -> None:
         """Administer these charters; new keys are born in the first of ``stores``."""
+        self._note = note
         self._journal = journal
         self._charters = charters
         self._stores = stores
@@ -91,9 +93,18 @@ class Administration:
         return self._give_birth(act, label, digest, asked.tag_key, head)
 
     def finish_destructions(self) -> None:
-        """Destroy what was to be destroyed when a crash came between the word and the deed; called at the start."""
+        """Destroy what was to be destroyed when a crash came between the word and the deed; called at the start.
+
+        A key store that does not answer then does not keep the others from signing: such a key is used no more
+        in any case, and the next start tries again.
+        """
         for held in self._charters.destroyed():
-            self._stores[store_name(held.charter.uri)].destroy(held.charter.uri)
+            try:
+                self._stores[store_name(held.charter.uri)].destroy(held.charter.uri)
+            except NotFound:
+                continue
+            except Unavailable as error:
+                self._note(f"the key {held.charter.key_id} is to be destroyed and could not be: {error.detail}")
 
     # -- birth -------------------------------------------------------------------------------------------------------
     def _prepare_birth(self, act: Generate, asked: AdministrativeAct, digest: bytes, head: Mark) -> Holding | None:

@@ -50,6 +50,7 @@ class Door:
         self._note = note
         self._listener: socket.socket | None = None
         self._closing, self._close = os.pipe()  # readable for ever once the door closes; nobody reads it
+        self._stopped = False
         self._conversations: set[threading.Thread] = set()
         self._guard = threading.Lock()
 
@@ -96,7 +97,9 @@ class Door:
 
     def stop(self) -> None:
         """Let nobody in any more and end every conversation after its present answer; may be called from a signal."""
-        os.write(self._close, b"x")
+        if not self._stopped:
+            self._stopped = True
+            os.write(self._close, b"x")
 
     def drain(self, seconds: float) -> bool:
         """Wait until every conversation has ended, at most ``seconds``; tell whether all have."""
@@ -112,6 +115,7 @@ class Door:
 
     def dispose(self) -> None:
         """Close what :meth:`serve` left open; call it once, after draining."""
+        self._stopped = True
         if self._listener is not None:
             self._listener.close()
         os.close(self._closing)

@@ -96,6 +96,7 @@ class Database:
                 connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30.0)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA temp_store = MEMORY")  # a confined process has no other place for it
                 connection.executescript(self._schema)
             except sqlite3.Error as error:
                 raise self._failure(error) from None

@@ -10,9 +10,15 @@ from typing import NamedTuple, Protocol
 from privyseal.errors import Misused
 from privyseal.strongroom import settings
 from privyseal.strongroom.mark import MarkFile
-from privyseal.strongroom.messages import Answer, Question
+from privyseal.strongroom.messages import Answer, LogHealth, Question, SignerHealth, StamperHealth
 
 Clock = Callable[[], datetime]
+Note = Callable[[str], None]
+_Settings = settings.SignerSettings | settings.LoggerSettings | settings.StamperSettings
+
+
+def _nobody(line: str) -> None:
+    """Tell nobody."""
 
 
 class Room(Protocol):
@@ -39,7 +45,24 @@ class Built(NamedTuple):
     admitted: tuple[int, ...]
 
 
-def _signer(config: Path, clock: Clock) -> Built:
+def territory(which: str, config: Path) -> set[Path]:
+    """Return the directories in which a process of this configuration reads and writes."""
+    asked: _Settings = settings.load(config, SETTINGS[which])
+    if isinstance(asked, settings.LoggerSettings):
+        named = {
+            asked.public,
+            str(Path(asked.mark).parent),
+            str(Path(asked.journal).parent),
+            str(Path(asked.key).parent),
+        }
+    elif isinstance(asked, settings.SignerSettings):
+        named = {asked.softfile.directory, str(Path(asked.journal).parent)}
+    else:
+        named = {asked.softfile.directory, str(Path(asked.mark).parent), str(Path(asked.chain).parent)}
+    return {config.parent} | {config.parent / each for each in named}
+
+
+def _signer(config: Path, clock: Clock, note: Note = _nobody) -> Built:
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.chain import PinnedAnchor
     from privyseal.strongroom.journal import Journal
@@ -54,11 +77,12 @@ def _signer(config: Path, clock: Clock) -> Built:
         tuple(PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors),
         Operators.of(asked),
         clock,
+        note=note,
     )
     return Built(signer, asked.admitted)
 
 
-def _logger(config: Path, clock: Clock) -> Built:
+def _logger(config: Path, clock: Clock, note: Note = _nobody) -> Built:
     from privyseal.strongroom import logkey
     from privyseal.strongroom.archive import DurableTiles
     from privyseal.strongroom.ledger import Shelves
@@ -76,11 +100,12 @@ def _logger(config: Path, clock: Clock) -> Built:
             DurableTiles(config.parent / asked.public),
             MarkFile(config.parent / asked.mark),
         ),
+        note=note,
     )
     return Built(logger, asked.admitted)
 
 
-def _stamper(config: Path, clock: Clock) -> Built:
+def _stamper(config: Path, clock: Clock, note: Note = _nobody) -> Built:
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.certificates import pem_certificates
     from privyseal.strongroom.stamper import Stamper
@@ -95,4 +120,18 @@ def _stamper(config: Path, clock: Clock) -> Built:
     return Built(Stamper(keys, asked.key, chain, asked.policy, mark, clock), asked.admitted)
 
 
-ROOMS: dict[str, Callable[[Path, Clock], Built]] = {"signer": _signer, "logger": _logger, "stamper": _stamper}
+class Builder(Protocol):
+    """Builds one process from its settings file; ``note`` is told what the operator should see."""
+
+    def __call__(self, config: Path, clock: Clock, note: Note = _nobody) -> Built:
+        """Build it; Misused, Conflict or Unavailable where that cannot be."""
+        ...
+
+
+ROOMS: dict[str, Builder] = {"signer": _signer, "logger": _logger, "stamper": _stamper}
+SETTINGS: dict[str, type[_Settings]] = {
+    "signer": settings.SignerSettings,
+    "logger": settings.LoggerSettings,
+    "stamper": settings.StamperSettings,
+}
+HEALTH: dict[str, Question] = {"signer": SignerHealth(), "logger": LogHealth(), "stamper": StamperHealth()}

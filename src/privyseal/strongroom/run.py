@@ -19,11 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from privyseal.errors import Misused, PrivySealError
+from privyseal.strongroom.confinement import confine
 from privyseal.strongroom.door import Door
 from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
-from privyseal.strongroom.messages import Answer, Question
-from privyseal.strongroom.rooms import ROOMS, Built
+from privyseal.strongroom.messages import Answer, Question, StamperState
+from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, territory
 
 DRAIN_SECONDS = 30.0
 """How long what was asked may take to finish; systemd waits 90 s before it kills."""
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PrivySealError as error:
         _note(asked.which, str(error))
         return error.exit
+    except OSError as error:  # a file or directory of the room that cannot be used
+        _note(asked.which, f"{error.filename or asked.config}: {error.strerror}.")
+        return Misused.exit
 
 
 def _run(asked: argparse.Namespace) -> int:
@@ -55,15 +59,28 @@ def _run(asked: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     if not asked.config.is_file():
         raise Misused(f"There are no settings at {asked.config}.", hint="privyseal init makes them")
-    lock = lock_room(asked.config.absolute().parent)
+    config = asked.config.resolve()
+    confine(territory(asked.which, config), asked.socket.absolute().parent)  # before there is any other thread
+    lock = lock_room(config.parent)
     try:
-        built = ROOMS[asked.which](asked.config.absolute(), clock)
+        built = ROOMS[asked.which](config, clock, lambda line: _note(asked.which, line))
         try:
+            _look(asked.which, built)
             return _answer(asked, built)
         finally:
             built.room.close()
     finally:
         os.close(lock)
+
+
+def _look(which: str, built: Built) -> None:
+    """Ask the room how it is before anybody else does, and say so where it is unwell; it then answers with refusals."""
+    try:
+        state = built.room.handle(HEALTH[which])
+        if isinstance(state, StamperState) and not state.ready:
+            _note(which, state.why)
+    except PrivySealError as error:
+        _note(which, str(error))
 
 
 def _answer(asked: argparse.Namespace, built: Built) -> int:

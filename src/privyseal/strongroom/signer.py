@@ -85,7 +85,9 @@ class Signer:
         self._log = LogKey(log)
         self._judge = Judge(self._charters, stores, anchors, clock)
         self._order = threading.Lock()
-        self._administration = Administration(journal, self._charters, stores, self._log, operators, clock, self._order)
+        self._administration = Administration(
+            journal, self._charters, stores, self._log, operators, clock, self._order, note
+        )
         self._rehearsal = operators.rehearsal
         self._clock = clock
         self._note = note

@@ -128,19 +128,21 @@ def parse_request(octets: bytes) -> TimestampRequest:
         nonce=number,
         # An explicit FALSE is not DER, but some clients send it and nothing hangs on it.
         certificates=wanted is not None and der.boolean_of(wanted),
-        extensions=() if extensions is None else _extensions(extensions),
+        extensions=() if extensions is None else tuple(dotted for dotted, _ in read_extensions(extensions)),
     )
 
 
-def _extensions(element: der.Element) -> tuple[str, ...]:
-    found = []
+def read_extensions(element: der.Element) -> list[tuple[str, bool]]:
+    """Return the dotted OID of each of Extensions and whether it is critical (RFC 5280 4.1); BadInput if it is none."""
+    found: list[tuple[str, bool]] = []
     for extension in der.children(element):
         fields = der.Fields(extension, "An Extension")
-        found.append(der.oid_of(fields.take(der.OID)))
-        fields.maybe(der.BOOLEAN)
+        dotted = der.oid_of(fields.take(der.OID))
+        critical = fields.maybe(der.BOOLEAN)
         der.octets_of(fields.take())
         fields.end()
-    return tuple(found)
+        found.append((dotted, critical is not None and der.boolean_of(critical)))
+    return found
 
 
 _GRANTED = der.sequence(der.integer(0))

@@ -24,6 +24,7 @@ from privyseal.timestamp.messages import (
     imprint_parts,
     parse_request,
     parse_response,
+    read_extensions,
 )
 
 __all__ = [
@@ -90,8 +91,11 @@ def _info(octets: bytes) -> TokenInfo:
     fields.maybe(der.BOOLEAN)  # ordering
     nonce = fields.maybe(der.INTEGER)
     fields.maybe(0xA0)  # tsa: a hint, the signed certificate hash decides
-    fields.maybe(0xA1)  # extensions
+    extensions = fields.maybe(0xA1)
     fields.end()
+    for dotted, critical in () if extensions is None else read_extensions(extensions):
+        if critical:
+            raise BadInput(f"The timestamp carries the critical extension {dotted}, which is not known here.")
     return TokenInfo(
         policy=policy,
         digest_algorithm=name,
@@ -163,7 +167,7 @@ def _unfit(loaded: x509.Certificate) -> str | None:
     return None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _named(values: tuple[bytes, ...], version: int, certificate: bytes) -> bool:
     """Tell whether the first ESSCertID of a SigningCertificate attribute names the certificate (RFC 5035 4)."""
     if len(values) != 1:

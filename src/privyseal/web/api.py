@@ -173,7 +173,8 @@ async def approve_request(
     """Agree to a request by a signature over its digest; when the quorum is there, it is signed at once.
 
     The answer is the request as it stands then: that something went wrong after the approval was written down is no
-    reason to tell the approver that it was not. An approval needs no Idempotency-Key: repeating it changes nothing.
+    reason to tell the approver that it was not. An approval needs no Idempotency-Key: repeating it
+    changes nothing, and once the request no longer waits it is answered with 409.
     """
     dossier = await desk.approve(request.user, request_id, data)
     with contextlib.suppress(PrivySealError):

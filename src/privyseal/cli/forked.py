@@ -1,0 +1,132 @@
+"""Several files at once in child processes, told of in the order in which they were named.
+
+For work that keeps the interpreter busy between its signatures, threads cost more than they bring: on two cores 1,000
+files of 100 kB went through two children 1.6 times as fast as through two threads (RSA-3072, on a tmpfs). Children
+share what was loaded before the fork, keys included, and hand back octets.
+
+The queue is a file without a name that holds the positions, one after the other: children share its offset, so that
+each read takes the next one. A child ends when the queue is empty, or when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import struct
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+_POSITION = struct.Struct("<I")
+_FRAME = struct.Struct("<IBI")  # position, kind, octets that follow
+_OUTCOME, _COUNT, _BUG = 0, 1, 2
+
+Tell = Callable[[int], None]
+"""Lets work say how many octets it has gone through."""
+
+
+class Lost(Exception):
+    """A child ended without bringing back an item it had taken; somebody killed it."""
+
+
+def each(work: Callable[[int, Tell], bytes], count: int, workers: int, counted: Tell) -> Iterator[bytes]:
+    """Do ``work`` on the positions from 0 to ``count`` in child processes; yield the outcomes in order.
+
+    ``counted`` is called with what work told. RuntimeError with the child's traceback where work raised, Lost where a
+    child was killed; then, and where the caller stops early, all children are ended. No thread may be running.
+    """
+    crew = _Crew(work, count, min(workers, count))
+    try:
+        for position in range(count):
+            yield crew.outcome(position, counted)
+    finally:
+        crew.end()
+
+
+class _Crew:
+    """The children, seen from their parent."""
+
+    def __init__(self, work: Callable[[int, Tell], bytes], count: int, workers: int) -> None:
+        self._brought: dict[int, bytes] = {}
+        self._children: dict[int, int] = {}  # the pipe's reading end -> process id
+        self._unread: dict[int, bytearray] = {}
+        with tempfile.TemporaryFile(buffering=0) as queue:
+            queue.write(b"".join(map(_POSITION.pack, range(count))))
+            queue.seek(0)
+            parent = os.getpid()
+            for _ in range(workers):
+                reading, writing = os.pipe()
+                child = os.fork()
+                if child == 0:
+                    # Whoever holds a reading end keeps its writer waiting for ever once the parent is gone.
+                    for inherited in (reading, *self._children):
+                        os.close(inherited)
+                    _run(work, queue.fileno(), writing, parent)
+                os.close(writing)
+                self._children[reading] = child
+                self._unread[reading] = bytearray()
+
+    def outcome(self, position: int, counted: Tell) -> bytes:
+        """Wait for one position's outcome."""
+        while position not in self._brought:
+            if not self._children:
+                raise Lost(f"position {position}")
+            for reading in select.select(list(self._children), [], [])[0]:
+                self._take(reading, counted)
+        return self._brought.pop(position)
+
+    def _take(self, reading: int, counted: Tell) -> None:
+        octets = os.read(reading, 1 << 16)
+        unread = self._unread[reading]
+        unread += octets
+        while len(unread) >= _FRAME.size:
+            position, kind, size = _FRAME.unpack_from(unread)
+            if len(unread) < _FRAME.size + size:
+                break
+            body = bytes(unread[_FRAME.size : _FRAME.size + size])
+            del unread[: _FRAME.size + size]
+            if kind == _COUNT:
+                counted(int.from_bytes(body, "little"))
+            elif kind == _OUTCOME:
+                self._brought[position] = body
+            else:
+                raise RuntimeError(body.decode("utf-8", "replace"))
+        if not octets:
+            os.close(reading)
+            os.waitpid(self._children.pop(reading), 0)
+
+    def end(self) -> None:
+        """End the children that still run, and wait for them; what they had in hand is undone."""
+        for child in self._children.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+        for reading, child in self._children.items():
+            os.close(reading)
+            os.waitpid(child, 0)
+        self._children.clear()
+
+
+def _run(work: Callable[[int, Tell], bytes], queue: int, writing: int, parent: int) -> NoReturn:
+    """Be a child: take positions and send back what came of them. Never returns, whatever happens."""
+    code = 1
+    position = 0
+
+    def send(kind: int, body: bytes) -> None:
+        octets = memoryview(_FRAME.pack(position, kind, len(body)) + body)
+        while octets:
+            octets = octets[os.write(writing, octets) :]
+
+    try:
+        while os.getppid() == parent and (taken := os.read(queue, _POSITION.size)):
+            (position,) = _POSITION.unpack(taken)
+            send(_OUTCOME, work(position, lambda octets: send(_COUNT, octets.to_bytes(8, "little"))))
+        code = 0
+    except Exception:
+        with contextlib.suppress(OSError):
+            send(_BUG, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    finally:
+        # Nothing of the parent's may run here: no handlers, no buffers written twice.
+        os._exit(code)

@@ -1,0 +1,206 @@
+"""``privyseal inspect``: what is in a file, and what is signed, in words. It trusts nobody and judges no chain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, path_text, printable, shown_path
+from privyseal.cli.pieces import certificate_of
+from privyseal.errors import BadInput, MalformedCode, VerificationFailed
+from privyseal.formats import catalogue, content, pe_layout
+from privyseal.formats.examine import examine
+from privyseal.formats.pe_layout import PeLayout
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Layout, Problem, Source
+from privyseal.formats.source import FileSource
+from privyseal.terms.signatures import Options
+from privyseal.timestamp.token import verify_token
+from privyseal.verify import TimestampFacts
+
+SUBSYSTEMS = {
+    1: "driver",
+    2: "with windows",
+    3: "for the console",
+    9: "Windows CE",
+    10: "EFI application",
+    11: "EFI boot driver",
+    12: "EFI runtime driver",
+    13: "EFI ROM",
+    14: "Xbox",
+    16: "boot application",
+}
+"""IMAGE_SUBSYSTEM_...: Microsoft, "PE Format", "Windows Subsystem"."""
+
+
+class Section(msgspec.Struct, frozen=True):
+    """One section of a program: its name and its octets in the file."""
+
+    name: str
+    size: int
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """One signature, as far as the file alone tells."""
+
+    nested: bool
+    intact: bool
+    """Whether it fits the content and its own certificate; who vouches for that is for ``verify`` to say."""
+    signer: str
+    serial: str
+    issuer: str
+    digest_algorithm: str
+    digest: str
+    timestamp: TimestampFacts | None
+    program_name: str | None
+    program_url: str | None
+    problems: tuple[Problem, ...]
+
+
+class Inspected(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``inspect --json`` prints."""
+
+    schema: Literal["privyseal/inspect/1"] = "privyseal/inspect/1"
+    path: str
+    format: str
+    title: str
+    kind: str
+    size: int
+    sha256: str
+    """Of the whole file, lower-case hex."""
+    content_sha256: str | None
+    """What a SHA-256 signature of this format covers; None where the format refuses to sign the file."""
+    sections: tuple[Section, ...]
+    signatures: tuple[Signature, ...]
+    problems: tuple[Problem, ...]
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.Path())
+@json_option
+def inspect(file: str, json_mode: JsonMode | None) -> None:
+    """Say what is in a file and how it is signed.
+
+    \b
+    privyseal inspect setup.exe
+    privyseal inspect setup.exe --json
+
+    Whether its signatures are to be believed is for `privyseal verify` to say.
+    """
+    output = Output(json_mode)
+    with FileSource.open(file) as code:
+        found = look(code, path_text(file))
+    output.say(*in_words(found, shown_path(file)))
+    output.result(found)
+
+
+def look(code: Source, path: str) -> Inspected:
+    """Read a file and say what is in it; MalformedCode where it is of no known format, or broken."""
+    code_format = catalogue.recognise(code)
+    examined = examine(code_format, code)
+    whole = hashlib.sha256()
+    content.feed(code, 0, code.size, [whole.update])
+    try:
+        prepared = code_format.prepare(code, examined.layout, Identity((), ""), Options(), "sha256")
+        covered: str | None = prepared.described[0].digest.hex()
+    except MalformedCode:
+        covered = None
+    kind, sections = _SUMMARIES[code_format.name](code, examined.layout)
+    return Inspected(
+        path=path,
+        format=code_format.name,
+        title=code_format.title,
+        kind=kind,
+        size=code.size,
+        sha256=whole.hexdigest(),
+        content_sha256=covered,
+        sections=sections,
+        signatures=tuple(map(_signature, examined.signatures)),
+        problems=examined.problems,
+    )
+
+
+def _signature(embedded: EmbeddedSignature) -> Signature:
+    facts = certificate_of(embedded)
+    problems = embedded.problems
+    stamp = None
+    if embedded.timestamp is not None:
+        try:
+            token = verify_token(embedded.timestamp, octets=embedded.signature_value)
+            stamp = TimestampFacts(token.time, token.authority)
+        except (BadInput, VerificationFailed) as error:
+            problems = (*problems, Problem("timestamp", error.detail))
+    return Signature(
+        nested=embedded.nested,
+        intact=not problems,
+        signer=facts.subject if facts else "",
+        serial=facts.serial if facts else "",
+        issuer=facts.issuer if facts else "",
+        digest_algorithm=embedded.digest_algorithm,
+        digest=embedded.digest.hex(),
+        timestamp=stamp,
+        program_name=embedded.program_name,
+        program_url=embedded.program_url,
+        problems=problems,
+    )
+
+
+def _pe(code: Source, layout: Layout) -> tuple[str, tuple[Section, ...]]:
+    """Name machine and subsystem of a program, and list its sections; its structure has been checked before."""
+    if not isinstance(layout, PeLayout):
+        return "", ()
+    header = int.from_bytes(code.pread(60, 4), "little")
+    count = int.from_bytes(code.pread(header + 6, 2), "little")
+    table = header + 24 + int.from_bytes(code.pread(header + 20, 2), "little")
+    rows = [code.pread(table + 40 * number, 40) for number in range(count)]
+    sections = tuple(
+        Section(row[:8].rstrip(b"\0").decode("latin-1"), int.from_bytes(row[16:20], "little")) for row in rows
+    )
+    about = SUBSYSTEMS.get(layout.subsystem, f"subsystem {layout.subsystem}")
+    return f"{pe_layout.kind(layout.machine, layout.magic)}, {about}", sections
+
+
+_SUMMARIES: dict[str, Callable[[Any, Any], tuple[str, tuple[Section, ...]]]] = {"pe": _pe}
+"""What each format's structure says in a few words, by the format's name."""
+
+
+def in_words(found: Inspected, name: str) -> list[str]:
+    """Return what was found as people read it."""
+    lines = [f"{name} is a {found.title}."]
+    lines += fill("kind", f"{found.kind}, {found.size:,} octets")
+    if found.sections:
+        lines += fill("sections", ", ".join(f"{printable(each.name) or '-'} {each.size:,}" for each in found.sections))
+    lines += fill("sha256", found.sha256)
+    covered = found.content_sha256 or "nothing: this format does not sign such a file"
+    lines += fill("content", covered)
+    for problem in found.problems:
+        lines += fill("wrong", printable(problem.text, 400))
+    if not found.signatures:
+        lines.append("It is not signed.")
+    for number, signature in enumerate(found.signatures, 1):
+        lines += _signature_in_words(number, signature)
+    return lines
+
+
+def _signature_in_words(number: int, signature: Signature) -> list[str]:
+    state = "fits the file" if signature.intact else "DOES NOT FIT THE FILE"
+    nested = ", nested in the one before" if signature.nested else ""
+    lines = [f"Signature {number} {state}{nested}; whether to believe it, `privyseal verify` says."]
+    lines += fill("signer", printable(signature.signer, 400) or "unknown")
+    lines += fill("issuer", printable(signature.issuer, 400) or "unknown")
+    lines += fill("serial", signature.serial or "unknown")
+    lines += fill(printable(signature.digest_algorithm), signature.digest)
+    if signature.timestamp is None:
+        lines += fill("when", "no timestamp")
+    else:
+        stamp = signature.timestamp
+        lines += fill("when", f"{stamp.time:%Y-%m-%d %H:%M:%S} UTC, says {printable(stamp.authority, 400)}")
+    named = [printable(each) for each in (signature.program_name, signature.program_url) if each]
+    if named:
+        lines += fill("program", ", ".join(named))
+    for problem in signature.problems:
+        lines += fill("wrong", printable(problem.text, 400))
+    return lines
