@@ -6,17 +6,22 @@ from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
 
 from privyseal import errors
-from privyseal.cli.main import COMMANDS, EXIT_CODES
+from privyseal.access.permissions import MAY, Verb
+from privyseal.cli.main import COMMANDS, EXIT_CODES, privyseal
 from privyseal.cli.profile import ENVIRONMENT
 from privyseal.terms import requests
 from privyseal.terms.canonical import canonical_json, decode_canonical
+from privyseal.terms.parties import Role
 from privyseal.terms.signatures import SCHEMES
 from privyseal.tlog import entry, merkle
 from privyseal.web import problem
+from privyseal.web.app import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -93,7 +98,7 @@ def test_every_page_can_be_reached_from_the_index() -> None:
             there = (page.parent / target.partition("#")[0]).resolve()
             if there.suffix == ".md" and there.is_file():
                 ahead.append(there)
-    assert not {page for page in DOCS.rglob("*.md")} - reached
+    assert not set(DOCS.rglob("*.md")) - reached
 
 
 def exits(of: type[errors.PrivySealError]) -> dict[str, int]:
@@ -164,12 +169,51 @@ def test_no_command_is_described_that_does_not_exist() -> None:
     assert set(described) == set(COMMANDS)
 
 
+def options_of(command: click.Command, path: str) -> dict[str, str]:
+    """Give every long option of a command and of those below it, with the command it belongs to."""
+    found: dict[str, str] = {}
+    for option in (each for each in command.params if isinstance(each, click.Option)):
+        found |= {name: path for name in option.opts if name.startswith("--")}
+    for name, below in getattr(command, "commands", {}).items():
+        found |= options_of(below, f"{path} {name}")
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_in_the_reference(command: str) -> None:
+    """Whoever looks for an option finds it on the page about the command line, or on the one about configuration."""
+    loaded = privyseal.get_command(click.Context(privyseal), command)
+    assert loaded is not None
+    page = page_of("reference/command-line.md")
+    assert {name: path for name, path in options_of(loaded, command).items() if name not in page} == {}
+
+
 def test_every_exit_code_is_in_the_reference() -> None:
     """The exit codes that ``--help`` lists are all in the table."""
     codes = re.findall(r"^(\d+) ", EXIT_CODES, re.MULTILINE)
     page = page_of("reference/command-line.md")
     assert codes
     assert [code for code in codes if f"| {code} |" not in page] == []
+
+
+def test_every_route_is_in_the_reference() -> None:
+    """Each route of the table stands on the page about the API with who is admitted, and no other does."""
+    names = {"{subscriber:str}": "SUBSCRIBER", "{name:str}": "NAME", "{request_id:str}": "ID", "{code:str}": "CODE"}
+    names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
+    admitted = {"anybody": "anybody", "any member": "any member"}
+    wanted = set()
+    for route in ROUTES:
+        path = re.sub(r"\{[^}]*\}", lambda found: names[found[0]], route.path)
+        wanted.add((f"{route.method} {path}", admitted.get(route.admits, f"`{route.admits}`")))
+    found = re.findall(r"^\| `((?:GET|POST) [^`]+)` \| ([^|]+) \|", page_of("reference/http-api.md"), re.MULTILINE)
+    assert set(found) - {("GET /log/tile/...", "anybody")} == wanted
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_is_in_the_reference(role: Role) -> None:
+    """The table of roles is the one in ``access/permissions.py``."""
+    verbs = ", ".join(f"`{verb}`" for verb in get_args(Verb) if verb in MAY[role])
+    assert f"| `{role}` | {verbs} |" in page_of("reference/http-api.md")
 
 
 def test_every_setting_of_the_client_is_in_the_reference() -> None:

@@ -29,7 +29,7 @@ def osslsigncode(*arguments: object) -> str:
 
 
 def verify(path: Path, folder: Path, scheme: str = "rsa-3072") -> list[dict[str, str]]:
-    """Have osslsigncode verify every signature; return what it says of each, after checking what it says of the file."""
+    """Have osslsigncode verify every signature, and return what it says of each."""
     roots = folder / "roots.pem"
     known = [certificates.pem(signatory(scheme).root), certificates.pem(stamp().root)]
     roots.write_bytes(b"".join(known))

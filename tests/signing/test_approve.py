@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.signing.test_custody import certify, generate
 from tests.world import SUBSCRIBER, World
 
-from privyseal.errors import Conflict, Failed, NotFound, NotPermitted, PrivySealError, VerificationFailed
+from privyseal.errors import Conflict, Denied, Failed, NotFound, NotPermitted, PrivySealError, VerificationFailed
 from privyseal.records import requests
 from privyseal.signing.approve import approve
 from privyseal.signing.sign import advance
@@ -124,6 +124,21 @@ def test_who_writes_the_database_cannot_approve(world: World, waiting: Dossier, 
     with world.seal.records.reading(SUBSCRIBER) as tx:
         assert requests.get(tx, waiting.id).failure_code == NotPermitted.code
     world.check()
+
+
+def test_a_lost_answer_may_be_asked_for_again(world: World, waiting: Dossier) -> None:
+    """The very approval that is on record, sent again after the release, is answered with how the request stands."""
+    for name in ("ann", "bob"):
+        approve(world.seal, world.approver, waiting.id, agreement(waiting, name))
+    _advance(world, waiting)
+    assert approve(world.seal, world.approver, waiting.id, agreement(waiting, "bob")).state is State.RELEASED
+
+
+def test_nothing_is_approved_after_its_time(world: World, waiting: Dossier) -> None:
+    """An hour and a second later it is too late to agree."""
+    world.now += timedelta(hours=1, seconds=1)
+    with pytest.raises(Denied, match="ran out"):
+        approve(world.seal, world.approver, waiting.id, agreement(waiting, "ann"))
 
 
 def test_an_approval_of_one_request_is_none_of_another(world: World, waiting: Dossier) -> None:

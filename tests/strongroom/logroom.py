@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,11 +16,12 @@ from privyseal.strongroom.client import LoggerClient
 from privyseal.strongroom.ledger import Shelves
 from privyseal.strongroom.logger import Logger
 from privyseal.strongroom.mark import Mark, MarkFile
+from privyseal.strongroom.messages import Appended
 from privyseal.strongroom.staging import Staging
 from privyseal.tlog.audit import fsck
 from privyseal.tlog.checkpoint import open_checkpoint
-from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
-from privyseal.tlog.merkle import EMPTY_ROOT
+from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
+from privyseal.tlog.merkle import EMPTY_ROOT, leaf_hash, verify_inclusion
 from privyseal.tlog.tiles import TileStore
 from privyseal.tlog.tilestore import DirectoryTileStore
 
@@ -141,3 +142,13 @@ def completion(of: int, name: object = "done", tag: str = "release") -> Completi
 def client(logger: Logger) -> LoggerClient:
     """Ask a logger without a socket."""
     return LoggerClient(logger.handle)
+
+
+def verified(answer: Appended, submissions: Sequence[IntentSubmission | CompletionSubmission]) -> Appended:
+    """Check an answer as the signer and the receipt's reader do: head, leaves, paths."""
+    head = open_checkpoint(answer.checkpoint, VERIFIER)
+    assert (head.size, len(answer.items)) == (answer.size, len(submissions))
+    for logged, submission in zip(answer.items, submissions, strict=True):
+        entry = submission.entry(logged.key_seq) if isinstance(submission, IntentSubmission) else submission.entry()
+        assert verify_inclusion(leaf_hash(encode(entry)), logged.index, head.size, logged.path, head.root)
+    return answer

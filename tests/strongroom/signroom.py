@@ -21,6 +21,7 @@ from privyseal.formats.protocol import Identity
 from privyseal.formats.source import FileSource
 from privyseal.keystore.protocol import KeyStore
 from privyseal.keystore.softfile import SoftFile
+from privyseal.pki.certificates import verify
 from privyseal.pki.chain import PinnedAnchor
 from privyseal.strongroom.acts import Act, Generate, act_digest
 from privyseal.strongroom.administration import Operators
@@ -41,7 +42,7 @@ from privyseal.strongroom.signer import Signer
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.keys import Approver, KeyPair
 from privyseal.terms.requests import Approval, SigningRequest, approved_octets
-from privyseal.terms.signatures import Described, Options
+from privyseal.terms.signatures import Described, Options, ToBeSigned
 from privyseal.tlog.entry import IntentSubmission, commit, key_tag
 
 PASSPHRASE = "canary passphrase of the signer"
@@ -268,3 +269,21 @@ def _described() -> Described:
         code_format = catalogue.recognise(source)
         layout = code_format.inspect(source)
         return code_format.prepare(source, layout, Identity((), ""), Options(), "sha256").described[0]
+
+
+def refused(outcome: object, code: str, words: str = "") -> None:
+    """The outcome is a refusal of this kind, in these words."""
+    assert isinstance(outcome, Refused), outcome
+    assert (outcome.code, words in f"{outcome.detail} {outcome.hint}") == (code, True), outcome
+
+
+def signed(outcome: object, pair: KeyPair, certificate: bytes, request: SigningRequest) -> None:
+    """The values verify over octets that the format builds, here, from the request."""
+    assert isinstance(outcome, SignedItem), outcome
+    octets: list[ToBeSigned] = []
+    for described in request.described:
+        code_format = catalogue.BY_NAME[described.format]
+        octets += code_format.to_be_signed(described, Identity((certificate,), pair.scheme), request.options)
+    assert len(octets) == len(outcome.values)
+    for tbs, value in zip(octets, outcome.values, strict=True):
+        verify(pair.public_key, tbs, value)

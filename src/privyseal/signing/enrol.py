@@ -18,9 +18,13 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 """A host name's label (RFC 1123 2.1), for names stand in URLs."""
 
 
+RESERVED = frozenset({"whoami"})
+"""Names that the API's own paths below /v1/ have taken."""
+
+
 def subscriber(seal: PrivySeal, name: str, display_name: str) -> Subscriber:
     """Take in a Subscriber and draw the key under which the log will know its keys by pseudonym."""
-    if not _NAME.match(name):
+    if name in RESERVED or not _NAME.match(name):
         raise Misused(f"{name!r} cannot name a Subscriber.", hint="lower-case letters, digits and dashes, at most 63")
     incoming = Subscriber(name, display_name, seal.draw(32))
     now = seal.clock()

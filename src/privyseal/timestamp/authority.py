@@ -27,6 +27,9 @@ SERIAL_OCTETS = 20
 """RFC 3161 2.4.2: users must be ready for 160 bits; ours have 158 random ones behind a fixed top."""
 
 
+_KEYLESS = messages.rejected(Failure.SYSTEM_FAILURE, "The key does not answer; try again later.")
+
+
 class _Rejection(msgspec.Struct, frozen=True):
     """Why a request gets no token."""
 
@@ -140,21 +143,24 @@ class Authority:
 
     def reply(self, request: bytes) -> bytes:
         """Answer one TimeStampReq with a TimeStampResp, DER: a token or a rejection, never an exception."""
-        return self.replies([request])[0]
+        draft = self._draft(request)
+        if isinstance(draft, _Rejection):
+            return messages.rejected(draft.failure, draft.why)
+        try:
+            return messages.granted(self._finished([draft])[0])
+        except PrivySealError:
+            return _KEYLESS
 
     def replies(self, requests: Sequence[bytes]) -> list[bytes]:
         """Answer several requests with one use of the key; the answers stand in the order of the requests."""
         outcomes = [self._draft(request) for request in requests]
         drafts = [outcome for outcome in outcomes if isinstance(outcome, _Draft)]
         try:
-            tokens = iter(self._finished(drafts))
+            granted = iter([messages.granted(token) for token in self._finished(drafts)])
         except PrivySealError:
-            failed = _Rejection(Failure.SYSTEM_FAILURE, "The key does not answer; try again later.")
-            outcomes = [failed if isinstance(outcome, _Draft) else outcome for outcome in outcomes]
+            granted = iter([_KEYLESS] * len(drafts))
         return [
-            messages.granted(next(tokens))
-            if isinstance(outcome, _Draft)
-            else messages.rejected(outcome.failure, outcome.why)
+            next(granted) if isinstance(outcome, _Draft) else messages.rejected(outcome.failure, outcome.why)
             for outcome in outcomes
         ]
 
