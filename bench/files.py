@@ -46,8 +46,18 @@ def one_large(folder: Path, rounds: int, size: int = 1 << 30) -> list[Row]:
         (folder / name).unlink(missing_ok=True)
     mib = f"{size >> 20} MiB"
     return [
-        Row(f"sign --keyfile, {mib} PE: wall / osslsigncode", subject, limit, ratio, "s", "1.0 (0.75)", "lower", "",
-        each), Row(
+        Row(
+            f"sign --keyfile, {mib} PE: wall / osslsigncode",
+            subject,
+            limit,
+            ratio,
+            "s",
+            "1.0 (0.75)",
+            "lower",
+            "",
+            each,
+        ),
+        Row(
             f"sign --keyfile, {mib} PE: peak memory",
             max(peaks["ours"]),
             max(peaks["theirs"]),

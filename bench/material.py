@@ -43,11 +43,19 @@ def key_and_certificate(folder: Path) -> tuple[Path, Path]:
     """Have openssl make an RSA-3072 key and a self-signed code signing certificate for it."""
     key, certificate = folder / "key.pem", folder / "cert.pem"
     if not certificate.exists():
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:3072", "-nodes", "-keyout", key, "-out", certificate]
-            + ["-days", "30", "-subj", "/CN=bench", "-addext", "extendedKeyUsage=codeSigning"],
-            check=True,
-            capture_output=True,
-        )
+        made = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:3072",
+            "-nodes",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ]
+        made += ["-days", "30", "-subj", "/CN=bench", "-addext", "extendedKeyUsage=codeSigning"]
+        subprocess.run(made, check=True, capture_output=True)
         key.chmod(0o600)
     return key, certificate

@@ -1,8 +1,8 @@
-"""The whole service over HTTP: signatures a second, logged, timestamped and receipted, against bare RSA-3072 signatures.
+"""The whole service over HTTP: signatures a second, logged, timestamped and receipted, against bare RSA-3072.
 
-Every answer is a released signature: its intent and completion are in a signed head, its token is verified, its receipt is
-built, and each of these is on the disk. One signature of the timestamp key goes with each of the Subscriber's key, so the
-limit to compare with is half of the bare rate; both ratios are printed.
+Every answer is a released signature: its intent and completion are in a signed head, its token is verified, its
+receipt is built, and each of these is on the disk. One signature of the timestamp key goes with each of the
+Subscriber's key, so the limit to compare with is half of the bare rate; both ratios are printed.
 """
 
 from __future__ import annotations

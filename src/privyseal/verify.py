@@ -129,8 +129,8 @@ def verify_file(code: Source, *, trust: Trust, at: datetime, receipt: bytes | No
     except MalformedCode as error:
         return _file(code, found.name, "invalid", (Problem(error.code, error.detail),))
     embedded, problems = examined.signatures, list(examined.problems)
-    if not embedded:
-        return _file(code, found.name, "unsigned")
+    if not embedded:  # with a table of signatures that holds none it is not simply unsigned
+        return _file(code, found.name, "invalid" if problems else "unsigned", tuple(problems))
     judged = [_signature(each, trust, at) for each in embedded]
     verdicts: list[Verdict] = ["invalid"] if problems else []
     notes: list[Problem] = []
@@ -261,7 +261,7 @@ def _chain(leaf: Certificate, others: Sequence[bytes], trust: Trust, at: datetim
         text = "No trust anchor was given, so nobody vouches for the certificate."
         return Judgement(verdict="untrusted", problems=(chain.Problem("no-path", text),))
     try:
-        return chain.judge(leaf.der, others, trust.anchors, trust.crls, at, purpose)
+        return chain.judge(leaf.der, tuple(others), trust.anchors, trust.crls, at, purpose)
     except BadInput as error:
         # The leaf has been read, so it is one of the certificates that came along: the file's fault, not the caller's.
         return Judgement(verdict="invalid", problems=(chain.Problem("unfit-chain", error.detail),))

@@ -1,4 +1,4 @@
-"""A small world in a folder, for shell sessions: programs to sign, a key file, its chain and root, a timestamp authority."""
+"""A small world in a folder, for shell sessions: programs, a key file, its chain and root, a timestamp authority."""
 
 from __future__ import annotations
 

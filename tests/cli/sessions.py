@@ -8,10 +8,10 @@ A session is a text file of steps:
     1> {"schema":"privyseal/verify/1",.*
     2> ✗ app.exe has no signature\\.
 
-``$`` is a line for bash, in a folder of its own. ``?`` is the exit code, 0 where it is not given. Each ``1>`` is a regular
-expression that must match a whole line of stdout, in order and without gaps, and stdout is empty where there is none. Each
-``2>`` must be found in a line of stderr, in order, gaps allowed; ``2!`` must not be found in stderr anywhere. Whatever a
-session expects, no step may ever show a traceback or a bug, and a line on stderr has at most 200 columns.
+``$`` is a line for bash, in a folder of its own. ``?`` is the exit code, 0 where it is not given. Each ``1>`` is a
+regular expression that must match a whole line of stdout, in order and without gaps, and stdout is empty where there is
+none. Each ``2>`` must be found in a line of stderr, in order, gaps allowed; ``2!`` must be found in none.
+Whatever a session expects, no step may ever show a traceback or a bug, and a line on stderr has at most 200 columns.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def play(session: Path, folder: Path, environment: Mapping[str, str]) -> None:
 
 def complaint(step: Step, code: int, out: str, err: str) -> str | None:
     """Say what differs from what the step expects, or None."""
-    if "Traceback (most recent call last)" in err or "bug in Privy Seal" in err:
+    if "Traceback (most recent call last)" in err or "This is a bug in Privy Seal" in err:
         return "it shows a traceback or a bug"
     if code != step.code:
         return f"exit code {step.code} was expected"

@@ -46,7 +46,7 @@ class Stub:
                 self.end_headers()
                 self.wfile.write(octets)
 
-            do_POST = do_GET
+            do_POST = do_GET  # noqa: N815 - the name is http.server's
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -121,7 +121,7 @@ def test_one_connection_serves_many_questions(stub: Stub, service: Service) -> N
 def test_a_refusal_is_the_same_error_on_both_sides_and_not_asked_again(
     reply: Reply, kind: type[errors.PrivySealError], stub: Stub, service: Service, slept: list[float]
 ) -> None:
-    """A problem document becomes the class it was made from; anything else is told by its status. Redirects count as no."""
+    """A problem document becomes the class it was made from; all else is told by its status. A redirect is a no."""
     stub.replies = [reply]
     with pytest.raises(errors.PrivySealError) as refused:
         service.get("/x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_token_that_others_can_read_is_refused_with_the_cure(tmp_path: Path, m
         load({}, str(path), environment={})
     assert refused.value.hint is not None and refused.value.hint.startswith("run: chmod 600 ")
     assert "sesame" not in str(refused.value)
-    os.system(refused.value.hint.removeprefix("run: "))
+    subprocess.run(["bash", "-c", refused.value.hint.removeprefix("run: ")], check=True)
     load({}, str(path), environment={})
 
 

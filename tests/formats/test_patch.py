@@ -200,7 +200,7 @@ def test_loses_setuid_where_the_owner_cannot_be_kept(tmp_path: Path, monkeypatch
 
     def as_if_theirs(name: object, *more: object, **how: object) -> os.stat_result:
         status = real(name, *more, **how)  # type: ignore[call-overload]
-        if name != path:
+        if name != str(path):
             return status
         return os.stat_result((*status[:4], status.st_uid + 1, status.st_gid, *status[6:10]))
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from tests.terms.test_requests import a_request
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records import requests
 from privyseal.records.database import Records
 from privyseal.terms.requests import Dossier, Intent, State
 from privyseal.terms.signatures import TimestampToken
-from tests.terms.test_requests import a_request
 
 NOW = datetime(2026, 11, 24, 11, tzinfo=UTC)
 

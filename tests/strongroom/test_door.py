@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.strongroom.processes import wait_until
 
 from privyseal.errors import (
     BadInput,
@@ -195,6 +196,19 @@ def test_a_caller_who_leaves_in_the_middle_disturbs_nobody(opened: Opened, ask: 
         connection.close()
     assert StamperClient(ask).stamp("sha256", [b"x"]) == (b"x",)
     assert opened.notes == []
+
+
+def test_more_than_it_can_talk_to_are_told_to_come_again(opened: Opened, ask: SocketAsk):
+    """The number of conversations is limited; who is over it is told, and comes in when another has left."""
+    crowd = [raw(opened) for _ in range(door_module.MAX_CONNECTIONS)]
+    wait_until(lambda: len(opened.door._conversations) == door_module.MAX_CONNECTIONS)
+    with pytest.raises(Unavailable, match="connections already"):
+        ask(LogHealth())
+    crowd.pop().close()
+    wait_until(lambda: len(opened.door._conversations) < door_module.MAX_CONNECTIONS)
+    assert isinstance(ask(LogHealth()), LogState)
+    for frames in crowd:
+        frames.close()
 
 
 def test_only_admitted_users_come_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

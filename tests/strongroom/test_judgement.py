@@ -238,3 +238,19 @@ def test_too_many_approvals_are_not_read(room: SignRoom, two_of_three: tuple[Key
     request = room.request(pair, certificate)
     approvals = (ANNA.approves(request.digest()),) * 65
     refused(room.sign(pair, certificate, request, approvals=approvals), "bad-input", "65 approvals")
+
+
+def test_a_charter_that_asks_for_nobody_is_not_believed_outside_rehearsal(tmp_path: Path):
+    """Whoever wrote such a charter past the checks of birth and Amend has still opened nothing."""
+    room = SignRoom(tmp_path, operators=[ANNA], operator_quorum=1, rehearsal=False)
+    pair = room.key(by=[ANNA], rehearsal=False, approvers=(BORIS.approver,), quorum=1)
+    held = room.signer._charters.get(pair.key_id)
+    for quorum, outcome in ((0, "Refused"), (1, "SignedItem")):
+        charter = msgspec.structs.replace(held.charter, quorum=quorum)
+        with room.signer._journal.database.writing() as transaction:
+            room.signer._charters.put(transaction, msgspec.structs.replace(held, charter=charter))
+        certificate = room.private_ca.issue(pair.public_key)
+        request = room.request(pair, certificate, quorum)
+        approvals = (BORIS.approves(request.digest()),)
+        assert type(room.sign(pair, certificate, request, approvals=approvals)).__name__ == outcome
+    room.close()

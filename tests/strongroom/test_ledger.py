@@ -1,4 +1,4 @@
-"""What is on the disk may fail, be torn, put back or exchanged: nothing wrong is signed, nothing given is taken back."""
+"""The disk may fail, be torn, put back or exchanged: nothing wrong is signed, and nothing given is taken back."""
 
 import os
 from pathlib import Path

@@ -176,6 +176,26 @@ def test_it_does_not_outlive_who_started_it(site: Site):
     assert process.abandon() == 0
 
 
+def test_a_log_that_was_put_back_is_said_at_the_start_and_to_everybody(site: Site):
+    """The process runs and refuses, so whoever asks learns why; the operator reads both sizes on standard error."""
+    journal = site.directory / "logger/journal.sqlite3"
+    older = b""
+    for name in ("a", "b"):
+        process = site.start()
+        site.client().append((intent(name),), 0)
+        assert process.terminate() == 0
+        assert process.said() == ""
+        if name == "a":
+            older = journal.read_bytes()
+    journal.write_bytes(older)
+    process = site.start()
+    for _ in range(2):
+        with pytest.raises(LogRolledBack, match="holds 1 entries, and a head of 2"):
+            site.client().append((intent("c"),), 0)
+    assert process.terminate() == 0
+    assert "holds 1 entries, and a head of 2" in process.said()
+
+
 def test_a_second_logger_in_the_same_room_does_not_start(site: Site, tmp_path: Path):
     """One logger is active; a second one, at whatever socket, is refused and the first goes on."""
     process = site.start()

@@ -200,6 +200,22 @@ def test_no_longer_or_shorter_proof_passes(data: st.DataObject) -> None:
         assert not merkle.verify_consistency(old, size, given_proof, old_root, root)
 
 
+def test_what_only_the_shape_gives_away() -> None:
+    """Paths that hash to the root that is claimed, but not by way of a leaf at that place in a tree of that size."""
+    root, path = _mth(0, 8), merkle.inclusion(0, 8, _subtree)
+    inner = _mth(0, 2)
+    assert not merkle.verify_inclusion(inner, 0, 8, path[1:], root), "an inner node is no leaf"
+    for further in (_node(root, bytes(32)), _node(bytes(32), root)):
+        assert not merkle.verify_inclusion(_leaf(0), 0, 8, (*path, bytes(32)), further), "a tree of 8 has no level more"
+    glued = _leaf(0) + path[0][:1]
+    assert not merkle.verify_inclusion(glued, 0, 8, (path[0][1:], *path[1:]), root), "a hash is 32 octets"
+    proof = merkle.consistency(8, 16, _subtree)
+    further = _node(_mth(0, 16), bytes(32))
+    assert not merkle.verify_consistency(8, 16, (*proof, bytes(32)), root, further)
+    assert not merkle.verify_consistency(8, 8, (bytes(32),), root, root), "equal trees need no proof"
+    assert not merkle.verify_consistency(8, 16, (), root, root)
+
+
 def test_sizes_that_cannot_be() -> None:
     """Proofs of and about trees that do not exist are neither computed nor believed."""
     for index, size in ((0, 0), (5, 5), (-1, 5)):

@@ -130,8 +130,10 @@ def jobs(files: Sequence[str], output: str | None) -> list[Job]:
     into = output is not None and os.path.isdir(output)
     if output is not None and not into and (len(files) > 1 or output.endswith("/")):
         raise Misused(
-            f"{shown_path(output)} is no folder, and {len(files)} file(s) are to go into it.",
-            hint="name an existing folder, or sign one file at a time",
+            f"{shown_path(output)} is no folder, and {len(files)} files are to go into it."
+            if len(files) > 1
+            else f"{shown_path(output)} is no folder.",
+            hint="make the folder first, or sign one file at a time",
         )
     made: list[Job] = []
     taken: dict[str, str] = {}

@@ -124,7 +124,7 @@ def load(
     ``folder`` is where the search for ``privyseal.toml`` starts. Raises Misused for a file that is broken, holds an
     unknown setting, or holds a token that others can read.
     """
-    here = folder or Path.cwd()
+    here = folder or Path()
     layers = [_Layer("the command line", _absolute({k: v for k, v in options.items() if v}, here))]
     if profile is not None:
         layers += _named(profile, here, environment)
@@ -199,7 +199,8 @@ def _named(profile: str, here: Path, environment: Mapping[str, str]) -> list[_La
 
 def _files(here: Path, environment: Mapping[str, str]) -> list[Path]:
     """List the configuration files there are, the nearest first."""
-    found = [path for folder in (here, *here.parents) if (path := folder / PROJECT_FILE).is_file()][:1]
+    start = here.absolute()
+    found = [path for folder in (start, *start.parents) if (path := folder / PROJECT_FILE).is_file()][:1]
     for path in found:
         _check_owner(path)
     home = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME") or "/nonexistent", ".config")
@@ -264,7 +265,7 @@ def _settings(settings: Settings, path: Path) -> dict[str, Any]:
 
 
 def _absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Make lists of what may be one path or several, and all paths relative to the folder given."""
+    """Make lists of what may be one path or several, and put the folder before all paths that are relative."""
     outcome: dict[str, Any] = {}
     for setting, value in values.items():
         if setting in LISTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,9 +175,7 @@ def in_words(verdict: FileVerdict, profile: Profile) -> list[str]:
     good = {"valid": True, "invalid": False, "unsigned": False}.get(verdict.verdict)
     sentence = {
         "valid": f"{name} is signed by {by} and has not been changed since.",
-        "invalid": f"{name} is not as it was signed, or never was well signed."
-        if verdict.signatures
-        else f"{name} cannot be checked.",
+        "invalid": _invalid(name, verdict),
         "unsigned": f"{name} is not signed.",
         "untrusted": f"{name} is signed, but nobody you trust vouches for {by}.",
         "indeterminate": f"{name}: whether this is well signed could not be settled.",
@@ -191,6 +190,19 @@ def in_words(verdict: FileVerdict, profile: Profile) -> list[str]:
     if verdict.verdict == "untrusted" and not profile.trust:
         lines += fill("next", "say whom you trust: --trust ca.pem, or a profile that does")
     return lines
+
+
+def _invalid(name: str, verdict: FileVerdict) -> str:
+    """Return the sentence for the worst verdict: what most people need to know of why."""
+    codes = {problem.code for signature in verdict.signatures for problem in signature.problems}
+    codes |= {problem.code for problem in verdict.problems}
+    if not verdict.signatures:
+        return f"{name} cannot be checked."
+    if codes & {"digest-mismatch", "checksum", "changed-after-release"}:
+        return f"{name} was changed after it was signed."
+    if "revoked" in codes:
+        return f"{name} is signed under a certificate that was revoked."
+    return f"{name} is signed, but the signature does not hold."
 
 
 def _facts(signature: SignatureVerdict, profile: Profile) -> list[str]:
@@ -227,6 +239,12 @@ def _when(signature: SignatureVerdict) -> str:
         return f"no timestamp that counts: the signature ends with its certificate, on {ends}"
     stamp = signature.timestamp
     return (
-        f"{stamp.time:%Y-%m-%d %H:%M:%S} UTC at the latest, says {printable(stamp.authority)}; "
+        f"{stamp.time:%Y-%m-%d %H:%M:%S} UTC at the latest, says {_short(stamp.authority)}; "
         f"so it outlasts its certificate, which ends on {ends}"
     )
+
+
+def _short(name: str) -> str:
+    """Return the first common name in an RFC 4514 name, or all of it where it has none."""
+    found = re.search(r"(?:^|,)CN=((?:\\.|[^,\\])+)", name)
+    return printable(re.sub(r"\\(.)", r"\1", found[1]) if found else name)

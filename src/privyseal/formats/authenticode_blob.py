@@ -26,6 +26,8 @@ MAX_DEPTH = 4
 """How deep signatures may be nested; signtool and osslsigncode nest all of them in the first."""
 
 
+_REMEMBERED = 64 << 10
+"""Octets of the largest blob that is kept cut; 64 of them are 4 MiB."""
 _RSA_PSS = "1.2.840.113549.1.1.10"
 
 
@@ -46,6 +48,8 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
     timestamps: tuple[bytes, ...]
     program_name: str | None
     program_url: str | None
+    bound: tuple[tuple[str, bytes], ...] | None
+    """Algorithm and hash of each certificate in its signing-certificate-v2 attribute; None where it has none."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -60,6 +64,16 @@ class Found(msgspec.Struct, frozen=True):
 # -- cutting -----------------------------------------------------------------------------------------------------------
 def read(octets: bytes) -> Blob:
     """Cut a blob into its parts; BadInput where it is no Authenticode signature."""
+    return _read_before(octets) if len(octets) <= _REMEMBERED else _read(octets)
+
+
+@lru_cache(maxsize=64)
+def _read_before(octets: bytes) -> Blob:
+    """Judging and looking for loose octets cut the same blob, one after the other; for small files that counts."""
+    return _read(octets)
+
+
+def _read(octets: bytes) -> Blob:
     signed = cms.parse(octets)
     if signed.content_type != authenticode.ID_INDIRECT_DATA or signed.content is None:
         raise BadInput("The signature is no Authenticode signature: its content is no SpcIndirectDataContent.")
@@ -84,6 +98,7 @@ def read(octets: bytes) -> Blob:
         timestamps=signer.unsigned.get(authenticode.ID_TIMESTAMP, ()),
         program_name=name,
         program_url=url,
+        bound=_bound(signer.attributes.get(authenticode.ID_SIGNING_CERTIFICATE)),
     )
 
 
@@ -117,6 +132,23 @@ def _indirect_data(content: bytes) -> tuple[authenticode.Subject, str, bytes]:
     info.end()
     fields.end()
     return subject, algorithm, digest
+
+
+def _bound(values: tuple[bytes, ...] | None) -> tuple[tuple[str, bytes], ...] | None:
+    if values is None:
+        return None
+    if len(values) != 1:
+        raise BadInput("The signature states its certificates more than once.")
+    fields = der.Fields(der.read(values[0]), "A SigningCertificateV2")
+    found = []
+    for element in der.children(fields.take(der.SEQUENCE), cms.MAX_CERTIFICATES):
+        entry = der.Fields(element, "An ESSCertIDv2")
+        stated = entry.maybe(der.SEQUENCE)
+        algorithm = "sha256" if stated is None else algorithms.digest_name(stated)
+        if algorithm not in DIGEST_SIZES:
+            raise BadInput(f"The signature names its certificates by {algorithm}; SHA-256 or stronger was expected.")
+        found.append((algorithm, der.octets_of(entry.take(der.OCTET_STRING))))
+    return tuple(found)
 
 
 def _opus_info(values: tuple[bytes, ...]) -> tuple[str | None, str | None]:
@@ -209,35 +241,18 @@ def _problems(blob: Blob, subject: authenticode.Subject, digests: Mapping[str, b
         yield Problem("malformed-signature", error.detail)
 
 
-def _bound(blob: Blob) -> tuple[bytes, ...] | None:
-    """Return the SHA-256 hashes in the signature's signing-certificate-v2 attribute, or None if it has none.
-
-    An entry under another hash is left out; BadInput where the attribute is malformed.
-    """
-    values = blob.signer.attributes.get(authenticode.ID_SIGNING_CERTIFICATE)
-    if values is None:
-        return None
-    if len(values) != 1:
-        raise BadInput("The signature states its certificates more than once.")
-    fields = der.Fields(der.read(values[0]), "A SigningCertificateV2")
-    found = []
-    for element in der.children(fields.take(der.SEQUENCE), cms.MAX_CERTIFICATES):
-        entry = der.Fields(element, "An ESSCertIDv2")
-        stated = entry.maybe(der.SEQUENCE)
-        digest = der.octets_of(entry.take(der.OCTET_STRING))
-        if stated is None or algorithms.digest_name(stated) == "sha256":
-            found.append(digest)
-    return tuple(found)
-
-
 def _binding_problems(blob: Blob) -> Iterator[Problem]:
-    bound = _bound(blob)
-    if bound is None:
+    if blob.bound is None:
         return
-    carried = {hashlib.sha256(one).digest() for one in blob.signed.certificates}
     signer = cms.signer_certificate(blob.signed, blob.signer)
-    if not bound or signer is None or hashlib.sha256(signer).digest() != bound[0] or not carried.issuperset(bound):
+    named = [_named(entry, blob.signed.certificates) for entry in blob.bound]
+    if not named or None in named or signer != named[0]:
         yield Problem("certificate-binding", "The certificates are not those whose hashes are under the signature.")
+
+
+def _named(entry: tuple[str, bytes], carried: tuple[bytes, ...]) -> bytes | None:
+    algorithm, digest = entry
+    return next((one for one in carried if hashlib.new(algorithm, one).digest() == digest), None)
 
 
 # -- loose octets ------------------------------------------------------------------------------------------------------
@@ -254,7 +269,7 @@ def loose(blob: Blob) -> Iterator[Problem]:
         yield Problem("several-timestamps", f"The signature carries {len(blob.timestamps)} timestamps; one is judged.")
     try:
         rebuilt = _rebuilt(blob)
-        yield from _unused(blob.signed, blob.signer, _bound(blob) or ())
+        yield from _unused(blob.signed, blob.signer, blob.bound or ())
         for token in blob.timestamps[:1]:
             signed = cms.parse(token)
             for signer in signed.signers:
@@ -298,22 +313,15 @@ def _rebuilt(blob: Blob) -> bytes:
     )
 
 
-def _unused(signed: cms.SignedData, signer: cms.SignerInfo, bound: tuple[bytes, ...]) -> Iterator[Problem]:
+def _unused(signed: cms.SignedData, signer: cms.SignerInfo, bound: tuple[tuple[str, bytes], ...]) -> Iterator[Problem]:
     """Name each certificate that neither ``bound`` hashes name nor a signature binds on the way up from the signer."""
-    used = {hashlib.sha256(one).digest() for one in signed.certificates} & set(bound)
+    used = {_named(entry, signed.certificates) for entry in bound}
     current = cms.signer_certificate(signed, signer)
     while current is not None:
-        used.add(hashlib.sha256(current).digest())
-        current = next(
-            (
-                other
-                for other in signed.certificates
-                if hashlib.sha256(other).digest() not in used and _issued(current, other)
-            ),
-            None,
-        )
+        used.add(current)
+        current = next((one for one in signed.certificates if one not in used and _issued(current, one)), None)
     for one in signed.certificates:
-        if hashlib.sha256(one).digest() not in used:
+        if one not in used:
             yield Problem("unused-certificate", f"The signature carries a certificate without use: {_name(one)}.")
 
 

@@ -15,16 +15,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
 from privyseal.errors import BadInput, MalformedCode, Unavailable
+from privyseal.formats.following import Followed, Progress
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
 from privyseal.formats.source import FileSource, printable_name
 
@@ -56,7 +54,12 @@ Follower = Callable[[Source], None]
 
 
 def carry_out(
-    plan: PatchPlan, source: Source, target: str | os.PathLike[str], *, follow: Follower | None = None
+    plan: PatchPlan,
+    source: Source,
+    target: str | os.PathLike[str],
+    *,
+    follow: Follower | None = None,
+    settled: bool = True,
 ) -> None:
     """Write what ``plan`` makes of ``source`` to ``target``, which may be the source's own path.
 
@@ -65,12 +68,14 @@ def carry_out(
     under the umask. Extended attributes are not taken over, and other hard links keep the old content. ``follow`` reads
     the outcome, while it is being written if it is large, and runs in the caller's thread.
 
+    On return the outcome is on the disk. So is its name, unless ``settled`` is False: after a power cut the old file
+    may then be back, whole. Whoever writes many files calls :func:`settle` once, which halves the waiting.
+
     Raises what ``follow`` raises; BadInput where the target cannot be written to, MalformedCode where the source got
     shorter, Unavailable where the disk is full or fails. After any of them the target is as it was.
     """
     _check(plan, source)
-    path = Path(os.path.realpath(target))
-    with _Draft(path, source) as draft:
+    with _Draft(os.path.realpath(target), source) as draft:
         if plan.size <= SMALL:
             draft.write_at_once(plan, source)
             if follow is not None:
@@ -79,7 +84,21 @@ def carry_out(
             draft.sync()
         else:
             _side_by_side(plan, source, draft, follow)
-        draft.put_in_place()
+        draft.put_in_place(settled)
+
+
+def settle(targets: Iterable[str | os.PathLike[str]]) -> None:
+    """Wait until the names of files that were written with ``settled=False`` are on the disk; Unavailable if it fails.
+
+    The folders are those the files are in now, symbolic links followed.
+    """
+    for folder in dict.fromkeys(os.path.dirname(os.path.realpath(target)) for target in targets):
+        with _refusals(folder):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def _check(plan: PatchPlan, source: Source) -> None:
@@ -92,14 +111,14 @@ def _check(plan: PatchPlan, source: Source) -> None:
 
 def _side_by_side(plan: PatchPlan, source: Source, draft: _Draft, follow: Follower | None) -> None:
     """Write in a second thread while ``follow`` reads in this one."""
-    progress = _Progress(plan)
+    progress = Progress(plan)
     draft.set_size(plan.size)
     writer = threading.Thread(target=_write_through, args=(plan, source, draft, progress), name="patch")
     writer.start()
     try:
         if follow is not None:
             with draft.reopened() as written:
-                follow(_Followed(written, progress))
+                follow(Followed(written, progress))
     except BaseException:
         progress.stop()
         raise
@@ -108,7 +127,7 @@ def _side_by_side(plan: PatchPlan, source: Source, draft: _Draft, follow: Follow
     progress.check()
 
 
-def _join(writer: threading.Thread, progress: _Progress) -> None:
+def _join(writer: threading.Thread, progress: Progress) -> None:
     """Wait until the writer has ended, whatever signals come: it uses a descriptor that is closed afterwards."""
     interrupted: KeyboardInterrupt | None = None
     while writer.is_alive():
@@ -121,7 +140,7 @@ def _join(writer: threading.Thread, progress: _Progress) -> None:
         raise interrupted
 
 
-def _write_through(plan: PatchPlan, source: Source, draft: _Draft, progress: _Progress) -> None:
+def _write_through(plan: PatchPlan, source: Source, draft: _Draft, progress: Progress) -> None:
     try:
         draft.write_inserts(plan)
         progress.reach(0)
@@ -139,91 +158,15 @@ def _write_through(plan: PatchPlan, source: Source, draft: _Draft, progress: _Pr
         progress.fail(error)
 
 
-class _Stopped(Exception):
-    """The follower gave up, so the writer does too."""
-
-
-class _Progress:
-    """How far the copies have come. Written by the writer, waited for by followers; the condition guards all of it."""
-
-    def __init__(self, plan: PatchPlan) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        at = 0
-        for step in plan.steps:
-            size = step.count if isinstance(step, Copy) else len(step.octets)
-            if isinstance(step, Copy):
-                self._starts.append(at)
-                self._ends.append(at + size)
-            at += size
-        self._reached = -1
-        self._error: BaseException | None = None
-        self._stopped = False
-        self._condition = threading.Condition()
-
-    def reach(self, at: int) -> None:
-        """Say that every insert, and every copy before ``at`` of the outcome, is written."""
-        with self._condition:
-            if self._stopped:
-                raise _Stopped
-            self._reached = at
-            self._condition.notify_all()
-
-    def fail(self, error: BaseException) -> None:
-        """Say that no more will be written."""
-        with self._condition:
-            self._error = error
-            self._condition.notify_all()
-
-    def stop(self) -> None:
-        """Ask the writer to give up."""
-        with self._condition:
-            self._stopped = True
-
-    def check(self) -> None:
-        """Raise what the writer failed with, if it did."""
-        if self._error is not None:
-            raise self._error
-
-    def wait(self, start: int, end: int) -> None:
-        """Wait until the octets from ``start`` to ``end`` of the outcome are written; raise if they never will be."""
-        last = bisect_left(self._starts, end) - 1
-        needed = min(self._ends[last], end) if last >= 0 and self._ends[last] > start else 0
-        with self._condition:
-            while self._reached < needed:
-                self.check()
-                self._condition.wait()
-
-
-class _Followed:
-    """The outcome as a source whose readers wait for what is not written yet."""
-
-    def __init__(self, written: FileSource, progress: _Progress) -> None:
-        self._written = written
-        self._progress = progress
-        self.size = written.size
-        self.filename = written.filename
-
-    def pread(self, offset: int, count: int) -> bytes:
-        """As :meth:`FileSource.pread`."""
-        self._progress.wait(offset, offset + count)
-        return self._written.pread(offset, count)
-
-    def readinto(self, offset: int, buffer: memoryview) -> int:
-        """As :meth:`FileSource.readinto`."""
-        self._progress.wait(offset, min(offset + len(buffer), self.size))
-        return self._written.readinto(offset, buffer)
-
-
 class _Draft:
     """The outcome before it has its name; leaving the ``with`` block without ``put_in_place`` leaves nothing behind."""
 
-    def __init__(self, target: Path, source: Source) -> None:
+    def __init__(self, target: str | bytes, source: Source) -> None:
         """Plan a draft in the folder of ``target``, a path without symbolic links; ``__enter__`` makes it."""
-        self._target = target
-        self._folder = str(target.parent)
-        stem = os.fsdecode(os.fsencode(target.name)[:_LONGEST_STEM])
-        self._name = os.path.join(self._folder, f".{stem}.{secrets.token_hex(8)}.privyseal")
+        self._target = os.fsdecode(target)
+        self._folder, name = os.path.split(self._target)
+        stem = os.fsdecode(os.fsencode(name)[:_LONGEST_STEM])
+        self._name = os.path.join(self._folder, f".{stem}.{os.urandom(8).hex()}.privyseal")
         # The kernel applies the umask, which a process with threads cannot ask for safely.
         self._wanted_mode = source.mode & 0o777 if isinstance(source, FileSource) else 0o666
         self._old: os.stat_result | None = None
@@ -243,7 +186,7 @@ class _Draft:
     def __enter__(self) -> Self:
         """Open the draft and return it."""
         try:
-            with self._refusals():
+            with _refusals(self._target):
                 with contextlib.suppress(FileNotFoundError):
                     self._old = os.stat(self._target)
                 if self._old is not None and not stat.S_ISREG(self._old.st_mode):
@@ -272,22 +215,9 @@ class _Draft:
             with contextlib.suppress(OSError):
                 os.unlink(self._name)
 
-    @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Turn what the operating system refuses into our errors."""
-        try:
-            yield
-        except OSError as error:
-            name = printable_name(self._target)
-            if error.errno in _NOT_OURS_TO_WRITE:
-                raise BadInput(f"{name} cannot be written in its folder: {error.strerror}.") from None
-            raise Unavailable(
-                f"{name} could not be written: {error.strerror}.", hint="it is as it was; run the command again"
-            ) from None
-
     def set_size(self, size: int) -> None:
         """Make it ``size`` octets long, all of them still to be written."""
-        with self._refusals():
+        with _refusals(self._target):
             os.ftruncate(self._fd, size)
 
     def write_at_once(self, plan: PatchPlan, source: Source) -> None:
@@ -310,7 +240,7 @@ class _Draft:
 
     def _put(self, parts: list[memoryview], at: int) -> int:
         """Write the parts one behind the other from ``at`` and return where they end."""
-        with self._refusals():
+        with _refusals(self._target):
             while parts:
                 count = os.pwritev(self._fd, parts, at)
                 at += count
@@ -346,7 +276,7 @@ class _Draft:
 
     def _copy_within_kernel(self, source: FileSource, offset: int, count: int, at: int) -> int | None:
         """Copy some octets and return how many; None where the kernel does not do it between these two files."""
-        with self._refusals():
+        with _refusals(self._target):
             try:
                 copied = os.copy_file_range(source.fileno(), self._fd, count, offset, at)
             except OSError as error:
@@ -359,19 +289,19 @@ class _Draft:
 
     def reopened(self) -> FileSource:
         """Open the draft anew, only for reading."""
-        with self._refusals():
+        with _refusals(self._target):
             path = self._name if self._named else f"/proc/self/fd/{self._fd}"
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         return FileSource(fd, printable_name(self._target))
 
     def sync(self) -> None:
         """Wait until the content is on the disk."""
-        with self._refusals():
+        with _refusals(self._target):
             os.fsync(self._fd)
 
-    def put_in_place(self) -> None:
-        """Give the draft the target's owner, mode and name, and wait until the folder knows."""
-        with self._refusals():
+    def put_in_place(self, settled: bool) -> None:
+        """Give the draft the target's owner, mode and name; if ``settled``, wait until the disk knows."""
+        with _refusals(self._target):
             os.fchmod(self._fd, self._final_mode())
             if not self._named:
                 self._named = True  # before it has one, so that an interrupt in between leaves nothing behind
@@ -379,7 +309,8 @@ class _Draft:
                 os.link(f"/proc/self/fd/{self._fd}", self._name, src_dir_fd=self._folder_fd)
             os.rename(self._name, self._target)
             self._named = False
-            os.fsync(self._folder_fd)
+            if settled:
+                os.fsync(self._folder_fd)
 
     def _final_mode(self) -> int:
         """Take over owner and group as far as we may, and return the mode that then is right."""
@@ -395,6 +326,20 @@ class _Draft:
                 with contextlib.suppress(PermissionError):
                     os.fchown(self._fd, -1, self._old.st_gid)
         return mode
+
+
+@contextlib.contextmanager
+def _refusals(path: str) -> Iterator[None]:
+    """Turn what the operating system refuses into our errors."""
+    try:
+        yield
+    except OSError as error:
+        name = printable_name(path)
+        if error.errno in _NOT_OURS_TO_WRITE:
+            raise BadInput(f"{name} cannot be written in its folder: {error.strerror}.") from None
+        raise Unavailable(
+            f"{name} could not be written: {error.strerror}.", hint="it is as it was; run the command again"
+        ) from None
 
 
 def _shorter(source: Source) -> MalformedCode:

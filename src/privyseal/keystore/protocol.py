@@ -13,7 +13,10 @@ class KeyStore(Protocol):
     """One home for keys. Every method may raise KeyStoreUnavailable; an unknown URI is NotFound."""
 
     def generate(self, label: str, scheme: Scheme) -> str:
-        """Generate a Key Pair inside and return its URI; ``label`` is ``subscriber/name``, and a second one is Conflict."""
+        """Generate a Key Pair inside and return its URI.
+
+        ``label`` is ``subscriber/name``; a second key of one label is Conflict.
+        """
         ...
 
     def public_key(self, uri: str) -> bytes:

@@ -80,19 +80,20 @@ class Charters:
 
     def count(self) -> int:
         """Return how many keys there are that can be used."""
-        return sum(not held.destroyed for held in self._all())
+        return int(self._database.read("SELECT count(*) FROM keys WHERE destroyed = 0")[0][0])
 
     def destroyed(self) -> list[Holding]:
         """Return the keys that were to be destroyed: a crash may have come between the word and the deed."""
-        return [held for held in self._all() if held.destroyed]
+        return [_decoder.decode(row[0]) for row in self._database.read("SELECT holding FROM keys WHERE destroyed = 1")]
 
     def put(self, transaction: sqlite3.Connection, holding: Holding) -> None:
         """Write a holding within a transaction; what was known is read again afterwards, whether it commits or not."""
         charter = holding.charter
         self._known.clear()
         transaction.execute(
-            "INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET holding = excluded.holding",
-            (charter.key_id, f"{charter.subscriber}/{holding.name}", canonical_json(holding)),
+            "INSERT INTO keys VALUES (?, ?, ?, ?) ON CONFLICT (key_id) "
+            "DO UPDATE SET destroyed = excluded.destroyed, holding = excluded.holding",
+            (charter.key_id, f"{charter.subscriber}/{holding.name}", holding.destroyed, canonical_json(holding)),
         )
 
     def attempt(self, transaction: sqlite3.Connection, label: str) -> int:
@@ -100,13 +101,6 @@ class Charters:
         statement = "INSERT INTO births VALUES (?, 1) ON CONFLICT (label) DO UPDATE SET attempts = attempts + 1"
         transaction.execute(statement, (label,))
         return int(transaction.execute("SELECT attempts FROM births WHERE label = ?", (label,)).fetchone()[0])
-
-    def forget(self) -> None:
-        """Read everything again from the disk: called when a write ended in a way that nobody can be sure of."""
-        self._known.clear()
-
-    def _all(self) -> list[Holding]:
-        return [_decoder.decode(row[0]) for row in self._database.read("SELECT holding FROM keys")]
 
 
 def check_charter(approvers: tuple[Approver, ...], quorum: int, *, rehearsal: bool) -> None:

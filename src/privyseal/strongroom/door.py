@@ -129,8 +129,13 @@ class Door:
                 self._conversations.add(thread)
         if full:
             _turn_away(connection, Unavailable(f"There are {MAX_CONNECTIONS} connections already.", hint="try again"))
-        else:
+            return
+        try:
             thread.start()
+        except RuntimeError:  # the system gives no more threads
+            with self._guard:
+                self._conversations.discard(thread)
+            _turn_away(connection, Unavailable("No thread could be started for this connection.", hint="try again"))
 
     def _converse(self, connection: socket.socket) -> None:
         try:

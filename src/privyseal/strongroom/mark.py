@@ -66,15 +66,22 @@ class MarkFile:
         turn = 0 if slots[0] is None or (slots[1] is not None and slots[0] < slots[1]) else 1
         try:
             os.pwrite(self._descriptor, _encoded(mark), turn * _PAGE)
-            if durable:
-                os.fdatasync(self._descriptor)
         except OSError as error:
             self.lost = is_sync_failure(error)
-            raise LogUnavailable(f"The mark {self._path} could not be written: {error.strerror}.") from None
+            raise self._unwritten(error) from None
+        if durable:
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self.lost = True  # whatever the reason: the kernel may have dropped the page and will not say so again
+                raise self._unwritten(error) from None
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+    def _unwritten(self, error: OSError) -> LogUnavailable:
+        return LogUnavailable(f"The mark {self._path} could not be written: {error.strerror}.")
 
     def _slots(self) -> list[Mark | None]:
         return [_decoded(os.pread(self._descriptor, _RECORD.size, turn * _PAGE)) for turn in (0, 1)]

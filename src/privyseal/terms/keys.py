@@ -58,7 +58,7 @@ class KeyPair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rules for one key, kept by the signer itself and changed only by the verb Amend, agreed under the old charter.
+    """The rules for one key, kept by the signer itself and changed only by the verb Amend, agreed under the old ones.
 
     ``quorum`` of zero, approval by nobody, is allowed only for a key that was born in rehearsal.
     """
