@@ -257,6 +257,19 @@ def test_doctor_says_what_is_weak_and_what_is_wrong(own: Rehearsal) -> None:
     assert "chmod 600" in wrong.stderr
 
 
+def test_a_rehearsals_revocation_list_does_not_lapse(own: Rehearsal) -> None:
+    """A service that was left alone for eight days issues its CA's list anew when it starts."""
+    assert stop(own.process) == 0
+    crl = own.directory / "ca.crl"
+    before = crl.read_bytes()
+    os.utime(crl, (time.time() - 8 * 86400,) * 2)
+    with serving(own.directory):
+        until = time.monotonic() + 30
+        while crl.read_bytes() == before and time.monotonic() < until:
+            time.sleep(0.1)
+    assert crl.read_bytes() != before
+
+
 def test_the_demo_verifies_everything_it_signed(tmp_path: Path) -> None:
     """The README's first command, in a fresh folder, with osslsigncode as the stranger."""
     command = [sys.executable, "-m", "privyseal", "demo"]

@@ -24,6 +24,10 @@ DUTY_PERIOD = 30.0
 """Seconds between two looks at what was left behind; a client that lost its answer asks again within about as long."""
 
 
+CRL_PERIOD = 24 * 3600.0
+"""Seconds between two lists of a rehearsal's CA; CSBR 4.9.7 asks for one within seven days."""
+
+
 @click.command()
 @click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen; port 0 is any free one.")
@@ -46,9 +50,7 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
         seal = config.privy_seal(settings, directory, processes.sockets)
         try:
             duties.begin(seal)
-            if settings.service.rehearsal:
-                refresh_crl(directory)
-            with _duties(seal):
+            with _duties(seal, directory):
                 _web(seal, config.public_log(settings, directory), host, port)
         finally:
             seal.records.close()
@@ -69,13 +71,12 @@ def _web(seal: PrivySeal, public_log: Path, host: str, port: int) -> None:
 
 
 def refresh_crl(directory: Path) -> None:
-    """Issue the rehearsal CA's lists anew, numbered by the time, so that none lapses while the service is used."""
+    """Issue a rehearsal CA's lists anew once a day, numbered by the time, so that none lapses while it is used."""
     from privyseal.pki.rehearsal import RehearsalAuthority
     from privyseal.strongroom.durable import write_whole
 
-    private = directory / "rehearsal-ca" / "ca.key"
-    if private.exists():
-        now = datetime.now(UTC)
+    private, now = directory / "rehearsal-ca" / "ca.key", datetime.now(UTC)
+    if private.exists() and now.timestamp() - (directory / "ca.crl").stat().st_mtime > CRL_PERIOD:
         authority = RehearsalAuthority.load(private.read_bytes())
         write_whole(directory / "ca.crl", authority.crl(now, int(now.timestamp())))
         (directory / "ca.crl").chmod(0o644)
@@ -106,7 +107,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _duties(seal: PrivySeal) -> Iterator[None]:
+def _duties(seal: PrivySeal, directory: Path) -> Iterator[None]:
     """Do what the house does unasked: at once, and then every DUTY_PERIOD, in a thread of its own."""
     ending = threading.Event()
 
@@ -117,7 +118,8 @@ def _duties(seal: PrivySeal) -> Iterator[None]:
                     if isinstance(outcome, PrivySealError):
                         logging.getLogger("privyseal").warning("recovery: %s", outcome)
                 duties.expire(seal)
-            except PrivySealError as error:
+                refresh_crl(directory)
+            except (PrivySealError, OSError) as error:
                 logging.getLogger("privyseal").warning("duties: %s", error)
             if ending.wait(DUTY_PERIOD):
                 return
