@@ -320,7 +320,7 @@ class _Logged(msgspec.Struct, frozen=True):
             return problems, [
                 Problem("added-after-release", "A timestamp was added after release; the rest is as it was.")
             ]
-        text = "Parts that the signature does not cover itself were changed after it was released."
+        text = "Parts that the signature itself does not cover, such as its timestamp, are not those that were released."
         return [*problems, Problem("changed-after-release", text)], []
 
 

@@ -93,7 +93,8 @@ def service_shell(rehearsal: Rehearsal, world_folder: Path, tmp_path: Path) -> t
         shutil.copy(rehearsal.directory / name, folder / name)
     (folder / "client.toml").write_text(profile)
     (folder / "client.toml").chmod(0o600)
-    return folder, shell_environment(tmp_path) | {"PRIVYSEAL_PROFILE": str(folder / "client.toml")}
+    where = {"PRIVYSEAL_PROFILE": str(folder / "client.toml"), "SERVICE_DIRECTORY": str(rehearsal.directory)}
+    return folder, shell_environment(tmp_path) | where
 
 
 def shell_environment(home: Path) -> dict[str, str]:

@@ -50,10 +50,10 @@ def test_xdg_config_home_is_obeyed(tmp_path: Path) -> None:
 
 
 def test_a_profile_named_by_its_path_is_complete(tmp_path: Path) -> None:
-    """--profile D/client.toml: neither the environment nor another file is asked for anything."""
+    """--profile D/client.toml: no other file is asked for anything."""
     write(tmp_path / "privyseal.toml", 'key = "other"\n')
     client = write(tmp_path / "d/client.toml", 'url = "http://127.0.0.1:1"\ntoken = "t"\ntrust = "ca.pem"\n')
-    found = load({}, "d/client.toml", environment={"PRIVYSEAL_URL": "http://elsewhere"}, folder=tmp_path)
+    found = load({}, "d/client.toml", environment={}, folder=tmp_path)
     assert (found.url, found.token, found.key) == ("http://127.0.0.1:1", "t", None)
     assert found.trust == (client.parent / "ca.pem",)
 
@@ -177,3 +177,12 @@ def test_no_secret_in_a_repr(tmp_path: Path) -> None:
     """A profile may land in a traceback; its token does not."""
     found = load({}, None, environment={"PRIVYSEAL_TOKEN": "sesame"}, folder=tmp_path)
     assert found.token == "sesame" and "sesame" not in repr(found)
+
+
+def test_the_environment_goes_before_a_named_profile(tmp_path: Path) -> None:
+    """The contract's order is option, environment, file; a profile is a file, wherever its name came from."""
+    write(tmp_path / "d/client.toml", 'url = "http://127.0.0.1:1"\ntoken = "t"\n')
+    for profile, more in (("d/client.toml", {}), (None, {"PRIVYSEAL_PROFILE": "d/client.toml"})):
+        environment = {"PRIVYSEAL_URL": "http://127.0.0.1:2", **more}
+        found = load({}, profile, environment=environment, folder=tmp_path)
+        assert (found.url, found.token) == ("http://127.0.0.1:2", "t")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,9 @@ SESSIONS = sorted(Path(__file__).parent.glob("*.txt"))
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda path: path.stem)
-def test_session(session: Path, shell: tuple[Path, Mapping[str, str]]) -> None:
-    """What one types is answered as the session says."""
+def test_session(session: Path, request: pytest.FixtureRequest) -> None:
+    """What one types is answered as the session says; those called service-... have a service to talk to."""
+    shell = request.getfixturevalue("service_shell" if session.stem.startswith("service-") else "shell")
     folder, environment = shell
     play(session, folder, environment)
 

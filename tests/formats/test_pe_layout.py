@@ -25,7 +25,7 @@ class Held:
 
     def pread(self, offset: int, count: int) -> bytes:
         if offset < 0 or offset + count > self.size:
-            raise MalformedCode(f"{count} octets at {offset} were read, {self.size} are there")
+            raise MalformedCode(f"{count} octets at {offset} were read, {self.size} are there.")
         return self.octets[offset : offset + count].ljust(count, b"\0")
 
     def readinto(self, offset: int, buffer: memoryview) -> int:

@@ -95,6 +95,8 @@ def test_a_birth_that_was_cut_short_does_not_block_the_name(room: SignRoom, when
             born(room)
     room.restart()
     room.mark = room.client.health().mark
+    with pytest.raises(Unlogged, match="spent already"):
+        born(room)
     room.now += timedelta(seconds=1)  # another act, and so another intent
     pair = born(room)
     assert room.client.charter(pair.key_id).key_pair == pair
@@ -170,6 +172,15 @@ def test_an_act_that_is_not_the_logged_one_is_refused(room: SignRoom, pair: KeyP
     act = room.birth("other", approvers=(ANNA.approver,), quorum=1, rehearsal=False)
     with pytest.raises((BadInput, Unlogged)):
         room.act(act, by=[OLGA, OTTO], **spoilt)
+    assert isinstance(room.act(act, by=[OLGA, OTTO]), Acted)
+
+
+def test_a_tag_key_that_nobody_agreed_to_is_refused(room: SignRoom):
+    """Even if the intent was logged under it: the act names by its hash the one that pseudonyms are made with."""
+    act = room.birth(approvers=(ANNA.approver,), quorum=1, rehearsal=False)
+    other = bytes(range(32))
+    with pytest.raises(BadInput, match="not the one that the act names"):
+        room.act(act, tag=key_tag(other, act.label.encode()), by=[OLGA, OTTO], tag_key=other)
     assert isinstance(room.act(act, by=[OLGA, OTTO]), Acted)
 
 

@@ -196,6 +196,7 @@ def _completion(intent: int, tag: str = TAG) -> Entry:
     ([_intent(0), _completion(0), _intent(0), _completion(2)], [("key-sequence", 2)]),
     ([_intent(0), _intent(2), _intent(1), _completion(0), _completion(1), _completion(2)],
      [("key-sequence", 1), ("key-sequence", 2)]),
+    ([_intent(0), _intent(1), _intent(0), _intent(2), *map(_completion, range(4))], [("key-sequence", 2)]),
     ([_intent(0), _completion(0), _completion(0)], [("completed-twice", 2)]),
     ([_completion(0)], [("completion-of-nothing", 0)]),
     ([_completion(1), _intent(0)], [("completion-of-nothing", 0), ("intent-open", 1)]),

@@ -8,6 +8,7 @@ again under the same Idempotency-Key gives the same signature.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -62,8 +63,9 @@ class _Crew(Generic[Item, Outcome]):
         """Begin nothing more, and give the threads a moment to come to an end."""
         with self._change:
             self._next = len(self._items)
+        until = time.monotonic() + GRACE
         for thread in self._threads:
-            thread.join(GRACE)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         while True:

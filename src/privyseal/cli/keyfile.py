@@ -17,9 +17,11 @@ from pathlib import Path
 
 import click
 import msgspec
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from privyseal.cli.output import printable, shown_path
 from privyseal.cli.pieces import Job, Made
@@ -100,6 +102,7 @@ def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime) -> KeyFi
     secret = _private_key(key)
     spki = secret.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     _check_strength(secret)
+    _check_arithmetic(secret)
     found = _read(certs, "chain", certificates.pem_certificates, LARGEST_CHAIN)
     ordered = _ordered(found, spki, certs)
     pins = [PinnedAnchor(one, "rehearsal") for path in anchors for one in _read(path, "anchor", _pem, LARGEST_CHAIN)]
@@ -120,6 +123,15 @@ def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime) -> KeyFi
         )
     scheme = certificates.scheme_of(spki)
     return KeyFile(secret, Identity(tuple(ordered), scheme.name), scheme.default_digest)
+
+
+def is_for_code_signing(certificate: bytes) -> bool:
+    """Tell whether a certificate, DER, states the purpose that verifiers ask for (CSBR 7.1.2.3)."""
+    try:
+        purposes = certificates.load(certificate).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return False
+    return ExtendedKeyUsageOID.CODE_SIGNING in purposes
 
 
 def authority(url: str, post: Callable[[str, bytes, str], bytes]) -> Callable[[bytes, DigestAlgorithm], TimestampToken]:
@@ -150,7 +162,9 @@ def _load(octets: bytes, password: bytes | None) -> object:
     pem = b"-----BEGIN" in octets
     load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
     try:
-        return load(octets, password)
+        # Left out are tests of primality, which take 90 ms, more than all else that one file takes: _check_arithmetic
+        # looks at the rest, and no signature gets into a file unless the public key verifies it.
+        return load(octets, password, unsafe_skip_rsa_key_validation=True)
     except UnsupportedAlgorithm as error:
         raise BadInput(f"The key is of a kind that cannot sign here: {printable(str(error))}.") from None
     except ValueError:
@@ -163,6 +177,18 @@ def _supported(key: object, path: Path) -> PrivateKey:
     if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         return key
     raise BadInput(f"The key in {shown_path(path)} is neither RSA nor on an elliptic curve.")
+
+
+def _check_arithmetic(key: PrivateKey) -> None:
+    """Refuse an RSA key whose numbers do not belong together (RFC 8017 3.2)."""
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return
+    numbers = key.private_numbers()
+    p, q, d, public = numbers.p, numbers.q, numbers.d, numbers.public_numbers
+    fits = min(p, q) > 1 and p * q == public.n and numbers.iqmp * q % p == 1
+    fits = fits and (d * public.e % (p - 1), d * public.e % (q - 1)) == (1, 1)
+    if not fits or (numbers.dmp1, numbers.dmq1) != (d % (p - 1), d % (q - 1)):
+        raise BadInput("The key file holds an RSA key whose numbers do not belong together.", hint="is it damaged?")
 
 
 def _password(path: Path) -> bytes:

@@ -233,7 +233,7 @@ def put_back(
 
     ``then`` writes the receipt: so neither a signed file that does not verify nor one without its receipt is ever seen.
     Returns the signature as it was found on the disk; VerificationFailed where it is not as expected. After any error
-    the target is as it was.
+    the target is as it was. Its name is on the disk only after ``settle``, which the end of the run calls once for all.
     """
     plan = opened.format.apply(opened.code, expected.prepared, options, (expected.blob,))
     found: list[EmbeddedSignature] = []
@@ -243,7 +243,7 @@ def put_back(
         found.append(confirm(opened.format, Watched(written, counted) if large else written, expected))
         then(found[0])
 
-    carry_out(plan, opened.code, job.out, follow=follow)
+    carry_out(plan, opened.code, job.out, follow=follow, settled=False)
     return found[0]
 
 
@@ -275,8 +275,8 @@ def _not_as_expected(why: str) -> VerificationFailed:
 
 
 def write_receipt(path: str, text: str) -> None:
-    """Write a receipt, all of it or nothing, and wait until it is on the disk."""
-    carry_out(PatchPlan((Insert(text.encode("utf-8")),)), _Nothing(), path)
+    """Write a receipt, all of it or nothing; as with :func:`put_back`, its name wants settling."""
+    carry_out(PatchPlan((Insert(text.encode("utf-8")),)), _Nothing(), path, settled=False)
 
 
 class _Nothing:

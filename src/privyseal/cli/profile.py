@@ -3,12 +3,11 @@
 For each setting the first of these that has it wins:
 
 1. the option on the command line;
-2. the profile named by ``--profile``, which then is complete: nothing below is asked;
-3. the environment (``PRIVYSEAL_URL`` and its like);
-4. the profile named by ``PRIVYSEAL_PROFILE``, complete likewise;
-5. ``privyseal.toml`` in the current folder or the nearest one above it;
-6. ``$XDG_CONFIG_HOME/privyseal/config.toml``;
-7. ``/etc/privyseal/config.toml``.
+2. the environment (``PRIVYSEAL_URL`` and its like);
+3. the profile named by ``--profile`` or else by ``PRIVYSEAL_PROFILE``, which then is complete: nothing below is asked;
+4. ``privyseal.toml`` in the current folder or the nearest one above it;
+5. ``$XDG_CONFIG_HOME/privyseal/config.toml``;
+6. ``/etc/privyseal/config.toml``.
 
 A profile is the path of a TOML file (something with a slash, or that ends in ``.toml``), or the name of a table
 ``[profile.NAME]`` in one of the three files, whose other settings stand in for what the table leaves out.
@@ -126,12 +125,9 @@ def load(
     """
     here = folder or Path()
     layers = [_Layer("the command line", _absolute({k: v for k, v in options.items() if v}, here))]
-    if profile is not None:
-        layers += _named(profile, here, environment)
-    else:
-        layers.append(_from_environment(environment, here))
-        chosen = environment.get("PRIVYSEAL_PROFILE")
-        layers += _named(chosen, here, environment) if chosen else _unnamed(here, environment)
+    layers.append(_from_environment(environment, here))
+    chosen = profile or environment.get("PRIVYSEAL_PROFILE")
+    layers += _named(chosen, here, environment) if chosen else _unnamed(here, environment)
     return _merged(layers)
 
 

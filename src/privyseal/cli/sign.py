@@ -26,6 +26,7 @@ from privyseal.cli.progress import Progress
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.formats.examine import LARGE
+from privyseal.formats.patch import settle
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
@@ -175,6 +176,8 @@ def _key_file(given: Given, output: Output) -> Maker:
         from privyseal.cli.client import post_to
 
         stamp = keyfile.authority(given.tsa, post_to)
+    if not keyfile.is_for_code_signing(key.identity.chain[0]):
+        output.warn("note     the certificate does not say that it is for code signing; verifiers will refuse it")
     output.warn("note     no service and no log: nobody can prove what is signed this way; for rehearsal only")
     return keyfile.KeyFileMaker(key, stamp)
 
@@ -190,6 +193,7 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
             progress.tell(partial(_tell, job, outcome, output))
             ends.append(outcome.end)
             reports.append(outcome.report)
+        settle(job.out for job, end in zip(todo, ends, strict=True) if end is None)
     if len(todo) > 1:
         counts = Counter(report.status for report in reports)
         words = ", ".join(f"{count} {status}" for status, count in counts.items())

@@ -198,8 +198,10 @@ def _invalid(name: str, verdict: FileVerdict) -> str:
     codes |= {problem.code for problem in verdict.problems}
     if not verdict.signatures:
         return f"{name} cannot be checked."
-    if codes & {"digest-mismatch", "checksum", "changed-after-release"}:
+    if codes & {"digest-mismatch", "checksum"}:
         return f"{name} was changed after it was signed."
+    if "changed-after-release" in codes:
+        return f"{name} is signed, but not as it was released."
     if "revoked" in codes:
         return f"{name} is signed under a certificate that was revoked."
     return f"{name} is signed, but the signature does not hold."

@@ -265,6 +265,9 @@ def loose(blob: Blob) -> Iterator[Problem]:
     for kind in blob.signer.unsigned:
         if kind not in known:
             yield Problem("unsigned-attribute", f"The signature carries an attribute that nothing covers ({kind}).")
+    named = tuple(_named(entry, blob.signed.certificates) for entry in blob.bound or ())
+    if named != blob.signed.certificates[: len(named)]:
+        yield Problem("certificate-order", "The certificates do not stand in the order in which they are signed.")
     if len(blob.timestamps) > 1:
         yield Problem("several-timestamps", f"The signature carries {len(blob.timestamps)} timestamps; one is judged.")
     try:

@@ -273,7 +273,8 @@ def _table_problems(code: Source, layout: PeLayout) -> Iterator[Problem]:
             )
             continue
         written = pe_table.write_entry(pe_table.certificate_of(code, entry))
-        if code.pread(entry.at, entry.length + -entry.length % 8) != written:
+        there = min(entry.length + -entry.length % 8, layout.size - entry.at)
+        if code.pread(entry.at, there) != written:
             yield Problem(
                 "padding", f"Entry {number} of the certificate table holds more than its signature and zeros."
             )

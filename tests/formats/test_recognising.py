@@ -1,0 +1,178 @@
+"""The catalogue, the one reading of content, and looking at a file as a whole."""
+
+import hashlib
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from tests.formats.pe_builder import program
+from tests.formats.signing import PE, look, sign, signatory, troubles
+from tests.formats.test_pe_layout import Held
+
+from privyseal.errors import MalformedCode
+from privyseal.formats import catalogue, content, examine
+from privyseal.formats.protocol import CodeFormat
+from privyseal.formats.source import FileSource
+
+
+def test_catalogue_is_consistent():
+    """Each format stands once under its own name."""
+    assert list(catalogue.BY_NAME.values()) == list(catalogue.FORMATS)
+    assert all(catalogue.BY_NAME[one.name] is one and one.title for one in catalogue.FORMATS)
+    formats: tuple[CodeFormat, ...] = catalogue.FORMATS
+    assert formats
+
+
+def test_recognises_content_not_names():
+    """A program is one whatever it is called; a text called .exe is none."""
+    code = Held(program())
+    code.filename = "notes.txt"
+    assert catalogue.recognise(code).name == "pe"
+    for octets in (b"", b"text", b"\x7fELF" + bytes(5000), b"PE\0\0" + bytes(100)):
+        with pytest.raises(MalformedCode, match="no format that can be signed here") as caught:
+            catalogue.recognise(Held(octets))
+        assert "Windows program (PE)" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 1, content.BUFFER - 1, content.BUFFER, content.BUFFER + 1, 3 * content.BUFFER + 7])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_sink_sees_every_octet_once(size: int, count: int):
+    """One sink or several, less than a buffer or many: all get the same octets in order."""
+    octets = (bytes(range(256)) * (size // 256 + 1))[:size]
+    hashes = [hashlib.sha256() for _ in range(count)]
+    content.feed(Held(octets), 0, size, [one.update for one in hashes])
+    assert {one.digest() for one in hashes} == {hashlib.sha256(octets).digest()}
+    part = hashlib.sha256()
+    content.feed(Held(octets), size // 3, size - size // 5, [part.update])
+    assert part.digest() == hashlib.sha256(octets[size // 3 : size - size // 5]).digest()
+
+
+def test_each_octet_is_read_once():
+    """However many sinks there are, the source is read once, front to back."""
+
+    class Counting(Held):
+        reads: list[tuple[int, int]]
+
+        def readinto(self, offset: int, buffer: memoryview) -> int:
+            count = super().readinto(offset, buffer)
+            self.reads.append((offset, count))
+            return count
+
+    code = Counting(bytes(5 * content.BUFFER + 3))
+    code.reads = []
+    content.feed(code, 0, code.size, [lambda view: None] * 3)
+    at = 0
+    for offset, count in code.reads:
+        assert offset == at or count == 0
+        at += count
+    assert at == code.size
+
+
+def test_a_source_that_ends_early_is_noticed():
+    """A source that gives less than it said is refused, with one sink or two."""
+
+    class Short(Held):
+        def readinto(self, offset: int, buffer: memoryview) -> int:
+            return super().readinto(offset, buffer) if offset < self.size // 2 else 0
+
+    for sinks in (1, 2):
+        with pytest.raises(MalformedCode, match="ended at"):
+            content.feed(Short(bytes(4 * content.BUFFER)), 0, 4 * content.BUFFER, [len] * sinks)
+
+
+def test_a_failing_sink_or_source_ends_the_reading():
+    """Whoever fails, in either thread, is heard, and no thread is left behind."""
+
+    def fail(_: memoryview) -> None:
+        raise MalformedCode("This sink has had enough.")
+
+    class Failing(Held):
+        def readinto(self, offset: int, buffer: memoryview) -> int:
+            if offset:
+                raise MalformedCode("This source has had enough.")
+            return super().readinto(offset, buffer)
+
+    before = threading.active_count()
+    for code, sinks in ((Held, [fail, len]), (Held, [len, fail]), (Failing, [len, len]), (Failing, [len])):
+        with pytest.raises(MalformedCode, match="has had enough"):
+            content.feed(code(bytes(4 * content.BUFFER)), 0, 4 * content.BUFFER, sinks)
+    assert threading.active_count() == before
+
+
+def test_large_files_are_examined_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Side by side or one after the other, what is found is the same, problems included."""
+    path = tmp_path / "p.exe"
+    path.write_bytes(program(overlay=bytes(range(256)) * 40_000))
+    sign(path, signatory())
+    spoilt = bytearray(path.read_bytes())
+    spoilt[-1] ^= 1
+    spoilt[5000] ^= 1
+    (tmp_path / "q.exe").write_bytes(spoilt)
+    for name in ("p.exe", "q.exe"):
+        side_by_side = look(tmp_path / name)
+        with monkeypatch.context() as patched:
+            patched.setattr(examine, "LARGE", 1 << 40)
+            assert look(tmp_path / name) == side_by_side
+    assert not troubles(look(path)) and {"checksum", "digest-mismatch"} <= troubles(look(tmp_path / "q.exe"))
+
+
+def test_errors_of_either_side_are_heard():
+    """A large file whose reading fails while its layout is checked ends in that error."""
+
+    class Failing(Held):
+        def readinto(self, offset: int, buffer: memoryview) -> int:
+            if offset > 20 << 20:
+                raise MalformedCode("The disk has had enough.")
+            return super().readinto(offset, buffer)
+
+    signed = program(table=b"\x10\0\0\0\0\x02\x02\0\x30\x03abc\0\0\0", overlay=bytes(30 << 20))
+    with pytest.raises(MalformedCode, match="has had enough"):
+        examine.examine(PE, Failing(signed))
+
+
+def test_signing_a_large_file_takes_little_memory(tmp_path: Path):
+    """400 MiB are signed, written and verified in the memory that 40 MiB take, numpy apart, and under 100 MiB."""
+    script = (
+        "import sys; from pathlib import Path; import resource\n"
+        "from tests.formats.signing import *; from privyseal.formats.pe_checksum import adder; adder(1 << 40)\n"
+        "def check(written):\n"
+        "    found = examine(PE, written); assert found.signatures and not troubles(found), found\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "sign(Path(sys.argv[1]), signatory('ecdsa-p256'), follow=check)\n"
+        "print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    grown = []
+    for mib in (40, 400):
+        path = tmp_path / f"{mib}.exe"
+        path.write_bytes(program())
+        with path.open("ab") as out:
+            out.truncate(mib << 20)
+        root = Path(__file__).parents[2]
+        done = subprocess.run(
+            [sys.executable, "-c", script, path], capture_output=True, text=True, check=False, cwd=root
+        )
+        assert done.returncode == 0, done.stderr
+        before, after = (int(word) for word in done.stdout.split())
+        grown.append(after - before)
+        assert not troubles(look(path))
+        path.unlink()
+    assert abs(grown[1] - grown[0]) < 3 << 10, grown
+    assert max(grown) < 16 << 10, grown
+
+
+def test_descriptors_and_threads_are_given_back(tmp_path: Path):
+    """Signing and looking again and again leaves nothing open."""
+    path = tmp_path / "p.exe"
+    path.write_bytes(program(overlay=bytes(9 << 20)))
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    threads = threading.active_count()
+    for _ in range(3):
+        sign(path, signatory("ecdsa-p256"))
+        look(path)
+    with FileSource.open(path) as code:
+        assert catalogue.recognise(code) is PE
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors and threading.active_count() == threads
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
