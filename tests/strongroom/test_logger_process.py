@@ -65,7 +65,7 @@ class Load:
         self.wrong: list[str] = []
         self._guard = threading.Lock()
         self._going = True
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(threads)]
+        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
 

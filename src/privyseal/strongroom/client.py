@@ -98,8 +98,13 @@ class SocketAsk:
         """Send and receive once; the connection is kept only where both went well."""
         with contextlib.ExitStack() as closing:
             closing.callback(frames.close)
-            frames.send(message)
-            received = frames.receive()
+            received: bytes | None
+            try:
+                frames.send(message)
+            except (ConnectionResetError, BrokenPipeError) as error:
+                received = _last_words(frames, error)  # a door that turns us away says why before it closes
+            else:
+                received = frames.receive()
             if received is None:
                 raise Unavailable(
                     f"The process behind {self._path.name} ended before it answered; what it did is not known.",
@@ -218,6 +223,14 @@ class StamperClient:
 
     def _asked(self, question: Question) -> Answer:
         return _as_leaf(TimestampUnavailable, self._ask, question)
+
+
+def _last_words(frames: Frames, error: OSError) -> bytes:
+    """Return what was said before the other side closed without reading; raise ``error`` if that is nothing."""
+    with contextlib.suppress(OSError):
+        if (received := frames.receive()) is not None:
+            return received
+    raise error
 
 
 def _as_leaf(leaf: type[Unavailable], ask: Ask, question: Question) -> Answer:
