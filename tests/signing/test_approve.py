@@ -94,6 +94,12 @@ def _fields(approval: Approval) -> dict[str, object]:
     return {name: getattr(approval, name) for name in Approval.__struct_fields__}
 
 
+def test_an_approval_of_something_else_is_told_apart_from_a_bad_one(world: World, waiting: Dossier) -> None:
+    """Who signed another request's digest is told so, not that the signature is wrong."""
+    with pytest.raises(VerificationFailed, match="another request's digest"):
+        approve(world.seal, world.approver, waiting.id, agreement(waiting, "ann", digest=bytes(32)))
+
+
 def test_only_who_may_approve_does(world: World, waiting: Dossier) -> None:
     """A requester's role does not allow it, and another Subscriber's approver does not even see the request."""
     with pytest.raises(NotPermitted):
