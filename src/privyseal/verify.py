@@ -320,7 +320,9 @@ class _Logged(msgspec.Struct, frozen=True):
             return problems, [
                 Problem("added-after-release", "A timestamp was added after release; the rest is as it was.")
             ]
-        text = "Parts that the signature itself does not cover, such as its timestamp, are not those that were released."
+        text = (
+            "Parts that the signature itself does not cover, such as its timestamp, are not those that were released."
+        )
         return [*problems, Problem("changed-after-release", text)], []
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
@@ -51,26 +54,50 @@ def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tsa_url() -> Iterator[str]:
     """Run a timestamp authority on loopback."""
+    with timestamp_authority(pause=0.0) as url:
+        yield url
+
+
+@pytest.fixture
+def slow_tsa() -> Iterator[str]:
+    """Run a timestamp authority on loopback that takes 20 ms for each token, one after the other."""
+    with timestamp_authority(pause=0.02) as url:
+        yield url
+
+
+@contextmanager
+def timestamp_authority(pause: float) -> Iterator[str]:
+    """Serve RFC 3161 on loopback until the block ends."""
     authority = signing.stamp().authority
+    turn = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            reply = authority.reply(self.rfile.read(int(self.headers["Content-Length"])))
+            with turn:
+                time.sleep(pause)
+                reply = authority.reply(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.send_header("Content-Type", "application/timestamp-reply")
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()
-            self.wfile.write(reply)
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(reply)
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Clients that are interrupted leave in the middle; that is what is tested."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/tsa"
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/tsa"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ def test_no_secret_in_a_repr(tmp_path: Path) -> None:
 def test_the_environment_goes_before_a_named_profile(tmp_path: Path) -> None:
     """The contract's order is option, environment, file; a profile is a file, wherever its name came from."""
     write(tmp_path / "d/client.toml", 'url = "http://127.0.0.1:1"\ntoken = "t"\n')
-    for profile, more in (("d/client.toml", {}), (None, {"PRIVYSEAL_PROFILE": "d/client.toml"})):
+    for chosen, more in (("d/client.toml", {}), (None, {"PRIVYSEAL_PROFILE": "d/client.toml"})):
         environment = {"PRIVYSEAL_URL": "http://127.0.0.1:2", **more}
-        found = load({}, profile, environment=environment, folder=tmp_path)
+        found = load({}, chosen, environment=environment, folder=tmp_path)
         assert (found.url, found.token) == ("http://127.0.0.1:2", "t")

@@ -46,6 +46,15 @@ def test_on_a_terminal_a_bar_that_leaves_nothing_behind(
     assert len(Progress("signing", 99999, 1, clock=clock).line(1e9, bar=True)) <= 80
 
 
+def test_a_file_that_is_read_three_times_is_no_faster_for_that(capsys: pytest.CaptureFixture[str]) -> None:
+    """Share and rate are of the file, however often it is read."""
+    clock = Clock()
+    with Progress("signing", 1, 300_000_000, passes=3, clock=clock) as shown:
+        clock.now += 10
+        shown.read(450_000_000)
+    assert capsys.readouterr().err == "signing, 50%, 15 MB/s\n"
+
+
 def test_json_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
     """With --json nothing moves."""
     clock = Clock()

@@ -97,12 +97,12 @@ def run_inspect(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_with_a_key_file(shell: Shell, how: signal.Signals) -> None:
+def test_interrupted_with_a_key_file(how: signal.Signals, shell: Shell, slow_tsa: str) -> None:
     """130 for Ctrl-C, 143 for SIGTERM; children are gone with their parent, nothing half-written is left."""
     folder, environment = shell
-    files = programs(folder, 600)
+    files = programs(folder, 400)
     client = subprocess.Popen(
-        [PRIVYSEAL, "sign", "-q", *KEY_FILE, *files],
+        [PRIVYSEAL, "sign", "-q", *KEY_FILE, "--tsa", slow_tsa, *files],
         cwd=folder,
         env=environment,
         stderr=subprocess.PIPE,
@@ -114,9 +114,9 @@ def test_interrupted_with_a_key_file(shell: Shell, how: signal.Signals) -> None:
         time.sleep(0.005)
     os.killpg(client.pid, how) if how is signal.SIGINT else client.send_signal(how)
     _, said = client.communicate(timeout=30)
-    assert client.returncode == (130 if how is signal.SIGINT else 143)
+    assert client.returncode == (130 if how is signal.SIGINT else 143), said
     assert "Traceback" not in said
-    assert ("Interrupted; nothing half-written is left" in said) is (how is signal.SIGINT)
+    assert ("Interrupted; nothing half-written is left" in said) is (how is signal.SIGINT), said
     with pytest.raises(ProcessLookupError):
         os.killpg(client.pid, 0)
     assert left_over(folder / "many") == []

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privyseal.errors import BadInput, MalformedCode, Unavailable, VerificationFailed
-from privyseal.formats import patch
-from privyseal.formats.patch import carry_out
+from privyseal.formats import draft, patch
+from privyseal.formats.patch import Ahead, carry_out, settle
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
 from privyseal.formats.source import FileSource
 
@@ -43,12 +44,22 @@ def plan_for(path: Path) -> tuple[PatchPlan, bytes]:
     return PatchPlan(steps), octets[:100] + b"new" + octets[103 : size - 100] + octets[:50] + b"tail" * 100
 
 
-def write(path: Path, target: Path, plan: PatchPlan, follow: patch.Follower | None = None) -> None:
-    with FileSource.open(path) as source:
-        carry_out(plan, source, target, follow=follow)
+@pytest.fixture(params=["at once", "ahead"], scope="module")
+def write(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Return what carries a plan out: in one go, or with the source copied ahead."""
+
+    def at_once(path: Path, target: Path, plan: PatchPlan, follow: patch.Follower | None = None) -> None:
+        with FileSource.open(path) as source:
+            carry_out(plan, source, target, follow=follow)
+
+    def ahead(path: Path, target: Path, plan: PatchPlan, follow: patch.Follower | None = None) -> None:
+        with FileSource.open(path) as source, Ahead(source, target) as begun:
+            begun.carry_out(plan, follow=follow)
+
+    return at_once if request.param == "at once" else ahead
 
 
-def test_makes_what_the_plan_says(source: Path, tmp_path: Path):
+def test_makes_what_the_plan_says(source: Path, tmp_path: Path, write: Callable[..., None]):
     """The outcome is byte for byte the plan's, into a new file and over the source itself, with nothing left over."""
     plan, expected = plan_for(source)
     assert plan.size == len(expected)
@@ -60,7 +71,9 @@ def test_makes_what_the_plan_says(source: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("missing", ["copy_file_range", "O_TMPFILE", "both"])
-def test_makes_the_same_without_the_kernels_help(source: Path, monkeypatch: pytest.MonkeyPatch, missing: str):
+def test_makes_the_same_without_the_kernels_help(
+    source: Path, monkeypatch: pytest.MonkeyPatch, missing: str, write: Callable[..., None]
+):
     """On file systems without nameless files or copying in the kernel the outcome is the same."""
     plan, expected = plan_for(source)
     real_open = os.open
@@ -91,7 +104,7 @@ def read_all(source: Source, step: int = 1 << 18) -> bytes:
     return b"".join(parts)
 
 
-def test_follower_reads_the_outcome_and_has_the_last_word(source: Path):
+def test_follower_reads_the_outcome_and_has_the_last_word(source: Path, write: Callable[..., None]):
     """What it reads is the outcome, end first or beginning first; if it objects, the target is as it was."""
     before = source.read_bytes()
     plan, expected = plan_for(source)
@@ -109,7 +122,7 @@ def test_follower_reads_the_outcome_and_has_the_last_word(source: Path):
     assert os.listdir(source.parent) == [source.name]
 
 
-def test_follower_may_use_threads_and_leave_early(source: Path):
+def test_follower_may_use_threads_and_leave_early(source: Path, write: Callable[..., None]):
     """Several threads read at once; one that reads only the head does not keep the rest from being written."""
     plan, expected = plan_for(source)
     seen: list[bytes] = []
@@ -127,7 +140,9 @@ def test_follower_may_use_threads_and_leave_early(source: Path):
     assert source.with_name("b").read_bytes() == expected
 
 
-def test_follower_never_sees_octets_that_are_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_follower_never_sees_octets_that_are_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., None]
+):
     """With a writer that is slow, a reader still gets nothing but final octets."""
     path = tmp_path / "source.bin"
     path.write_bytes(b"\xff" * BIG)
@@ -144,7 +159,7 @@ def test_follower_never_sees_octets_that_are_not_there_yet(tmp_path: Path, monke
     assert set(seen[0]) == {0xFF} and len(seen[0]) == BIG + 7
 
 
-def test_keeps_mode_and_follows_links(tmp_path: Path):
+def test_keeps_mode_and_follows_links(tmp_path: Path, write: Callable[..., None]):
     """An existing target keeps its mode; a symbolic link stays one and what it leads to is replaced."""
     source, real, link = tmp_path / "source", tmp_path / "real", tmp_path / "link"
     source.write_bytes(b"abcdef")
@@ -180,7 +195,7 @@ def test_read_only_files_are_replaced_and_stay_so(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away, so there is nothing to keep")
-def test_keeps_the_owner(tmp_path: Path):
+def test_keeps_the_owner(tmp_path: Path, write: Callable[..., None]):
     """Root signs somebody else's program: it stays theirs, setuid bit included."""
     path = tmp_path / "theirs"
     path.write_bytes(b"abc")
@@ -191,7 +206,9 @@ def test_keeps_the_owner(tmp_path: Path):
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12345, 23456, 0o4755)
 
 
-def test_loses_setuid_where_the_owner_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_loses_setuid_where_the_owner_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., None]
+):
     """A program of another user must not become a setuid program of ours."""
     path = tmp_path / "theirs"
     path.write_bytes(b"abc")
@@ -214,7 +231,7 @@ def test_loses_setuid_where_the_owner_cannot_be_kept(tmp_path: Path, monkeypatch
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
 
 
-def test_refuses_targets_that_are_no_files(source: Path, tmp_path: Path):
+def test_refuses_targets_that_are_no_files(source: Path, tmp_path: Path, write: Callable[..., None]):
     """A folder, a pipe or a place that does not exist is refused in words, and nothing is made."""
     plan, _ = plan_for(source)
     os.mkfifo(tmp_path / "pipe")
@@ -232,7 +249,7 @@ def test_refuses_targets_that_are_no_files(source: Path, tmp_path: Path):
     assert sorted(os.listdir(tmp_path)) == ["loop", "pipe", "source.bin"]
 
 
-def test_refuses_a_plan_beyond_the_source(tmp_path: Path):
+def test_refuses_a_plan_beyond_the_source(tmp_path: Path, write: Callable[..., None]):
     """A plan for another file is refused before anything is written."""
     path = tmp_path / "source"
     path.write_bytes(b"abc")
@@ -256,7 +273,9 @@ def test_source_that_shrinks(source: Path):
 
 @pytest.mark.parametrize("call", ["fsync", "pwritev", "copy_file_range", "ftruncate", "link", "rename", "fchmod"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_every_call_may_fail(source: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int):
+def test_every_call_may_fail(
+    source: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, write: Callable[..., None]
+):
     """Wherever the disk fills up or fails, the target is whole and old, nothing is left over, the error says why."""
     plan, expected = plan_for(source)
     before = source.read_bytes()
@@ -298,12 +317,12 @@ def test_a_full_disk_for_real(tmp_path: Path):
 
 _SLOW = """
 import os, sys, time
-from privyseal.formats.patch import carry_out
+from privyseal.formats.patch import Ahead, carry_out
 from privyseal.formats.protocol import Copy, Insert, PatchPlan
 from privyseal.formats.source import FileSource
 real = os.{call}
 def slow(*arguments, **how):
-    print("now", flush=True)
+    os.write(1, b"now" + bytes([10]))
     time.sleep({pause})
     return real(*arguments, **how)
 os.{call} = slow
@@ -312,18 +331,24 @@ def follow(written):
     at, buffer = 0, memoryview(bytearray(1 << 20))
     while count := written.readinto(at, buffer):
         at += count
-carry_out(PatchPlan((Copy(0, source.size), Insert(b"more"))), source, sys.argv[1], follow=follow)
+plan = PatchPlan((Copy(0, source.size), Insert(b"more")))
+if {ahead}:
+    with Ahead(source, sys.argv[1]) as ahead:
+        ahead.carry_out(plan, follow=follow)
+else:
+    carry_out(plan, source, sys.argv[1], follow=follow)
 print("done", flush=True)
 """
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("call", ["copy_file_range", "fsync", "link"])
-def test_killed_in_the_middle(tmp_path: Path, kill: signal.Signals, call: str):
-    """Ctrl-C, kill and kill -9 while copying, flushing or naming: the original is whole and nothing lies beside it."""
+@pytest.mark.parametrize("ahead", [False, True])
+def test_killed_in_the_middle(tmp_path: Path, kill: signal.Signals, call: str, ahead: bool):
+    """Ctrl-C, kill and kill -9 while copying, flushing, naming: the original is whole and nothing lies beside it."""
     path = tmp_path / "source.bin"
     path.write_bytes(content(BIG))
-    command = [sys.executable, "-c", _SLOW.format(call=call, pause=0.4), path]
+    command = [sys.executable, "-c", _SLOW.format(call=call, pause=0.4, ahead=ahead), path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         assert child.stdout is not None and child.stdout.readline() == "now\n"
         time.sleep(0.1)
@@ -335,11 +360,12 @@ def test_killed_in_the_middle(tmp_path: Path, kill: signal.Signals, call: str):
     assert os.listdir(tmp_path) == ["source.bin"]
 
 
-def test_a_second_interrupt_does_not_tear_the_writer(tmp_path: Path):
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_second_interrupt_does_not_tear_the_writer(tmp_path: Path, ahead: bool):
     """Ctrl-C twice: the writer's descriptor stays open until the writer is gone, and nothing is left."""
     path = tmp_path / "source.bin"
     path.write_bytes(content(BIG))
-    command = [sys.executable, "-c", _SLOW.format(call="fsync", pause=1.0), path]
+    command = [sys.executable, "-c", _SLOW.format(call="fsync", pause=1.0, ahead=ahead), path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None and child.stderr is not None
         assert child.stdout.readline() == "now\n"
@@ -356,7 +382,6 @@ def test_memory_is_constant(tmp_path: Path):
     script = (
         "import os, resource, sys; from privyseal.formats import patch; from privyseal.formats.protocol import *\n"
         "from privyseal.formats.source import FileSource\n"
-        "if sys.argv[2] == 'buffer': patch._NO_KERNEL_COPY.add(0); del os.copy_file_range\n"
         "if sys.argv[2] == 'buffer':\n"
         "    def refuse(*_): raise OSError(18, 'x')\n"
         "    os.copy_file_range = refuse\n"
@@ -384,7 +409,9 @@ def test_memory_is_constant(tmp_path: Path):
     ),
     small=st.booleans(),
 )
-def test_any_plan(tmp_path_factory: pytest.TempPathFactory, size: int, steps: list, small: bool):
+def test_any_plan(
+    tmp_path_factory: pytest.TempPathFactory, size: int, steps: list, small: bool, write: Callable[..., None]
+):
     """Whatever the order and size of steps, the outcome and what a follower reads of it are the plan's."""
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(content(size))
@@ -398,16 +425,16 @@ def test_any_plan(tmp_path_factory: pytest.TempPathFactory, size: int, steps: li
         content(size)[s.offset : s.offset + s.count] if isinstance(s, Copy) else s.octets for s in plan.steps
     )
     seen: list[bytes] = []
-    limit, chunk = patch.SMALL, patch.CHUNK
+    limit, chunk = patch.SMALL, draft.CHUNK
     try:
-        patch.SMALL, patch.CHUNK = (limit, chunk) if small else (-1, 512)
+        patch.SMALL, draft.CHUNK = (limit, chunk) if small else (-1, 512)
         write(path, path.with_suffix(".out"), plan, lambda written: seen.append(read_all(written, 100)))
     finally:
-        patch.SMALL, patch.CHUNK = limit, chunk
+        patch.SMALL, draft.CHUNK = limit, chunk
     assert path.with_suffix(".out").read_bytes() == expected and seen == [expected]
 
 
-def test_many_inserts(tmp_path: Path):
+def test_many_inserts(tmp_path: Path, write: Callable[..., None]):
     """More pieces than one system call takes."""
     path = tmp_path / "source"
     path.write_bytes(content(5000))
@@ -416,7 +443,7 @@ def test_many_inserts(tmp_path: Path):
     assert path.read_bytes() == b"".join(content(5000)[at : at + 1] + b"-" for at in range(0, 5000, 2))
 
 
-def test_descriptors_are_given_back(source: Path):
+def test_descriptors_are_given_back(source: Path, write: Callable[..., None]):
     """A thousand files later no descriptor is left open, whether they succeeded or not."""
     plan, _ = plan_for(source)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -426,3 +453,76 @@ def test_descriptors_are_given_back(source: Path):
         with pytest.raises(BadInput):
             write(source, source.with_name("missing") / "out", plan)
     assert len(os.listdir("/proc/self/fd")) == before < soft
+
+
+def test_copied_ahead_but_never_carried_out(source: Path):
+    """Whoever changes their mind, or fails, while the source is copied ahead leaves nothing, at once."""
+    before = source.read_bytes()
+    with FileSource.open(source) as opened:
+        with Ahead(opened, source):
+            pass
+        with pytest.raises(VerificationFailed), Ahead(opened, source):
+            raise VerificationFailed("No.")
+        with pytest.raises(BadInput, match="no regular file"), Ahead(opened, source.parent):
+            pass
+    assert source.read_bytes() == before and os.listdir(source.parent) == [source.name]
+
+
+def test_copying_ahead_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A disk that fills up while copying ahead is told of when the plan is to be carried out."""
+    path = tmp_path / "source"
+    path.write_bytes(content(BIG))
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "copy_file_range", fail)
+    with FileSource.open(path) as opened, Ahead(opened, path) as ahead, pytest.raises(Unavailable, match="No space"):
+        ahead.carry_out(PatchPlan((Copy(0, BIG),)))
+    assert path.read_bytes() == content(BIG) and os.listdir(tmp_path) == ["source"]
+
+
+def test_copied_ahead_is_not_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What stays where it was is copied once, and what moves is copied from the source."""
+    path = tmp_path / "source"
+    path.write_bytes(content(BIG))
+    copied = []
+    real = os.copy_file_range
+
+    def count(*arguments: int) -> int:
+        done = real(*arguments)
+        copied.append(done)
+        return done
+
+    monkeypatch.setattr(os, "copy_file_range", count)
+    with FileSource.open(path) as opened, Ahead(opened, path) as ahead:
+        ahead.carry_out(PatchPlan((Copy(0, 100), Insert(b"abcd"), Copy(104, BIG - 200), Copy(0, 50))))
+    assert sum(copied) == BIG + 50
+    expected = content(BIG)[:100] + b"abcd" + content(BIG)[104 : BIG - 96] + content(BIG)[:50]
+    assert path.read_bytes() == expected
+
+
+def test_settling_names_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without settling, only the content is waited for; settling waits once for each folder."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def note(fd: int) -> None:
+        synced.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    (tmp_path / "other").mkdir()
+    paths = [tmp_path / "a", tmp_path / "b", tmp_path / "other" / "c"]
+    for path in paths:
+        path.write_bytes(b"abc")
+        with FileSource.open(path) as opened:
+            carry_out(PatchPlan((Copy(0, 3), Insert(b"d"))), opened, path, settled=False)
+    assert synced == ["file"] * 3
+    settle(paths)
+    assert synced == ["file"] * 3 + ["folder"] * 2
+    with FileSource.open(paths[0]) as opened:
+        carry_out(PatchPlan((Copy(0, 3),)), opened, paths[0])
+    assert synced[5:] == ["file", "folder"]
+    with pytest.raises(BadInput, match="No such file"):
+        settle([tmp_path / "missing" / "x"])

@@ -23,6 +23,7 @@ from typing import BinaryIO, NoReturn
 _POSITION = struct.Struct("<I")
 _FRAME = struct.Struct("<IBI")  # position, kind, octets that follow
 _OUTCOME, _COUNT, _BUG = 0, 1, 2
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 Tell = Callable[[int], None]
 """Lets work say how many octets it has gone through."""
@@ -38,8 +39,9 @@ def each(work: Callable[[int, Tell], bytes], count: int, workers: int, counted: 
     ``counted`` is called with what work told. RuntimeError with the child's traceback where work raised, Lost where a
     child was killed; then, and where the caller stops early, all children are ended. No thread may be running.
     """
-    crew = _Crew(work, count, min(workers, count))
+    crew = _Crew()
     try:
+        crew.start(work, count, min(workers, count))
         for position in range(count):
             yield crew.outcome(position, counted)
     finally:
@@ -50,26 +52,34 @@ def each(work: Callable[[int, Tell], bytes], count: int, workers: int, counted: 
 class _Crew:
     """The children, seen from their parent."""
 
-    def __init__(self, work: Callable[[int, Tell], bytes], count: int, workers: int) -> None:
+    def __init__(self) -> None:
         self._brought: dict[int, bytes] = {}
         self._children: dict[int, int] = {}  # the pipe's reading end -> process id
         self._unread: dict[int, bytearray] = {}
+
+    def start(self, work: Callable[[int, Tell], bytes], count: int, workers: int) -> None:
+        """Start the children; whatever it raises, :meth:`end` ends those that were started."""
         gc.freeze()  # what is here stays for good: no child need look at it, and so copy its pages
         with _file_without_name() as queue:
             queue.write(b"".join(map(_POSITION.pack, range(count))))
             queue.seek(0)
             parent = os.getpid()
-            for _ in range(workers):
-                reading, writing = os.pipe()
-                child = os.fork()
-                if child == 0:
-                    # Whoever holds a reading end keeps its writer waiting for ever once the parent is gone.
-                    for inherited in (reading, *self._children):
-                        os.close(inherited)
-                    _run(work, queue.fileno(), writing, parent)
-                os.close(writing)
-                self._children[reading] = child
-                self._unread[reading] = bytearray()
+            # An interrupt while Python's own at-fork handlers run would be reported as "ignored", and be lost.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+            try:
+                for _ in range(workers):
+                    reading, writing = os.pipe()
+                    child = os.fork()
+                    if child == 0:
+                        # Whoever holds a reading end keeps its writer waiting for ever once the parent is gone.
+                        for inherited in (reading, *self._children):
+                            os.close(inherited)
+                        _run(work, queue.fileno(), writing, parent, before)
+                    os.close(writing)
+                    self._children[reading] = child
+                    self._unread[reading] = bytearray()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def outcome(self, position: int, counted: Tell) -> bytes:
         """Wait for one position's outcome."""
@@ -119,7 +129,9 @@ def _file_without_name() -> BinaryIO:
     return tempfile.TemporaryFile(buffering=0)
 
 
-def _run(work: Callable[[int, Tell], bytes], queue: int, writing: int, parent: int) -> NoReturn:
+def _run(
+    work: Callable[[int, Tell], bytes], queue: int, writing: int, parent: int, mask: set[signal.Signals | int]
+) -> NoReturn:
     """Be a child: take positions and send back what came of them. Never returns, whatever happens."""
     code = 1
     position = 0
@@ -130,6 +142,7 @@ def _run(work: Callable[[int, Tell], bytes], queue: int, writing: int, parent: i
             octets = octets[os.write(writing, octets) :]
 
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         while os.getppid() == parent and (taken := os.read(queue, _POSITION.size)):
             (position,) = _POSITION.unpack(taken)
             send(_OUTCOME, work(position, lambda octets: send(_COUNT, octets.to_bytes(8, "little"))))

@@ -18,6 +18,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -112,8 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # a library's word to programmers about a file's contents is not for users
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(run(given))
+    code = run(given)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is over, and so is what an interrupt could change
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

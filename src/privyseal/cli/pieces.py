@@ -49,6 +49,9 @@ from privyseal.tlog.proof import SUFFIX
 
 IfSigned = Literal["fail", "skip", "add", "replace"]
 
+PASSES = 2
+"""Times the content is read: to describe it, and once more from what was written."""
+
 Counted = Callable[[int], None]
 """Hears of octets that were worked through."""
 
@@ -249,7 +252,7 @@ def put_back(
 
 def confirm(code_format: CodeFormat, written: Source, expected: Expected) -> EmbeddedSignature:
     """Find the signature in what was written and check it; VerificationFailed with the first thing that is wrong."""
-    examined = examine(code_format, written)
+    examined = examine(code_format, written, expected.prepared)
     found = next((each for each in examined.signatures if each.blob == expected.blob), None)
     if found is None:
         raise _not_as_expected("the signature is not in it")

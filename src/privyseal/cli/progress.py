@@ -31,14 +31,15 @@ class Progress:
         files: int,
         octets: int,
         *,
+        passes: int = 1,
         shown: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Expect ``files`` files of together ``octets`` octets; ``verb`` is what is done to them, such as
-        ``signing``."""
+        """Expect ``files`` files of ``octets`` octets in all, each read ``passes`` times; ``verb`` is what is done."""
         self._verb = verb
         self._files = files
-        self._octets = octets
+        self._octets = octets * passes
+        self._passes = passes
         self._clock = clock
         self._guard = threading.Lock()
         self._done_files = 0
@@ -59,7 +60,7 @@ class Progress:
             self._bar, self._lines = self._erase(), False
 
     def read(self, octets: int) -> None:
-        """Count octets that were worked through."""
+        """Count octets that were read."""
         with self._guard:
             self._done_octets += octets
             self._show()
@@ -105,5 +106,5 @@ class Progress:
         parts = [self._verb, f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] {share:4.0%}" if bar else f"{share:.0%}"]
         if self._files > 1:
             parts.append(f"{self._done_files} of {self._files} files, {self._done_files / spent:.0f}/s")
-        parts.append(f"{self._done_octets / spent / 1e6:.0f} MB/s")
+        parts.append(f"{self._done_octets / self._passes / spent / 1e6:.0f} MB/s")
         return " ".join(parts) if bar else ", ".join(parts)

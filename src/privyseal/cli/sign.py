@@ -187,7 +187,8 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     began = time.monotonic()
     ends: list[object] = []
     reports: list[FileReport] = []
-    with Progress("signing", len(todo), 2 * sum(map(_size, todo)), shown=not output.quiet) as progress:
+    octets = sum(map(_size, todo))
+    with Progress("signing", len(todo), octets, passes=pieces.PASSES, shown=not output.quiet) as progress:
         for job, outcome in zip(todo, _outcomes(todo, maker, wishes, progress, workers), strict=True):
             progress.finished()
             progress.tell(partial(_tell, job, outcome, output))
@@ -261,7 +262,7 @@ def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted
         opened, job, options, expected, counted, lambda found: logged.append(maker.accept(made, found, job))
     )
     if opened.code.size < LARGE:
-        counted(2 * opened.code.size)
+        counted(pieces.PASSES * opened.code.size)
     return outcomes.signed(job, opened, found, made, logged[0], decision.why)
 
 

@@ -95,7 +95,7 @@ def to_be_signed(subject: Subject, described: Described, identity: Identity, opt
     BadInput where the digest has not its algorithm's size, the identity is no chain for its scheme, or the program name
     or URL cannot be written.
     """
-    attributes = _attributes(subject, described, identity, options)
+    attributes = _attributes(subject, described.digest_algorithm, described.digest, identity, options)
     return ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm)
 
 
@@ -108,7 +108,7 @@ def finish(
     token: TimestampToken | None,
 ) -> bytes:
     """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
-    attributes = _attributes(subject, described, identity, options)
+    attributes = _attributes(subject, described.digest_algorithm, described.digest, identity, options)
     if signed.to_be_signed != ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm):
         raise BadInput("The signature is over other octets than this description, identity and options make.")
     signer = cms.signer_info(
@@ -128,8 +128,11 @@ def finish(
     )
 
 
-def _attributes(subject: Subject, described: Described, identity: Identity, options: Options) -> tuple[bytes, ...]:
-    algorithm, digest = described.digest_algorithm, described.digest
+@lru_cache(maxsize=256)
+def _attributes(
+    subject: Subject, algorithm: DigestAlgorithm, digest: bytes, identity: Identity, options: Options
+) -> tuple[bytes, ...]:
+    """Return the signed attributes; remembered, because ``finish`` asks for the same as ``to_be_signed``."""
     if len(digest) != DIGEST_SIZES[algorithm]:
         raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
     # PKCS#7, unlike CMS, hashes the content's value octets without its tag and length (Authenticode, "ContentInfo").

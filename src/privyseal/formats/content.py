@@ -16,7 +16,7 @@ from privyseal.formats.protocol import Source
 Sink = Callable[[memoryview], object]
 """Takes the next octets; it must not keep the view, whose buffer is used again."""
 
-BUFFER = 1 << 20
+BUFFER = 2 << 20
 """Octets read at a time. Below 1 MiB the hand-over between the threads shows, above 4 MiB nothing is gained."""
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Layout, Problem, Source
+from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Layout, Prepared, Problem, Source
 
 LARGE = 8 << 20
 """Octets from which the two readings of the content are worth a thread each."""
@@ -21,14 +21,26 @@ class Examined(msgspec.Struct, frozen=True):
     """Of the file as a whole: what ``CodeFormat.canonical`` says."""
 
 
-def examine(code_format: CodeFormat, code: Source) -> Examined:
+def examine(code_format: CodeFormat, code: Source, known: Prepared | None = None) -> Examined:
     """Read a file as ``code_format`` and judge it; of a large one, digest and layout are checked side by side.
+
+    ``known`` is what was prepared before it was signed. Where its digest is found again, what else that reading gave
+    holds here too and is not computed a second time; where it is not, nothing is taken from it.
 
     MalformedCode where its structure cannot be understood.
     """
     layout = code_format.inspect(code)
-    if code.size < LARGE:
-        return Examined(layout, tuple(code_format.signatures(code, layout)), tuple(code_format.canonical(code, layout)))
+    if known is not None or code.size < LARGE:
+        signatures = tuple(code_format.signatures(code, layout))
+        known = known if known is not None and any(_covers(one, known) for one in signatures) else None
+        return Examined(layout, signatures, tuple(code_format.canonical(code, layout, known)))
     with ThreadPoolExecutor(1, "canonical") as pool:
         loose = pool.submit(lambda: tuple(code_format.canonical(code, layout)))
         return Examined(layout, tuple(code_format.signatures(code, layout)), loose.result())
+
+
+def _covers(signature: EmbeddedSignature, known: Prepared) -> bool:
+    """Tell whether a signature without a flaw is over the very content that was prepared."""
+    return not signature.problems and any(
+        (one.digest_algorithm, one.digest) == (signature.digest_algorithm, signature.digest) for one in known.described
+    )

@@ -150,7 +150,7 @@ class PortableExecutable:
         for index, one in enumerate(found):
             yield authenticode_blob.judge(one, index, self.name, _SUBJECT, digests)
 
-    def canonical(self, code: Source, layout: Layout) -> Iterable[Problem]:
+    def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
         """Say which octets of a signed file no signature covers and nothing else fixes; nothing for an unsigned one."""
         layout = _of_pe(layout)
         if not layout.entries:
@@ -158,11 +158,14 @@ class PortableExecutable:
         yield from _table_problems(code, layout)
         if layout.efi and layout.gap is not None:
             yield Problem("section-gap", "The EFI image has octets that belong to no section, which firmware ignores.")
-        add = _Sum(layout.content_end)
-        _read_content(code, layout, [add])
+        total = _of_pe(known.layout).word_sum if known is not None else None
+        if total is None:
+            add = _Sum(layout.content_end)
+            _read_content(code, layout, [add])
+            total = add.total
         tail = struct.pack("<II", layout.content_end, layout.size - layout.content_end)
         tail += code.pread(layout.content_end, layout.size - layout.content_end)
-        expected = pe_checksum.checksum(add.total + int.from_bytes(tail, "little"), layout.size)
+        expected = pe_checksum.checksum(total + int.from_bytes(tail, "little"), layout.size)
         if layout.checksum != expected:
             yield Problem(
                 "checksum", f"The header's checksum is {layout.checksum:08X}, and the file's is {expected:08X}."
@@ -221,6 +224,13 @@ def _padded(size: int) -> int:
 
 def _read_content(code: Source, layout: PeLayout, sinks: Sequence[content.Sink]) -> None:
     """Feed the sinks with what a signature covers; each piece begins at an even offset, as the checksum needs."""
+    if sinks and layout.content_end <= content.BUFFER:  # a thousand small files: one reading instead of three
+        whole = memoryview(code.pread(0, layout.content_end))
+        for sink in sinks:
+            sink(whole[: layout.checksum_at])
+            sink(whole[layout.checksum_at + 4 : layout.directory_at])
+            sink(whole[layout.directory_at + 8 :])
+        return
     content.feed(code, 0, layout.checksum_at, sinks)
     content.feed(code, layout.checksum_at + 4, layout.directory_at, sinks)
     content.feed(code, layout.directory_at + 8, layout.content_end, sinks)

@@ -156,8 +156,12 @@ class CodeFormat(Protocol):
         """Find and check every signature the file carries; reads the content once per digest algorithm in use."""
         ...
 
-    def canonical(self, code: Source, layout: Layout) -> Iterable[Problem]:
-        """Say what is not as this format's ``apply`` would have written it, so that no octet is left unbound."""
+    def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
+        """Say what is not as this format's ``apply`` would have written it, so that no octet is left unbound.
+
+        ``known`` is what an earlier reading of the same content gave, handed in only by who has just found its digest
+        again: then what follows from the content need not be computed anew.
+        """
         ...
 
     # -- the key side: never sees the file -----------------------------------------------------------------------------
