@@ -86,8 +86,20 @@ def bare_rsa(seconds: float = 1.5) -> float:
         return sum(pool.map(_sign_for, [seconds] * cores))
 
 
+def openssl_rsa(seconds: int = 2) -> float:
+    """Return what ``openssl speed`` says of RSA-3072 signatures a second over all cores: a stranger's measure."""
+    command = ["openssl", "speed", "-seconds", str(seconds), "-multi", str(os.cpu_count() or 1), "-mr", "rsa3072"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (line,) = [line for line in said.splitlines() if line.startswith("+F2:")]
+    return float(line.split(":")[3])
+
+
 def many_small(folder: Path, rounds: int, count: int = 1000) -> list[Row]:
-    """Sign 1,000 programs of 100 kB in one command, checked as always, against bare signatures."""
+    """Sign 1,000 programs of 100 kB in one command, checked as always, against two measures of bare signatures.
+
+    ``openssl speed`` is what the peers of the target were compared with; the ``cryptography`` wheel that we sign with
+    brings a newer OpenSSL, which on some processors signs nearly twice as fast, and so is the harder limit.
+    """
     key, certificate = key_and_certificate(folder)
 
     def ours() -> float:
@@ -95,7 +107,10 @@ def many_small(folder: Path, rounds: int, count: int = 1000) -> list[Row]:
         run = process([PRIVYSEAL, "sign", "--keyfile", key, "--certs", certificate, *paths])
         return count / run.seconds
 
-    subject, limit, ratio, each = against(bare_rsa, ours, rounds)
+    rows = []
+    for name, limit_of in (("openssl speed", openssl_rsa), ("cryptography", bare_rsa)):
+        subject, limit, ratio, each = against(limit_of, ours, rounds)
+        work = f"sign --keyfile, {count} PE of 100 kB: / {name}"
+        rows.append(Row(work, subject, limit, ratio, "/s", "0.75 (0.9)", rounds=each))
     shutil.rmtree(folder / "many", ignore_errors=True)
-    work = f"sign --keyfile, {count} PE of 100 kB: / bare RSA-3072"
-    return [Row(work, subject, limit, ratio, "/s", "0.75 (0.9)", rounds=each)]
+    return rows
