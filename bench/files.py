@@ -26,16 +26,21 @@ def one_large(folder: Path, rounds: int, size: int = 1 << 30) -> list[Row]:
     subprocess.run(["cat", program], stdout=subprocess.DEVNULL, check=True)
     peaks: dict[str, list[float]] = {"ours": [], "theirs": []}
 
+    def fresh(name: str) -> Path:
+        """Take both outcomes away and let the disk come to rest: what one left unwritten must not slow the other."""
+        for each in ("ours.exe", "theirs.exe"):
+            (folder / each).unlink(missing_ok=True)
+        os.sync()
+        return folder / name
+
     def ours() -> float:
-        out = folder / "ours.exe"
-        out.unlink(missing_ok=True)
+        out = fresh("ours.exe")
         run = process([PRIVYSEAL, "sign", "--keyfile", key, "--certs", certificate, "-o", out, program])
         peaks["ours"].append(run.peak_mib)
         return run.seconds
 
     def theirs() -> float:
-        out = folder / "theirs.exe"
-        out.unlink(missing_ok=True)
+        out = fresh("theirs.exe")
         command = ["osslsigncode", "sign", "-certs", certificate, "-key", key, "-h", "sha256"]
         run: Run = process([*command, "-in", program, "-out", out])
         peaks["theirs"].append(run.peak_mib)

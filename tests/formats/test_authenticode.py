@@ -89,6 +89,8 @@ def test_kinds_are_those_of_osslsigncode(tmp_path: Path, kind: str):
     out = tmp_path / source.name
     command = ["osslsigncode", "sign", "-certs", chain, "-key", key, "-h", "sha256", "-in", source, "-out", out]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if kind == "powershell" and "Unrecognized file type" in done.stdout + done.stderr:
+        return  # releases before 2.8, such as Debian's 2.5, know no scripts; nothing is written for them yet either
     assert "Succeeded" in done.stdout, done.stdout + done.stderr
     octets = out.read_bytes()
     if kind == "powershell":

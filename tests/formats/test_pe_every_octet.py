@@ -21,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 """cryptography's remark on a flipped sign bit in a serial number."""
 
 FLIPS = (0x01, 0x80, 0xFF)
-"""One low bit, one high bit, all of them: a length one more, a tag's class, a value's sign."""
+"""One low bit, one high bit, all of them: a length one more, a tag's class, a value's sign. Where that takes long, one
+of the three each; the nightly test flips every bit."""
 
 
 def objections(octets: bytes) -> set[str]:
@@ -68,7 +69,7 @@ def test_every_octet_counts(tmp_path: Path, kind: str):
     assert not objections(bytes(octets))
     silent = []
     for at in places(bytes(octets), range(0x200, 0x808, 37)):
-        for flip in FLIPS:
+        for flip in FLIPS if kind in ("plain", "stamped") else (FLIPS[at % 3],):
             octets[at] ^= flip
             if not objections(bytes(octets)):
                 silent.append((at, flip, octets[at]))

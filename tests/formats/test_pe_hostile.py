@@ -14,8 +14,9 @@ from tests.formats.test_pe_layout import Held
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import authenticode_blob, pe_table
+from privyseal.formats.authenticode import ID_NESTED_SIGNATURE
 from privyseal.formats.examine import examine
-from privyseal.pki import der
+from privyseal.pki import cms, der
 from privyseal.terms.signatures import Options
 
 MEMORY = 512
@@ -69,9 +70,6 @@ def test_many_mutants(originals: Path, first: int):
 
 
 def nested(depth: int, blob: bytes) -> bytes:
-    from privyseal.formats.authenticode import ID_NESTED_SIGNATURE
-    from privyseal.pki import cms
-
     whole = blob
     for _ in range(depth):
         whole = cms.with_unsigned_attribute(blob, ID_NESTED_SIGNATURE, whole)
@@ -95,9 +93,6 @@ def test_signatures_nested_without_end(originals: Path):
 
 def test_signatures_without_number(originals: Path):
     """Hundreds of signatures side by side in one attribute are cut off after 32."""
-    from privyseal.formats.authenticode import ID_NESTED_SIGNATURE
-    from privyseal.pki import cms
-
     blob = whole = blob_of(originals)
     for number in range(60):
         try:
@@ -138,6 +133,31 @@ def test_rubbish_for_a_signature(blob: bytes):
             APPEND,
             [b"x"],
         )
+
+
+_LARGEST = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))
+from privyseal.formats import catalogue, examine, source
+found = examine.examine(catalogue.BY_NAME["pe"], source.FileSource.open(sys.argv[1]))
+print(len(found.signatures), *(problem.code for problem in found.problems))
+"""
+
+
+def test_the_largest_table_there_may_be(originals: Path, tmp_path: Path):
+    """A certificate table of 8 MiB, all of it in one signature or shared by dozens, is judged in 512 MiB."""
+    blob = blob_of(originals)
+    whole = (pe_table.MAX_TABLE >> 10) - 10 << 10
+    for values in ([bytes(whole)], [bytes([n]) + bytes(whole // 60) for n in range(60)]):
+        large = blob
+        attribute = cms.attribute(ID_NESTED_SIGNATURE, *(der.octet_string(value) for value in values))
+        signed = cms.parse(blob)
+        large = authenticode_blob.with_unsigned(signed, [attribute])
+        path = tmp_path / "large.exe"
+        path.write_bytes(program(table=pe_table.write_entry(large)))
+        done = subprocess.run([sys.executable, "-c", _LARGEST, path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "malformed-signature" in done.stdout
 
 
 def test_original_is_untouched_by_every_refusal(tmp_path: Path):

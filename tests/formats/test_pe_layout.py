@@ -200,7 +200,7 @@ def test_sizes_beyond_32_bits():
 
 
 def test_a_huge_certificate_table_is_refused():
-    """A table of more than 16 MiB is refused by its size, before anything of it is read."""
+    """A table of more than 8 MiB is refused by its size, before anything of it is read."""
     size = 1 << 30
     octets = program(fields={"table_at": SIZE, "table_size": size})
     with pytest.raises(MalformedCode, match=f"at most {MAX_TABLE} are read"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.formats.pe_builder import program
-from tests.formats.signing import PE, look, sign, signatory, troubles
+from tests.formats.signing import PE, PLAIN, look, sign, signatory, troubles
 from tests.formats.test_pe_layout import Held
 
 from privyseal.errors import MalformedCode
@@ -33,7 +33,7 @@ def test_recognises_content_not_names():
     assert catalogue.recognise(code).name == "pe"
     for octets in (b"", b"text", b"\x7fELF" + bytes(5000), b"PE\0\0" + bytes(100)):
         with pytest.raises(MalformedCode, match="no format that can be signed here") as caught:
-            catalogue.recognise(Held(octets))
+            catalogue.recognise(Held(bytes(octets)))
         assert "Windows program (PE)" in str(caught.value)
 
 
@@ -43,10 +43,10 @@ def test_every_sink_sees_every_octet_once(size: int, count: int):
     """One sink or several, less than a buffer or many: all get the same octets in order."""
     octets = (bytes(range(256)) * (size // 256 + 1))[:size]
     hashes = [hashlib.sha256() for _ in range(count)]
-    content.feed(Held(octets), 0, size, [one.update for one in hashes])
+    content.feed(Held(bytes(octets)), 0, size, [one.update for one in hashes])
     assert {one.digest() for one in hashes} == {hashlib.sha256(octets).digest()}
     part = hashlib.sha256()
-    content.feed(Held(octets), size // 3, size - size // 5, [part.update])
+    content.feed(Held(bytes(octets)), size // 3, size - size // 5, [part.update])
     assert part.digest() == hashlib.sha256(octets[size // 3 : size - size // 5]).digest()
 
 
@@ -117,6 +117,26 @@ def test_large_files_are_examined_the_same(tmp_path: Path, monkeypatch: pytest.M
             patched.setattr(examine, "LARGE", 1 << 40)
             assert look(tmp_path / name) == side_by_side
     assert not troubles(look(path)) and {"checksum", "digest-mismatch"} <= troubles(look(tmp_path / "q.exe"))
+
+
+def test_what_is_known_is_believed_only_of_the_same_content(tmp_path: Path):
+    """With an earlier reading at hand the outcome is the same, a wrong checksum is found, and another's is not used."""
+    path, other = tmp_path / "p.exe", tmp_path / "q.exe"
+    path.write_bytes(program(overlay=b"one"))
+    other.write_bytes(program(overlay=b"another"))
+    prepared = []
+    for each in (path, other):
+        with FileSource.open(each) as code:
+            prepared.append(PE.prepare(code, PE.inspect(code), signatory().identity, PLAIN, "sha256"))
+    sign(path, signatory())
+    octets = bytearray(path.read_bytes())
+    assert examine.examine(PE, Held(bytes(octets)), prepared[0]) == examine.examine(PE, Held(bytes(octets)))
+    assert examine.examine(PE, Held(bytes(octets)), prepared[1]) == examine.examine(PE, Held(bytes(octets)))
+    octets[look(path).layout.checksum_at] ^= 1  # type: ignore[attr-defined]
+    assert troubles(examine.examine(PE, Held(bytes(octets)), prepared[0])) == {"checksum"}
+    octets = bytearray(path.read_bytes())
+    octets[-20] ^= 1
+    assert "checksum" in troubles(examine.examine(PE, Held(bytes(octets)), prepared[0]))
 
 
 def test_errors_of_either_side_are_heard():

@@ -8,7 +8,7 @@ Whom the signer's certificate chains to, and whether the timestamp holds, is for
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -170,15 +170,16 @@ def _opus_info(values: tuple[bytes, ...]) -> tuple[str | None, str | None]:
 
 def _without_nested(signed: cms.SignedData) -> bytes:
     """Return the ContentInfo without the nested signatures; all else keeps its octets."""
-    signer = signed.signers[0]
-    rows = [
-        cms.attribute(kind, *values)
-        for kind, values in signer.unsigned.items()
-        if kind != authenticode.ID_NESTED_SIGNATURE
-    ]
-    kept = [field.raw for field in der.children(der.read(signer.raw)) if field.tag != 0xA1]
-    if rows:
-        kept.append(b"\xa1" + der.set_of(*rows)[1:])
+    unsigned = signed.signers[0].unsigned
+    kept = [kind for kind in unsigned if kind != authenticode.ID_NESTED_SIGNATURE]
+    return with_unsigned(signed, [cms.attribute(kind, *unsigned[kind]) for kind in kept])
+
+
+def with_unsigned(signed: cms.SignedData, attributes: Sequence[bytes]) -> bytes:
+    """Return the ContentInfo of one signer with these unsigned attributes in place of its own."""
+    kept = [field.raw for field in der.children(der.read(signed.signers[0].raw)) if field.tag != 0xA1]
+    if attributes:
+        kept.append(b"\xa1" + der.set_of(*attributes)[1:])
     outer = der.children(der.read(signed.der))
     inner = [field.raw for field in der.children(der.children(outer[1])[0])]
     return der.sequence(outer[0].raw, der.explicit(0, der.sequence(*inner[:-1], der.set_of(der.sequence(*kept)))))

@@ -71,7 +71,7 @@ class Draft:
 
     def __init__(self, target: str | os.PathLike[str], source: Source) -> None:
         """Plan a draft for ``target``, symbolic links followed; ``__enter__`` makes it."""
-        self._target = os.path.abspath(target)
+        self._target = os.fspath(target)
         # The kernel applies the umask, which a process with threads cannot ask for safely.
         self._wanted_mode = source.mode & 0o777 if isinstance(source, FileSource) else 0o666
         self._old: os.stat_result | None = None
@@ -80,6 +80,8 @@ class Draft:
 
     def _find_target(self) -> None:
         """Follow symbolic links, see what is there now, and choose the hidden name beside it."""
+        if not os.path.isabs(self._target):  # joined, not normalised: "link/../x" is the kernel's to resolve
+            self._target = os.path.join(os.getcwd(), self._target)
         with contextlib.suppress(FileNotFoundError):
             self._old = os.lstat(self._target)
             if stat.S_ISLNK(self._old.st_mode):
@@ -169,7 +171,7 @@ class Draft:
     def copy(self, source: Source, step: Copy, at: int) -> Iterator[int]:
         """Copy what ``step`` names to ``at``; yield, every so often, how many octets of it are there."""
         done = 0
-        within_kernel = isinstance(source, FileSource)
+        within_kernel = isinstance(source, FileSource) and hasattr(os, "copy_file_range")
         buffer = memoryview(bytearray(0))
         while done < step.count:
             # A chunk ends on a multiple of its size, so that all but the first and the last are whole pages.
@@ -199,9 +201,7 @@ class Draft:
                 if error.errno in _NO_KERNEL_COPY:
                     return None
                 raise
-        if copied == 0:
-            raise _shorter(source)
-        return copied
+        return copied or None  # some file systems copy nothing and say nothing; if there is nothing, reading tells
 
     def reopened(self) -> FileSource:
         """Open the draft anew, only for reading."""

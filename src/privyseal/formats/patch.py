@@ -74,8 +74,12 @@ class Ahead:
     def __enter__(self) -> Self:
         """Make the draft and begin to copy; raises as :func:`carry_out` where the target cannot be written to."""
         self._draft.__enter__()
-        if self._source.size > SMALL:
-            self._copier.start()
+        try:
+            if self._source.size > SMALL:
+                self._copier.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -91,12 +95,20 @@ class Ahead:
 
     def carry_out(self, plan: PatchPlan, *, follow: Follower | None = None, settled: bool = True) -> None:
         """Do as the function :func:`carry_out`; what is copied already need not be copied again."""
-        if self._copier.ident is not None:
+        filled = self._copier.ident is not None
+        if filled:
             self._copied.wait()
+            self._check()
+        _carry_out(plan, self._source, self._draft, follow, filled=filled)
+        if filled:
+            # A failed write is told only to the first who waits for it (fsync(2)), and that may have been the copier.
+            _join(self._copier)
+            self._check()
+        self._draft.put_in_place(settled)
+
+    def _check(self) -> None:
         if self._error is not None:
             raise self._error
-        _carry_out(plan, self._source, self._draft, follow, filled=self._copier.ident is not None)
-        self._draft.put_in_place(settled)
 
     def _copy(self) -> None:
         try:

@@ -18,8 +18,8 @@ PKCS_SIGNED_DATA = 0x0002
 """WIN_CERT_TYPE_PKCS_SIGNED_DATA: the only type that Authenticode uses."""
 REVISION = 0x0200
 
-MAX_TABLE = 16 << 20
-"""Octets; as much as one DER value may have (``pki/der.py``). Page hashes of 200 MiB of code need 1 MiB."""
+MAX_TABLE = 8 << 20
+"""Octets. Cutting a blob up takes some twenty times its size; the page hashes of 900 MiB of code need 8 MiB."""
 MAX_ENTRIES = 32
 """Entries; the most we met are the two of Debian's shim."""
 

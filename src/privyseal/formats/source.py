@@ -10,7 +10,7 @@ from privyseal.errors import BadInput, MalformedCode, NotFound
 
 MAX_PREAD = 64 << 20
 """Octets that one ``pread`` may ask for. Formats read structure with it, content with ``readinto``; the largest piece
-of structure we accept is a certificate table of 16 MiB."""
+of structure we accept is a certificate table of 8 MiB."""
 
 
 class FileSource:
