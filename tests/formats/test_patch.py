@@ -313,3 +313,21 @@ def test_settling_names_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert synced[5:] == ["file", "folder"]
     with pytest.raises(BadInput, match="No such file"):
         settle([tmp_path / "missing" / "x"])
+
+
+def test_what_replaces_a_file_is_on_the_disk_before_it_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content that takes the place of something is synced first; a new file, which leaves its source, is not."""
+    synced: list[int] = []
+    true = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_size), true(fd))[1])
+    old = tmp_path / "old"
+    old.write_bytes(b"old")
+    plan = PatchPlan((Insert(b"new content"),))
+    with FileSource.open(old) as source:
+        carry_out(plan, source, tmp_path / "new", settled=False)
+        assert synced == []
+        carry_out(plan, source, old, settled=False)
+    assert synced == [len(b"new content")]
+    assert old.read_bytes() == b"new content"

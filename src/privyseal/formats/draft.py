@@ -211,7 +211,13 @@ class Draft:
         return FileSource(fd, printable_name(self._target))
 
     def sync(self) -> None:
-        """Wait until the content is on the disk."""
+        """Wait until the content is on the disk, if it takes the place of something: that must not be lost for nothing.
+
+        A new file that goes with the power leaves what it was made from, and is made again, as compilers and ``cp``
+        hold it. Waiting would cost more than all else: a disk that writes 360 MB/s takes 2.9 s for what we sign in 1.5.
+        """
+        if self._old is None:
+            return
         with refusals(self._target):
             os.fsync(self._fd)
 

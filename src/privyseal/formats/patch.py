@@ -1,6 +1,6 @@
 """Carry out a :class:`~privyseal.formats.protocol.PatchPlan`: all of it, or nothing that anybody could see.
 
-The outcome gets its target's name (``draft.py``) only when it is whole, on the disk, and accepted by ``follow``.
+The outcome gets its target's name (``draft.py``) only when it is whole and accepted by ``follow``.
 Memory is constant. Inserts, which are small, are written first; then the copies in their order, within the kernel where
 it can (``copy_file_range``, which shares the blocks on XFS and btrfs). So somebody who reads the outcome from its
 beginning can follow close behind: verifying costs the second core, not more time.
@@ -44,8 +44,9 @@ def carry_out(
     under the umask. Extended attributes are not taken over, and other hard links keep the old content. ``follow`` reads
     the outcome, while it is being written if it is large, and runs in the caller's thread.
 
-    On return the outcome is on the disk. So is its name, unless ``settled`` is False: after a power cut the old file
-    may then be back, whole. Whoever writes many files calls :func:`settle` once, which halves the waiting.
+    On return an outcome that replaced something is on the disk; a new file is there when the system sees fit. So is its
+    name, unless ``settled`` is False: after a power cut the old file may then be back, whole. Whoever writes many files
+    calls :func:`settle` once, which halves the waiting.
 
     Raises what ``follow`` raises; BadInput where the target cannot be written to, MalformedCode where the source got
     shorter, Unavailable where the disk is full or fails. After any of them the target is as it was.
