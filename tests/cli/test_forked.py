@@ -122,3 +122,16 @@ def test_children_do_not_outlive_their_parent(tmp_path: Path) -> None:
 def test_nothing_to_do_is_nothing_done() -> None:
     """No positions, no children, no outcomes."""
     assert list(each(lambda position, tell: b"", 0, 4, nothing)) == []
+
+
+def test_no_position_is_taken_twice(tmp_path: Path) -> None:
+    """Fifty children at one queue of nothing but short work; without its lock two rounds of three gave one out twice."""
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+
+        def work(position: int, tell: Tell, folder: Path = folder) -> bytes:
+            (folder / str(position)).open("x").close()
+            return b"x"
+
+        assert len(list(each(work, 1000, 50, nothing))) == 1000
