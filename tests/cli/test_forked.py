@@ -125,7 +125,7 @@ def test_nothing_to_do_is_nothing_done() -> None:
 
 
 def test_no_position_is_taken_twice(tmp_path: Path) -> None:
-    """Fifty children at one queue of nothing but short work; without its lock two rounds of three gave one out twice."""
+    """Fifty children at one queue of nothing but short work: without its lock, two rounds of three gave one twice."""
     for number in range(3):
         folder = tmp_path / str(number)
         folder.mkdir()
