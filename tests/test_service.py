@@ -285,3 +285,18 @@ def test_the_demo_verifies_everything_it_signed(tmp_path: Path) -> None:
     assert "All of it verified" in done.stderr
     assert done.stderr.count("signature ok, timestamp ok") == 4
     assert "Traceback" not in done.stderr
+
+
+def test_keys_and_certificates_are_listed_and_shown(rehearsal: Rehearsal) -> None:
+    """``key`` and ``cert`` say of the one key what the service says, and an unknown name is exit 2."""
+    listed = json.loads(rehearsal.run("key", "list", "--json").stdout)["keys"]
+    assert [each["name"] for each in listed] == ["release"]
+    shown = json.loads(rehearsal.run("key", "show", "release", "--json").stdout)
+    assert shown == listed[0]
+    fingerprint = shown["certificates"][0]["fingerprint"]
+    assert fingerprint in rehearsal.run("key", "show", "release").stderr
+    assert fingerprint in rehearsal.run("cert", "list").stderr
+    assert "REHEARSAL" in rehearsal.run("cert", "show", fingerprint).stderr
+    unknown = rehearsal.run("key", "show", "nobody")
+    assert unknown.returncode == 2
+    assert "Traceback" not in unknown.stderr

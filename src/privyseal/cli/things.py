@@ -12,54 +12,7 @@ import msgspec
 from privyseal.cli import profile as profiles
 from privyseal.cli.client import Service
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
-
-
-class Certificate(msgspec.Struct, frozen=True):
-    """A certificate, as far as it is shown."""
-
-    fingerprint: str
-    subject: str
-    issuer: str
-    serial: str
-    not_before: datetime
-    not_after: datetime
-    key_id: str
-
-
-class Protection(msgspec.Struct, frozen=True):
-    """What guards a key, as far as it is shown."""
-
-    store: str
-    assurance: str
-    generated_inside: bool
-    never_extractable: bool
-
-
-class Key(msgspec.Struct, frozen=True):
-    """A Key Pair, as far as it is shown."""
-
-    name: str
-    key_id: str
-    scheme: str
-    key_tag: str
-    protection: Protection
-    born: datetime
-    rehearsal: bool
-    frozen: bool
-    quorum: int
-    certificates: tuple[Certificate, ...]
-
-
-class Keys(msgspec.Struct, frozen=True):
-    """A list of Key Pairs."""
-
-    keys: tuple[Key, ...]
-
-
-class Certificates(msgspec.Struct, frozen=True):
-    """A list of certificates."""
-
-    certificates: tuple[Certificate, ...]
+from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
 
 
 def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,7 +49,7 @@ def list_keys(profile: str | None, url: str | None, subscriber: str | None, json
     service = connect(profile, url, subscriber)
     body = service.get(service.path("keys"))
     output = Output(json_mode)
-    for each in body.read(Keys).keys:
+    for each in body.read(KeyList).keys:
         state = "frozen" if each.frozen else "rehearsal" if each.rehearsal else "in use"
         output.say(f"{printable(each.name):<24} {each.scheme:<11} {state:<10} {len(each.certificates)} certificate(s)")
     output.result(msgspec.json.decode(body.body))
@@ -112,7 +65,7 @@ def show_key(
     """Show one Key Pair and its certificates."""
     service = connect(profile, url, subscriber)
     body = service.get(service.path("keys", name))
-    one = body.read(Key)
+    one = body.read(KeyView)
     output = Output(json_mode)
     guard = one.protection
     lines = [f"Key Pair {printable(one.name)}", *fill("scheme", one.scheme), *fill("key id", one.key_id)]
@@ -134,7 +87,7 @@ def list_certificates(profile: str | None, url: str | None, subscriber: str | No
     service = connect(profile, url, subscriber)
     body = service.get(service.path("certificates"))
     output = Output(json_mode)
-    for each in body.read(Certificates).certificates:
+    for each in body.read(CertificateList).certificates:
         output.say(each.fingerprint, *fill("subject", printable(each.subject)), *fill("until", _when(each.not_after)))
     output.result(msgspec.json.decode(body.body))
 
@@ -149,7 +102,7 @@ def show_certificate(
     """Show the certificate with this SHA-256 (lower-case hex)."""
     service = connect(profile, url, subscriber)
     body = service.get(service.path("certificates", fingerprint))
-    one = body.read(Certificate)
+    one = body.read(CertificateView)
     lines = [f"Certificate {one.fingerprint}", *fill("subject", printable(one.subject))]
     lines += [*fill("issuer", printable(one.issuer)), *fill("serial", one.serial), *fill("key id", one.key_id)]
     output = Output(json_mode)
