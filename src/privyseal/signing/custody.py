@@ -10,7 +10,7 @@ from privyseal.errors import LogUnavailable, PrivySealError, VerificationFailed
 from privyseal.pki import certificates
 from privyseal.records import events, keys, parties
 from privyseal.records.events import Event
-from privyseal.signing.instance import PrivySeal
+from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.strongroom.acts import Act, Generate, act_digest
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
 from privyseal.terms.canonical import canonical_json
@@ -21,9 +21,6 @@ from privyseal.tlog.entry import Completed, CompletionSubmission, IntentSubmissi
 
 LIFE_OF_AN_ACT = timedelta(hours=1)
 """How long an act that needs no approval stays good: it is carried out at once; this allows for a slow clock."""
-
-REFUSALS_OF_THE_MARK = 4
-"""Tries to match the signer's mark, as in ``sign.py``."""
 
 
 def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ()) -> KeyPair:

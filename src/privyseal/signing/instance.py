@@ -11,6 +11,9 @@ from privyseal.records.database import Records
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
 
+REFUSALS_OF_THE_MARK = 4
+"""Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress."""
+
 
 def wall_clock() -> datetime:
     """Return the time of day, UTC."""

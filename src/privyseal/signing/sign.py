@@ -21,16 +21,13 @@ from privyseal.records import events, keys, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import entries
-from privyseal.signing.instance import PrivySeal
+from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.strongroom.messages import Appended, Logged, Refused, SignBatch, SignedBatch, SignItem, Stale
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
 from privyseal.terms.signatures import DigestAlgorithm, Signature, TimestampToken, ToBeSigned
 from privyseal.timestamp.token import verify_token
-
-REFUSALS_OF_THE_MARK = 4
-"""Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress."""
 
 
 @dataclass(slots=True)
