@@ -55,6 +55,32 @@ def test_every_call_may_fail(
     assert os.listdir(source.parent) == [source.name]
 
 
+def test_a_name_that_somebody_else_takes_meanwhile(source: Path, write: Callable[..., None]):
+    """A new file whose name appears while it is being made replaces what appeared, whole; nothing is left over."""
+    plan, expected = plan_for(source)
+    target = source.with_name("new")
+
+    def appear(_written: object) -> None:
+        target.write_bytes(b"somebody else's")
+
+    write(source, target, plan, appear)
+    assert target.read_bytes() == expected and sorted(os.listdir(target.parent)) == ["new", "source.bin"]
+
+
+@pytest.mark.parametrize("call", ["link", "fchmod"])
+def test_a_new_file_may_fail_last(source: Path, monkeypatch: pytest.MonkeyPatch, call: str, write: Callable[..., None]):
+    """A new file that cannot get its name leaves nothing behind, and the error says why."""
+    plan, _ = plan_for(source)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(Unavailable, match="No space"):
+        write(source, source.with_name("new"), plan, read_all)
+    assert os.listdir(source.parent) == [source.name]
+
+
 def test_a_full_disk_for_real(tmp_path: Path):
     """The kernel itself refuses in the middle (RLIMIT_FSIZE): the target stays, and so does the folder."""
     path = tmp_path / "source.bin"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from privyseal.errors import BadInput, MalformedCode, NotFound
-from privyseal.formats.source import MAX_PREAD, FileSource, printable_name
+from privyseal.formats.source import MAX_PREAD, FileSource, printable_name, real_paths
 
 
 @pytest.fixture
@@ -111,3 +111,28 @@ def test_threads_read_side_by_side(path: Path):
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+def test_real_paths_are_those_of_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Links in a folder's way, links at its end, dots and nothing at all lead where ``os.path.realpath`` says."""
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to("deep/er")
+    (tmp_path / "deep" / "er" / "to").symlink_to("../target")
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path)
+    paths = [
+        "deep/er/x",
+        "linked/x",
+        "linked/../x",
+        "linked/to",
+        "linked/..",
+        ".",
+        "x/",
+        "",
+        "none/x",
+        "loop",
+        "loop/x",
+    ]
+    paths += [str(tmp_path / path) for path in paths]
+    assert list(real_paths(paths)) == [os.path.realpath(path) for path in paths]
+    assert len(set(real_paths(paths))) < len(paths)

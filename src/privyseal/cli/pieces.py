@@ -40,7 +40,7 @@ from privyseal.formats.protocol import (
     Prepared,
     Source,
 )
-from privyseal.formats.source import FileSource
+from privyseal.formats.source import FileSource, real_paths
 from privyseal.pki import certificates
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.signatures import DigestAlgorithm, Options
@@ -140,9 +140,8 @@ def jobs(files: Sequence[str], output: str | None) -> list[Job]:
         )
     made: list[Job] = []
     taken: dict[str, str] = {}
-    for file in files:
-        out = os.path.join(output, os.path.basename(file)) if into and output else output or file
-        real = os.path.realpath(out)
+    outs = [os.path.join(output, os.path.basename(file)) if into and output else output or file for file in files]
+    for file, out, path, real in zip(files, outs, real_paths(files), real_paths(outs), strict=True):
         if real in taken:
             if (file, out) in {(job.path, job.out) for job in made}:
                 continue
@@ -151,8 +150,7 @@ def jobs(files: Sequence[str], output: str | None) -> list[Job]:
                 hint="name every file once",
             )
         taken[real] = file
-        same = os.path.realpath(file) == real
-        made.append(Job(file, file if same else out))
+        made.append(Job(file, file if path == real else out))
     return made
 
 

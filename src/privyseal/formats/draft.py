@@ -225,14 +225,26 @@ class Draft:
         """Give the draft the target's owner, mode and name; if ``settled``, wait until the disk knows."""
         with refusals(self._target):
             os.fchmod(self._fd, self._final_mode())
-            if not self._named:
-                self._named = True  # before it has one, so that an interrupt in between leaves nothing behind
-                # Python makes of this the linkat() that open(2) names under O_TMPFILE only where it is given a folder.
-                os.link(f"/proc/self/fd/{self._fd}", self._name, src_dir_fd=self._folder_fd)
-            os.rename(self._name, self._target)
-            self._named = False
+            if self._named or self._old is not None or not self._link_to_target():
+                if not self._named:
+                    self._named = True  # before it has one, so that an interrupt in between leaves nothing behind
+                    self._link(self._name)
+                os.rename(self._name, self._target)
+                self._named = False
             if settled:
                 os.fsync(self._folder_fd)
+
+    def _link_to_target(self) -> bool:
+        """Give a nameless draft its target's name at once; False where somebody made a file of that name meanwhile."""
+        try:
+            self._link(self._target)
+        except FileExistsError:
+            return False
+        return True
+
+    def _link(self, name: str) -> None:
+        # Python makes of this the linkat() that open(2) names under O_TMPFILE only where it is given a folder.
+        os.link(f"/proc/self/fd/{self._fd}", name, src_dir_fd=self._folder_fd)
 
     def _final_mode(self) -> int:
         """Take over owner and group as far as we may, and return the mode that then is right."""

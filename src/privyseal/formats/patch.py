@@ -21,6 +21,7 @@ from privyseal.errors import BadInput
 from privyseal.formats.draft import Draft, refusals
 from privyseal.formats.following import Followed, Progress
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
+from privyseal.formats.source import real_paths
 
 SMALL = 4 << 20
 """Octets up to which an outcome is written, then verified, by one thread: two threads save time from about 8 MiB on."""
@@ -129,7 +130,7 @@ def settle(targets: Iterable[str | os.PathLike[str]]) -> None:
 
     The folders are those the files are in now, symbolic links followed.
     """
-    for folder in dict.fromkeys(os.path.dirname(os.path.realpath(target)) for target in targets):
+    for folder in dict.fromkeys(map(os.path.dirname, real_paths(targets))):
         with refusals(folder):
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
