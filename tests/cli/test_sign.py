@@ -60,6 +60,16 @@ def states(document: str) -> list[str]:
     return [file["status"] for file in json.loads(document)["files"]]
 
 
+def test_what_cannot_be_written_is_not_signed(service_shell: Shell) -> None:
+    """Where the outcome has no place, the key is not used: the log stays as it was, and the sentence names the file."""
+    folder, environment = service_shell
+    before = log_size(folder, environment)
+    for out, code in (("nowhere/app.exe", 2), ("/proc/app.exe", 2)):
+        done = run(service_shell, "sign", "app.exe", "-o", out)
+        assert done.returncode == code and "app.exe cannot be written in its folder" in done.stderr
+    assert log_size(folder, environment) == before
+
+
 # -- killed ------------------------------------------------------------------------------------------------------------
 def test_killed_half_way_and_run_again_signs_nothing_twice(service_shell: Shell) -> None:
     """SIGKILL while files are signed: no file is half-written or without its receipt, and the second run finishes.

@@ -30,7 +30,7 @@ from privyseal.cli.output import printable, shown_path
 from privyseal.errors import BadInput, Misused, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.examine import LARGE, Examined, examine
-from privyseal.formats.patch import carry_out
+from privyseal.formats.patch import Ahead, carry_out
 from privyseal.formats.protocol import (
     CodeFormat,
     EmbeddedSignature,
@@ -224,7 +224,7 @@ def prepare(
 
 def put_back(
     opened: Opened,
-    job: Job,
+    draft: Ahead,
     options: Options,
     expected: Expected,
     counted: Counted,
@@ -232,9 +232,10 @@ def put_back(
 ) -> EmbeddedSignature:
     """Write the signed file, open it again, check it as a stranger would, do ``then``, and only then give it its name.
 
-    ``then`` writes the receipt: so neither a signed file that does not verify nor one without its receipt is ever seen.
-    Returns the signature as it was found on the disk; VerificationFailed where it is not as expected. After any error
-    the target is as it was. Its name is on the disk only after ``settle``, which the end of the run calls once for all.
+    ``draft`` has been filled meanwhile, if the file is large. ``then`` writes the receipt: so neither a signed file
+    that does not verify nor one without its receipt is ever seen. Returns the signature as it was found on the disk;
+    VerificationFailed where it is not as expected. After any error the target is as it was. Its name is on the disk
+    only after ``settle``, which the end of the run calls once for all.
     """
     plan = opened.format.apply(opened.code, expected.prepared, options, (expected.blob,))
     found: list[EmbeddedSignature] = []
@@ -244,7 +245,7 @@ def put_back(
         found.append(confirm(opened.format, Watched(written, counted) if large else written, expected))
         then(found[0])
 
-    carry_out(plan, opened.code, job.out, follow=follow, settled=False)
+    draft.carry_out(plan, follow=follow, settled=False)
     return found[0]
 
 

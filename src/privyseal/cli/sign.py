@@ -21,12 +21,12 @@ from privyseal.cli import profile as profiles
 from privyseal.cli.main import from_os_error
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.pieces import Counted, Expected, IfSigned, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.pieces import Counted, Decision, Expected, IfSigned, Job, Made, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.formats.examine import LARGE
-from privyseal.formats.patch import settle
+from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
@@ -240,6 +240,15 @@ def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted
     ours = decision.ours
     if ours is not None and job.in_place and maker.has_receipt(ours, job):
         return outcomes.kept(job, opened, ours, decision.why, receipt=maker.logs)
+    with Ahead(opened.code, job.out) as draft:  # made now, so that nothing is signed that could not be written
+        return _make(opened, draft, job, maker, wishes, decision, counted)
+
+
+# Each argument is one thing that one file's signature is made of.
+def _make(  # noqa: PLR0913
+    opened: Opened, draft: Ahead, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
+) -> Outcome:
+    ours = decision.ours
     options = msgspec.structs.replace(wishes.options, mode=decision.mode)
     prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted)
     made = maker.make(prepared, options, again=wishes.again)
@@ -259,7 +268,7 @@ def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted
         known_problems=frozenset(each.code for each in opened.examined.problems if decision.mode == "append"),
     )
     found = pieces.put_back(
-        opened, job, options, expected, counted, lambda found: logged.append(maker.accept(made, found, job))
+        opened, draft, options, expected, counted, lambda found: logged.append(maker.accept(made, found, job))
     )
     if opened.code.size < LARGE:
         counted(pieces.PASSES * opened.code.size)
