@@ -28,7 +28,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from privyseal.cli.init import KEY, SUBSCRIBER, found_rehearsal
-from privyseal.errors import Failed, LogUnavailable, PrivySealError, Unavailable
+from privyseal.errors import Failed, KeyStoreUnavailable, LogUnavailable, PrivySealError, Unavailable
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.formats.source import FileSource
@@ -174,6 +174,11 @@ class World:
             store.write = lambda path, octets, put=put: self.write(
                 f"tile {path}", lambda: put(path, octets), LogUnavailable
             )
+        witness = signer._journal._witness
+        note_change = witness.raise_to
+        witness.raise_to = lambda mark, durable: self.write(
+            "signer's mark", lambda: note_change(mark, durable=durable), KeyStoreUnavailable
+        )
         raise_to = shelves.mark.raise_to
         shelves.mark.raise_to = lambda mark: self.write("log's mark", lambda: raise_to(mark), LogUnavailable)
         stores = signer._judge._stores

@@ -68,6 +68,7 @@ def test_the_faults_reach_every_kind_of_write(make_world: Callable[[Plan | None]
         "log's mark",
         "tile",
         "signer's journal",
+        "signer's mark",
         "key",
         "logger: Append",
         "signer: SignBatch",

@@ -27,6 +27,7 @@ from privyseal.strongroom.acts import Act, Generate, act_digest
 from privyseal.strongroom.administration import Operators
 from privyseal.strongroom.client import SignerClient
 from privyseal.strongroom.journal import Journal
+from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.messages import (
     Acted,
     AdministrativeAct,
@@ -44,6 +45,7 @@ from privyseal.terms.keys import Approver, KeyPair
 from privyseal.terms.requests import Approval, SigningRequest, approved_octets
 from privyseal.terms.signatures import Described, Options, ToBeSigned
 from privyseal.tlog.entry import IntentSubmission, commit, key_tag
+from privyseal.tlog.merkle import EMPTY_ROOT
 
 PASSPHRASE = "canary passphrase of the signer"
 TAG_KEY = hashlib.sha256(b"the tests' tag key").digest()
@@ -126,12 +128,13 @@ class SignRoom:
         self.notes: list[str] = []
         self.vkey = log
         self.mark = 0
+        MarkFile.create(self.directory / "signer.mark", Mark(0, EMPTY_ROOT))
         self.start()
 
     def start(self) -> None:
         """Start a signer over what is on the disk."""
         self.signer = Signer(
-            Journal(self.directory / "journal.sqlite3"),
+            Journal(self.directory / "journal.sqlite3", MarkFile(self.directory / "signer.mark")),
             self.stores,
             self.vkey,
             (PinnedAnchor(self.rehearsal_ca.der, "rehearsal"), PinnedAnchor(self.private_ca.der, "private")),

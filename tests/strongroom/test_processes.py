@@ -43,7 +43,9 @@ class Site:
         self.authority = RehearsalAuthority.create(now, "Processes")
         vkey = founding.create_logger(directory / "logger", directory / "log", directory / "marks/log", "log.example/p")
         anchor = Anchor("rehearsal", pem(self.authority.root).decode())
-        founding.create_signer(directory / "signer", vkey, [anchor], lambda: now, rehearsal=True)
+        founding.create_signer(
+            directory / "signer", directory / "marks" / "signer.mark", vkey, [anchor], lambda: now, rehearsal=True
+        )
         spki = founding.create_stamper(directory / "stamper", lambda: now, "ecdsa-p256")
         chain = (self.authority.issue_timestamp_authority(spki, now), self.authority.timestamp_issuer)
         founding.install_stamper_chain(directory / "stamper", spki, chain)

@@ -40,7 +40,7 @@ sys.exit(run.main(sys.argv[1:]))
 
 @pytest.fixture
 def room(tmp_path: Path) -> Path:
-    create_signer(tmp_path / "signer", "a+b+c", [], lambda: START, rehearsal=True)
+    create_signer(tmp_path / "signer", tmp_path / "signer.mark", "a+b+c", [], lambda: START, rehearsal=True)
     return tmp_path
 
 

@@ -89,11 +89,13 @@ def test_what_is_founded_is_what_is_read(tmp_path: Path):
     authority = Authority('a "quoted" name, ü')
     people = [Operator(one.name, one.approver.public_key) for one in (Person("olga"), Person("otto"))]
     anchor = Anchor("private", pem(authority.der).decode())
-    create_signer(tmp_path / "s", "a+b+c", [anchor], lambda: START, operators=people, operator_quorum=2)
+    create_signer(
+        tmp_path / "s", tmp_path / "s.mark", "a+b+c", [anchor], lambda: START, operators=people, operator_quorum=2
+    )
     found = settings.load(tmp_path / "s/signer.toml", SignerSettings)
     assert (found.operators, found.operator_quorum, found.rehearsal) == (tuple(people), 2, False)
     assert [one.der() for one in found.anchors] == [authority.der]
-    create_signer(tmp_path / "t", "a+b+c", [], lambda: START, rehearsal=True)
+    create_signer(tmp_path / "t", tmp_path / "t.mark", "a+b+c", [], lambda: START, rehearsal=True)
     assert settings.load(tmp_path / "t/signer.toml", SignerSettings).softfile.passphrase != found.softfile.passphrase
     for pems in ("", anchor.pem * 2, "junk"):
         with pytest.raises(Misused, match="not one certificate"):

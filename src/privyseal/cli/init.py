@@ -64,7 +64,9 @@ def found_rehearsal(directory: Path, scheme: str, name: str) -> None:
     origin = f"rehearsal.invalid/{directory.resolve().name}"
     vkey = founding.create_logger(directory / "logger", directory / "log", directory / "marks" / "log.mark", origin)
     anchor = Anchor("rehearsal", pem(authority.root).decode("ascii"))
-    founding.create_signer(directory / "signer", vkey, [anchor], wall_clock, rehearsal=True)
+    founding.create_signer(
+        directory / "signer", directory / "marks" / "signer.mark", vkey, [anchor], wall_clock, rehearsal=True
+    )
     spki = founding.create_stamper(directory / "stamper", wall_clock)
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)
     founding.install_stamper_chain(directory / "stamper", spki, chain)

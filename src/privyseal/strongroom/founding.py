@@ -54,6 +54,7 @@ def create_logger(directory: Path, public: Path, mark: Path, origin: str) -> str
 
 def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer's settings
     directory: Path,
+    mark: Path,
     log: str,
     anchors: Sequence[Anchor],
     clock: Callable[[], datetime],
@@ -62,12 +63,24 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
     operators: Sequence[Operator] = (),
     operator_quorum: int = 0,
 ) -> None:
-    """Make a signer without keys that believes the log with verifier key ``log``; its passphrase is drawn here."""
+    """Make a signer without keys that believes the log with verifier key ``log``; its passphrase is drawn here.
+
+    ``mark`` is a file that should be on another disk, as the logger's.
+    """
     _room(directory, "signer.toml")
+    if mark.exists():
+        raise Conflict(f"{mark} exists already and belongs to another signer.", hint="choose another place")
+    mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     passphrase = _passphrase()
     SoftFile.create(directory / "keys", passphrase.encode("ascii"), clock)
     Journal(directory / "journal.sqlite3").close()
-    settings: dict[str, object] = {"log": log, "rehearsal": rehearsal, "operator_quorum": operator_quorum}
+    MarkFile.create(mark, Mark(0, EMPTY_ROOT))
+    settings: dict[str, object] = {
+        "log": log,
+        "mark": _from(directory, mark),
+        "rehearsal": rehearsal,
+        "operator_quorum": operator_quorum,
+    }
     tables: list[tuple[str, dict[str, object]]] = [("[softfile]", {"directory": "keys", "passphrase": passphrase})]
     for operator in operators:
         key = base64.b64encode(operator.public_key).decode("ascii")

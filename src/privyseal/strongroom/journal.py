@@ -2,6 +2,11 @@
 
 Both change in one transaction, so one sync serves a batch, and it is done before any key is used: a crash at
 any later moment finds the intents spent, and nobody can have a second signature out of them.
+
+Whoever puts an older journal back would make the signer forget what it spent, and wake keys that were frozen or
+destroyed. So it counts its changes, and a mark on another path, which such a restore leaves alone, keeps the count.
+The mark is written when the change is on the disk and is not waited for: a power cut may leave it behind the
+journal, which accuses nobody, and never before it.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from pathlib import Path
 
 from privyseal.errors import KeyStoreUnavailable
 from privyseal.strongroom.durable import Database
-from privyseal.strongroom.mark import Mark
+from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.tlog.merkle import EMPTY_ROOT
 
 _SCHEMA = """
@@ -24,6 +29,7 @@ CREATE TABLE IF NOT EXISTS agreed (digest BLOB PRIMARY KEY, expires INTEGER NOT 
 CREATE TABLE IF NOT EXISTS keys (
     key_id TEXT PRIMARY KEY, label TEXT NOT NULL UNIQUE, destroyed INTEGER NOT NULL, holding BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS births (label TEXT PRIMARY KEY, attempts INTEGER NOT NULL);
 """
 
@@ -31,21 +37,50 @@ CREATE TABLE IF NOT EXISTS births (label TEXT PRIMARY KEY, attempts INTEGER NOT 
 class Journal:
     """The signer's SQLite file; ``charters.py`` keeps its tables ``keys`` and ``births`` in it as well."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file."""
+    def __init__(self, path: Path, witness: MarkFile | None = None) -> None:
+        """Open or make the file; ``witness`` is the mark that keeps the count of its changes, if there is one."""
         self.database = Database(path, _SCHEMA, KeyStoreUnavailable)
+        self._witness = witness
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether a sync failed, so that this process must end."""
+        return self.database.lost or (self._witness is not None and self._witness.lost)
 
     def mark(self) -> Mark:
-        """Return size and root of the newest head this signer has acted under; the empty tree before the first."""
+        """Return size and root of the newest head this signer has acted under; the empty tree before the first.
+
+        KeyStoreUnavailable where the journal is older than its mark knows.
+        """
+        self._check_age()
         rows = self.database.read("SELECT size, root FROM mark")
         return Mark(rows[0][0], rows[0][1]) if rows else Mark(0, EMPTY_ROOT)
 
     @contextmanager
     def writing(self, mark: Mark) -> Iterator[sqlite3.Connection]:
-        """Run the body in one durable transaction that also raises the mark."""
+        """Run the body in one durable transaction that also raises the mark; one thread at a time may."""
         with self.database.writing() as transaction:
             transaction.execute("INSERT OR REPLACE INTO mark VALUES (1, ?, ?)", (mark.number, mark.digest))
+            count = self._changes() + 1
+            transaction.execute("INSERT OR REPLACE INTO changes VALUES (1, ?)", (count,))
             yield transaction
+        if self._witness is not None:
+            self._witness.raise_to(Mark(count, mark.digest), durable=False)
+
+    def _changes(self) -> int:
+        rows = self.database.read("SELECT count FROM changes")
+        return int(rows[0][0]) if rows else 0
+
+    def _check_age(self) -> None:
+        if self._witness is None:
+            return
+        known, count = self._witness.read().number, self._changes()
+        if count < known:
+            raise KeyStoreUnavailable(
+                f"The signer's journal was put back to an older state: it holds {count} changes, and its mark knows of "
+                f"{known}. It has forgotten what was signed, frozen or destroyed since.",
+                hint="restore the newest journal; no key is used until then",
+            )
 
     @staticmethod
     def spend(transaction: sqlite3.Connection, entry: int) -> bool:
@@ -64,5 +99,7 @@ class Journal:
         transaction.execute("DELETE FROM agreed WHERE expires < ?", (int(before.timestamp()) - 1,))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self.database.close()
+        if self._witness is not None:
+            self._witness.close()

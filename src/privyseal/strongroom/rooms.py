@@ -57,6 +57,7 @@ def territory(which: str, config: Path) -> set[Path]:
         }
     elif isinstance(asked, settings.SignerSettings):
         named = {asked.softfile.directory, str(Path(asked.journal).parent)}
+        named |= {str(Path(asked.mark).parent)} if asked.mark else set()
     else:
         named = {asked.softfile.directory, str(Path(asked.mark).parent), str(Path(asked.chain).parent)}
     return {config.parent} | {config.parent / each for each in named}
@@ -71,7 +72,7 @@ def _signer(config: Path, clock: Clock, note: Note = _nobody) -> Built:
     asked = settings.load(config, settings.SignerSettings)
     keys = SoftFile.open(config.parent / asked.softfile.directory, asked.softfile.passphrase.encode("utf-8"), clock)
     signer = Signer(
-        Journal(config.parent / asked.journal),
+        Journal(config.parent / asked.journal, MarkFile(config.parent / asked.mark) if asked.mark else None),
         {"softfile": keys},
         asked.log,
         tuple(PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors),

@@ -52,6 +52,8 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The C2SP verifier key of the log whose intents this signer believes."""
     softfile: SoftFileSection
     journal: str = "journal.sqlite3"
+    mark: str = ""
+    """The file of the journal's mark, on another disk than the journal; without one an older journal goes unnoticed."""
     rehearsal: bool = False
     """A rehearsal signer may ask for no operator, and every key born in it is for rehearsal."""
     operators: tuple[Operator, ...] = ()

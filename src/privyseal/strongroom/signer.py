@@ -97,7 +97,7 @@ class Signer:
     @property
     def lost(self) -> bool:
         """Tell whether a sync failed, so that this process must end."""
-        return self._journal.database.lost
+        return self._journal.lost
 
     def handle(self, question: Question) -> Answer:
         """Answer one question; raises what the client is to be told."""
