@@ -26,7 +26,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
+from tests import postgres
 
+from privyseal import config
 from privyseal.cli.init import KEY, SUBSCRIBER, found_rehearsal
 from privyseal.errors import Failed, KeyStoreUnavailable, LogUnavailable, PrivySealError, Unavailable
 from privyseal.formats import catalogue
@@ -56,6 +58,8 @@ from privyseal.tlog.tiles import decode_bundle, entries_path
 
 T = TypeVar("T")
 Way = Literal["lost", "unreported"]
+Home = Literal["sqlite", "postgresql"]
+HOMES: tuple[Home, ...] = ("sqlite", "postgresql")
 WAYS: tuple[Way, ...] = ("lost", "unreported")
 
 
@@ -86,10 +90,15 @@ class Ledger:
         return self.keys[-1]
 
 
-def found(directory: Path, scheme: str = "ecdsa-p256") -> Path:
+def found(directory: Path, scheme: str = "ecdsa-p256", home: Home = "sqlite") -> Path:
     """Make a rehearsal service once; worlds are copies of it, because its CA's keys take seconds."""
     directory.mkdir(parents=True)
-    found_rehearsal(directory, scheme, "World")
+    if home == "postgresql":
+        made = postgres.cluster().database()
+        found_rehearsal(directory, scheme, "World", config.RecordsSection(url=made.url), made.owner)
+        (directory / "database").write_text(made.name)
+    else:
+        found_rehearsal(directory, scheme, "World")
     return directory
 
 
@@ -102,6 +111,11 @@ class World:
         shutil.copytree(founded, directory)
         for settings in directory.glob("*/*.toml"):
             settings.write_text(settings.read_text().replace(str(founded), str(directory)))
+        self.database: postgres.Database | None = None
+        self.records_url = f"sqlite:///{directory / 'records.db'}"
+        if (directory / "database").exists():
+            self.database = postgres.cluster().database((directory / "database").read_text())
+            self.records_url = self.database.url
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.plan: Plan | None = None
         self.writes: list[str] = []
@@ -137,6 +151,12 @@ class World:
         for room in self._rooms.values():
             with suppress(Exception):
                 room.close()
+
+    def discard(self) -> None:
+        """Stop for good, and leave no database behind."""
+        self.stop()
+        if self.database is not None:
+            self.database.drop()
 
     def _start(self) -> None:
         self._rooms: dict[str, Any] = {}
@@ -335,7 +355,7 @@ class _FragileRecords(Records):
     """The real records, whose commits pass the world's hands."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(open_records(f"sqlite:///{world.directory / 'records.db'}").engine)
+        super().__init__(open_records(world.records_url).engine)
         self._world = world
 
     def commit(self, connection: Connection) -> None:
@@ -391,4 +411,16 @@ def _described() -> Described:
         return prepared.described[0]
 
 
-__all__ = ["SUBSCRIBER", "WAYS", "Ledger", "Plan", "Way", "World", "a_description", "found", "requests"]
+__all__ = [
+    "HOMES",
+    "SUBSCRIBER",
+    "WAYS",
+    "Home",
+    "Ledger",
+    "Plan",
+    "Way",
+    "World",
+    "a_description",
+    "found",
+    "requests",
+]

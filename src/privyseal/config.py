@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
+import stat
 import tomllib
+from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -30,6 +35,24 @@ class RecordsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """``[records]``: the database, a SQLAlchemy URL; a relative ``sqlite:///`` path starts at this file."""
 
     url: str = "sqlite:///records.db"
+    listen: str | None = None
+    """PostgreSQL: the same database without a pooler in between, to hear at once of what other nodes did."""
+
+
+NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,63}$")]
+
+
+class NodeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[node]``: this ``serve`` among several on one PostgreSQL database."""
+
+    name: NodeName | None = None
+    """Its own, and the same after each start; made from host name and directory where it is not given."""
+    rooms: Literal["start", "join"] = "start"
+    """``join`` starts no guarded processes and uses those of the node on this machine that did."""
+    sockets: str | None = None
+    """Where the guarded processes' sockets are, for a node that joins: ``run`` in the other's directory."""
+    lease_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
+    """How long a walk of this node may be silent before another node takes its requests."""
 
 
 class LogSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     service: ServiceSection
     records: RecordsSection = RecordsSection()
     log: LogSection = LogSection()
+    node: NodeSection = NodeSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -63,7 +87,9 @@ def load(directory: Path) -> Settings:
     """Read ``serve.toml`` of a service's directory; raise Misused with the field's name where it is not right."""
     path = directory / FILE
     try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Settings)
+        settings = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Settings)
+        _check(settings, path)
+        return settings
     except FileNotFoundError as error:
         raise Misused(
             f"There is no service in {directory}: {FILE} is missing.",
@@ -77,6 +103,39 @@ def load(directory: Path) -> Settings:
         raise Misused(f"{path}: {error}.") from error
 
 
+def _check(settings: Settings, path: Path) -> None:
+    node, records = settings.node, settings.records
+    if (node.rooms == "join") != (node.sockets is not None):
+        raise Misused(f"{path}: [node] sockets is for a node whose rooms are joined, and it needs them.")
+    if node.rooms == "join" and records.url.startswith("sqlite"):
+        raise Misused(f"{path}: several nodes need their records in PostgreSQL, not in SQLite.")
+    if records.listen is not None and not records.listen.startswith("postgresql"):
+        raise Misused(f"{path}: [records] listen is the URL of a PostgreSQL server.")
+    secret = any(password_in(url) for url in (records.url, records.listen) if url is not None)
+    if secret and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise Misused(f"{path} holds a password and others can read it.", hint=f"chmod 600 {path}, or use a .pgpass")
+
+
+def password_in(url: str) -> bool:
+    """Tell whether a database URL holds a password."""
+    return "password=" in url or ":" in url.partition("://")[2].rpartition("@")[0]
+
+
+def node_name(settings: Settings, directory: Path) -> str:
+    """Return the node's name; where none is given, one that only this directory on this machine has."""
+    if settings.node.name is not None:
+        return settings.node.name
+    place = f"{platform.node()}\0{directory.resolve()}"
+    return "node-" + hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def sockets_to_join(settings: Settings, directory: Path) -> Sockets | None:
+    """Return the sockets of guarded processes that another node has started; None where this one starts its own."""
+    if settings.node.sockets is None:
+        return None
+    return Sockets.under(directory.resolve() / settings.node.sockets)
+
+
 def bind_address(text: str) -> tuple[str, int]:
     """Split ``host:port``; raise Misused where it is not that. Port 0 means any free one."""
     host, _, port = text.rpartition(":")
@@ -85,10 +144,10 @@ def bind_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def records_url(settings: Settings, directory: Path) -> str:
+def records_url(section: RecordsSection, directory: Path) -> str:
     """Return the database's URL with a relative SQLite path resolved against the service's directory."""
     prefix = "sqlite:///"
-    url = settings.records.url
+    url = section.url
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
         return prefix + str(directory.resolve() / url.removeprefix(prefix))
     return url
@@ -103,8 +162,10 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets) -> PrivySe
     """Build the running service that these settings describe; nothing is connected until it is used."""
     return PrivySeal(
         SigningService(settings.service.name, settings.service.affiliation),
-        open_records(records_url(settings, directory)),
+        open_records(records_url(settings.records, directory)),
         LoggerClient(SocketAsk(sockets.logger)),
         SignerClient(SocketAsk(sockets.signer)),
         StamperClient(SocketAsk(sockets.stamper)),
+        node=node_name(settings, directory),
+        lease=timedelta(seconds=settings.node.lease_seconds),
     )

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.world import Plan, World, found
+from tests.world import HOMES, Plan, World, found
 
 
-@pytest.fixture(scope="session")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Found one rehearsal service for all worlds of this process."""
-    return found(tmp_path_factory.mktemp("founded") / "seal")
+@pytest.fixture(scope="session", params=HOMES)
+def founded(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """Found one rehearsal service for all worlds of this process, for either kind of database."""
+    return found(tmp_path_factory.mktemp("founded") / "seal", home=request.param)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def make_world(founded: Path, tmp_path: Path) -> Iterator[Callable[[Plan | None]
 
     yield make
     for world in made:
-        world.stop()
+        world.discard()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.web.house import House, build_house
 
-from privyseal.records.database import migrate
+from privyseal.records.schema import migrate
 
 
 @pytest.fixture(scope="session")

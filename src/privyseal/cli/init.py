@@ -17,7 +17,8 @@ from privyseal.cli.processes import settings_of
 from privyseal.errors import Conflict, Misused
 from privyseal.pki.certificates import pem
 from privyseal.pki.rehearsal import RehearsalAuthority
-from privyseal.records.database import migrate, open_records
+from privyseal.records.database import open_records
+from privyseal.records.schema import migrate_for_serve, require_fit
 from privyseal.signing import custody, enrol
 from privyseal.signing.instance import PrivySeal, wall_clock
 from privyseal.strongroom import founding
@@ -38,7 +39,9 @@ SUBSCRIBER, KEY = "demo", "release"
 @click.option("--rehearsal", is_flag=True, help="With one Subscriber, a key, a certificate, a timestamp authority.")
 @click.option("--scheme", type=click.Choice(list(SCHEMES)), default="rsa-3072", show_default=True, help="Of the key.")
 @click.option("--name", default="Rehearsal", show_default=True, help="The organisation that runs the service.")
-def init(directory: Path, rehearsal: bool, scheme: str, name: str) -> None:
+@click.option("--records", metavar="URL", help="PostgreSQL for the records, in place of a file; serve's own role.")
+@click.option("--owner", metavar="URL", help="The same database in the role that owns the tables.")
+def init(directory: Path, rehearsal: bool, scheme: str, name: str, records: str | None, owner: str | None) -> None:
     """Make a new service in a directory."""
     if not rehearsal:
         raise Misused(
@@ -46,7 +49,8 @@ def init(directory: Path, rehearsal: bool, scheme: str, name: str) -> None:
             hint="privyseal init --dir D --rehearsal",
         )
     with _fresh(directory) as fresh:
-        found_rehearsal(fresh, scheme, name)
+        section = config.RecordsSection() if records is None else config.RecordsSection(url=records)
+        found_rehearsal(fresh, scheme, name, section, owner)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -57,8 +61,15 @@ def init(directory: Path, rehearsal: bool, scheme: str, name: str) -> None:
     )
 
 
-def found_rehearsal(directory: Path, scheme: str, name: str) -> None:
+def found_rehearsal(
+    directory: Path,
+    scheme: str,
+    name: str,
+    section: config.RecordsSection = config.RecordsSection(),  # noqa: B008 - it is frozen
+    owner: str | None = None,
+) -> None:
     """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole."""
+    url = _prepare_records(directory, section, owner)
     now = datetime.now(UTC)
     authority = RehearsalAuthority.create(now, name)
     origin = f"rehearsal.invalid/{directory.resolve().name}"
@@ -70,13 +81,24 @@ def found_rehearsal(directory: Path, scheme: str, name: str) -> None:
     spki = founding.create_stamper(directory / "stamper", wall_clock)
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)
     founding.install_stamper_chain(directory / "stamper", spki, chain)
-    settings = config.Settings(service=config.ServiceSection(name=name, rehearsal=True))
-    url = config.records_url(settings, directory)
-    _put(directory / "records.db", b"", 0o600)  # its journal files take over these rights
-    migrate(url)
+    settings = config.Settings(service=config.ServiceSection(name=name, rehearsal=True), records=section)
     with _opened(directory, url, name) as seal:
         token = _enrol_demo(seal, authority, scheme)
     _write_files(directory, authority, vkey, token, settings)
+
+
+def _prepare_records(directory: Path, section: config.RecordsSection, owner: str | None) -> str:
+    """Make the tables, or the owner's for serve's role; return the URL under which serve will use them."""
+    url = config.records_url(section, directory)
+    if url.startswith("sqlite"):
+        _put(directory / "records.db", b"", 0o600)  # its journal files take over these rights
+    migrate_for_serve(url, owner)
+    records = open_records(url)
+    try:
+        require_fit(records)
+    finally:
+        records.close()
+    return url
 
 
 def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> str:
@@ -116,7 +138,12 @@ def _write_files(
     service = {"name": settings.service.name, "affiliation": settings.service.affiliation.value}
     service |= {"bind": settings.service.bind}
     text = f"[service]\n{_toml(service)}rehearsal = true\n\n[records]\nurl = {json.dumps(settings.records.url)}\n"
-    _put(directory / config.FILE, (text + f"\n[log]\npublic = {json.dumps(settings.log.public)}\n").encode(), 0o644)
+    holds_secret = config.password_in(settings.records.url)
+    _put(
+        directory / config.FILE,
+        (text + f"\n[log]\npublic = {json.dumps(settings.log.public)}\n").encode(),
+        0o600 if holds_secret else 0o644,
+    )
 
 
 def _toml(values: dict[str, str]) -> str:

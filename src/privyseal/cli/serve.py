@@ -17,11 +17,14 @@ import click
 from privyseal import config
 from privyseal.cli.processes import Processes
 from privyseal.errors import Misused, PrivySealError
+from privyseal.records import schema
+from privyseal.records.listening import Listener
 from privyseal.signing import duties
 from privyseal.signing.instance import PrivySeal
 
 DUTY_PERIOD = 30.0
-"""Seconds between two looks at what was left behind; a client that lost its answer asks again within about as long."""
+"""Seconds between two looks at what was left behind, at most; no more than a lease where that is shorter. A client
+that lost its answer asks again within about as long."""
 
 
 CRL_PERIOD = 24 * 3600.0
@@ -39,35 +42,53 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     """
     settings = config.load(directory)
     host, port = config.bind_address(bind or settings.service.bind)
-    _check_rooms(directory)
+    if settings.node.rooms == "start":
+        _check_rooms(directory)
     if check:
         click.echo(f"{directory / config.FILE} is right.", err=True)
         return
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="privyseal: %(levelname)s %(message)s")
     if settings.service.rehearsal:
         _say_rehearsal()
-    with _alone(directory), Processes(directory) as processes:
-        seal = config.privy_seal(settings, directory, processes.sockets)
+    with alone(directory), _rooms(settings, directory) as sockets:
+        seal = config.privy_seal(settings, directory, sockets)
         try:
+            schema.require_fit(seal.records)
             duties.begin(seal)
-            with _duties(seal, directory):
-                _web(seal, config.public_log(settings, directory), host, port)
+            with _duties(seal, directory, min(DUTY_PERIOD, settings.node.lease_seconds)):
+                _web(seal, settings, directory, host, port)
         finally:
             seal.records.close()
 
 
-def _web(seal: PrivySeal, public_log: Path, host: str, port: int) -> None:
+@contextmanager
+def _rooms(settings: config.Settings, directory: Path) -> Iterator[config.Sockets]:
+    """Start the guarded processes, or join those that another node on this machine has started."""
+    joined = config.sockets_to_join(settings, directory)
+    if joined is not None:
+        yield joined
+        return
+    with Processes(directory) as processes:
+        yield processes.sockets
+
+
+def _web(seal: PrivySeal, settings: config.Settings, directory: Path, host: str, port: int) -> None:
     from privyseal.web import app, serving  # half a second of imports that --check does without
     from privyseal.web.desk import Desk
 
-    desk = Desk(seal, public_log)
-    serving.run(
-        app.build(desk),
-        host,
-        port,
-        on_ready=lambda url: print(f"ready {url}", flush=True),
-        on_stop=desk.stop,
-    )
+    desk = Desk(seal, config.public_log(settings, directory))
+    listener = Listener(settings.records.listen, desk.tell) if settings.records.listen else None
+    try:
+        serving.run(
+            app.build(desk),
+            host,
+            port,
+            on_ready=lambda url: print(f"ready {url}", flush=True),
+            on_stop=desk.stop,
+        )
+    finally:
+        if listener is not None:
+            listener.close()
 
 
 def refresh_crl(directory: Path) -> None:
@@ -93,7 +114,7 @@ def _check_rooms(directory: Path) -> None:
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def alone(directory: Path) -> Iterator[None]:
     """Hold the service's lock; raise Misused where another ``serve`` holds it."""
     holder = os.open(directory / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -107,8 +128,8 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _duties(seal: PrivySeal, directory: Path) -> Iterator[None]:
-    """Do what the house does unasked: at once, and then every DUTY_PERIOD, in a thread of its own."""
+def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
+    """Do what the house does unasked: at once, and then every ``period`` seconds, in a thread of its own."""
     ending = threading.Event()
 
     def _loop() -> None:
@@ -121,7 +142,7 @@ def _duties(seal: PrivySeal, directory: Path) -> Iterator[None]:
                 refresh_crl(directory)
             except (PrivySealError, OSError) as error:
                 logging.getLogger("privyseal").warning("duties: %s", error)
-            if ending.wait(DUTY_PERIOD):
+            if ending.wait(period):
                 return
 
     thread = threading.Thread(target=_loop, name="duties", daemon=True)

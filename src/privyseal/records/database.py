@@ -1,65 +1,108 @@
 """The database: how it is opened, and the only ways to begin a transaction on it.
 
 A batch is one transaction with a savepoint for each item, so that one bad item does not fail its neighbours and many
-share one fsync. SQLite runs in WAL mode with ``synchronous=FULL``: with less, acknowledged commits are lost with the
-power (measured: 680 of 915 crash images under NORMAL, none of 1,098 under FULL). Writers take the lock when they begin
-(``BEGIN IMMEDIATE``), so that nobody finds out at commit that somebody else was first.
+share one fsync. What differs between the kinds of database stands in ``sqlite.py`` and ``postgresql.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
-from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from privyseal.errors import Conflict, Unavailable
+from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.records.dialect import Dialect, Tell
+from privyseal.records.postgresql import PostgreSQL
+from privyseal.records.sqlite import SQLite
 
-BUSY_TIMEOUT_MS = 10_000
-"""How long a writer waits for another; a batch takes a few milliseconds, so only a stuck process reaches it."""
+DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
+"""The databases that can be the home of the records, by the name that stands first in their URL."""
+
+DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
+"""What a URL may begin with; ``postgresql`` alone means psycopg as well."""
 
 
 class Transaction:
     """A transaction opened for one Subscriber: what every function of this package asks for."""
 
-    __slots__ = ("connection", "subscriber")
+    __slots__ = ("changed", "connection", "subscriber")
 
-    def __init__(self, connection: Connection, subscriber: str) -> None:
+    def __init__(self, connection: Connection, subscriber: str, changed: list[str] | None = None) -> None:
         """Bind an open connection to the Subscriber whose rows it may see."""
         self.connection = connection
         self.subscriber = subscriber
+        self.changed = [] if changed is None else changed
+        """Ids of requests that others may be waiting for, told to them once this is committed."""
 
 
 class Batch:
     """One transaction for many items of perhaps many Subscribers."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_dialect", "_fresh", "_lost", "changed")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
         """Wrap a connection whose transaction has begun."""
         self._connection = connection
+        self._dialect = dialect
+        self._fresh = True
+        self._lost: PrivySealError | None = None
+        self.changed: list[str] = []
 
     @contextmanager
     def item(self, subscriber: str) -> Iterator[Transaction]:
-        """Open a savepoint for one item; what it raises undoes it alone and goes on to the caller."""
-        # Sent as they are: SQLAlchemy's own are named and compiled anew each time, at a third of a walk's cost.
-        self._connection.exec_driver_sql("SAVEPOINT item")
+        """Open a savepoint for one item; what it raises undoes it alone and goes on to the caller.
+
+        What the database itself refuses comes as Conflict or Unavailable. If the whole transaction is lost with it,
+        every further item and the batch itself raise that too.
+        """
+        self.require_alive()
+        told = len(self.changed)
+        with self._losing():
+            self._dialect.open_item(self._connection, subscriber, first=self._fresh)
+            self._fresh = False
         try:
-            yield Transaction(self._connection, subscriber)
-        except BaseException:
-            self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT item")
+            yield Transaction(self._connection, subscriber, self.changed)
+        except BaseException as error:
+            del self.changed[told:]
+            self._undo(error)
+            if isinstance(error, DBAPIError):
+                raise self._dialect.error(error) from error
             raise
-        finally:
-            self._connection.exec_driver_sql("RELEASE SAVEPOINT item")
+        with self._losing():
+            self._dialect.close_item(self._connection)
 
     def across_subscribers(self) -> Connection:
         """Return the bare connection for the few functions whose name ends in ``of_all_subscribers``."""
+        self.require_alive()
+        with self._losing():
+            self._dialect.look_across(self._connection)
         return self._connection
+
+    def require_alive(self) -> None:
+        """Raise again what broke the transaction as a whole, if anything did."""
+        if self._lost is not None:
+            raise type(self._lost)(self._lost.detail, hint=self._lost.hint)
+
+    def _undo(self, error: BaseException) -> None:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            self._lost = self._dialect.error(error)
+        elif self._lost is None:
+            with self._losing():
+                self._dialect.undo_item(self._connection)
+                self._fresh = True
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """What goes wrong between items is the end of the transaction."""
+        try:
+            yield
+        except DBAPIError as error:
+            self._lost = self._dialect.error(error)
+            raise self._lost from error
 
 
 class Records:
@@ -68,32 +111,41 @@ class Records:
     def __init__(self, engine: Engine) -> None:
         """Use ``engine``; see :func:`open_records`."""
         self.engine = engine
+        self.dialect = DIALECTS[engine.dialect.name]
+        self.tell: Tell = lambda requests: None
+        """Called, in whatever thread, with the requests whose state this process has changed."""
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:
         """Begin one writing transaction for many items, commit it at the end, roll it back if the body raises."""
-        with _as_unavailable(), self.engine.connect() as connection:
-            connection.execution_options(privyseal_writes=True)
-            connection.begin()
-            yield Batch(connection)
-            self.commit(connection)
+        with self._transaction(writes=True) as connection:
+            batch = Batch(connection, self.dialect)
+            yield batch
+            batch.require_alive()
+            self._finish(connection, batch.changed)
+        if batch.changed:
+            self.tell(batch.changed)
 
     @contextmanager
     def writing(self, subscriber: str) -> Iterator[Transaction]:
         """Begin a writing transaction for one Subscriber and commit it at the end."""
-        with self.batch() as batch:
-            yield Transaction(batch.across_subscribers(), subscriber)
+        with self._transaction(writes=True, tenant=subscriber) as connection:
+            tx = Transaction(connection, subscriber)
+            yield tx
+            self._finish(connection, tx.changed)
+        if tx.changed:
+            self.tell(tx.changed)
 
     @contextmanager
     def reading(self, subscriber: str) -> Iterator[Transaction]:
         """Begin a transaction that only reads, for one Subscriber."""
-        with _as_unavailable(), self.engine.connect() as connection:
+        with self._transaction(tenant=subscriber) as connection:
             yield Transaction(connection, subscriber)
 
     @contextmanager
     def reading_all_subscribers(self) -> Iterator[Connection]:
         """Begin a transaction that only reads, for the few questions that look across Subscribers."""
-        with _as_unavailable(), self.engine.connect() as connection:
+        with self._transaction(across=True) as connection:
             yield connection
 
     def commit(self, connection: Connection) -> None:
@@ -104,55 +156,56 @@ class Records:
         """Close every connection."""
         self.engine.dispose()
 
+    def _finish(self, connection: Connection, changed: list[str]) -> None:
+        if changed:
+            self.dialect.announce(connection, changed)
+        self.dialect.require_whole(connection)
+        self.commit(connection)
 
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        reason = str(error.orig).splitlines()[0]
-        raise Unavailable(f"The database did not carry out a statement: {reason}.", hint="safe to run again") from error
-    except DBAPIError as error:
-        raise Conflict("The database refused a row that contradicts another one.", hint="run it again") from error
+    @contextmanager
+    def _transaction(self, *, writes: bool = False, tenant: str = "", across: bool = False) -> Iterator[Connection]:
+        options = {"privyseal_writes": writes, "privyseal_tenant": tenant, "privyseal_across": across}
+        try:
+            with self._begun(options) as connection:
+                yield connection
+        except DBAPIError as error:
+            raise self.dialect.error(error) from error
+        except PoolExhausted as error:
+            raise Unavailable("Every connection to the database is in use.", hint="try again in a moment") from error
+        except InvalidRequestError as error:  # SQLAlchemy's word for a connection that went away meanwhile
+            raise Unavailable("The connection to the database was lost.", hint="safe to run again") from error
+
+    def _begun(self, options: dict[str, object]) -> Connection:
+        """Connect and begin; a connection that went stale in the pool fails here, and a fresh one is taken, once."""
+        for last in (False, True):
+            connection = self.engine.connect().execution_options(**options)
+            try:
+                connection.begin()
+                return connection
+            except DBAPIError as error:
+                connection.close()
+                if last or not error.connection_invalidated:
+                    raise
+        raise AssertionError("unreachable")
 
 
 def open_records(url: str) -> Records:
-    """Open the database at a SQLAlchemy URL such as ``sqlite:////var/lib/privyseal/records.db``."""
-    engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=30)
-    if engine.dialect.name == "sqlite":
-        _teach_sqlite(engine)
-    return Records(engine)
+    """Open the database at a URL such as ``sqlite:////var/lib/privyseal/records.db`` or ``postgresql+psycopg:///seal``.
+
+    Nothing is connected yet. Raises Misused where the URL is none, or of a database that cannot be used.
+    """
+    parsed = make_url_or_refuse(url)
+    return Records(DIALECTS[parsed.get_backend_name()].engine(parsed))
 
 
-def _teach_sqlite(engine: Engine) -> None:
-    """Take transactions out of the driver's hands: sqlite3 would begin them late and break savepoints."""
-
-    @event.listens_for(engine, "connect")
-    def _connect(dbapi: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-        dbapi.isolation_level = None
-        cursor = dbapi.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("privyseal_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def migrate(url: str) -> None:
-    """Bring the database at ``url`` to the newest schema, creating it where there is none."""
-    from alembic import command  # a second of import that only this command needs
-    from alembic.config import Config
-
-    config = Config()
-    with resources.as_file(resources.files("privyseal.records") / "migrations") as folder:
-        config.set_main_option("script_location", str(Path(folder)))
-        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-        command.upgrade(config, "head")
+def make_url_or_refuse(url: str) -> URL:
+    """Read the URL of a database; raise Misused where it is none, or of a kind that cannot be used."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise Misused("The URL of the records is not one.", hint="see docs/reference/configuration.md") from error
+    if parsed.drivername not in DRIVERS:
+        raise Misused(
+            f"The records cannot be kept in {parsed.drivername!r}.", hint=f"known are {', '.join(DRIVERS)} URLs"
+        )
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed

@@ -18,6 +18,18 @@ from privyseal.terms.signatures import TimestampToken
 LEASE = timedelta(seconds=60)
 """How long a walk may be silent before another one may take its request; a walk takes well under a second."""
 
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who takes requests: a node by its name, in one of its lives, and how long it may be silent."""
+
+    node: str
+    boot: str
+    lease: timedelta = LEASE
+
+
+NOBODY = Holder("", "")
+"""A holder whose leases only run out."""
+
 # The statements of the walk are built once: building one costs SQLAlchemy more than SQLite takes to carry it out, and
 # a signature needs some twenty. Their parameters are called p_... so that none is mistaken for a column's new value.
 _table = requests.c
@@ -30,18 +42,32 @@ _BY_ID = select(requests).where(*_THIS)
 _BY_KEY = select(requests).where(
     _table.subscriber == bindparam("p_subscriber"), _table.idempotency_key == bindparam("p_key")
 )
-_CLAIM = (
-    update(requests)
-    .where(
-        *_THIS,
-        _table.state.in_((State.APPROVED.value, State.SIGNING.value, State.SIGNED.value)),
-        or_(_table.lease_until.is_(None), _table.lease_until < bindparam("p_now")),
-    )
-    .values(fence=_table.fence + 1, lease_until=bindparam("p_until"))
+_FREE = (
+    *_THIS,
+    _table.state.in_((State.APPROVED.value, State.SIGNING.value, State.SIGNED.value)),
+    or_(_table.lease_until.is_(None), _table.lease_until < bindparam("p_now")),
 )
-_RELEASE = _MINE.values(lease_until=None)
+_TAKEN = {
+    "fence": _table.fence + 1,
+    "lease_until": bindparam("p_until"),
+    "lease_node": bindparam("p_node"),
+    "lease_boot": bindparam("p_boot"),
+}
+_CLAIM = {
+    # SQLite has one writer at a time, so nobody else can be at this row.
+    "sqlite": update(requests).where(*_FREE).values(_TAKEN).returning(requests),
+    # Elsewhere a row that another node is taking in this moment is passed over, not waited for.
+    "postgresql": update(requests)
+    .where(_table.id == select(_table.id).where(*_FREE).with_for_update(skip_locked=True).scalar_subquery())
+    .values(_TAKEN)
+    .returning(requests),
+}
+_LOCK = _BY_ID.with_for_update()
+_LOCK_IF_FREE = _BY_ID.with_for_update(skip_locked=True)
+_UNHELD = {"lease_until": None, "lease_node": None, "lease_boot": None}
+_RELEASE = _MINE.values(_UNHELD)
 _MOVE = _STATE.values(state=bindparam("p_state"))
-_END = _STATE.values(state=bindparam("p_state"), lease_until=None)
+_END = _STATE.values(state=bindparam("p_state"), **_UNHELD)
 _STORE_INTENT = _STATE.where(_table.intent_index.is_(None)).values(
     intent_index=bindparam("p_index"), intent_seq=bindparam("p_seq")
 )
@@ -50,13 +76,13 @@ _STORE_BLOBS = _STATE.where(_table.blobs.is_(None)).values(
     state=bindparam("p_state"), tokens=bindparam("p_tokens"), blobs=bindparam("p_blobs")
 )
 _STORE_RECEIPT = _STATE.where(_table.receipt.is_(None)).values(
-    state=bindparam("p_state"), receipt=bindparam("p_receipt"), lease_until=None
+    state=bindparam("p_state"), receipt=bindparam("p_receipt"), **_UNHELD
 )
 _FAIL = _STATE.values(
     state=bindparam("p_state"),
     failure_code=bindparam("p_code"),
     failure_detail=bindparam("p_detail"),
-    lease_until=None,
+    **_UNHELD,
 )
 
 _octets_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
@@ -97,13 +123,29 @@ def get(tx: Transaction, request_id: str) -> Dossier:
     return _dossier(row)
 
 
-def claim(tx: Transaction, request_id: str, now: datetime) -> Dossier | None:
+def locked(tx: Transaction, request_id: str) -> Dossier:
+    """Read one request and keep everybody else from changing it until this transaction ends; raise NotFound."""
+    row = tx.connection.execute(_LOCK, {"p_subscriber": tx.subscriber, "p_id": request_id}).first()
+    if row is None:
+        raise NotFound(f"There is no request {request_id!r}.")
+    return _dossier(row)
+
+
+def locked_if_free(tx: Transaction, request_id: str) -> Dossier | None:
+    """Read one request as :func:`locked` does; None where it is gone or somebody else is at it in this moment."""
+    row = tx.connection.execute(_LOCK_IF_FREE, {"p_subscriber": tx.subscriber, "p_id": request_id}).first()
+    return None if row is None else _dossier(row)
+
+
+def claim(tx: Transaction, request_id: str, now: datetime, holder: Holder = NOBODY) -> Dossier | None:
     """Take an unfinished request for one walk: lease it and raise its fence; None where another walk holds it.
 
     Only APPROVED, SIGNING and SIGNED can be taken; the Dossier returned has the state as it was and the new fence.
     """
-    given = {"p_subscriber": tx.subscriber, "p_id": request_id, "p_now": now, "p_until": now + LEASE}
-    return get(tx, request_id) if tx.connection.execute(_CLAIM, given).rowcount else None
+    given = {"p_subscriber": tx.subscriber, "p_id": request_id, "p_now": now, "p_until": now + holder.lease}
+    given |= {"p_node": holder.node, "p_boot": holder.boot}
+    row = tx.connection.execute(_CLAIM[tx.connection.dialect.name], given).first()
+    return None if row is None else _dossier(row)
 
 
 def release(tx: Transaction, dossier: Dossier) -> None:
@@ -115,6 +157,8 @@ def move(tx: Transaction, dossier: Dossier, becomes: State) -> Dossier:
     """Change the state by compare-and-swap under the walk's fence; raise Conflict where it is not as supposed."""
     _check_arrow(dossier, becomes)
     _one(tx, dossier, _END if becomes in FINAL else _MOVE, p_state=becomes.value)
+    if becomes in FINAL or becomes is State.APPROVED:
+        tx.changed.append(dossier.id)
     return msgspec.structs.replace(dossier, state=becomes)
 
 
@@ -142,6 +186,7 @@ def store_receipt(tx: Transaction, dossier: Dossier, receipt: str) -> Dossier:
     """Write down the receipt; SIGNED becomes RELEASED."""
     _check_arrow(dossier, State.RELEASED)
     _one(tx, dossier, _STORE_RECEIPT, p_state=State.RELEASED.value, p_receipt=receipt)
+    tx.changed.append(dossier.id)
     return msgspec.structs.replace(dossier, receipt=receipt, state=State.RELEASED)
 
 
@@ -149,6 +194,7 @@ def fail(tx: Transaction, dossier: Dossier, code: str, detail: str) -> Dossier:
     """Write down why a request failed for good; SIGNING becomes FAILED."""
     _check_arrow(dossier, State.FAILED)
     _one(tx, dossier, _FAIL, p_state=State.FAILED.value, p_code=code, p_detail=detail)
+    tx.changed.append(dossier.id)
     return msgspec.structs.replace(dossier, failure_code=code, failure_detail=detail, state=State.FAILED)
 
 
@@ -207,9 +253,12 @@ def expired_of_all_subscribers(connection: Connection, now: datetime, *, limit: 
     return [(row.subscriber, row.id) for row in rows]
 
 
-def forget_leases_of_all_subscribers(connection: Connection) -> None:
-    """Drop every lease: right only when the one process that writes this database has just started."""
-    connection.execute(update(requests).where(requests.c.lease_until.is_not(None)).values(lease_until=None))
+def forget_leases_of_all_subscribers(connection: Connection, former: Holder | None = None) -> None:
+    """Drop the leases of a node's former lives, which are over; those of all where no other node can have any."""
+    lost = update(requests).where(requests.c.lease_until.is_not(None))
+    if former is not None:
+        lost = lost.where(requests.c.lease_node == former.node, requests.c.lease_boot != former.boot)
+    connection.execute(lost.values(_UNHELD))
 
 
 def _check_arrow(dossier: Dossier, becomes: State) -> None:

@@ -123,6 +123,8 @@ requests = Table(
     Column("failure_detail", Text),
     Column("fence", Integer, nullable=False),
     Column("lease_until", Moment),
+    Column("lease_node", String(63)),
+    Column("lease_boot", String(32)),
     UniqueConstraint("subscriber", "idempotency_key"),
     Index("ix_requests_state_lease", "state", "lease_until"),
 )

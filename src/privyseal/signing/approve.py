@@ -26,7 +26,7 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
     now = seal.clock()
     with seal.records.writing(actor.subscriber) as tx:
         permissions.require(actor, "approve", actor.subscriber)
-        dossier = requests.get(tx, request_id)
+        dossier = requests.locked(tx, request_id)  # two approvers at once must see each other's approvals
         if approval in requests.approvals_of(tx, request_id):
             return dossier
         if dossier.state is not State.REQUESTED:

@@ -14,9 +14,13 @@ BATCH = 256
 
 
 def begin(seal: PrivySeal) -> None:
-    """Drop the leases of the process that wrote these records before, which is gone: call once, before serving."""
+    """Drop the leases of this node's former life, which is over: call once, before serving.
+
+    Where no other node can work on the records every lease is such a one; otherwise the others' run out by themselves.
+    """
+    former = seal.holder if seal.records.dialect.shared else None
     with seal.records.batch() as batch:
-        requests.forget_leases_of_all_subscribers(batch.across_subscribers())
+        requests.forget_leases_of_all_subscribers(batch.across_subscribers(), former)
 
 
 def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
@@ -39,8 +43,8 @@ def expire(seal: PrivySeal) -> int:
     with seal.records.batch() as batch:
         for subscriber, request_id in late:
             with batch.item(subscriber) as tx:
-                dossier = requests.get(tx, request_id)
-                if dossier.state in (State.REQUESTED, State.APPROVED):
+                dossier = requests.locked_if_free(tx, request_id)  # another node may be at the same
+                if dossier is not None and dossier.state in (State.REQUESTED, State.APPROVED):
                     requests.move(tx, dossier, State.EXPIRED)
                     events.record(tx, Event(now, "service", "expired", request_id))
                     ended += 1

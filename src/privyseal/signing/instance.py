@@ -5,14 +5,16 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from privyseal.records.database import Records
+from privyseal.records.requests import LEASE, Holder
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
 
-REFUSALS_OF_THE_MARK = 4
-"""Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress."""
+REFUSALS_OF_THE_MARK = 64
+"""Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress. Several
+nodes with two walks each are often at it together, and whoever gives up leaves a request that must be aborted."""
 
 
 def wall_clock() -> datetime:
@@ -34,8 +36,10 @@ class PrivySeal:
         *,
         clock: Callable[[], datetime] = wall_clock,
         draw: Callable[[int], bytes] = secrets.token_bytes,
+        node: str = "serve",
+        lease: timedelta = LEASE,
     ) -> None:
-        """Bind the parts of one service; tests turn ``clock`` and break the doors."""
+        """Bind the parts of one service; tests turn ``clock`` and break the doors. This is one life of ``node``."""
         self.service = service
         self.records = records
         self.logger = logger
@@ -43,6 +47,7 @@ class PrivySeal:
         self.stamper = stamper
         self.clock = clock
         self.draw = draw
+        self.holder = Holder(node, secrets.token_hex(16), lease)
         self._mark_guard = threading.Lock()
         self._signer_mark = 0
 

@@ -20,6 +20,7 @@ from privyseal.formats.protocol import Identity
 from privyseal.records import events, keys, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
+from privyseal.records.requests import Holder
 from privyseal.signing import entries
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.strongroom.messages import Appended, Logged, Refused, SignBatch, SignedBatch, SignItem, Stale
@@ -100,7 +101,7 @@ def _claim(
             for subscriber, request_id in dict.fromkeys(ids):
                 try:
                     with batch.item(subscriber) as tx:
-                        taken = _claim_one(tx, request_id, seal.clock(), shelf)
+                        taken = _claim_one(tx, request_id, seal.clock(), seal.holder, shelf)
                 except PrivySealError as error:
                     others[request_id] = error
                     continue
@@ -138,8 +139,8 @@ class _Shelf:
         return self._chains[place]
 
 
-def _claim_one(tx: Transaction, request_id: str, now: datetime, shelf: _Shelf) -> _Case | Dossier:
-    dossier = requests.claim(tx, request_id, now)
+def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, shelf: _Shelf) -> _Case | Dossier:
+    dossier = requests.claim(tx, request_id, now, holder)
     if dossier is None:
         return requests.get(tx, request_id)
     request = decode_canonical(dossier.canonical, SigningRequest)

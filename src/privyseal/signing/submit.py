@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from privyseal.access import permissions
-from privyseal.errors import BadInput, Denied, IdempotencyMismatch, NotFound, PrivySealError
+from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, NotFound, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.records import events, keys, requests
-from privyseal.records.database import Transaction
+from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.keys import KeyPair
@@ -41,16 +41,32 @@ def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier |
     A key that asks for no approval gets its request APPROVED at once. The outcome of each is its Dossier, or the error
     for that one alone: NotPermitted, NotFound, BadInput, Denied (expired), IdempotencyMismatch.
     """
-    outcomes: list[Dossier | PrivySealError] = []
+    outcomes: dict[int, Dossier | PrivySealError] = {}
     now = seal.clock()
+    # In the order of their keys: two nodes that write the same ones wait for each other one way only.
+    order = sorted(range(len(submissions)), key=lambda n: _place(submissions[n]))
     with seal.records.batch() as batch:
-        for submission in submissions:
-            try:
-                with batch.item(submission.request.subscriber) as tx:
-                    outcomes.append(_submit_one(seal, tx, submission, now))
-            except PrivySealError as error:
-                outcomes.append(error)
-    return outcomes
+        for number in order:
+            outcomes[number] = _submit_safely(seal, batch, submissions[number], now)
+    return [outcomes[number] for number in range(len(submissions))]
+
+
+def _place(submission: Submission) -> tuple[str, str]:
+    return submission.request.subscriber, submission.idempotency_key
+
+
+def _submit_safely(seal: PrivySeal, batch: Batch, submission: Submission, now: datetime) -> Dossier | PrivySealError:
+    """Submit one; where another node wrote the same Idempotency-Key meanwhile, look again and find its request."""
+    for last in (False, True):
+        try:
+            with batch.item(submission.request.subscriber) as tx:
+                return _submit_one(seal, tx, submission, now)
+        except Conflict as error:
+            if last:
+                return error
+        except PrivySealError as error:
+            return error
+    raise AssertionError("unreachable")
 
 
 def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: datetime) -> Dossier:

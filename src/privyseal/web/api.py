@@ -156,7 +156,7 @@ async def read_request(
     pause = _FIRST_PAUSE_S
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_seconds(prefer, 0)):
-            while dossier.state not in FINAL and not await desk.pause(pause):
+            while dossier.state not in FINAL and not await desk.pause(request_id, pause):
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 dossier = await _recorded(desk, subscriber, request_id)
     return views.request_view(dossier)
@@ -192,7 +192,7 @@ async def _signed(desk: Desk, dossier: Dossier, seconds: float) -> Dossier:
                     dossier = await desk.advance(dossier.subscriber, dossier.id)
                 except Failed:  # the records know why it failed, and the caller shall
                     return await _recorded(desk, dossier.subscriber, dossier.id)
-                if dossier.state in FINAL or await desk.pause(pause):  # another walk holds it
+                if dossier.state in FINAL or await desk.pause(dossier.id, pause):  # another walk holds it
                     break
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
     return dossier

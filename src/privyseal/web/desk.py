@@ -6,7 +6,6 @@ Everything here runs on the event loop; whatever touches the database or a guard
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from privyseal.signing.submit import Submission, submit
 from privyseal.terms.parties import Actor, Member
 from privyseal.terms.requests import Approval, Dossier
 from privyseal.web.batching import Batcher
+from privyseal.web.waiting import Waiters
 
 T = TypeVar("T")
 
@@ -44,6 +44,8 @@ class Desk:
         self.seal = seal
         self.public_log = public_log
         self._stopping = asyncio.Event()
+        self._waiters = Waiters()
+        seal.records.tell = self.tell
         self._batches = ThreadPoolExecutor(10, thread_name_prefix="batch")  # two for each of the five below
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._who = Batcher(self._authenticate, self._batches)
@@ -91,15 +93,20 @@ class Desk:
         """Raise Unavailable with one sentence that names every part that does not answer."""
         await self._ready.put(None)
 
-    async def pause(self, seconds: float) -> bool:
-        """Wait so long, or until the service is told to stop; tell whether it was."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+    async def pause(self, request_id: str, seconds: float) -> bool:
+        """Wait so long, or until that request changed, or the service is told to stop; tell whether it was."""
+        if not self._stopping.is_set():
+            await self._waiters.wait(request_id, seconds)
         return self._stopping.is_set()
+
+    def tell(self, changed: Sequence[str] | None) -> None:
+        """Wake who waits for one of these requests, or everybody; may be called from any thread."""
+        self._waiters.tell(changed)
 
     def stop(self) -> None:
         """Let nobody wait for people any longer: the service is about to close."""
         self._stopping.set()
+        self._waiters.wake(None)
 
     async def close(self) -> None:
         """Take nothing more, finish what is here, and end the threads."""

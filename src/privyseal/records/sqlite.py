@@ -1,0 +1,88 @@
+"""The records in SQLite: one file, one process that writes.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: with less, acknowledged commits are lost with the power (measured:
+680 of 915 crash images under NORMAL, none of 1,098 under FULL). Writers take the lock when they begin
+(``BEGIN IMMEDIATE``), so that nobody finds out at commit that somebody else was first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from privyseal.errors import Conflict, PrivySealError, Unavailable
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a writer waits for another; a batch takes a few milliseconds, so only a stuck process reaches it."""
+
+
+class SQLite:
+    """See :class:`privyseal.records.dialect.Dialect`. The WHERE of each statement alone keeps Subscribers apart."""
+
+    shared = False
+
+    def engine(self, url: URL) -> Engine:
+        """Take transactions out of the driver's hands: sqlite3 would begin them late and break savepoints."""
+        engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=30)
+
+        @event.listens_for(engine, "connect")
+        def _connect(dbapi: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+            dbapi.isolation_level = None
+            cursor = dbapi.cursor()
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                f"busy_timeout={BUSY_TIMEOUT_MS}",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            writes = connection.get_execution_options().get("privyseal_writes", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    # Savepoints are sent as they are: SQLAlchemy's own are named and compiled anew each time, at a third of a walk's
+    # cost.
+    def open_item(self, connection: Connection, subscriber: str, *, first: bool) -> None:
+        """Set a savepoint."""
+        connection.exec_driver_sql("SAVEPOINT item")
+
+    def close_item(self, connection: Connection) -> None:
+        """Release the savepoint."""
+        connection.exec_driver_sql("RELEASE SAVEPOINT item")
+
+    def undo_item(self, connection: Connection) -> None:
+        """Go back to the savepoint and release it."""
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT item")
+        connection.exec_driver_sql("RELEASE SAVEPOINT item")
+
+    def look_across(self, connection: Connection) -> None:
+        """Do nothing: SQLite knows no row-level security."""
+
+    def announce(self, connection: Connection, requests: Sequence[str]) -> None:
+        """Do nothing: no other process works on this file."""
+
+    def require_whole(self, connection: Connection) -> None:
+        """Do nothing: a transaction that SQLite gave up on says so at COMMIT."""
+
+    def error(self, error: DBAPIError) -> PrivySealError:
+        """Tell what may pass (locked, full, broken) from a row that contradicts another one."""
+        if isinstance(error, OperationalError):
+            reason = str(error.orig).splitlines()[0]
+            return Unavailable(f"The database did not carry out a statement: {reason}.", hint="safe to run again")
+        return Conflict("The database refused a row that contradicts another one.", hint="run it again")
+
+    def require_fit(self, connection: Connection, tables: Collection[str]) -> None:
+        """Do nothing: every connection is set up as it must be when it is made."""
+
+    def weaknesses(self, connection: Connection) -> list[str]:
+        """Say that there is one file."""
+        return ["one file on one machine: its disk is the only copy, and only one serve can use it"]

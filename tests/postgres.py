@@ -1,0 +1,151 @@
+"""A real PostgreSQL for the tests: one cluster for each test process, a fresh database for each test.
+
+The cluster lies in memory where that is possible, so that it runs with ``fsync=on`` and costs nothing; it listens on a
+Unix socket only, as an unprivileged user, and ends with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import getpass
+import glob
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from privyseal.records import schema
+
+OWNER, SERVE = "privyseal_owner", "privyseal"
+"""The role that owns the tables, and the one of ``serve``."""
+START_LIMIT = 60.0
+
+
+class Database:
+    """One database of the cluster, under the URLs of both roles."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.url = cluster.url(name, SERVE)
+        self.owner = cluster.url(name, OWNER)
+
+    def drop(self) -> None:
+        """Delete it, whoever is still connected."""
+        self.cluster.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+
+    def connect(self, role: str = "postgres") -> psycopg.Connection:
+        """Connect without any of our code; as ``postgres``, past every policy."""
+        return psycopg.connect(self.cluster.dsn(self.name, role), autocommit=True)
+
+
+class Cluster:
+    """One PostgreSQL server, started now and stopped by :meth:`stop`."""
+
+    def __init__(self, *settings: str) -> None:
+        memory = Path("/dev/shm")
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory if os.access(memory, os.W_OK) else None))
+        self._bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))[-1]
+        self._settings = settings
+        self._count = itertools.count()
+        self._templates: dict[str, str] = {}
+        self._as = as_unprivileged(self.folder)
+        command = [*self._as, f"{self._bin}/initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-N"]
+        subprocess.run([*command, "--locale=C", "-E", "UTF8"], check=True, cwd=self.folder, stdout=subprocess.DEVNULL)
+        self.start()
+        atexit.register(self.stop)
+        self.execute(f"CREATE ROLE {OWNER} LOGIN CREATEDB")
+        self.execute(f"CREATE ROLE {SERVE} LOGIN")
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        given = ["listen_addresses=", f"unix_socket_directories={self.folder}", "max_connections=300", *self._settings]
+        options = [word for setting in given for word in ("-c", setting)]
+        with (self.folder / "log").open("ab") as log:
+            command = [*self._as, f"{self._bin}/postgres", "-D", f"{self.folder}/data", *options]
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until = time.monotonic() + START_LIMIT
+        while True:
+            try:
+                return self.execute("SELECT 1")
+            except psycopg.Error:
+                assert self.process.poll() is None and time.monotonic() < until, (self.folder / "log").read_text()
+                time.sleep(0.05)
+
+    def restart_immediately(self) -> None:
+        """Let the server end without a checkpoint, as ``pg_ctl -m immediate restart`` does, and start it again."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(START_LIMIT)
+        self.start()
+
+    def stop(self) -> None:
+        """End the server and delete everything."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(START_LIMIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def execute(self, statement: str) -> None:
+        """Carry out one statement as the superuser."""
+        with psycopg.connect(self.dsn("postgres", "postgres"), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def dsn(self, name: str, role: str) -> str:
+        """Return where psycopg finds a database."""
+        return f"host={self.folder} dbname={name} user={role}"
+
+    def url(self, name: str, role: str) -> str:
+        """Return where SQLAlchemy finds a database."""
+        return f"postgresql+psycopg://{role}@/{name}?host={self.folder}"
+
+    def database(self, template: str = "template0") -> Database:
+        """Make a database that is a copy of another one."""
+        name = f"t{next(self._count)}"
+        self.execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}"')
+        return Database(self, name)
+
+    def migrated(self) -> Database:
+        """Make a database with the newest schema and no rows."""
+        if "migrated" not in self._templates:
+            made = self.database()
+            schema.migrate_for_serve(made.url, made.owner)
+            self._templates["migrated"] = made.name
+        return self.database(self._templates["migrated"])
+
+
+@functools.cache
+def cluster() -> Cluster:
+    """Return this process's cluster, started when it is asked for first."""
+    return Cluster()
+
+
+def as_unprivileged(folder: Path) -> list[str]:
+    """Give ``folder`` to an unprivileged user and return the command line that runs a program as that user.
+
+    The program ends when we do, however we end.
+    """
+    command = ["setpriv", "--pdeathsig", "QUIT"]
+    if os.geteuid() != 0:
+        return command
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        user = pwd.getpwnam("nobody")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    folder.chmod(0o755)
+    return [*command, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+def unprivileged_user() -> str:
+    """Return the name of the user that :func:`as_unprivileged` runs programs as."""
+    if os.geteuid() != 0:
+        return getpass.getuser()
+    return "postgres" if any(each.pw_name == "postgres" for each in pwd.getpwall()) else "nobody"
