@@ -145,6 +145,12 @@ class LogRolledBack(LogUnavailable):
     code, title, retryable = "log-rolled-back", "The log was put back to an older state", False
 
 
+class LogStandby(LogUnavailable):
+    """This logger is not the active one; whoever knows another asks that."""
+
+    code, title = "log-standby", "Not the active logger"
+
+
 class TimestampUnavailable(Unavailable):
     """No timestamp authority gave a token that verifies."""
 

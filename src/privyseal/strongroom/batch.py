@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from privyseal.errors import Conflict, PrivySealError
 from privyseal.strongroom.messages import Submission
-from privyseal.strongroom.staging import Place, Staging
+from privyseal.strongroom.staging import LogJournal, Place
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
 
 
 class Batch:
     """Entries that are given places together: contiguous indexes, gap-free sequences for each key tag."""
 
-    def __init__(self, staging: Staging, size: int) -> None:
+    def __init__(self, staging: LogJournal, size: int) -> None:
         """Begin at index ``size``; what was logged before is looked up in ``staging``."""
         self._staging = staging
         self._size = size
@@ -25,6 +25,7 @@ class Batch:
 
     def place(self, submissions: Sequence[Submission]) -> list[Place]:
         """Give each its place, the first one it ever got; Conflict, and none is placed, if one contradicts the log."""
+        self._staging.prepare(submissions)
         for at, submission in enumerate(submissions):
             if isinstance(submission, CompletionSubmission):
                 self._check_completion(at, submission)

@@ -12,24 +12,36 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446  # system calls, the same number on every architecture
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << bit for bit in range(6))
 _MAKE_DIR, _MAKE_REG, _MAKE_SOCK, _REFER, _TRUNCATE = 1 << 7, 1 << 8, 1 << 9, 1 << 13, 1 << 14
 _FILE_RIGHTS_BY_ABI = ((1, (1 << 13) - 1), (2, _REFER), (3, _TRUNCATE), (5, 1 << 15))  # linux/landlock.h
-_ALL_TCP, _ALL_SCOPES = 0b11, 0b11
+_ALL_TCP, _CONNECT_TCP, _ALL_SCOPES = 0b11, 0b10, 0b11
 _READ = _READ_FILE | _READ_DIR
 _OWN = _READ | _WRITE_FILE | _TRUNCATE | _MAKE_REG | _MAKE_DIR | _REMOVE_FILE | _REMOVE_DIR | _REFER
 _SOCKETS = _MAKE_SOCK | _REMOVE_FILE
 _ONLY_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/urandom", "/dev/null")
+_NETWORK = (
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/ssl",
+    "/usr/share/ca-certificates",
+)
 
 
 class _Ruleset(ctypes.Structure):
     _fields_ = (("files", ctypes.c_uint64), ("tcp", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+class _Port(ctypes.Structure):
+    _fields_ = (("rights", ctypes.c_uint64), ("port", ctypes.c_uint64))
 
 
 class _Beneath(ctypes.Structure):
@@ -37,9 +49,12 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("rights", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
 
 
-def confine(rooms: Iterable[Path], sockets: Path) -> bool:
+def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -> bool:
     """Confine this process to its programs, to ``rooms``, and to making its socket in ``sockets``; False if it
     cannot be.
+
+    It may call nobody over TCP but on the ``ports``; with any it may also read how names are resolved and whom TLS
+    trusts.
 
     ``no_new_privs`` must be set already (``hardening.py``). Directories that do not exist are left out.
     """
@@ -57,8 +72,11 @@ def confine(rooms: Iterable[Path], sockets: Path) -> bool:
         return False
     try:
         allowed = [(each, _READ) for each in _programs()] + [(each, _OWN) for each in rooms] + [(sockets, _SOCKETS)]
+        allowed += [(Path(each), _READ) for each in (_NETWORK if ports else ())]
         for path, rights in allowed:
             _allow(libc, ruleset, path, rights & handled)
+        for port in ports if abi >= 4 else ():
+            libc.syscall(_ADD_RULE, ruleset, _NET_PORT, ctypes.byref(_Port(_CONNECT_TCP, port)), 0)
         return bool(libc.syscall(_RESTRICT, ruleset, 0) == 0)
     finally:
         os.close(ruleset)

@@ -15,17 +15,21 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from privyseal.errors import BadInput, Conflict
+import msgspec
+
+from privyseal.errors import BadInput, Conflict, Misused
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki.certificates import key_id, outline, pem
 from privyseal.strongroom import logkey
 from privyseal.strongroom.durable import sync_directory, write_whole
 from privyseal.strongroom.journal import Journal
 from privyseal.strongroom.mark import Mark, MarkFile
-from privyseal.strongroom.settings import Anchor, Operator
+from privyseal.strongroom.settings import Anchor, LoggerSettings, Operator, WitnessSection, WitnessSettings, load
 from privyseal.strongroom.staging import Staging
+from privyseal.strongroom.witness import Record
 from privyseal.terms.signatures import SCHEMES
 from privyseal.tlog.merkle import EMPTY_ROOT
+from privyseal.tlog.note import KeyType, parse_vkey
 
 STAMPER_LABEL = "stamper/timestamp"
 PASSPHRASE_OCTETS = 32
@@ -50,6 +54,83 @@ def create_logger(directory: Path, public: Path, mark: Path, origin: str) -> str
         {"origin": origin, "public": _from(directory, public), "mark": _from(directory, mark)},
     )
     return vkey
+
+
+def create_standby(directory: Path, beside: Path, mark: Path) -> None:
+    """Make a second logger for the log of the logger in ``beside``, whose journal must be in PostgreSQL.
+
+    It gets a copy of the log's key and a mark of its own, and shares journal, tiles and witnesses.
+    """
+    asked = load(beside / "logger.toml", LoggerSettings)
+    if not asked.on_postgresql:
+        raise Misused(
+            "The logger's journal is a file, which two loggers cannot share.",
+            hint='set journal = "postgresql://..." in its logger.toml and run privyseal log recover --apply',
+        )
+    _room(directory, "logger.toml")
+    if mark.exists():
+        raise Conflict(f"{mark} exists already and belongs to another logger.", hint="choose another place")
+    write_whole(directory / "log.key", (beside / asked.key).read_bytes())
+    mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    MarkFile.create(mark, Mark(0, EMPTY_ROOT))
+    witnesses: list[tuple[str, dict[str, object]]] = [
+        ("[[witness]]", {"vkey": each.vkey, "url": each.url}) for each in asked.witness
+    ]
+    top: dict[str, object] = {
+        "origin": asked.origin,
+        "public": _from(directory, (beside / asked.public).resolve()),
+        "mark": _from(directory, mark),
+        "journal": asked.journal,
+        "quorum": asked.quorum,
+        "witness_seconds": asked.witness_seconds,
+    }
+    _settings(directory / "logger.toml", top, witnesses)
+
+
+def create_witness(directory: Path, name: str, second_records: Path | None = None) -> str:
+    """Make a witness with a fresh key that knows no log yet; return its C2SP verifier key.
+
+    ``second_records`` is a directory on another disk, where its records are kept once more.
+    """
+    _room(directory, "witness.toml")
+    vkey = logkey.create_witness(directory / "witness.key", name)
+    second = second_records or directory / "second-records"
+    for records in (directory / "records", second):
+        records.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _settings(directory / "witness.toml", {"name": name, "second_records": _from(directory, second)})
+    return vkey
+
+
+def admit_log(directory: Path, log: str) -> None:
+    """Have a witness know one more log, by its verifier key; Conflict if it does already. It is read at its start."""
+    asked = load(directory / "witness.toml", WitnessSettings)
+    key = parse_vkey(log)
+    if key.key_type is not KeyType.ED25519:
+        raise BadInput(f"The verifier key of {key.name} is not that of a log (type 0x01).")
+    if any(parse_vkey(each).name == key.name for each in asked.logs):
+        raise Conflict(f"The witness knows the log {key.name} already.")
+    for record in Record.places((directory / asked.records, directory / asked.second_records), key.name):
+        if record.exists():
+            raise Conflict(f"{record} is the record of this log from before.", hint="it must not begin anew")
+        MarkFile.create(record, Mark(0, EMPTY_ROOT))
+    top = {"name": asked.name, "key": asked.key, "records": asked.records, "second_records": asked.second_records}
+    _settings(directory / "witness.toml", {**top, "logs": [*asked.logs, log]})
+
+
+def add_witness(directory: Path, vkey: str, url: str, quorum: int) -> LoggerSettings:
+    """Have a logger ask one more witness and count to ``quorum``; return its settings. They are read at its start."""
+    path = directory / "logger.toml"
+    asked = load(path, LoggerSettings)
+    top: dict[str, object] = {name: getattr(asked, name) for name in asked.__struct_fields__ if name != "witness"}
+    top |= {"admitted": list(asked.admitted), "quorum": quorum}
+    try:
+        becomes = msgspec.structs.replace(
+            asked, witness=(*asked.witness, WitnessSection(vkey=vkey, url=url)), quorum=quorum
+        )
+    except ValueError as error:
+        raise Misused(f"The witness cannot be added: {error}.") from None
+    _settings(path, top, [("[[witness]]", {"vkey": each.vkey, "url": each.url}) for each in becomes.witness])
+    return becomes
 
 
 def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer's settings

@@ -8,12 +8,13 @@ and an equal signature:
 2. tiles and entry bundles, not synced, because they can be made again from the journal;
 3. everything read back from the store and hashed anew;
 4. the mark, synced, on its own path: from here on a journal put back to an older state is found out;
-5. the head signed and published.
+5. the head signed, cosigned by a quorum of the witnesses where there are any, and published.
 
-So a batch costs two syncs, however many wait for it. Full tiles are made durable after the answers, before the
-journal drops their entries. What was read from the disk, at the start or after a failure, is believed only if
-journal, tiles, mark and published head agree; if one of them is behind or beside another, that is
-LogRolledBack.
+So a batch costs two syncs and one round of the witnesses, however many wait for it. Where the witnesses do not
+answer, the head stays staged and is completed when they do: no other head of its size can be signed any more.
+Full tiles are made durable after the answers, before the journal drops their entries. What was read from the
+disk, at the start or after a failure, is believed only if journal, tiles, mark and published head agree, and the
+witnesses do; if one of them is behind or beside another, that is LogRolledBack.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import NamedTuple
 from privyseal.errors import BadInput, LogRolledBack, LogUnavailable, VerificationFailed
 from privyseal.strongroom.batch import Batch
 from privyseal.strongroom.mark import Mark, MarkFile
-from privyseal.strongroom.staging import Place, Staging
+from privyseal.strongroom.staging import LogJournal, Place
+from privyseal.strongroom.witnesses import Witnesses
 from privyseal.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from privyseal.tlog.log import EMPTY, Head, State, append, confirm, restore
 from privyseal.tlog.note import Signer
@@ -36,10 +38,11 @@ from privyseal.tlog.tilestore import CHECKPOINT
 class Shelves(NamedTuple):
     """Where a log is kept. Both stores of tiles lead to one place: ``tiles`` need not sync, ``durable_tiles`` must."""
 
-    staging: Staging
+    staging: LogJournal
     tiles: TileStore
     durable_tiles: TileStore
     mark: MarkFile
+    witnesses: Witnesses | None = None
 
 
 class Ledger:
@@ -129,6 +132,17 @@ class Ledger:
         """Raise the mark, sign and publish: from the mark on, no other head of this size can be signed."""
         self._shelves.mark.raise_to(Mark(head.size, head.root))
         checkpoint = sign_checkpoint(Checkpoint(self._signer.verifier.name, head.size, head.root), self._signer)
+        if self._shelves.witnesses is not None:
+            try:
+                checkpoint = self._shelves.witnesses.cosigned(
+                    checkpoint, head, lambda old: self.reader.consistency(old, head.size)
+                )
+            except LogRolledBack:
+                # Frozen meanwhile, and the witnesses are ahead because another logger took over? Then not the log was
+                # put back, only we were left behind.
+                self._shelves.staging.confirm_term()
+                raise
+        self._shelves.staging.confirm_term()  # who was frozen until now does not put the published head back
         self._shelves.tiles.write(CHECKPOINT, checkpoint)
         return checkpoint
 

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from privyseal.errors import BadInput, LogRolledBack, LogUnavailable, PrivySealError, TooLarge, VerificationFailed
+from privyseal.errors import (
+    BadInput,
+    LogRolledBack,
+    LogStandby,
+    LogUnavailable,
+    PrivySealError,
+    TooLarge,
+    VerificationFailed,
+)
 from privyseal.strongroom import logkey
 from privyseal.strongroom.ledger import Ledger, Shelves
 from privyseal.strongroom.messages import Answer, Append, Appended, Logged, LogHealth, LogState, Prove, Question
@@ -56,6 +64,7 @@ class Logger:
         self._shelves = shelves
         self._note = note
         self._ledger: Ledger | None = None
+        self._term = 0
         self._stopped: LogUnavailable | None = None
         self._questions: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
@@ -90,6 +99,8 @@ class Logger:
         self._sequencer.join()
         self._shelves.staging.close()
         self._shelves.mark.close()
+        if self._shelves.witnesses is not None:
+            self._shelves.witnesses.close()
 
     # -- the sequencer's thread ----------------------------------------------------------------------------------------
     def _sequence(self) -> None:
@@ -126,6 +137,9 @@ class Logger:
             for waiting in batch:
                 if waiting.error is None:
                     self._answer(ledger, waiting)
+        except LogStandby as error:
+            self._ledger = None
+            self._stand_by(batch, error)
         except Exception as error:  # whatever it is, those who wait are told, and nothing is believed any more
             told = self._judged(error)
             for waiting in batch:
@@ -135,11 +149,23 @@ class Logger:
             for waiting in batch:
                 waiting.gate.release()
 
+    def _stand_by(self, batch: list[_Waiting], error: LogStandby) -> None:
+        """Answer for a logger that is not the active one: how it is, and nothing else."""
+        verifier = self._signer.verifier
+        for waiting in batch:
+            if waiting.answer is None and waiting.error is None:
+                if isinstance(waiting.question, LogHealth):
+                    waiting.answer = LogState(0, verifier.name, verifier.vkey, standby=True)
+                else:
+                    waiting.error = error
+
     def _believed(self) -> Ledger:
         if self._stopped is not None:
             raise _again(self._stopped)
-        if self._ledger is None:
+        term = self._shelves.staging.term()
+        if self._ledger is None or term != self._term:
             self._ledger = Ledger(self._shelves, self._signer)
+            self._term = term
         return self._ledger
 
     def _log(self, ledger: Ledger, batch: list[_Waiting]) -> None:
@@ -180,7 +206,7 @@ class Logger:
         self._ledger = None
         if isinstance(error, LogRolledBack):
             self._stopped = error
-        elif self._shelves.staging.database.lost or self._shelves.mark.lost or _is_disk_error(error):
+        elif self._shelves.staging.lost or self._shelves.mark.lost or _is_disk_error(error):
             self._stopped = LogUnavailable(
                 "A disk failed under the log; what is on it is not known.", hint="look at the disk, restart the logger"
             )

@@ -26,15 +26,26 @@ def create(path: Path, origin: str) -> str:
     return vkey
 
 
+def create_witness(path: Path, name: str) -> str:
+    """Draw a witness's key, as :func:`create`; its verifier key is of type 0x04 (cosignature/v1)."""
+    create(path, name)
+    return witness_verifier(name, read(path)).vkey
+
+
+def witness_verifier(name: str, private: Ed25519PrivateKey) -> Verifier:
+    """Return the public half of a witness's key under its name."""
+    return Verifier(name, KeyType.COSIGNATURE_V1, private.public_key().public_bytes_raw())
+
+
 def read(path: Path) -> Ed25519PrivateKey:
     """Read the key; Misused if it is not one, or others than its owner can read it."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise Misused(f"Others than its owner can read {path}, the log's key.", hint=f"chmod 600 {path}")
+                raise Misused(f"Others than its owner can read {path}, a private key.", hint=f"chmod 600 {path}")
             private = load_pem_private_key(file.read(MAX_KEY_OCTETS), None)
     except OSError as error:
-        raise Misused(f"The log's key {path} cannot be read: {error.strerror}.") from None
+        raise Misused(f"The key {path} cannot be read: {error.strerror}.") from None
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise Misused(f"{path} is not an Ed25519 key in PEM.") from None
     if not isinstance(private, Ed25519PrivateKey):

@@ -80,6 +80,8 @@ class LogState(_Message, frozen=True, tag="log-state"):
     size: int
     origin: str
     vkey: str
+    standby: bool = False
+    """Whether another logger is the active one; the size is then 0, for only that one knows it."""
 
 
 # -- the signer ------------------------------------------------------------------------------------------------------

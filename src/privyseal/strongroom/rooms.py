@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from privyseal.errors import Misused
 from privyseal.strongroom import settings
 from privyseal.strongroom.mark import MarkFile
 from privyseal.strongroom.messages import Answer, LogHealth, Question, SignerHealth, StamperHealth
+
+if TYPE_CHECKING:
+    from privyseal.strongroom.staging import LogJournal
 
 Clock = Callable[[], datetime]
 Note = Callable[[str], None]
@@ -49,12 +53,8 @@ def territory(which: str, config: Path) -> set[Path]:
     """Return the directories in which a process of this configuration reads and writes."""
     asked: _Settings = settings.load(config, SETTINGS[which])
     if isinstance(asked, settings.LoggerSettings):
-        named = {
-            asked.public,
-            str(Path(asked.mark).parent),
-            str(Path(asked.journal).parent),
-            str(Path(asked.key).parent),
-        }
+        files = [asked.mark, asked.key, *([] if asked.on_postgresql else [asked.journal])]
+        named = {asked.public, *(str(Path(each).parent) for each in files)}
     elif isinstance(asked, settings.SignerSettings):
         named = {asked.softfile.directory, str(Path(asked.journal).parent)}
         named |= {str(Path(asked.mark).parent)} if asked.mark else set()
@@ -83,12 +83,36 @@ def _signer(config: Path, clock: Clock, note: Note = _nobody) -> Built:
     return Built(signer, asked.admitted)
 
 
+def log_journal(config: Path, asked: settings.LoggerSettings) -> LogJournal:
+    """Open the journal that a logger's settings name: a file, or a database that a standby shares."""
+    if asked.on_postgresql:
+        from privyseal.strongroom.staging_postgresql import PostgresqlStaging  # psycopg only where it is used
+
+        return PostgresqlStaging(asked.journal, asked.origin)
+    from privyseal.strongroom.staging import Staging
+
+    return Staging(config.parent / asked.journal)
+
+
+def ports(which: str, config: Path) -> tuple[int, ...]:
+    """Return the TCP ports that a process of this configuration calls: its witnesses', and its database's."""
+    if which != "logger":
+        return ()
+    asked = settings.load(config, settings.LoggerSettings)
+    found = {
+        split.port or (443 if split.scheme == "https" else 80) for split in (urlsplit(w.url) for w in asked.witness)
+    }
+    if asked.on_postgresql:
+        found.add(urlsplit(asked.journal).port or 5432)
+    return tuple(sorted(found))
+
+
 def _logger(config: Path, clock: Clock, note: Note = _nobody) -> Built:
     from privyseal.strongroom import logkey
     from privyseal.strongroom.archive import DurableTiles
     from privyseal.strongroom.ledger import Shelves
     from privyseal.strongroom.logger import Logger
-    from privyseal.strongroom.staging import Staging
+    from privyseal.strongroom.witnesses import Witnesses
     from privyseal.tlog.tilestore import DirectoryTileStore
 
     asked = settings.load(config, settings.LoggerSettings)
@@ -96,10 +120,11 @@ def _logger(config: Path, clock: Clock, note: Note = _nobody) -> Built:
         asked.origin,
         logkey.read(config.parent / asked.key),
         Shelves(
-            Staging(config.parent / asked.journal),
+            log_journal(config, asked),
             DirectoryTileStore(config.parent / asked.public, durable=False),
             DurableTiles(config.parent / asked.public),
             MarkFile(config.parent / asked.mark),
+            Witnesses.of(asked, note),
         ),
         note=note,
     )

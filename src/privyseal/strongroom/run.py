@@ -24,7 +24,7 @@ from privyseal.strongroom.door import Door
 from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.messages import Answer, Question, StamperState
-from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, territory
+from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, ports, territory
 
 DRAIN_SECONDS = 30.0
 """How long what was asked may take to finish; systemd waits 90 s before it kills."""
@@ -60,7 +60,8 @@ def _run(asked: argparse.Namespace) -> int:
     if not asked.config.is_file():
         raise Misused(f"There are no settings at {asked.config}.", hint="privyseal init makes them")
     config = asked.config.resolve()
-    confine(territory(asked.which, config), asked.socket.absolute().parent)  # before there is any other thread
+    sockets = asked.socket.absolute().parent
+    confine(territory(asked.which, config), sockets, ports(asked.which, config))  # before there is any other thread
     lock = lock_room(config.parent)
     try:
         built = ROOMS[asked.which](config, clock, lambda line: _note(asked.which, line))

@@ -10,6 +10,7 @@ import stat
 import tomllib
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -18,8 +19,13 @@ from privyseal.errors import BadInput, Misused
 from privyseal.keystore.softfile import SoftFileSection
 from privyseal.pki.certificates import pem_certificates
 from privyseal.terms.certificates import Standing
+from privyseal.tlog.note import KeyType, Verifier, parse_vkey
 
 MAX_SETTINGS_OCTETS = 1 << 20
+MAX_WITNESSES = 32
+"""Witnesses of one log; as many as C2SP tlog-policy asks every reader of a policy to support."""
+POSTGRESQL = "postgresql://"
+"""How a journal in PostgreSQL begins (libpq, connection URIs)."""
 _S = TypeVar("_S")
 
 
@@ -75,6 +81,25 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise ValueError("an operator's name or key stands there twice; one person must not count as two")
 
 
+class WitnessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[witness]]``: one who cosigns the log's heads."""
+
+    vkey: str
+    """Its C2SP verifier key, of type 0x04 (cosignature/v1)."""
+    url: str
+    """Its submission prefix, http or https (C2SP tlog-witness)."""
+
+    def verifier(self) -> Verifier:
+        """Return the key; ValueError if it is none of a witness."""
+        try:
+            key = parse_vkey(self.vkey)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        if key.key_type is not KeyType.COSIGNATURE_V1:
+            raise ValueError(f"the verifier key of {key.name} is not that of a witness (type 0x04)")
+        return key
+
+
 class LoggerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``logger.toml``."""
 
@@ -85,8 +110,60 @@ class LoggerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mark: str
     """The file of the log's mark; on another disk than the journal, so that no restore puts back both."""
     journal: str = "journal.sqlite3"
+    """A SQLite file, or a database ``postgresql://...`` that a standby logger shares."""
     key: str = "log.key"
+    witness: tuple[WitnessSection, ...] = ()
+    quorum: int = 0
+    """How many of the witnesses must cosign a head before it is published."""
+    witness_seconds: float = 5.0
+    """How long a round of the witnesses may take."""
     admitted: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a quorum that cannot be met or that asks for nobody, and a witness that counts twice."""
+        if len(self.witness) > MAX_WITNESSES:
+            raise ValueError(f"{len(self.witness)} witnesses are named; at most {MAX_WITNESSES} are asked")
+        if not min(1, len(self.witness)) <= self.quorum <= len(self.witness):
+            raise ValueError(f"quorum is {self.quorum} and {len(self.witness)} witnesses are named")
+        if not 0 < self.witness_seconds <= 60:
+            raise ValueError("witness_seconds is not between 0 and 60")
+        keys = [each.verifier() for each in self.witness]
+        for distinct in ({key.name for key in keys}, {key.public_key for key in keys}):
+            if len(distinct) < len(keys):
+                raise ValueError("a witness's name or key stands there twice; one must not count as two")
+        for each in self.witness:
+            if urlsplit(each.url).scheme not in ("http", "https") or not urlsplit(each.url).hostname:
+                raise ValueError("a witness's url is no http or https address")
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Tell whether the journal is in a database server."""
+        return self.journal.startswith(POSTGRESQL)
+
+
+class WitnessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``witness.toml``."""
+
+    name: str
+    """The witness's name, a URL without its scheme (C2SP tlog-cosignature)."""
+    key: str = "witness.key"
+    records: str = "records"
+    """The directory of the heads last cosigned."""
+    second_records: str = "second-records"
+    """Where they are kept once more; on another disk, so that no restore puts back both."""
+    logs: tuple[str, ...] = ()
+    """Verifier keys of the logs that are witnessed."""
+
+    def __post_init__(self) -> None:
+        """Refuse a log that is named twice, and keys that are none of a log."""
+        try:
+            keys = [parse_vkey(each) for each in self.logs]
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        if any(key.key_type is not KeyType.ED25519 for key in keys):
+            raise ValueError("one of the logs' verifier keys is not that of a log (type 0x01)")
+        if len({key.name for key in keys}) < len(keys):
+            raise ValueError("a log stands there twice")
 
 
 class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,13 +8,15 @@ octet for octet.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 
 from privyseal.errors import LogUnavailable
 from privyseal.strongroom.durable import Database
+from privyseal.strongroom.messages import Submission
 from privyseal.tlog.log import EMPTY, Head
 
 _SCHEMA = """
@@ -44,12 +46,97 @@ class Place(Struct, frozen=True):
     """Of a completion: the index of the intent that it completes."""
 
 
+class LogJournal(Protocol):
+    """Where indexes are given out: a SQLite file (here), or a database that a standby shares.
+
+    Only the sequencer's thread uses it. What is committed by :meth:`stage` and :meth:`advance` is durable.
+    """
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether a sync failed, so that this process must end."""
+        ...
+
+    def term(self) -> int:
+        """Return under which term this process may stage, and read anew what it believes when that changes.
+
+        LogStandby where another process holds the journal.
+        """
+        ...
+
+    def confirm_term(self) -> None:
+        """Ask the journal itself whether this process still holds it; LogStandby if not."""
+        ...
+
+    def head(self) -> Head:
+        """Return the head of all entries that have an index."""
+        ...
+
+    def floor(self) -> Head:
+        """Return the head below the first staged entry, whose tiles are on the disk."""
+        ...
+
+    def staged(self, floor: Head, head: Head) -> list[bytes]:
+        """Return the staged entries; LogUnavailable unless they are all those from ``floor`` to ``head``."""
+        ...
+
+    def prepare(self, submissions: Sequence[Submission]) -> None:
+        """Read at once what the places of these will be looked up by, where each question would be a journey."""
+        ...
+
+    def place_of(self, submission: bytes) -> Place | None:
+        """Return where a submission stands, by its identity, or None if it was never logged."""
+        ...
+
+    def place_at(self, index: int) -> Place | None:
+        """Return what stands at an index, or None."""
+        ...
+
+    def completion_of(self, intent: int) -> Place | None:
+        """Return the completion of the intent at this index, or None."""
+        ...
+
+    def next_in_sequence(self, key_tag: str) -> int:
+        """Return the sequence number that the next intent under a key tag gets."""
+        ...
+
+    def stage(self, was: Head, becomes: Head, places: Sequence[Place], entries: Sequence[bytes], floor: Head) -> None:
+        """Give new entries their indexes; LogUnavailable if the head is not ``was`` (by compare-and-swap).
+
+        Staged entries below ``floor``, whose tiles are on the disk by now, are dropped in the same transaction.
+        """
+        ...
+
+    def advance(self, was: Head, becomes: Head, floor: Head, places: Iterable[Place], entries: Sequence[bytes]) -> None:
+        """Take in what was logged without this journal: the places after ``was``, and the entries from ``floor`` on."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
 class Staging:
     """The journal's file. Only the sequencer's thread uses it."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file."""
         self.database = Database(path, _SCHEMA, LogUnavailable)
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether a sync failed, so that this process must end."""
+        return self.database.lost
+
+    def term(self) -> int:
+        """Return 0: the lock on the logger's directory keeps every other process away."""
+        return 0
+
+    def confirm_term(self) -> None:
+        """Do nothing, as :meth:`term`."""
+
+    def prepare(self, submissions: Sequence[Submission]) -> None:
+        """Do nothing: a question to a file is not a journey."""
 
     def head(self) -> Head:
         """Return the head of all entries that have an index."""
@@ -105,6 +192,23 @@ class Staging:
             transaction.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", list(sequences.items()))
             transaction.execute("INSERT OR REPLACE INTO floor VALUES (1, ?, ?)", (floor.size, floor.root))
             transaction.execute("DELETE FROM staged WHERE entry < ?", (floor.size,))
+
+    def advance(self, was: Head, becomes: Head, floor: Head, places: Iterable[Place], entries: Sequence[bytes]) -> None:
+        """Take in what was logged without this journal: the places after ``was``, and the entries from ``floor`` on."""
+        with self.database.writing() as transaction:
+            _swap_head(transaction, was, becomes)
+            for one in places:
+                transaction.execute(
+                    "INSERT INTO places VALUES (?, ?, ?, ?, ?)",
+                    (one.index, one.submission, one.key_tag, one.key_seq, one.intent),
+                )
+                if one.key_seq is not None:
+                    transaction.execute(
+                        "INSERT OR REPLACE INTO sequences VALUES (?, ?)", (one.key_tag, one.key_seq + 1)
+                    )
+            transaction.execute("DELETE FROM staged")
+            transaction.executemany("INSERT INTO staged VALUES (?, ?)", list(enumerate(entries, start=floor.size)))
+            transaction.execute("INSERT OR REPLACE INTO floor VALUES (1, ?, ?)", (floor.size, floor.root))
 
     def close(self) -> None:
         """Close the file."""

@@ -7,6 +7,7 @@ made again from the logger's journal; where that is relied on, ``durable`` may b
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,9 +106,11 @@ class DirectoryTileStore:
             incoming = self._root / _INCOMING
             incoming.mkdir(mode=0o700, exist_ok=True)
             for left in incoming.iterdir():  # by a writer that was killed
-                left.unlink()
-            self._incoming = incoming
-        return self._incoming / "file"
+                left.unlink(missing_ok=True)
+            # A name that no other process has: a writer that was frozen must not go on writing in the file of the one
+            # that took its place, which by then may have a tile's name.
+            self._incoming = incoming / uuid.uuid4().hex
+        return self._incoming
 
     def _make(self, directory: Path) -> None:
         if directory in self._known:
