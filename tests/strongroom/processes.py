@@ -13,14 +13,14 @@ READY_SECONDS = 30.0
 
 
 class Process:
-    """One guarded process; its standard error is kept for looking at."""
+    """One guarded process; its standard error is kept for looking at. ``start`` replaces the module that is run."""
 
-    def __init__(self, which: str, config: Path, socket: Path) -> None:
+    def __init__(self, which: str, config: Path, socket: Path, *start: str) -> None:
         self.socket = socket
         self.errors = socket.with_suffix(".stderr")
         ready, say_ready = os.pipe()
         hold, self._lifeline = os.pipe()
-        command = [sys.executable, "-m", "privyseal.strongroom.run", which, "--config", str(config)]
+        command = [sys.executable, *(start or ("-m", "privyseal.strongroom.run")), which, "--config", str(config)]
         command += ["--socket", str(socket), "--ready-fd", str(say_ready), "--lifeline-fd", str(hold)]
         with self.errors.open("ab") as errors:
             self.popen = subprocess.Popen(command, stderr=errors, pass_fds=(say_ready, hold))
@@ -54,8 +54,9 @@ class Process:
             self._lifeline = -1
 
     def said(self) -> str:
-        """Return what it wrote on standard error so far."""
-        return self.errors.read_text()
+        """Return what it wrote on standard error so far, but for the line on what it is shut in by."""
+        lines = self.errors.read_text().splitlines(keepends=True)
+        return "".join(line for line in lines if ": ready; " not in line)
 
 
 def wait_until(condition: object, seconds: float = 10.0) -> None:

@@ -49,27 +49,25 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("rights", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
 
 
-def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -> bool:
-    """Confine this process to its programs, to ``rooms``, and to making its socket in ``sockets``; False if it
-    cannot be.
+def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -> int:
+    """Confine this process to its programs, to ``rooms``, and to making its socket in ``sockets``.
 
-    It may call nobody over TCP but on the ``ports``; with any it may also read how names are resolved and whom TLS
-    trusts.
-
-    ``no_new_privs`` must be set already (``hardening.py``). Directories that do not exist are left out.
+    From Linux 6.7 on it may call nobody over TCP but on the ``ports``; with any it may also read how names are resolved
+    and whom TLS trusts. Returns the version of Landlock in force, 0 where nothing is. ``no_new_privs`` must be set
+    already (``hardening.py``). Directories that do not exist are left out.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    abi = libc.syscall(_CREATE, None, 0, 1)
+    abi: int = libc.syscall(_CREATE, None, 0, 1)
     if abi < 1:
-        return False
+        return 0
     handled = 0
     for since, rights in _FILE_RIGHTS_BY_ABI:
         handled |= rights if abi >= since else 0
-    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 else 0, _ALL_SCOPES if abi >= 6 else 0)
+    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 and not network else 0, _ALL_SCOPES if abi >= 6 else 0)
     octets = 8 * (1 + (abi >= 4) + (abi >= 6))
     ruleset = libc.syscall(_CREATE, ctypes.byref(wanted), octets, 0)
     if ruleset < 0:
-        return False
+        return 0
     try:
         allowed = [(each, _READ) for each in _programs()] + [(each, _OWN) for each in rooms] + [(sockets, _SOCKETS)]
         allowed += [(Path(each), _READ) for each in (_NETWORK if ports else ())]
@@ -77,7 +75,7 @@ def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -
             _allow(libc, ruleset, path, rights & handled)
         for port in ports if abi >= 4 else ():
             libc.syscall(_ADD_RULE, ruleset, _NET_PORT, ctypes.byref(_Port(_CONNECT_TCP, port)), 0)
-        return bool(libc.syscall(_RESTRICT, ruleset, 0) == 0)
+        return abi if libc.syscall(_RESTRICT, ruleset, 0) == 0 else 0
     finally:
         os.close(ruleset)
 

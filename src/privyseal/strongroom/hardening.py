@@ -1,4 +1,4 @@
-"""What a guarded process takes from itself before it opens a key: its core dumps, its debugger, new privileges."""
+"""What a guarded process takes from itself before it opens a key: core dumps, debuggers, new privileges, swap."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import resource
 from privyseal.errors import Misused
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # sys/mman.h
+LEAST_LOCKABLE = 1 << 30
+"""Octets that a user must be allowed to lock before we try; a guarded process maps some 500 MiB with its threads'
+stacks, though it uses a tenth, and under a lower limit it would be refused memory later, in the middle of a signature.
+An ordinary user has 8 MiB."""
 
 
-def harden() -> None:
+def harden() -> bool:
     """Forbid core dumps, tracing by others of the same user, and new privileges; Misused where the kernel will not.
+
+    Tells whether all memory, now and later, is locked, so that no key is ever swapped out to a disk.
 
     A crash dump that carried a signing key off the guarded network is how Storm-0558 began (Microsoft,
     September 2023). ``PR_SET_DUMPABLE`` also gives ``/proc/self`` to root, so that another process of this user
@@ -24,3 +31,25 @@ def harden() -> None:
             raise Misused(
                 f"The kernel refused prctl({option}), without which a process that holds keys does not start."
             )
+    return _lock_memory(libc)
+
+
+def _lock_memory(libc: ctypes.CDLL) -> bool:
+    """Lock pages as they come into use; False where the user may not (``RLIMIT_MEMLOCK``, unless CAP_IPC_LOCK)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+    enough = hard == resource.RLIM_INFINITY or hard >= LEAST_LOCKABLE
+    if not enough and not _may_lock_without_limit():
+        return False
+    return bool(libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0)
+
+
+def _may_lock_without_limit() -> bool:
+    """Tell whether this process has CAP_IPC_LOCK (linux/capability.h), which no limit binds."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            effective = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
+    except OSError:
+        return False
+    return bool(int(effective, 16) >> 14 & 1)

@@ -12,6 +12,7 @@ from privyseal.errors import Misused
 from privyseal.strongroom import settings
 from privyseal.strongroom.mark import MarkFile
 from privyseal.strongroom.messages import Answer, LogHealth, Question, SignerHealth, StamperHealth
+from privyseal.strongroom.seccomp import Needs
 
 if TYPE_CHECKING:
     from privyseal.strongroom.staging import LogJournal
@@ -154,6 +155,12 @@ class Builder(Protocol):
         ...
 
 
+def needs(which: str, config: Path) -> Needs:
+    """Return what a process of this configuration needs of the system beyond its files and its own door."""
+    return NEEDS[which]._replace(network=bool(ports(which, config)))
+
+
+NEEDS: dict[str, Needs] = {"signer": Needs(), "logger": Needs(), "stamper": Needs()}
 ROOMS: dict[str, Builder] = {"signer": _signer, "logger": _logger, "stamper": _stamper}
 SETTINGS: dict[str, type[_Settings]] = {
     "signer": settings.SignerSettings,

@@ -24,7 +24,8 @@ from privyseal.strongroom.door import Door
 from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.messages import Answer, Question, StamperState
-from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, ports, territory
+from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, needs, ports, territory
+from privyseal.strongroom.seccomp import Needs, restrict, settle
 
 DRAIN_SECONDS = 30.0
 """How long what was asked may take to finish; systemd waits 90 s before it kills."""
@@ -54,24 +55,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    harden()
+    locked = harden()
     os.umask(0o022 if asked.which == "logger" else 0o077)  # only tiles and checkpoint are for everybody
     sys.setswitchinterval(SWITCH_SECONDS)
     if not asked.config.is_file():
         raise Misused(f"There are no settings at {asked.config}.", hint="privyseal init makes them")
     config = asked.config.resolve()
-    sockets = asked.socket.absolute().parent
-    confine(territory(asked.which, config), sockets, ports(asked.which, config))  # before there is any other thread
+    wants, calls = needs(asked.which, config), ports(asked.which, config)
+    sandbox = _shut_in(territory(asked.which, config), asked.socket.absolute().parent, wants, calls, locked)
     lock = lock_room(config.parent)
     try:
         built = ROOMS[asked.which](config, clock, lambda line: _note(asked.which, line))
         try:
             _look(asked.which, built)
-            return _answer(asked, built)
+            return _answer(asked, built, sandbox, wants)
         finally:
             built.room.close()
     finally:
         os.close(lock)
+
+
+def _shut_in(rooms: set[Path], sockets: Path, wants: Needs, calls: tuple[int, ...], locked: bool) -> str:
+    """Take away what this process does not need, before there is any other thread; return what is in force, in words.
+
+    What the kernel does not have is left to the unit or container, and said.
+    """
+    landlock = confine(rooms, sockets, calls)
+    seccomp = restrict(wants)
+    return ", ".join(
+        (
+            f"landlock {landlock}" if landlock else "NO landlock",
+            "seccomp" if seccomp else "NO seccomp",
+            "memory locked" if locked else "memory NOT locked (RLIMIT_MEMLOCK)",
+            "no core dumps",
+        )
+    )
 
 
 def _look(which: str, built: Built) -> None:
@@ -84,7 +102,7 @@ def _look(which: str, built: Built) -> None:
         _note(which, str(error))
 
 
-def _answer(asked: argparse.Namespace, built: Built) -> int:
+def _answer(asked: argparse.Namespace, built: Built, sandbox: str, wants: Needs) -> int:
     room = built.room
 
     def handle(question: Question) -> Answer:
@@ -96,6 +114,8 @@ def _answer(asked: argparse.Namespace, built: Built) -> int:
 
     door = Door(asked.socket, handle, admitted=built.admitted, note=lambda line: _note(asked.which, line))
     door.open()
+    settle(wants)
+    _note(asked.which, f"ready; {sandbox}")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: door.stop())
     if asked.lifeline_fd is not None:
