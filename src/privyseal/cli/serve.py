@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +13,19 @@ from pathlib import Path
 
 import click
 
-from privyseal import config
-from privyseal.cli.processes import Processes
-from privyseal.errors import Misused, PrivySealError
+from privyseal import config, telemetry
+from privyseal.cli.processes import ROOMS, Processes
+from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.signing import duties
 from privyseal.signing.instance import PrivySeal
 
 DUTY_PERIOD = 30.0
 """Seconds between two looks at what was left behind; a client that lost its answer asks again within about as long."""
 
+
+REHEARSAL = (
+    "REHEARSAL: one user runs every process, keys are files, and the CA is our own. Nothing signed here is for release."
+)
 
 CRL_PERIOD = 24 * 3600.0
 """Seconds between two lists of a rehearsal's CA; CSBR 4.9.7 asks for one within seven days."""
@@ -43,31 +46,78 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     if check:
         click.echo(f"{directory / config.FILE} is right.", err=True)
         return
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="privyseal: %(levelname)s %(message)s")
+    telemetry.set_up("serve", settings.telemetry.log, settings.telemetry.level)
     if settings.service.rehearsal:
-        _say_rehearsal()
-    with _alone(directory), Processes(directory) as processes:
-        seal = config.privy_seal(settings, directory, processes.sockets)
+        telemetry.tell("rehearsal", telemetry.Facts(detail=REHEARSAL), logging.WARNING)
+    with _alone(directory), Processes(directory, arguments=_telling(settings)) as processes:
+        whole = _Running(settings, directory, processes).until_stopped(host, port)
+    if not whole:
+        raise Unavailable(
+            "Not all that was under way had ended in time, or a second signal came.",
+            hint="what was acknowledged is on the disk; the next start takes up the rest",
+        )
+
+
+def _telling(settings: config.Settings) -> list[str]:
+    """Return the arguments by which a guarded process logs as we do."""
+    how = ["--log", settings.telemetry.log] if settings.telemetry.log else []
+    return [*how, "--log-level", settings.telemetry.level]
+
+
+class _Running:
+    """One ``serve`` from its first request to its last."""
+
+    def __init__(self, settings: config.Settings, directory: Path, processes: Processes) -> None:
+        from privyseal.web import tracing  # half a second of imports that --check does without
+        from privyseal.web.metrics import Metrics
+
+        self._settings = settings
+        self._directory = directory
+        self._metrics = Metrics(settings.telemetry, tracing.start(settings.telemetry.traces))
+        self._metrics.living.children = processes.children
+        self._seal = config.privy_seal(settings, directory, processes.sockets, self._metrics)
+
+    def until_stopped(self, host: str, port: int) -> bool:
+        """Serve until a signal comes; tell whether everything was finished then."""
         try:
-            duties.begin(seal)
-            with _duties(seal, directory):
-                _web(seal, config.public_log(settings, directory), host, port)
+            duties.begin(self._seal)
+            with _duties(self._seal, self._directory):
+                return self._web(host, port)
         finally:
-            seal.records.close()
+            self._seal.records.close()
+            if self._metrics.tracing is not None:
+                self._metrics.tracing.close()
 
+    def _web(self, host: str, port: int) -> bool:
+        from privyseal.web import app, serving
+        from privyseal.web.desk import Desk
+        from privyseal.web.front import Front
+        from privyseal.web.readiness import Readiness
 
-def _web(seal: PrivySeal, public_log: Path, host: str, port: int) -> None:
-    from privyseal.web import app, serving  # half a second of imports that --check does without
-    from privyseal.web.desk import Desk
+        limits, public_log = self._settings.limits, config.public_log(self._settings, self._directory)
+        written = {"service": self._directory.resolve(), "log": public_log}
+        written |= {name: path for name in (*ROOMS, "marks") if (path := self._directory / name).is_dir()}
+        desk = Desk(
+            self._seal,
+            public_log,
+            metrics=self._metrics,
+            readiness=Readiness(self._seal, written, limits.least_free_mib << 20),
+            longest_wait=limits.longest_wait_s,
+        )
+        front = Front(app.build(desk), requests=limits.requests, metrics=self._metrics)
 
-    desk = Desk(seal, public_log)
-    serving.run(
-        app.build(desk),
-        host,
-        port,
-        on_ready=lambda url: print(f"ready {url}", flush=True),
-        on_stop=desk.stop,
-    )
+        def on_ready(server: serving.Server) -> None:
+            self._metrics.living.connections = server.connections
+            print(f"ready {server.url}", flush=True)
+
+        def on_stop() -> None:
+            front.stop()
+            desk.stop()
+
+        bounds = serving.Bounds(
+            connections=limits.connections, drain_s=limits.drain_s, under_way=lambda: front.under_way
+        )
+        return serving.run(front, host, port, on_ready=on_ready, on_stop=on_stop, bounds=bounds)
 
 
 def refresh_crl(directory: Path) -> None:
@@ -116,11 +166,11 @@ def _duties(seal: PrivySeal, directory: Path) -> Iterator[None]:
             try:
                 for outcome in duties.recover(seal):
                     if isinstance(outcome, PrivySealError):
-                        logging.getLogger("privyseal").warning("recovery: %s", outcome)
+                        _say("recovery", outcome)
                 duties.expire(seal)
                 refresh_crl(directory)
             except (PrivySealError, OSError) as error:
-                logging.getLogger("privyseal").warning("duties: %s", error)
+                _say("duties", error)
             if ending.wait(DUTY_PERIOD):
                 return
 
@@ -133,9 +183,9 @@ def _duties(seal: PrivySeal, directory: Path) -> Iterator[None]:
         thread.join(DUTY_PERIOD)
 
 
-def _say_rehearsal() -> None:
-    click.echo(
-        "REHEARSAL: one user runs every process, keys are files, and the CA is our own.\n"
-        "Nothing signed here is for release.",
-        err=True,
-    )
+def _say(event: str, error: PrivySealError | OSError) -> None:
+    if isinstance(error, PrivySealError):
+        telemetry.tell(event, telemetry.Facts(code=error.code, detail=error.detail), logging.WARNING)
+    else:
+        detail = f"{error.filename}: {error.strerror}"
+        telemetry.tell(event, telemetry.Facts(detail=detail), logging.WARNING)

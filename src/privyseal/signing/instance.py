@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from privyseal.records.database import Records
+from privyseal.signing.watch import Watch
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
 
@@ -34,8 +35,9 @@ class PrivySeal:
         *,
         clock: Callable[[], datetime] = wall_clock,
         draw: Callable[[int], bytes] = secrets.token_bytes,
+        watch: Watch | None = None,
     ) -> None:
-        """Bind the parts of one service; tests turn ``clock`` and break the doors."""
+        """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on."""
         self.service = service
         self.records = records
         self.logger = logger
@@ -43,6 +45,7 @@ class PrivySeal:
         self.stamper = stamper
         self.clock = clock
         self.draw = draw
+        self.watch = watch or Watch()
         self._mark_guard = threading.Lock()
         self._signer_mark = 0
 
