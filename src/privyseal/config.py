@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from privyseal.errors import Misused
 from privyseal.records.database import open_records
 from privyseal.signing.instance import PrivySeal
+from privyseal.signing.watch import Watch
 from privyseal.strongroom.client import LoggerClient, SignerClient, SocketAsk, StamperClient
+from privyseal.strongroom.watched import watched
+from privyseal.telemetry import Level, Style
 from privyseal.terms.parties import Affiliation, SigningService
 
 FILE = "serve.toml"
@@ -61,6 +65,36 @@ class LogSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     public: str = "log"
 
 
+class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[limits]``: what ``serve`` takes on at once, and how long anybody waits."""
+
+    connections: Annotated[int, Meta(ge=16, le=100_000)] = 2000
+    """Open at once; twice the requests, for half of them are idle between two files. nginx: 512 to 1024 a worker."""
+    requests: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    """In handlers at once; with 1 MiB of body each that is a gigabyte at the worst. gunicorn: 1000 a worker."""
+    longest_wait_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    """Seconds a request may expect to wait for its batch; a third of the 30 s for which a POST waits."""
+    drain_s: Annotated[float, Meta(gt=0, le=3600)] = 40.0
+    """Seconds that what is under way has after SIGTERM; a POST that waits for its signature gives up after 30."""
+    least_free_mib: Annotated[int, Meta(ge=0)] = 256
+    """MiB that must be free where we write; a day's log of a busy service takes about a tenth."""
+
+
+class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[telemetry]``: what the service tells about itself, and whom."""
+
+    log: Style | None = None
+    """``json`` or ``text``; where it is not said, text on a terminal and JSON elsewhere."""
+    level: Level = "warning"
+    """``info`` has a line for every request and every question to a guarded process."""
+    metrics: Literal["loopback", "anybody", "off"] = "loopback"
+    """Who may read ``/metrics`` without a token."""
+    metrics_token_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    """SHA-256, lower-case hex, of the bearer token with which ``/metrics`` may be read from anywhere."""
+    traces: str = "off"
+    """``off``, ``otlp``, ``console``, or ``module:exporter`` naming a callable that makes a SpanExporter."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
@@ -68,6 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     records: RecordsSection = RecordsSection()
     log: LogSection = LogSection()
     node: NodeSection = NodeSection()
+    limits: LimitsSection = LimitsSection()
+    telemetry: TelemetrySection = TelemetrySection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -158,14 +194,16 @@ def public_log(settings: Settings, directory: Path) -> Path:
     return directory.resolve() / settings.log.public
 
 
-def privy_seal(settings: Settings, directory: Path, sockets: Sockets) -> PrivySeal:
+def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Watch | None = None) -> PrivySeal:
     """Build the running service that these settings describe; nothing is connected until it is used."""
+    looking = watch or Watch()
     return PrivySeal(
         SigningService(settings.service.name, settings.service.affiliation),
         open_records(records_url(settings.records, directory)),
-        LoggerClient(SocketAsk(sockets.logger)),
-        SignerClient(SocketAsk(sockets.signer)),
-        StamperClient(SocketAsk(sockets.stamper)),
+        LoggerClient(watched(SocketAsk(sockets.logger), looking.step)),
+        SignerClient(watched(SocketAsk(sockets.signer), looking.step)),
+        StamperClient(watched(SocketAsk(sockets.stamper), looking.step)),
         node=node_name(settings, directory),
         lease=timedelta(seconds=settings.node.lease_seconds),
+        watch=looking,
     )

@@ -127,6 +127,13 @@ class Unavailable(PrivySealError):
     code, title, status, exit, retryable = "unavailable", "Unavailable", 503, 8, True
 
 
+class Overloaded(Unavailable):
+    """More is asked than can be done in time, and nothing is broken; come back after ``retry_after`` seconds."""
+
+    code, title = "overloaded", "Too much at once"
+    retry_after: int = 1
+
+
 class KeyStoreUnavailable(Unavailable):
     """The key store or the signer process does not answer."""
 

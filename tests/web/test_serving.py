@@ -302,7 +302,7 @@ async def slow() -> str:
     await asyncio.sleep(1)
     return "done"
 
-serving.run(Litestar([slow]), "127.0.0.1", 0, on_ready=lambda url: print("ready", url, flush=True),
+serving.run(Litestar([slow]), "127.0.0.1", 0, on_ready=lambda server: print("ready", server.url, flush=True),
             on_stop=lambda: print("stopping", flush=True))
 print("returned", flush=True)
 """

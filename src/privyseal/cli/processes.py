@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import shutil
@@ -11,11 +12,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from privyseal.config import Sockets
 from privyseal.errors import Unavailable
+from privyseal.telemetry import Facts, tell
 
 Room = Literal["logger", "signer", "stamper"]
 ROOMS: tuple[Room, ...] = ("logger", "signer", "stamper")
@@ -39,8 +42,9 @@ def settings_of(directory: Path, room: Room) -> Path:
 class Processes:
     """The three guarded processes of one service directory, kept running by a thread of this process."""
 
-    def __init__(self, directory: Path, rooms: tuple[Room, ...] = ROOMS) -> None:
-        """Prepare to start ``rooms`` for the service in ``directory``."""
+    def __init__(self, directory: Path, rooms: tuple[Room, ...] = ROOMS, arguments: Sequence[str] = ()) -> None:
+        """Prepare to start ``rooms`` for the service in ``directory``, each with ``arguments`` besides its own."""
+        self._arguments = tuple(arguments)
         self._directory = directory.resolve()
         self._rooms = rooms
         self._children: dict[Room, subprocess.Popen[bytes]] = {}
@@ -51,7 +55,7 @@ class Processes:
         self._folder, self._temporary = _socket_folder(self._directory)
         self.sockets = Sockets.under(self._folder)
         self._watcher = threading.Thread(target=self._watch, name="processes", daemon=True)
-        self.restarts = 0
+        self._restarts: dict[Room, int] = dict.fromkeys(rooms, 0)
 
     def __enter__(self) -> Processes:
         """Start every process and wait until each answers; end them all again if one does not."""
@@ -73,18 +77,27 @@ class Processes:
         """Tell which processes run at this moment."""
         return {room: child.poll() is None for room, child in self._children.items()}
 
+    @property
+    def restarts(self) -> int:
+        """Count how often any process was started anew."""
+        return sum(self._restarts.values())
+
+    def children(self) -> dict[str, tuple[int, int]]:
+        """Return the pid of each process, and how often it was started anew."""
+        return {room: (child.pid, self._restarts[room]) for room, child in self._children.items()}
+
     def _spawn(self, room: Room) -> int:
-        ready, tell = os.pipe()
+        ready, say = os.pipe()
         command = [sys.executable, "-m", "privyseal.strongroom.run", room]
         command += ["--config", str(settings_of(self._directory, room)), "--socket", str(getattr(self.sockets, room))]
-        command += ["--ready-fd", str(tell), "--lifeline-fd", str(self._held)]
+        command += ["--ready-fd", str(say), "--lifeline-fd", str(self._held), *self._arguments]
         try:
             # In a session of its own: Ctrl-C on the terminal reaches a whole group, and only we decide when these end.
             self._children[room] = subprocess.Popen(
-                command, pass_fds=(tell, self._held), stdin=subprocess.DEVNULL, start_new_session=True
+                command, pass_fds=(say, self._held), stdin=subprocess.DEVNULL, start_new_session=True
             )
         finally:
-            os.close(tell)
+            os.close(say)
         return ready
 
     def _wait_ready(self, room: Room, ready: int) -> None:
@@ -106,12 +119,14 @@ class Processes:
             for room, child in list(self._children.items()):
                 if child.poll() is None or self._ending.is_set():
                     continue
-                print(f"the {room} process ended ({child.returncode}); starting it again", file=sys.stderr, flush=True)
-                self.restarts += 1
+                detail = f"the {room} process ended ({child.returncode}); starting it again"
+                tell("restart", Facts(room=room, detail=detail), logging.WARNING)
+                self._restarts[room] += 1
                 try:
                     self._wait_ready(room, self._spawn(room))
                 except (Unavailable, OSError) as error:
-                    print(f"{error}", file=sys.stderr, flush=True)
+                    detail = error.detail if isinstance(error, Unavailable) else str(error.strerror)
+                    tell("restart failed", Facts(room=room, detail=detail), logging.ERROR)
 
     def _end(self) -> None:
         self._ending.set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from privyseal import config
-from privyseal.cli.processes import Processes
-from privyseal.errors import Misused, PrivySealError
+from privyseal import config, telemetry
+from privyseal.cli.processes import ROOMS, Processes
+from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.listening import Listener
 from privyseal.signing import duties
@@ -26,6 +25,9 @@ DUTY_PERIOD = 30.0
 """Seconds between two looks at what was left behind, at most; no more than a lease where that is shorter. A client
 that lost its answer asks again within about as long."""
 
+REHEARSAL = (
+    "REHEARSAL: one user runs every process, keys are files, and the CA is our own. Nothing signed here is for release."
+)
 
 CRL_PERIOD = 24 * 3600.0
 """Seconds between two lists of a rehearsal's CA; CSBR 4.9.7 asks for one within seven days."""
@@ -47,48 +49,99 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     if check:
         click.echo(f"{directory / config.FILE} is right.", err=True)
         return
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="privyseal: %(levelname)s %(message)s")
+    telemetry.set_up("serve", settings.telemetry.log, settings.telemetry.level)
     if settings.service.rehearsal:
-        _say_rehearsal()
-    with alone(directory), _rooms(settings, directory) as sockets:
-        seal = config.privy_seal(settings, directory, sockets)
-        try:
-            schema.require_fit(seal.records)
-            duties.begin(seal)
-            with _duties(seal, directory, min(DUTY_PERIOD, settings.node.lease_seconds)):
-                _web(seal, settings, directory, host, port)
-        finally:
-            seal.records.close()
+        telemetry.tell("rehearsal", telemetry.Facts(detail=REHEARSAL), logging.WARNING)
+    with alone(directory), _rooms(settings, directory) as (sockets, processes):
+        whole = _Running(settings, directory, sockets, processes).until_stopped(host, port)
+    if not whole:
+        raise Unavailable(
+            "Not all that was under way had ended in time, or a second signal came.",
+            hint="what was acknowledged is on the disk; the next start takes up the rest",
+        )
+
+
+def _telling(settings: config.Settings) -> list[str]:
+    """Return the arguments by which a guarded process logs as we do."""
+    how = ["--log", settings.telemetry.log] if settings.telemetry.log else []
+    return [*how, "--log-level", settings.telemetry.level]
 
 
 @contextmanager
-def _rooms(settings: config.Settings, directory: Path) -> Iterator[config.Sockets]:
+def _rooms(settings: config.Settings, directory: Path) -> Iterator[tuple[config.Sockets, Processes | None]]:
     """Start the guarded processes, or join those that another node on this machine has started."""
     joined = config.sockets_to_join(settings, directory)
     if joined is not None:
-        yield joined
+        yield joined, None
         return
-    with Processes(directory) as processes:
-        yield processes.sockets
+    with Processes(directory, arguments=_telling(settings)) as processes:
+        yield processes.sockets, processes
 
 
-def _web(seal: PrivySeal, settings: config.Settings, directory: Path, host: str, port: int) -> None:
-    from privyseal.web import app, serving  # half a second of imports that --check does without
-    from privyseal.web.desk import Desk
+class _Running:
+    """One ``serve`` from its first request to its last."""
 
-    desk = Desk(seal, config.public_log(settings, directory))
-    listener = Listener(settings.records.listen, desk.tell) if settings.records.listen else None
-    try:
-        serving.run(
-            app.build(desk),
-            host,
-            port,
-            on_ready=lambda url: print(f"ready {url}", flush=True),
-            on_stop=desk.stop,
+    def __init__(
+        self, settings: config.Settings, directory: Path, sockets: config.Sockets, processes: Processes | None
+    ) -> None:
+        from privyseal.web import tracing  # half a second of imports that --check does without
+        from privyseal.web.metrics import Metrics
+
+        self._settings = settings
+        self._directory = directory
+        self._metrics = Metrics(settings.telemetry, tracing.start(settings.telemetry.traces))
+        if processes is not None:
+            self._metrics.living.children = processes.children
+        self._seal = config.privy_seal(settings, directory, sockets, self._metrics)
+
+    def until_stopped(self, host: str, port: int) -> bool:
+        """Serve until a signal comes; tell whether everything was finished then."""
+        try:
+            schema.require_fit(self._seal.records)
+            duties.begin(self._seal)
+            with _duties(self._seal, self._directory, min(DUTY_PERIOD, self._settings.node.lease_seconds)):
+                return self._web(host, port)
+        finally:
+            self._seal.records.close()
+            if self._metrics.tracing is not None:
+                self._metrics.tracing.close()
+
+    def _web(self, host: str, port: int) -> bool:
+        from privyseal.web import app, serving
+        from privyseal.web.desk import Desk
+        from privyseal.web.front import Front
+        from privyseal.web.readiness import Readiness
+
+        limits, public_log = self._settings.limits, config.public_log(self._settings, self._directory)
+        written = {"service": self._directory.resolve(), "log": public_log}
+        written |= {name: path for name in (*ROOMS, "marks") if (path := self._directory / name).is_dir()}
+        desk = Desk(
+            self._seal,
+            public_log,
+            metrics=self._metrics,
+            readiness=Readiness(self._seal, written, limits.least_free_mib << 20),
+            longest_wait=limits.longest_wait_s,
         )
-    finally:
-        if listener is not None:
-            listener.close()
+        listen = self._settings.records.listen
+        listener = Listener(listen, desk.tell) if listen else None
+        front = Front(app.build(desk), requests=limits.requests, metrics=self._metrics)
+
+        def on_ready(server: serving.Server) -> None:
+            self._metrics.living.connections = server.connections
+            print(f"ready {server.url}", flush=True)
+
+        def on_stop() -> None:
+            front.stop()
+            desk.stop()
+
+        bounds = serving.Bounds(
+            connections=limits.connections, drain_s=limits.drain_s, under_way=lambda: front.under_way
+        )
+        try:
+            return serving.run(front, host, port, on_ready=on_ready, on_stop=on_stop, bounds=bounds)
+        finally:
+            if listener is not None:
+                listener.close()
 
 
 def refresh_crl(directory: Path) -> None:
@@ -137,11 +190,11 @@ def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
             try:
                 for outcome in duties.recover(seal):
                     if isinstance(outcome, PrivySealError):
-                        logging.getLogger("privyseal").warning("recovery: %s", outcome)
+                        _say("recovery", outcome)
                 duties.expire(seal)
                 refresh_crl(directory)
             except (PrivySealError, OSError) as error:
-                logging.getLogger("privyseal").warning("duties: %s", error)
+                _say("duties", error)
             if ending.wait(period):
                 return
 
@@ -154,9 +207,9 @@ def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
         thread.join(DUTY_PERIOD)
 
 
-def _say_rehearsal() -> None:
-    click.echo(
-        "REHEARSAL: one user runs every process, keys are files, and the CA is our own.\n"
-        "Nothing signed here is for release.",
-        err=True,
-    )
+def _say(event: str, error: PrivySealError | OSError) -> None:
+    if isinstance(error, PrivySealError):
+        telemetry.tell(event, telemetry.Facts(code=error.code, detail=error.detail), logging.WARNING)
+    else:
+        detail = f"{error.filename}: {error.strerror}"
+        telemetry.tell(event, telemetry.Facts(detail=detail), logging.WARNING)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from privyseal.records.database import Records
 from privyseal.records.requests import LEASE, Holder
+from privyseal.signing.watch import Watch
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
 
@@ -38,8 +39,12 @@ class PrivySeal:
         draw: Callable[[int], bytes] = secrets.token_bytes,
         node: str = "serve",
         lease: timedelta = LEASE,
+        watch: Watch | None = None,
     ) -> None:
-        """Bind the parts of one service; tests turn ``clock`` and break the doors. This is one life of ``node``."""
+        """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
+
+        This is one life of ``node``, which holds the requests it walks with for ``lease``.
+        """
         self.service = service
         self.records = records
         self.logger = logger
@@ -48,6 +53,7 @@ class PrivySeal:
         self.clock = clock
         self.draw = draw
         self.holder = Holder(node, secrets.token_hex(16), lease)
+        self.watch = watch or Watch()
         self._mark_guard = threading.Lock()
         self._signer_mark = 0
 

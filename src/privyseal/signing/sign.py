@@ -9,6 +9,8 @@ as it is, stands at the head of ``terms/requests.py``.
 from __future__ import annotations
 
 import hashlib
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,7 +76,9 @@ def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]]) -> list[Dossier | P
     A request that another walk holds is returned as it stands. An error means that the request is where the records
     say, and that advancing it again is safe; Failed means that it is over.
     """
+    began = time.monotonic()
     cases, others = _claim(seal, ids)
+    seal.watch.step("claim", len(ids), time.monotonic() - began)
     walk = list(cases.values())
     untouched = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures and not c.uncertain]
     with _errors_into(untouched):
@@ -179,6 +183,9 @@ def _log_intents_and_sign(seal: PrivySeal, fresh: list[_Case]) -> None:
     for case, result in zip(going, results.results, strict=True):
         if isinstance(result, Refused):
             case.refused = (result.code, result.detail)
+    outcomes = Counter((c.request.scheme, c.refused[0] if c.refused else "signed") for c in going)
+    for (scheme, outcome), count in outcomes.items():
+        seal.watch.signed(scheme, outcome, count)
     made = {
         case.dossier.id: result.values
         for case, result in zip(going, results.results, strict=True)

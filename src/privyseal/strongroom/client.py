@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
+from privyseal import telemetry
 from privyseal.errors import KeyStoreUnavailable, LogUnavailable, TimestampUnavailable, Unavailable, from_code
 from privyseal.strongroom.frames import Frames, address
 from privyseal.strongroom.messages import (
@@ -46,7 +47,7 @@ from privyseal.strongroom.messages import (
     StamperState,
     Submission,
     decode_answer,
-    encode,
+    encode_traced,
 )
 from privyseal.terms.signatures import DigestAlgorithm
 
@@ -70,7 +71,7 @@ class SocketAsk:
 
     def __call__(self, question: Question) -> Answer:
         """Ask and wait; raise the error that was answered, or Unavailable where the process cannot be reached."""
-        message = encode(question)
+        message = encode_traced(question, telemetry.ids())
         try:
             answer = self._exchange(message, self._kept() or self._connected())
         except (ConnectionResetError, BrokenPipeError):

@@ -63,7 +63,7 @@ def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -
     handled = 0
     for since, rights in _FILE_RIGHTS_BY_ABI:
         handled |= rights if abi >= since else 0
-    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 and not network else 0, _ALL_SCOPES if abi >= 6 else 0)
+    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 else 0, _ALL_SCOPES if abi >= 6 else 0)
     octets = 8 * (1 + (abi >= 4) + (abi >= 6))
     ruleset = libc.syscall(_CREATE, ctypes.byref(wanted), octets, 0)
     if ruleset < 0:

@@ -14,15 +14,15 @@ import socket
 import struct
 import threading
 import time
-import traceback
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
 
+from privyseal import telemetry
 from privyseal.errors import BadInput, Conflict, Misused, NotPermitted, PrivySealError, TooLarge, Unavailable
 from privyseal.strongroom.frames import Frames, address
-from privyseal.strongroom.messages import Answer, Question, Refused, decode_question, encode, refused
+from privyseal.strongroom.messages import Answer, Question, Refused, decode_traced, encode, refused
 
 MAX_CONNECTIONS = 256
 """Conversations at once. ``serve`` keeps one for each of its threads; PostgreSQL's default is 100."""
@@ -183,9 +183,19 @@ class Door:
 
     def _answer(self, message: bytes) -> Answer:
         try:
-            question = decode_question(message)
+            question, ids = decode_traced(message)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return refused(BadInput(f"This is not a question we know: {str(error)[:200]}."))
+        began = time.monotonic()
+        answer = self._answer_to(question)
+        if telemetry.told():
+            code = answer.code if isinstance(answer, Refused) else None
+            taken = round((time.monotonic() - began) * 1000, 3)
+            kind = type(question).__name__
+            telemetry.tell("answered", telemetry.Facts(question=kind, request_ids=ids, code=code, duration_ms=taken))
+        return answer
+
+    def _answer_to(self, question: Question) -> Answer:
         try:
             return self._handle(question)
         except PrivySealError as error:
@@ -221,6 +231,4 @@ def _turn_away(connection: socket.socket, error: PrivySealError) -> None:
 
 def _where(error: BaseException) -> str:
     """Say of an exception its class and its way through the code, and nothing that it carries."""
-    frames = traceback.extract_tb(error.__traceback__)
-    way = " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-6:])
-    return f"bug: {type(error).__name__} at {way}"
+    return f"bug: {telemetry.where(error)}"

@@ -8,17 +8,23 @@ UTC.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from privyseal.errors import PrivySealError
+from privyseal.telemetry import LONGEST_ID
 from privyseal.terms.keys import Charter, KeyPair
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
 
 Submission = IntentSubmission | CompletionSubmission
+
+MOST_IDS = 1024
+"""Request ids that travel with one question: one for each item of the largest batch."""
+RequestId = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, pattern="^[A-Za-z0-9._-]+$")]
 
 
 class _Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="is"):
@@ -31,6 +37,13 @@ class Refused(_Message, frozen=True, tag="refused"):
     code: str
     detail: str
     hint: str | None = None
+
+
+class Traced(_Message, frozen=True, tag="traced"):
+    """A question, and the ids of the calls it is asked for: these are written down and believed by nobody."""
+
+    ids: Annotated[tuple[RequestId, ...], Meta(max_length=MOST_IDS)]
+    question: msgspec.Raw
 
 
 # -- the logger ------------------------------------------------------------------------------------------------------
@@ -232,6 +245,7 @@ Answer = (
 
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+_envelopes: msgspec.msgpack.Decoder[Question | Traced] = msgspec.msgpack.Decoder(Question | Traced)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
@@ -243,6 +257,20 @@ def encode(message: Question | Answer) -> bytes:
 def decode_question(octets: bytes) -> Question:
     """Read a question strictly; msgspec's errors are the caller's to put into words."""
     return _questions.decode(octets)
+
+
+def encode_traced(question: Question, ids: tuple[str, ...]) -> bytes:
+    """Return a question's octets with the ids of the calls it serves; without any, those of the question itself."""
+    octets = _encoder.encode(question)
+    return _encoder.encode(Traced(ids[:MOST_IDS], msgspec.Raw(octets))) if ids else octets
+
+
+def decode_traced(octets: bytes) -> tuple[Question, tuple[str, ...]]:
+    """Read a question strictly, as :func:`decode_question`, and the ids it came with."""
+    message = _envelopes.decode(octets)
+    if isinstance(message, Traced):
+        return _questions.decode(message.question), message.ids
+    return message, ()
 
 
 def decode_answer(octets: bytes) -> Answer:

@@ -10,6 +10,7 @@ next start reads.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from privyseal import telemetry
 from privyseal.errors import Misused, PrivySealError
 from privyseal.strongroom.confinement import confine
 from privyseal.strongroom.door import Door
@@ -43,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int)
     parser.add_argument("--lifeline-fd", type=int)
+    parser.add_argument("--log", choices=("json", "text"))
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning")
     asked = parser.parse_args(arguments)
+    telemetry.set_up(asked.which, asked.log, asked.log_level)
     try:
         return _run(asked)
     except PrivySealError as error:
@@ -147,7 +152,7 @@ def clock() -> datetime:
 
 def _note(which: str, line: str) -> None:
     """Say something to whoever keeps the process's standard error."""
-    print(f"privyseal {which}: {line}", file=sys.stderr, flush=True)
+    telemetry.tell("note", telemetry.Facts(room=which, detail=line), logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from privyseal.terms.requests import FINAL, Approval, Dossier, SigningRequest, S
 from privyseal.web import problem, views
 from privyseal.web.desk import Desk, TheDesk
 from privyseal.web.intake import Incoming
+from privyseal.web.metrics import MEDIA_TYPE
 
 LONGEST_WAIT_S = 50
 """Seconds a request may be kept waiting: below the 60 s after which common proxies give up."""
@@ -59,6 +60,13 @@ async def readyz(desk: TheDesk) -> views.Ready:
     """Tell whether records, logger, signer and stamper all answer; 503 says which do not."""
     await desk.check_ready()
     return views.Ready()
+
+
+async def metrics(request: Incoming, desk: TheDesk) -> Response[bytes]:
+    """Count what this process does, in Prometheus's text format."""
+    client = request.scope.get("client")
+    desk.metrics.admit(client[0] if client else None, request.headers)
+    return Response(await desk.metrics_text(), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 async def problem_page(code: FromPath[str]) -> Response[str]:
@@ -136,8 +144,9 @@ async def submit_request(
     key = _only_key(request.headers.getall("idempotency-key", []))
     if data.subscriber != subscriber:
         raise BadInput(f"The body names Subscriber {data.subscriber[:63]!r} and the path {subscriber[:63]!r}.")
-    dossier = await desk.submit(Submission(request.user, key, data))
-    dossier = await _signed(desk, dossier, _seconds(prefer, DEFAULT_WAIT_S))
+    seconds = _seconds(prefer, DEFAULT_WAIT_S)
+    dossier = await desk.submit(Submission(request.user, key, data), seconds or DEFAULT_WAIT_S)
+    dossier = await _signed(desk, dossier, seconds)
     refused = views.refusal(dossier)
     if refused is not None:
         raise refused

@@ -27,9 +27,11 @@ from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.web import api, logfiles, problem, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.intake import BODY_LIMIT, Incoming
+from privyseal.web.metrics import MEDIA_TYPE as METRICS
 
-Admission = Verb | Literal["anybody", "any member"]
-"""Who may come in: anybody at all, any authenticated member, or whose role allows a verb for the path's Subscriber."""
+Admission = Verb | Literal["anybody", "any member", "watchers"]
+"""Who may come in: anybody at all, any authenticated member, whoever the configuration lets read metrics (the handler
+asks), or whose role allows a verb for the path's Subscriber."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -60,6 +62,7 @@ _WRITE = (401, 403, 408, 409, 413, 415, 422, 503)
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
     Route("GET", "/readyz", api.readyz, "anybody", (503,)),
+    Route("GET", "/metrics", api.metrics, "watchers", (401, 503), media=METRICS),
     Route("GET", "/problems/{code:str}", api.problem_page, "anybody", media="text/plain"),
     Route("GET", "/log/{path:path}", logfiles.log_file, "anybody", media="application/octet-stream"),
     Route("POST", "/tsa", tsa.timestamp, "anybody", (408, 413, 415, 503), media=tsa.REPLY, limit=tsa.QUERY_LIMIT),
@@ -116,12 +119,12 @@ async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     actor = await desk.authenticate(tuple(connection.scope["headers"]))
     connection.scope["user"] = actor
     admits: Admission = handler.opt["admits"]
-    if admits != "anybody" and admits != "any member":
+    if admits != "anybody" and admits != "any member" and admits != "watchers":
         permissions.require(actor, admits, connection.path_params["subscriber"])
 
 
 def _handler(route: Route) -> HTTPRouteHandler:
-    open_to_all = route.admits == "anybody"
+    open_to_all = route.admits in ("anybody", "watchers")
     wrap = HTTPRouteHandler(
         route.path,
         http_method=route.method,
@@ -130,7 +133,7 @@ def _handler(route: Route) -> HTTPRouteHandler:
         guards=None if open_to_all else [_admit],
         opt={"admits": route.admits},
         request_max_body_size=route.limit,
-        security=None if open_to_all else [{"bearer": []}],
+        security=None if route.admits == "anybody" else [{"bearer": []}],
         responses=_responses(route),
         summary=(route.handler.__doc__ or "").partition("\n")[0],
         operation_id=route.handler.__name__,

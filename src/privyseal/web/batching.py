@@ -8,13 +8,17 @@ state belongs to the event loop; only :attr:`Batcher.work` runs in a thread.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from privyseal.errors import PrivySealError, Unavailable
+from privyseal.errors import Overloaded, PrivySealError, Unavailable
+from privyseal.telemetry import CALLS, Call, Facts, tell, where
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -25,7 +29,20 @@ LARGEST_BATCH = 256
 LONGEST_QUEUE = 4096
 """Items that may wait; more are refused with 503 at once, for by their turn their callers would have given up."""
 
-_log = logging.getLogger("privyseal.web")
+LONGEST_RETRY_S = 30
+"""What a caller is asked to wait at most before it comes again; a queue is worked off long before."""
+
+_PACE_KEPT = 0.8
+"""How much of the measured pace is kept when a batch lands: five batches forget the past, one hiccup does not rule."""
+
+
+class _Waiting(NamedTuple, Generic[Item, Outcome]):
+    """One item that waits: for whom, and until when there is any use in it."""
+
+    item: Item
+    future: asyncio.Future[Outcome]
+    calls: tuple[Call, ...]
+    until: float
 
 
 class Batcher(Generic[Item, Outcome]):
@@ -42,26 +59,60 @@ class Batcher(Generic[Item, Outcome]):
         *,
         in_flight: int = 2,
         largest: int = LARGEST_BATCH,
+        droppable: bool = False,
+        observe: Callable[[int, float], None] = lambda items, seconds: None,
     ) -> None:
-        """Prepare; ``in_flight`` batches may be in their threads at once, each with at most ``largest`` items."""
+        """Prepare; ``in_flight`` batches may be in their threads at once, each with at most ``largest`` items.
+
+        ``droppable`` is an item that nothing was promised for yet: it is dropped, instead of worked off, when its turn
+        comes too late or its caller is gone. ``observe`` hears of each batch, in its thread.
+        """
         self.work = work
+        self._droppable = droppable
+        self._observe = observe
+        self._pace = 0.0
+        self.refused = self.dropped = 0
         self._pool = pool
         self._most_in_flight = in_flight
         self._largest = largest
-        self._waiting: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
+        self._waiting: deque[_Waiting[Item, Outcome]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._flushing = False
         self._closed = False
 
-    async def put(self, item: Item) -> Outcome:
-        """Wait for the item's batch and return its outcome or raise its error."""
+    @property
+    def waiting(self) -> int:
+        """Return how many items wait for a thread."""
+        return len(self._waiting)
+
+    def expected_wait(self) -> float:
+        """Return the seconds after which an item that comes now would begin, by the pace of the last batches.
+
+        0 while a thread is free, whatever was measured: what is slow is found out again by trying.
+        """
+        if len(self._in_flight) < self._most_in_flight:
+            return 0.0
+        return (len(self._waiting) // self._largest + 1) * self._pace / self._most_in_flight
+
+    def admit(self, within: float = math.inf) -> None:
+        """Raise Overloaded where an item that comes now could not begin ``within`` so many seconds."""
+        expected = self.expected_wait()
+        if expected <= within and len(self._waiting) < LONGEST_QUEUE:
+            return
+        self.refused += 1
+        raise overloaded("More requests wait than the service can take in time.", expected)
+
+    async def put(self, item: Item, within: float = math.inf) -> Outcome:
+        """Wait for the item's batch and return its outcome or raise its error.
+
+        Overloaded at once where it would not begin ``within`` so many seconds, or where too many wait.
+        """
         if self._closed:
             raise Unavailable("The service is stopping.", hint="try again in a moment")
-        if len(self._waiting) >= LONGEST_QUEUE:
-            raise Unavailable("More requests wait than the service can take.", hint="try again in a moment")
+        self.admit(within)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
-        self._waiting.append((item, future))
+        self._waiting.append(_Waiting(item, future, CALLS.get(), loop.time() + within))
         if not self._flushing:
             # Not at once: whoever else became ready in this turn of the loop shall come along.
             self._flushing = True
@@ -80,36 +131,80 @@ class Batcher(Generic[Item, Outcome]):
     def _flush(self) -> None:
         self._flushing = False
         while self._waiting and len(self._in_flight) < self._most_in_flight:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+            batch = self._next()
+            if not batch:
+                continue
             task = asyncio.get_running_loop().create_task(self._carry_out(batch))
             self._in_flight.add(task)
             task.add_done_callback(self._landed)
+
+    def _next(self) -> list[_Waiting[Item, Outcome]]:
+        """Take the next batch out of the queue, without those whose work would be for nobody."""
+        if not self._droppable:
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+        now = asyncio.get_running_loop().time()
+        batch: list[_Waiting[Item, Outcome]] = []
+        while self._waiting and len(batch) < self._largest:
+            one = self._waiting.popleft()
+            gone = one.future.done() or any(call.gone for call in one.calls)
+            if not gone and now <= one.until:
+                batch.append(one)
+                continue
+            self.dropped += 1
+            if not one.future.done():
+                error = overloaded("The turn of this request came too late; nothing was done.", self.expected_wait())
+                one.future.set_exception(error)
+        return batch
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         self._flush()
 
-    async def _carry_out(self, batch: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
-        loop = asyncio.get_running_loop()
+    def _work(self, items: list[Item], calls: tuple[Call, ...]) -> Sequence[Outcome | PrivySealError]:
+        CALLS.set(calls)
+        began = time.monotonic()
         try:
-            outcomes = await loop.run_in_executor(self._pool, self.work, [item for item, _ in batch])
+            return self.work(items)
+        finally:
+            self._observe(len(items), time.monotonic() - began)
+
+    async def _carry_out(self, batch: list[_Waiting[Item, Outcome]]) -> None:
+        loop = asyncio.get_running_loop()
+        calls = tuple(dict.fromkeys(call for one in batch for call in one.calls))
+        began = loop.time()
+        try:
+            in_thread = contextvars.copy_context()  # the thread is used again, its calls are not
+            outcomes = await loop.run_in_executor(
+                self._pool, in_thread.run, self._work, [one.item for one in batch], calls
+            )
             if len(outcomes) != len(batch):
                 raise RuntimeError(f"{len(batch)} items went in and {len(outcomes)} outcomes came out")
         except PrivySealError as error:
             outcomes = [error] * len(batch)
         except Exception as error:
-            _log.exception("a batch of %d failed", len(batch))
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(_copy(error))
+            ids = tuple(call.request_id for call in calls)
+            tell("a batch failed", Facts(items=len(batch), request_ids=ids, where=where(error)), logging.ERROR)
+            for one in batch:
+                if not one.future.done():
+                    one.future.set_exception(_copy(error))
             return
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():  # its caller went away
+        finally:
+            taken = loop.time() - began
+            self._pace = _PACE_KEPT * self._pace + (1 - _PACE_KEPT) * taken if self._pace else taken
+        for one, outcome in zip(batch, outcomes, strict=True):
+            if one.future.done():  # its caller went away
                 continue
             if isinstance(outcome, PrivySealError):
-                future.set_exception(_own(outcome))
+                one.future.set_exception(_own(outcome))
             else:
-                future.set_result(outcome)
+                one.future.set_result(outcome)
+
+
+def overloaded(detail: str, expected: float) -> Overloaded:
+    """Return the error for who comes at the wrong time: come back when what waits now is expected to have begun."""
+    error = Overloaded(detail, hint="try again in a moment; the same request under the same Idempotency-Key is safe")
+    error.retry_after = max(1, min(LONGEST_RETRY_S, math.ceil(expected)))
+    return error
 
 
 def _own(error: PrivySealError) -> PrivySealError:

@@ -6,6 +6,8 @@ Everything here runs on the event loop; whatever touches the database or a guard
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +26,8 @@ from privyseal.signing.submit import Submission, submit
 from privyseal.terms.parties import Actor, Member
 from privyseal.terms.requests import Approval, Dossier
 from privyseal.web.batching import Batcher
+from privyseal.web.metrics import Metrics
+from privyseal.web.readiness import Look, Readiness
 from privyseal.web.waiting import Waiters
 
 T = TypeVar("T")
@@ -31,6 +35,11 @@ T = TypeVar("T")
 READERS = 4
 """Threads for single reads and approvals; a read takes a fraction of a millisecond."""
 
+LOOK_LIMIT_S = 5.0
+"""Seconds to wait until every part said how it is; a probe's patience is 1 (Kubernetes) to 5 (load balancers)."""
+
+CLOSE_LIMIT_S = 10.0
+"""Seconds for batches that nobody waits for any more, when the service closes; then their processes are ended."""
 
 QUERIES_IN_A_BATCH = 128
 """TimeStampReq in one question to the stamper: with the 64 KiB each may have, half of the 16 MiB of a frame."""
@@ -39,30 +48,67 @@ QUERIES_IN_A_BATCH = 128
 class Desk:
     """What the handlers ask. One for each running service; made on its event loop, closed with it."""
 
-    def __init__(self, seal: PrivySeal, public_log: Path) -> None:
-        """Serve ``seal``, and the log's tiles and checkpoint out of the directory ``public_log``."""
+    def __init__(
+        self,
+        seal: PrivySeal,
+        public_log: Path,
+        *,
+        metrics: Metrics | None = None,
+        readiness: Readiness | None = None,
+        longest_wait: float = math.inf,
+    ) -> None:
+        """Serve ``seal``, and the log's tiles and checkpoint out of the directory ``public_log``.
+
+        Who could not begin within ``longest_wait`` seconds is refused at once.
+        """
         self.seal = seal
         self.public_log = public_log
+        self.metrics = metrics or Metrics()
+        self._readiness = readiness or Readiness(seal, {"log": public_log})
+        self._longest_wait = longest_wait
         self._stopping = asyncio.Event()
         self._waiters = Waiters()
         seal.records.tell = self.tell
         self._batches = ThreadPoolExecutor(10, thread_name_prefix="batch")  # two for each of the five below
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-        self._who = Batcher(self._authenticate, self._batches)
-        self._submit: Batcher[Submission, Dossier] = Batcher(lambda items: submit(seal, items), self._batches)
-        self._advance: Batcher[tuple[str, str], Dossier] = Batcher(lambda ids: advance(seal, ids), self._batches)
-        self._stamp: Batcher[bytes, bytes] = Batcher(
-            lambda queries: list(seal.stamper.reply(queries)), self._batches, largest=QUERIES_IN_A_BATCH
+
+        def told(step: str) -> Callable[[int, float], None]:
+            return lambda items, seconds: self.metrics.step(step, items, seconds)
+
+        self._who = Batcher(self._authenticate, self._batches, droppable=True, observe=told("authenticate"))
+        self._submit: Batcher[Submission, Dossier] = Batcher(
+            lambda items: submit(seal, items), self._batches, droppable=True, observe=told("submit")
         )
-        self._ready = Batcher(self._probe, self._batches, in_flight=1)
+        # Never droppable: what is written down is carried out, whoever has left.
+        self._advance: Batcher[tuple[str, str], Dossier] = Batcher(
+            lambda ids: advance(seal, ids), self._batches, observe=told("advance")
+        )
+        self._stamp: Batcher[bytes, bytes] = Batcher(
+            lambda queries: list(seal.stamper.reply(queries)),
+            self._batches,
+            largest=QUERIES_IN_A_BATCH,
+            droppable=True,
+            observe=told("stamp"),
+        )
+        self._ready: Batcher[None, Look] = Batcher(self._probe, self._batches, in_flight=1, droppable=True)
+        self._queues = (self._who, self._submit, self._advance, self._stamp, self._ready)
+        names = ("authenticate", "submit", "advance", "stamp", "ready")
+        self.metrics.living.queues = dict(zip(names, self._queues, strict=True))
+        self.metrics.living.public_log = public_log
+        self.metrics.living.directories = self._readiness.directories
 
     async def authenticate(self, headers: credentials.Headers) -> Actor:
         """Return the Actor behind a request's headers; raise NotAuthenticated."""
-        return await self._who.put(headers)
+        return await self._who.put(headers, self._longest_wait)
 
-    async def submit(self, submission: Submission) -> Dossier:
-        """Write a request down, or find the one under its Idempotency-Key."""
-        return await self._submit.put(submission)
+    async def submit(self, submission: Submission, within: float = math.inf) -> Dossier:
+        """Write a request down, or find the one under its Idempotency-Key.
+
+        Overloaded, and nothing is written, where the signature itself could not be begun ``within`` so many seconds.
+        """
+        within = min(within, self._longest_wait)
+        self._advance.admit(within)
+        return await self._submit.put(submission, within)
 
     async def advance(self, subscriber: str, request_id: str) -> Dossier:
         """Take a request as far as it goes."""
@@ -83,7 +129,7 @@ class Desk:
 
     async def stamp(self, query: bytes) -> bytes:
         """Answer an RFC 3161 TimeStampReq, DER, with a TimeStampResp, DER."""
-        return await self._stamp.put(query)
+        return await self._stamp.put(query, self._longest_wait)
 
     async def file(self, read: Callable[[], T]) -> T:
         """Read a file in a thread."""
@@ -91,7 +137,24 @@ class Desk:
 
     async def check_ready(self) -> None:
         """Raise Unavailable with one sentence that names every part that does not answer."""
-        await self._ready.put(None)
+        (await self.look()).require()
+
+    async def look(self) -> Look:
+        """Ask every part how it is; Unavailable, naming the part, where one does not say so in time."""
+        try:
+            async with asyncio.timeout(LOOK_LIMIT_S):
+                found = await self._ready.put(None)
+        except TimeoutError as error:
+            part = self._readiness.asking or "service"
+            raise Unavailable(f"Not ready. {part}: It did not answer within {LOOK_LIMIT_S:.0f} s.") from error
+        self.metrics.living.look = found
+        return found
+
+    async def metrics_text(self) -> bytes:
+        """Return the metrics, with what the parts say now, or said last where one does not answer."""
+        with contextlib.suppress(Unavailable):
+            await self.look()
+        return await self._in_thread(self.metrics.text)
 
     async def pause(self, request_id: str, seconds: float) -> bool:
         """Wait so long, or until that request changed, or the service is told to stop; tell whether it was."""
@@ -109,11 +172,13 @@ class Desk:
         self._waiters.wake(None)
 
     async def close(self) -> None:
-        """Take nothing more, finish what is here, and end the threads."""
-        for batcher in (self._who, self._submit, self._advance, self._stamp, self._ready):
-            await batcher.drain()
-        for pool in (self._batches, self._single):
-            await asyncio.to_thread(pool.shutdown)
+        """Take nothing more, finish what is here within CLOSE_LIMIT_S, and end the threads."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                for batcher in self._queues:
+                    await batcher.drain()
+        for pool in (self._batches, self._single):  # a thread that is stuck ends when the process it asks does
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._single, work)
@@ -136,31 +201,9 @@ class Desk:
                     outcomes.append(error)
         return outcomes
 
-    def _probe(self, asked: Sequence[None]) -> list[PrivySealError | None]:
+    def _probe(self, asked: Sequence[None]) -> list[Look | PrivySealError]:
         """Ask every part once, however many wait to know."""
-        missing = []
-        parts: dict[str, Callable[[], object]] = {
-            "records": self._records_answer,
-            "logger": self.seal.logger.health,
-            "signer": self.seal.signer.health,
-            "stamper": self._stamper_stamps,
-        }
-        for part, question in parts.items():
-            try:
-                question()
-            except PrivySealError as error:
-                missing.append(f"{part}: {error.detail}")
-        outcome = Unavailable("Not ready. " + " ".join(missing)) if missing else None
-        return [outcome] * len(asked)
-
-    def _records_answer(self) -> None:
-        with self.seal.records.reading_all_subscribers() as connection:
-            connection.exec_driver_sql("SELECT 1 FROM subscribers LIMIT 1").first()
-
-    def _stamper_stamps(self) -> None:
-        state = self.seal.stamper.health()
-        if not state.ready:
-            raise Unavailable(state.why)
+        return [self._readiness.look()] * len(asked)
 
 
 TheDesk: TypeAlias = NamedDependency[Desk]

@@ -7,8 +7,6 @@ foresaw is logged with its traceback and told to the caller as a request id, not
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,17 +16,13 @@ from litestar.connection import Request
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
-from privyseal.errors import NotAuthenticated, NotFound, PrivySealError, TooLarge
+from privyseal import telemetry
+from privyseal.errors import NotAuthenticated, NotFound, Overloaded, PrivySealError, TooLarge
 
 MEDIA_TYPE = "application/problem+json"
 
 RETRY_AFTER_S = 1
 """What a retryable refusal asks for: longer than a restarted process takes, and within every client's patience."""
-
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""What a caller may choose as X-Request-Id: it goes into logs, so nothing that could forge a line."""
-
-_log = logging.getLogger("privyseal.web")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,13 +86,24 @@ def _kind(error: type[PrivySealError]) -> Kind:
 
 
 def request_id(scope: Scope) -> str:
-    """Return the id of this request: the caller's ``X-Request-Id`` where it is fit for a log, else a fresh one."""
+    """Return the id of this request: the caller's ``X-Request-Id`` where it is fit for a log, else one of ours."""
+    return call_of(scope).request_id
+
+
+def call_of(scope: Scope) -> telemetry.Call:
+    """Return the call that a request is, made from its headers the first time it is asked for."""
     state: dict[str, Any] = scope.setdefault("state", {})
-    if "request_id" not in state:
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        fit = _REQUEST_ID.fullmatch(given)
-        state["request_id"] = given.decode("ascii") if fit else "Q-" + secrets.token_hex(10)
-    return str(state["request_id"])
+    if "call" not in state:
+        given = trace = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given = given or value
+            elif name == b"traceparent":
+                trace = trace or value
+        parent = telemetry.traceparent(trace.decode("latin-1"))
+        state["call"] = telemetry.Call(telemetry.request_id(given.decode("latin-1"), parent), parent)
+    call: telemetry.Call = state["call"]
+    return call
 
 
 async def stamp_response(message: Message, scope: Scope) -> None:
@@ -120,19 +125,38 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     elif isinstance(error, PrivySealError) and type(error) is not PrivySealError:
         kind, detail, hint = _kind(type(error)), error.detail, error.hint
     else:
-        _log.error("request %s: %s %s", request_id(request.scope), request.method, request.url.path, exc_info=error)
+        route = request.scope.get("path_template")
+        facts = telemetry.Facts(
+            request_id=request_id(request.scope), method=request.method, route=route, where=telemetry.where(error)
+        )
+        telemetry.tell("a bug of ours", facts, logging.ERROR)
         kind, detail = _kind(PrivySealError), "Something went wrong inside; it is in the service's log."
         hint = "quote the request id when you report it"
     if kind.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="privyseal"'  # RFC 9110 11.6.1 requires one
     if kind.retryable and kind.status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(retry_after(error))
     return Response(
         msgspec.json.encode(document(kind, detail, hint, request_id(request.scope))),
         status_code=kind.status,
         media_type=MEDIA_TYPE,
         headers=headers,
     )
+
+
+def retry_after(error: Exception) -> int:
+    """Return the seconds after which the same may be asked again."""
+    return error.retry_after if isinstance(error, Overloaded) else RETRY_AFTER_S
+
+
+def octets(error: PrivySealError, request: str) -> tuple[dict[str, str], bytes]:
+    """Return the header fields and the body of a refusal that no handler and no framework will see."""
+    body = msgspec.json.encode(document(_kind(type(error)), error.detail, error.hint, request))
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "x-request-id": request}
+    headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    if error.status == 503 and error.retryable:
+        headers["retry-after"] = str(retry_after(error))
+    return headers, body
 
 
 def document(kind: Kind, detail: str, hint: str | None, request: str) -> Problem:

@@ -1,22 +1,26 @@
 """The application on a socket: bound before anything else, drained on SIGTERM, hostile heads refused early.
 
-No access log is kept: a line for every request would say who signs what where nobody looks after it. What happened to
-whom is in the records.
+uvicorn keeps no access log: what is told of a request is told by ``front.py``, and only where the operator asks for it.
+What happened to whom is in the records.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
+from typing import Any, cast
 
 import msgspec
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from privyseal.errors import Misused
@@ -28,26 +32,54 @@ HEAD_TIMEOUT_S = 30.0
 """How long the head of a request may take to arrive; nginx's client_header_timeout is 60 s."""
 KEEP_ALIVE_S = 75
 """How long an idle connection is kept: as nginx does, and longer than a build takes between two files."""
-DRAIN_LIMIT_S = 40
+DRAIN_LIMIT_S = 40.0
 """How long requests under way are waited for; a POST that waits for its signature gives up after 30."""
+MOST_CONNECTIONS = 2000
+"""Connections at once; on more each request is refused, and beyond twice as many they are closed unheard."""
+SPARE_DESCRIPTORS = 256
+"""Open files that we need besides connections: databases, sockets of the guarded processes, files of the log."""
 BACKLOG = 1024
+_LOOK_S = 0.02
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the server takes on, and how it ends."""
+
+    connections: int = MOST_CONNECTIONS
+    drain_s: float = DRAIN_LIMIT_S
+    under_way: Callable[[], int] = lambda: 0
+    """Counts what must be finished before the socket is closed to those who come to be refused."""
 
 
 def run(
-    app: Litestar,
+    app: ASGIApp,
     host: str,
     port: int,
     *,
-    on_ready: Callable[[str], None] = lambda url: None,
+    on_ready: Callable[[Server], None] = lambda server: None,
     on_stop: Callable[[], None] = lambda: None,
-) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+    bounds: Bounds | None = None,
+) -> bool:
+    """Serve until SIGTERM or SIGINT, then finish what is under way; tell whether all of it was finished.
 
-    ``port`` 0 takes any free one. ``on_ready`` is called once, with the URL, when requests are accepted; ``on_stop`` on
-    the event loop when draining begins. Raises Misused where the address cannot be listened on.
+    ``port`` 0 takes any free one. ``on_ready`` is called once when requests are accepted; ``on_stop`` on the event loop
+    when draining begins. A second signal, or the bound, ends the draining. Raises Misused where the
+    address cannot be listened on.
     """
     with bind(host, port) as listening:
-        Server(app, lambda: on_ready(url_of(listening)), on_stop).run(sockets=[listening])
+        server = Server(app, lambda: on_ready(server), on_stop, bounds)
+        server.url = url_of(listening)
+        _descriptors(2 * server.bounds.connections + SPARE_DESCRIPTORS)
+        server.run(sockets=[listening])
+    return not server.cut_off
+
+
+def _descriptors(wanted: int) -> None:
+    """Allow this process as many open files as it may need, as far as the system lets it (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, top), hard))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -80,11 +112,20 @@ def url_of(listening: socket.socket) -> str:
 class Server(uvicorn.Server):
     """A uvicorn server that says when it is ready, and returns when it was asked to stop."""
 
-    def __init__(self, app: Litestar, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, on_ready: Callable[[], None], on_stop: Callable[[], None], bounds: Bounds | None = None
+    ) -> None:
         """Prepare to serve ``app``; see :func:`run`."""
+        self.bounds = bounds or Bounds()
+        self.url = ""
+        self._told = False
+        self.cut_off = False
+        """Whether something was still under way at the end."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        most = self.bounds.connections
         config = uvicorn.Config(
-            app,
-            http=Protocol,
+            cast("Any", app),
+            http=type("BoundedProtocol", (Protocol,), {"most_connections": most}),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -93,7 +134,7 @@ class Server(uvicorn.Server):
             proxy_headers=False,  # nobody's X-Forwarded-For is believed
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=DRAIN_LIMIT_S,
+            timeout_graceful_shutdown=math.ceil(self.bounds.drain_s),
         )
         super().__init__(config)
         self._on_ready = on_ready
@@ -101,14 +142,40 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept requests, then say so."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Send home who only waits, then drain."""
-        self._on_stop()
+        """Send home who only waits, refuse who comes, finish what is under way, and only then close the socket."""
+        self._begin_to_stop()
+        until = time.monotonic() + self.bounds.drain_s
+        while self.bounds.under_way() and not self.force_exit and time.monotonic() < until:  # noqa: ASYNC110
+            # A signal sets the one, the clock the other: nobody is there to set an event.
+            await asyncio.sleep(_LOOK_S)
+        self.cut_off = bool(self.bounds.under_way())
+        self.config.timeout_graceful_shutdown = max(1, math.ceil(until - time.monotonic()))
+        if self.cut_off:
+            self.config.timeout_graceful_shutdown = 1
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop at the first signal, and give up on what is under way at the second."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._begin_to_stop)
+
+    def _begin_to_stop(self) -> None:
+        if not self._told:
+            self._told = True
+            self._on_stop()
+
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self.server_state.connections)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -127,18 +194,27 @@ class Server(uvicorn.Server):
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 with limits uvicorn does not set: how large the head of a request may be and how long it may take."""
 
+    most_connections = MOST_CONNECTIONS
+    _crowded = False
     _head_octets = 0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock for the first request."""
         super().connection_made(transport)
+        self._crowded = len(self.connections) > self.most_connections
+        if len(self.connections) > 2 * self.most_connections:
+            transport.abort()
+            return
         self.access_log = False  # uvicorn would ask the logger, which another part of the process may have set up
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell the request under way that nobody waits for it."""
         self._head_is_there()
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        if cycle is not None and not cycle.response_complete:
+            problem.call_of(cycle.scope).gone = True
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -160,6 +236,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._head_is_there()
+        if self._crowded:
+            self.scope["state"]["crowded"] = True
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

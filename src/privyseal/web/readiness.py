@@ -1,0 +1,108 @@
+"""Whether the service could sign now, and which part could not and why: for ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from privyseal.errors import PrivySealError, Unavailable
+from privyseal.signing.instance import PrivySeal
+
+LEAST_FREE = 256 << 20
+"""Octets that must be free where the service writes, where its configuration does not say."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What was found when every part was asked once."""
+
+    missing: dict[str, str]
+    """A sentence for each part that is not ready, by its name."""
+    states: dict[str, object]
+    """What each guarded process said of itself, by its name; the newest kinds of state are as welcome as the old."""
+    seconds: dict[str, float]
+    """How long each part took to answer."""
+    at: float
+    """When, on the monotonic clock."""
+
+    def require(self) -> None:
+        """Raise Unavailable with one sentence that names every part that is not ready."""
+        if self.missing:
+            said = " ".join(f"{part}: {why}" for part, why in self.missing.items())
+            raise Unavailable(f"Not ready. {said}", hint="privyseal doctor looks closer")
+
+
+class Readiness:
+    """Asks the parts of one service, one after the other, in whatever thread it is called in."""
+
+    def __init__(self, seal: PrivySeal, directories: Mapping[str, Path], least_free: int = LEAST_FREE) -> None:
+        """Ask the parts of ``seal``; in each of ``directories`` at least ``least_free`` octets must be free."""
+        self._seal = seal
+        self.directories = dict(directories)
+        self._least_free = least_free
+        self.asking = ""
+        """The part that is being asked, for whoever cannot wait for its answer."""
+
+    def look(self) -> Look:
+        """Ask every part once; what is wrong with one does not hide the others."""
+        missing: dict[str, str] = {}
+        states: dict[str, object] = {}
+        seconds: dict[str, float] = {}
+        parts: dict[str, Callable[[], object]] = {
+            "records": self._records_take_writes,
+            "logger": self._seal.logger.health,
+            "signer": self._seal.signer.health,
+            "stamper": self._seal.stamper.health,
+            "disk": self._there_is_room,
+        }
+        for part, question in parts.items():
+            began, self.asking = time.monotonic(), part
+            try:
+                state = question()
+            except PrivySealError as error:
+                missing[part] = error.detail
+            else:
+                if state is not None:
+                    states[part] = state
+                    if why := _complaint(part, state):
+                        missing[part] = why
+            seconds[part] = time.monotonic() - began
+        self.asking = ""
+        return Look(missing, states, seconds, time.monotonic())
+
+    def _records_take_writes(self) -> None:
+        # A transaction that could write and does not: on SQLite the lock of writers is taken, which a database that is
+        # read-only refuses; nothing is synced, for nothing changed.
+        with self._seal.records.batch() as batch:
+            connection = batch.across_subscribers()
+            connection.exec_driver_sql("SELECT 1 FROM subscribers LIMIT 1").first()
+            if connection.dialect.name == "postgresql":
+                standby = connection.exec_driver_sql("SELECT current_setting('transaction_read_only')").scalar()
+                if standby == "on":
+                    raise Unavailable("The database is read-only; it may be a standby.")
+
+    def _there_is_room(self) -> None:
+        for directory in self.directories.values():
+            try:
+                free = shutil.disk_usage(directory).free
+            except OSError as error:
+                raise Unavailable(f"{directory} cannot be looked at: {error.strerror}.") from error
+            if free < self._least_free:
+                raise Unavailable(
+                    f"Only {free >> 20} MiB are free in {directory}; at least {self._least_free >> 20} were expected."
+                )
+
+
+def _complaint(part: str, state: object) -> str:
+    """Return why a process that answered is not ready by its own word; empty where it is.
+
+    Read by the names of fields, so that a part which says more about itself one day is understood today.
+    """
+    if getattr(state, "ready", True) is False:
+        return str(getattr(state, "why", "")) or "It says that it is not ready."
+    if part == "signer" and getattr(state, "keys", None) == 0:
+        return "It holds no key."
+    return ""
