@@ -1,0 +1,47 @@
+-- What wrk sends (bench/running.py fills in the words in capitals by the environment): each request another one, made of
+-- a canonical request by putting in fresh digests, so that neither the Idempotency-Key nor a cache answers it.
+local head, item, tail = os.getenv("BENCH_HEAD"), os.getenv("BENCH_ITEM"), os.getenv("BENCH_TAIL")
+local pieces, pause = tonumber(os.getenv("BENCH_PIECES")), tonumber(os.getenv("BENCH_PAUSE_MS"))
+local run = os.getenv("BENCH_RUN")
+local threads = 0
+
+function setup(thread)
+  thread:set("place", threads)
+  threads = threads + 1
+end
+
+function init(args)
+  number = 0
+  math.randomseed(place + os.time())
+  headers = { ["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN"), ["Content-Type"] = "application/json" }
+end
+
+-- 24 hex digits are base64 as well; with 19 more letters and "=" they are a digest of 32 octets.
+local function digest(piece)
+  return string.format("%s%03x%08x%05x", run, place, number, piece) .. "AAAAAAAAAAAAAAAAAAA="
+end
+
+function request()
+  number = number + 1
+  local parts = {}
+  for piece = 1, pieces do
+    parts[piece] = item:gsub("@", digest(piece), 1)
+  end
+  headers["Idempotency-Key"] = string.format("bench-%s-%d-%d", run, place, number)
+  return wrk.format("POST", nil, headers, head .. table.concat(parts, ",") .. tail)
+end
+
+if pause > 0 then
+  function delay()
+    return math.random(0, 2 * pause)
+  end
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\n{"requests": %d, "seconds": %f, "refused": %d, "broken": %d, "p50_ms": %f, "p99_ms": %f}\n',
+    summary.requests, summary.duration / 1e6, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
