@@ -29,10 +29,15 @@ from privyseal.strongroom.staging import LogJournal, Place
 from privyseal.strongroom.witnesses import Witnesses
 from privyseal.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from privyseal.tlog.log import EMPTY, Head, State, append, confirm, restore
+from privyseal.tlog.merkle import HASH_SIZE, leaf_hash
 from privyseal.tlog.note import Signer
 from privyseal.tlog.reader import Reader
-from privyseal.tlog.tiles import TILE_WIDTH, TileStore, superseded
+from privyseal.tlog.tiles import TILE_WIDTH, TileStore, encode_bundle, entries_path, superseded, tile_path
 from privyseal.tlog.tilestore import CHECKPOINT
+
+_SWEPT = 64 * TILE_WIDTH
+"""Entries below the floor whose partials are removed again at a start: more than a batch of 32 full questions of the
+walks; what earlier batches removed was synced by the batches after them."""
 
 
 class Shelves(NamedTuple):
@@ -67,7 +72,8 @@ class Ledger:
             )
         self._floor = shelves.staging.floor()
         state = self._restored(known)
-        after, files, found = append(state, shelves.staging.staged(self._floor, head))
+        staged = shelves.staging.staged(self._floor, head)
+        after, files, found = append(state, staged)
         if found != head:
             raise LogRolledBack(
                 f"The entries in the journal do not have the root that it gives for {head.size} entries.",
@@ -75,8 +81,12 @@ class Ledger:
             )
         _write(shelves.tiles, files)
         confirm(state, after, shelves.tiles.read)
+        for path in superseded(max(0, self._floor.size - _SWEPT), self._floor.size):
+            shelves.tiles.remove(path)  # as settle() did, whose removals a power cut can undo
+        _mend_partials(shelves.tiles, self._floor.size, staged)
         for each in signed:
-            if self.reader.root(each.size) != each.root:
+            # Read from the newest tiles: those of an earlier head a power cut may have taken, for they are not synced.
+            if self.reader.root(each.size, head.size) != each.root:
                 raise LogRolledBack(
                     f"The log of {head.size} entries does not extend the head of {each.size} that was signed.",
                     hint="restore the journal and tiles that belong to that head; nothing is logged until then",
@@ -174,3 +184,20 @@ class Ledger:
 def _write(store: TileStore, files: Sequence[tuple[str, bytes]]) -> None:
     for path, content in files:
         store.write(path, content)
+
+
+def _mend_partials(store: TileStore, start: int, entries: Sequence[bytes]) -> None:
+    """Write anew the partials of earlier heads that a power cut has torn; ``entries`` begin at ``start``, a full tile.
+
+    Nothing here reads them, but whoever still holds an earlier head does, and ``log fsck`` looks at all that is there.
+    """
+    for at in range(0, len(entries), TILE_WIDTH):
+        index, those = (start + at) // TILE_WIDTH, entries[at : at + TILE_WIDTH]
+        hashes = b"".join(map(leaf_hash, those))
+        for width in range(1, min(len(those), TILE_WIDTH - 1) + 1):
+            for path, content in (
+                (tile_path(0, index, width), hashes[: width * HASH_SIZE]),
+                (entries_path(index, width), encode_bundle(those[:width])),
+            ):
+                if store.read(path) not in (None, content):
+                    store.write(path, content)

@@ -28,9 +28,13 @@ class Reader:
         self._kept = kept
         self._tiles: OrderedDict[tuple[int, int], _Tile] = OrderedDict()
 
-    def root(self, size: int) -> bytes:
-        """Return the root of the tree of the first ``size`` leaves."""
-        return merkle.root(size, self._subtrees(size))
+    def root(self, size: int, within: int | None = None) -> bytes:
+        """Return the root of the tree of the first ``size`` leaves.
+
+        It is read from the files of the tree of ``within`` leaves, if that is given: a larger tree has all the complete
+        subtrees of a smaller one, and the partial tiles of a size that has passed may be gone or never have been whole.
+        """
+        return merkle.root(size, self._subtrees(size if within is None else within))
 
     def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of entry ``index`` in the tree of ``size``; NotFound if the tree has no such entry."""

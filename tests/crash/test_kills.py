@@ -1,0 +1,42 @@
+"""Real processes die of ``kill -9``, at every named point and at random ones, and every promise is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.crash.injection.crash_points import POINTS
+from tests.crash.kills import at_random, named_points
+from tests.crash.victim import HOMES
+
+NIGHTLY = pytest.mark.nightly
+
+
+def test_the_points_cover_the_walk() -> None:
+    """At least thirty different points, in every process, none of them twice."""
+    assert len({point.name for point in POINTS}) == len(POINTS) >= 30
+    by_role = Counter(point.role for point in POINTS)
+    assert min(by_role[role] for role in ("serve", "logger", "signer", "stamper")) >= 6
+
+
+@pytest.mark.timeout(3 * 3600)
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("rounds", [1, pytest.param(16, marks=NIGHTLY)])
+def test_a_death_at_any_named_point_breaks_no_promise(folder: Path, home: str, rounds: int) -> None:
+    """Each process dies at each of its points; each point is reached; after each death the outsider is content."""
+    figures = named_points(folder, home, rounds)
+    print(figures)
+    assert figures.kills >= rounds * len(POINTS)
+
+
+@pytest.mark.timeout(3 * 3600)
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("kills", [90, pytest.param(1500, marks=NIGHTLY)])
+def test_a_death_at_any_moment_under_load_breaks_no_promise(folder: Path, home: str, kills: int) -> None:
+    """serve, logger, signer and stamper die at random, alone and together, while clients ask without pause."""
+    figures = at_random(folder, home, kills, seed=20261125 + kills)
+    print(figures)
+    assert figures.kills >= kills
+    assert set(figures.by) == {"serve", "logger", "signer", "stamper"}
+    assert figures.answers > kills / 2
