@@ -38,12 +38,24 @@ class LogSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     public: str = "log"
 
 
+class TlsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[tls]``: PEM files, relative to this file; without the section the service speaks plain HTTP."""
+
+    certificate: str
+    """The service's certificate, and behind it the intermediates."""
+    key: str
+    """Its key, not encrypted; refused where others can read it."""
+    client_authorities: str | None = None
+    """The CAs whose client certificates are let in; without it, clients are asked for none."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
     service: ServiceSection
     records: RecordsSection = RecordsSection()
     log: LogSection = LogSection()
+    tls: TlsSection | None = None
 
 
 class Sockets(msgspec.Struct, frozen=True):

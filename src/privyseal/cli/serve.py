@@ -19,6 +19,7 @@ from privyseal.cli.processes import Processes
 from privyseal.errors import Misused, PrivySealError
 from privyseal.signing import duties
 from privyseal.signing.instance import PrivySeal
+from privyseal.web.tls import TlsFiles
 
 DUTY_PERIOD = 30.0
 """Seconds between two looks at what was left behind; a client that lost its answer asks again within about as long."""
@@ -40,6 +41,9 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     settings = config.load(directory)
     host, port = config.bind_address(bind or settings.service.bind)
     _check_rooms(directory)
+    tls = tls_files(settings, directory)
+    if tls is not None:
+        tls.context()
     if check:
         click.echo(f"{directory / config.FILE} is right.", err=True)
         return
@@ -51,22 +55,31 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
         try:
             duties.begin(seal)
             with _duties(seal, directory):
-                _web(seal, config.public_log(settings, directory), host, port)
+                _web(seal, config.public_log(settings, directory), (host, port), tls)
         finally:
             seal.records.close()
 
 
-def _web(seal: PrivySeal, public_log: Path, host: str, port: int) -> None:
+def tls_files(settings: config.Settings, directory: Path) -> TlsFiles | None:
+    """Return the files of ``[tls]``, relative to the service's directory, or None where it speaks plain HTTP."""
+    asked = settings.tls
+    if asked is None:
+        return None
+    authorities = directory / asked.client_authorities if asked.client_authorities else None
+    return TlsFiles(directory / asked.certificate, directory / asked.key, authorities)
+
+
+def _web(seal: PrivySeal, public_log: Path, where: tuple[str, int], tls: TlsFiles | None) -> None:
     from privyseal.web import app, serving  # half a second of imports that --check does without
     from privyseal.web.desk import Desk
 
     desk = Desk(seal, public_log)
     serving.run(
         app.build(desk),
-        host,
-        port,
+        *where,
         on_ready=lambda url: print(f"ready {url}", flush=True),
         on_stop=desk.stop,
+        tls=tls,
     )
 
 
