@@ -262,9 +262,11 @@ def test_a_new_certificate_is_taken_without_a_restart(served: Served) -> None:
     assert who(old, served.token)[0] == 200
 
     def serial() -> int:
-        with socket.create_connection(("127.0.0.1", served.port), 20) as plain:
-            with served.anonymous().wrap_socket(plain, server_hostname="localhost") as secure:
-                return x509.load_der_x509_certificate(secure.getpeercert(True) or b"").serial_number
+        with (
+            socket.create_connection(("127.0.0.1", served.port), 20) as plain,
+            served.anonymous().wrap_socket(plain, server_hostname="localhost") as secure,
+        ):
+            return x509.load_der_x509_certificate(secure.getpeercert(True) or b"").serial_number
 
     before = serial()
     renewed = served.trusted.server(served.server_key)
@@ -307,7 +309,7 @@ def test_files_that_cannot_be_used_are_named(served: Served) -> None:
 
 
 def test_a_key_is_registered_once_and_only_with_a_certificate_for_clients(served: Served) -> None:
-    """Another member cannot have it too; what the door would refuse is refused here; another Subscriber forgets nothing."""
+    """Another member cannot have it too; what the door would refuse is refused here; each forgets its own."""
     seal, key = served.house.seal, new_key()
     stranger = enrol.member(seal, "other", "eve", (Role.REQUESTER,))
     with pytest.raises(Conflict, match="registered already"):
