@@ -95,6 +95,17 @@ class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """``off``, ``otlp``, ``console``, or ``module:exporter`` naming a callable that makes a SpanExporter."""
 
 
+class TlsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[tls]``: PEM files, relative to this file; without the section the service speaks plain HTTP."""
+
+    certificate: str
+    """The service's certificate, and behind it the intermediates."""
+    key: str
+    """Its key, not encrypted; refused where others can read it."""
+    client_authorities: str | None = None
+    """The CAs whose client certificates are let in; without it, clients are asked for none."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
@@ -104,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     node: NodeSection = NodeSection()
     limits: LimitsSection = LimitsSection()
     telemetry: TelemetrySection = TelemetrySection()
+    tls: TlsSection | None = None
 
 
 class Sockets(msgspec.Struct, frozen=True):

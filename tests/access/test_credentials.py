@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from privyseal.access import credentials
 from privyseal.errors import NotAuthenticated
-from privyseal.terms.parties import Factor, Member, Role
+from privyseal.terms.parties import Actor, Factor, Member, Role
 
 ADA = Member("M-1", "demo", "Ada", (Role.REQUESTER,))
 TOKEN, DIGEST = credentials.new_token(secrets.token_bytes)
@@ -17,6 +18,12 @@ TOKEN, DIGEST = credentials.new_token(secrets.token_bytes)
 
 def lookup(digest: bytes) -> Member | None:
     return ADA if digest == DIGEST else None
+
+
+def who(headers: credentials.Headers, by_token: credentials.Lookup) -> Actor:
+    """Ask with headers alone, as over plain HTTP."""
+    register = credentials.Register(by_token, lambda digest: None, datetime.now(UTC))
+    return credentials.authenticate(credentials.Presented(headers), register)
 
 
 def present(*values: bytes) -> list[tuple[bytes, bytes]]:
@@ -35,7 +42,7 @@ def test_a_token_is_opaque_and_only_its_sha256_is_kept() -> None:
 @pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER  "])
 def test_the_holder_of_a_token_is_let_in(scheme: bytes) -> None:
     """The scheme's case does not matter (RFC 9110 11.1)."""
-    actor = credentials.authenticate(present(scheme + TOKEN.encode()), lookup)
+    actor = who(present(scheme + TOKEN.encode()), lookup)
     assert (actor.member, actor.factors) == (ADA, (Factor.BEARER,))
 
 
@@ -60,18 +67,18 @@ def test_the_holder_of_a_token_is_let_in(scheme: bytes) -> None:
 def test_everything_else_is_refused_and_the_refusal_repeats_none_of_it(values: tuple[bytes, ...]) -> None:
     """A refusal must not carry a credential into a log."""
     with pytest.raises(NotAuthenticated) as refused:
-        credentials.authenticate(present(*values), lookup)
+        who(present(*values), lookup)
     assert TOKEN[4:20] not in str(refused.value)
 
 
 def test_what_is_no_token_is_not_even_looked_up() -> None:
     """So that nobody makes the database work with made-up headers longer than a token."""
     with pytest.raises(NotAuthenticated):
-        credentials.authenticate(present(b"Bearer not-a-token"), lambda digest: pytest.fail("looked up"))
+        who(present(b"Bearer not-a-token"), lambda digest: pytest.fail("looked up"))
 
 
 @given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=80))))
 def test_no_header_makes_it_fall_over(headers: list[tuple[bytes, bytes]]) -> None:
     """Whatever arrives, the answer is NotAuthenticated."""
     with pytest.raises(NotAuthenticated):
-        credentials.authenticate([*headers, (b"authorization", b"Bearer")], lookup)
+        who([*headers, (b"authorization", b"Bearer")], lookup)

@@ -3,6 +3,10 @@
 A bearer token is ``pst_`` and 256 random bits. Only its SHA-256 is ever stored: the token is as hard to guess as the
 digest is to invert, so a slow password hash would protect nothing, and finding the digest in an index tells an attacker
 who times it nothing about any token.
+
+A client certificate (:mod:`privyseal.access.client_certificates`) proves who holds its key; the TLS layer has verified
+that, and that one of the configured authorities issued it, before we see it. Whoever presents both must be the same
+Member by both; a credential that is not good is never made up for by one that is.
 """
 
 from __future__ import annotations
@@ -11,8 +15,11 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from privyseal.errors import NotAuthenticated
+from privyseal.access import client_certificates
+from privyseal.errors import BadInput, NotAuthenticated
 from privyseal.terms.parties import Actor, Factor, Member
 
 TOKEN_OCTETS = 32
@@ -20,15 +27,33 @@ TOKEN_OCTETS = 32
 
 _TOKEN = re.compile(rb"pst_[A-Za-z0-9_-]{43}")
 
-_HINT = "send one header 'Authorization: Bearer pst_...' with a token of this service"
+_HINT = "send one header 'Authorization: Bearer pst_...' with a token of this service, or a client certificate"
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header fields as ASGI hands them over: names in lower case, values as sent, in order, repetitions kept."""
 
 Lookup = Callable[[bytes], Member | None]
-"""From the SHA-256 of a bearer token to the Member who holds it; None where it is unknown, expired or revoked."""
+"""From the SHA-256 of a token, or of a public key, to the Member who holds it; None where it is unknown, expired or
+revoked."""
 
-Door = Callable[[Headers, Lookup], Actor | None]
+
+class Presented(NamedTuple):
+    """All that came with a request by which its sender may be known."""
+
+    headers: Headers
+    certificate: bytes | None = None
+    """The peer's certificate, DER, from the TLS layer that verified it; never out of a header."""
+
+
+class Register(NamedTuple):
+    """Who holds what, at one moment."""
+
+    by_token: Lookup
+    by_key: Lookup
+    now: datetime
+
+
+Door = Callable[[Presented, Register], Actor | None]
 """One way to prove who you are. None: nothing of this kind was presented; NotAuthenticated: it was, and is not good."""
 
 
@@ -43,9 +68,9 @@ def token_digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def bearer(headers: Headers, lookup: Lookup) -> Actor | None:
+def bearer(presented: Presented, register: Register) -> Actor | None:
     """Take a bearer token (RFC 6750 2.1) from the one ``Authorization`` field there may be."""
-    values = [value for name, value in headers if name == b"authorization"]
+    values = [value for name, value in presented.headers if name == b"authorization"]
     if not values:
         return None
     if len(values) > 1:
@@ -54,20 +79,44 @@ def bearer(headers: Headers, lookup: Lookup) -> Actor | None:
     if scheme.lower() != b"bearer":
         raise NotAuthenticated("The Authorization header names a scheme other than Bearer.", hint=_HINT)
     token = token.strip(b" ")
-    member = lookup(token_digest(token)) if _TOKEN.fullmatch(token) else None
+    member = register.by_token(token_digest(token)) if _TOKEN.fullmatch(token) else None
     if member is None:
         raise NotAuthenticated("The bearer token is unknown, expired or revoked.", hint="ask for a new one")
     return Actor(member, (Factor.BEARER,))
 
 
-DOORS: tuple[Door, ...] = (bearer,)
-"""Every way in, in the order tried. Client certificates, people and workload identities will each be a line here."""
+def certificate(presented: Presented, register: Register) -> Actor | None:
+    """Take the client certificate of the connection, by its public key alone."""
+    if presented.certificate is None:
+        return None
+    try:
+        facts = client_certificates.read(presented.certificate)
+    except BadInput as error:
+        raise NotAuthenticated(f"The client certificate is not one that we can read: {error.detail}") from None
+    client_certificates.check(facts, register.now)
+    member = register.by_key(facts.key_digest)
+    if member is None:
+        raise NotAuthenticated(
+            "The client certificate's key is not registered for any member, or no longer.",
+            hint="have it registered, or connect without a certificate",
+        )
+    return Actor(member, (Factor.CLIENT_CERTIFICATE,))
 
 
-def authenticate(headers: Headers, lookup: Lookup) -> Actor:
-    """Return the Actor behind these headers; raise NotAuthenticated where no door opens."""
-    for door in DOORS:
-        actor = door(headers, lookup)
-        if actor is not None:
-            return actor
-    raise NotAuthenticated("No credential was sent; this part of the service asks for one.", hint=_HINT)
+DOORS: tuple[Door, ...] = (bearer, certificate)
+"""Every way in; all are tried. People and workload identities will each be a line here."""
+
+
+def authenticate(presented: Presented, register: Register) -> Actor:
+    """Return the Actor behind what was presented, with every factor that proved it.
+
+    Raises NotAuthenticated where no door opens, where any of them refuses, and where two open for different Members.
+    """
+    actors = [actor for door in DOORS if (actor := door(presented, register)) is not None]
+    if not actors:
+        raise NotAuthenticated("No credential was sent; this part of the service asks for one.", hint=_HINT)
+    if len({actor.member.id for actor in actors}) > 1:
+        raise NotAuthenticated(
+            "The bearer token and the client certificate belong to different members.", hint="send one of the two"
+        )
+    return Actor(actors[0].member, tuple(factor for actor in actors for factor in actor.factors))

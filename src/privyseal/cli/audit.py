@@ -6,6 +6,7 @@ for anything but files. Whom to believe about it says the log policy: ``--log-po
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import msgspec
 from privyseal import config
 from privyseal.cli import profile as profiles
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
+from privyseal.cli.tls import Tls
 from privyseal.errors import BadInput, LogUnavailable, Misused, PrivySealError, VerificationFailed
 from privyseal.tlog import merkle
 from privyseal.tlog.audit import CHECKPOINT_PATH, Finding, fsck
@@ -163,10 +165,12 @@ def open_source(directory: Path | None, url: str | None, log_policy: Path | None
     if directory is not None:
         store = DirectoryTileStore(config.public_log(config.load(directory), directory))
         return Source(store.read, store.widths, policy)
-    base = url or profiles.load({}, profile).url
+    found = profiles.load({"url": url}, profile)
+    base = found.url
     if base is None:
         raise Misused("No log is named.", hint="give --dir, --url, or a profile (--profile D/client.toml)")
-    return Source(lambda path: _fetch(f"{base.rstrip('/')}/log/{path}"), None, policy)
+    context = Tls(found.ca).context() if base.startswith("https://") else None  # the log asks nobody who he is
+    return Source(lambda path: _fetch(f"{base.rstrip('/')}/log/{path}", context), None, policy)
 
 
 def check_proof(proof: TlogProof, policy: Policy) -> tuple[Entry, Accepted]:
@@ -233,11 +237,12 @@ def _bounded(path: Path, limit: int) -> bytes:
     return octets
 
 
-def _fetch(url: str) -> bytes | None:
+def _fetch(url: str, context: ssl.SSLContext | None) -> bytes | None:
     if not url.startswith(("http://", "https://")):
         raise Misused(f"{printable(url)} is no http or https address.")
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_LIMIT) as answer:  # noqa: S310 - the scheme is checked above
+        # The scheme is checked above.
+        with urllib.request.urlopen(url, timeout=ANSWER_LIMIT, context=context) as answer:  # noqa: S310
             octets: bytes = answer.read(LARGEST_FILE + 1)
     except urllib.error.HTTPError as error:
         if error.code == 404:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ import msgspec
 from privyseal import __version__
 from privyseal.cli.output import printable
 from privyseal.cli.profile import Profile
+from privyseal.cli.tls import SYSTEM_TRUST, Tls, refusal
 from privyseal.errors import (
     BadInput,
     Misused,
@@ -93,8 +93,18 @@ class Answer(msgspec.Struct, frozen=True):
 class Server:
     """One HTTP server. Safe to use from several threads."""
 
-    def __init__(self, url: str, *, token: str | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Prepare to talk to the server at ``url``; nothing is sent yet. Raises Misused for an unusable url."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        tls: Tls = SYSTEM_TRUST,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Prepare to talk to the server at ``url``; nothing is sent yet.
+
+        Raises Misused for an unusable url, and for files of ``tls`` that cannot be used.
+        """
         self.url = url.rstrip("/")
         self._token = token
         self._sleep = sleep
@@ -108,6 +118,10 @@ class Server:
                 f"{printable(self.url)} is not encrypted, and the token would be readable on the way.",
                 hint="use an https url; only a service on this machine may be called by http",
             )
+        self._certified = tls.certificate is not None
+        if self._certified and not self._secure:
+            raise Misused(f"A client certificate is configured, and {printable(self.url)} is not https.")
+        self._context = tls.context() if self._secure else None
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -129,8 +143,9 @@ class Server:
             try:
                 status, answered, octets = self._exchange(method, path, body, headers)
             except (OSError, http.client.HTTPException) as error:
-                refused: PrivySealError = self._unreachable(error)
-                again = not isinstance(error, ssl.SSLCertVerificationError)
+                handshake = refusal(self.url, error)
+                refused: PrivySealError = handshake or self._unreachable(error)
+                again = handshake is None
             else:
                 if status < 300:
                     return Answer(status, octets)
@@ -175,14 +190,15 @@ class Server:
             if proxy:
                 raise Misused("A proxy is configured, and the service's url is not https.", hint="set NO_PROXY")
             return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._context)
         if proxy:
             connection.set_tunnel(self._host, self._port)
         return connection
 
     def _unreachable(self, error: Exception) -> Unavailable:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if self._certified and isinstance(error, ConnectionResetError):  # its alert got lost with the connection
+            why += ", perhaps because the client certificate is refused"
         return Unavailable(
             f"The service at {printable(self.url)} does not answer: {printable(why)}.",
             hint="is it running, and is the url right? Running this again is safe",
@@ -196,6 +212,8 @@ class Server:
             problem = Problem()
         hint = printable(problem.hint, 400) if problem.hint else None
         text = printable(problem.detail or problem.title or "", 1000)
+        if status == 401 and self._certified and not self._token and "No credential" in text:
+            hint = "the service asks for no client certificate: its [tls] names no client_authorities"
         refused = from_code(problem.code or "", text, hint)
         if problem.code and refused.code == problem.code:
             return refused, problem.retryable or refused.retryable
@@ -209,7 +227,7 @@ class Service(Server):
 
     def __init__(self, profile: Profile, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Prepare to talk to the service of a profile; Misused where the profile lacks something."""
-        super().__init__(profile.need("url"), token=profile.token, sleep=sleep)
+        super().__init__(profile.need("url"), token=profile.token, tls=Tls.of(profile), sleep=sleep)
         self.subscriber = profile.need("subscriber")
 
     def path(self, *elements: str) -> str:

@@ -6,7 +6,10 @@ import json
 import os
 import resource
 import shutil
+import socket
+import ssl
 import stat
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,7 +22,9 @@ import msgspec
 from privyseal import config
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
+from privyseal.cli.serve import tls_files
 from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.strongroom import confinement
 
 LEAST_FREE = 256 * 1024 * 1024
 """Octets; a full disk stops every signature, and a day's log of a busy service takes about a tenth of this."""
@@ -65,6 +70,11 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
         yield Diagnosis("configuration", "bad", str(error))
         return
     yield Diagnosis("configuration", "good", f"{directory / config.FILE} is right")
+    try:
+        context = _trust_itself(settings, directory)
+    except PrivySealError as error:
+        yield Diagnosis("configuration", "bad", str(error))
+        return
     checks: tuple[Callable[[], Diagnosis], ...] = (
         lambda: _secrets(directory),
         lambda: _separation(directory),
@@ -72,7 +82,8 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
         lambda: _mark(directory),
         lambda: _room(directory),
         _memory,
-        lambda: _answers(url or f"http://{settings.service.bind}"),
+        lambda: _sandbox(directory),
+        lambda: _answers(url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}", context),
     )
     for check in checks:
         yield check()
@@ -125,12 +136,55 @@ def _memory() -> Diagnosis:
     return Diagnosis("memory", "good", "memory may be locked against swapping")
 
 
-def _answers(url: str) -> Diagnosis:
+def _sandbox(directory: Path) -> Diagnosis:
+    """Ask the kernel, not the processes, what holds each of them: found by their sockets, read in /proc."""
+    weak: list[str] = []
+    for room in ROOMS:
+        status = _status(directory / "run" / f"{room}.sock")
+        if status is None:
+            return Diagnosis("sandbox", "weak", f"the {room} process does not run, so what holds it cannot be seen")
+        weak += [] if status.get("Seccomp") == "2" else [f"{room}: no seccomp"]
+        weak += [] if status.get("NoNewPrivs") == "1" else [f"{room}: may gain privileges"]
+        weak += [f"{room}: memory not locked"] if status.get("VmLck", "0 kB") == "0 kB" else []
+    landlock = confinement.version()
+    weak += [] if landlock else ["this kernel has no landlock"]
+    if weak:
+        return Diagnosis("sandbox", "weak", "; ".join(weak))
+    return Diagnosis("sandbox", "good", f"landlock {landlock}, seccomp and locked memory hold every guarded process")
+
+
+def _status(door: Path) -> dict[str, str] | None:
+    """Return what the kernel says of the process behind a socket, or None where nobody is there."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ASK_LIMIT)
+        try:
+            connection.connect(str(door))
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            lines = Path(f"/proc/{struct.unpack('iII', peer)[0]}/status").read_text().splitlines()
+        except OSError:
+            return None
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _trust_itself(settings: config.Settings, directory: Path) -> ssl.SSLContext | None:
+    """Make a context that believes in the service's own certificate alone, whatever its name; Misused if it is bad."""
+    tls = tls_files(settings, directory)
+    if tls is None:
+        return None
+    tls.context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(tls.certificate)
+    return context
+
+
+def _answers(url: str, context: ssl.SSLContext | None) -> Diagnosis:
     if not url.startswith(("http://", "https://")):
         return Diagnosis("service", "bad", f"{url} is no http or https address")
     try:
         # The scheme is checked above.
-        with urllib.request.urlopen(f"{url}/readyz", timeout=ASK_LIMIT) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{url}/readyz", timeout=ASK_LIMIT, context=context) as answer:  # noqa: S310
             answer.read(4096)
         return Diagnosis("service", "good", f"{url} and every process behind it answer")
     except urllib.error.HTTPError as error:

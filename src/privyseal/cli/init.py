@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from privyseal import config
 from privyseal.cli.processes import settings_of
 from privyseal.errors import Conflict, Misused
-from privyseal.pki.certificates import pem
+from privyseal.pki import rehearsal_tls
+from privyseal.pki.certificates import pem, pem_certificates
 from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.records.database import open_records
 from privyseal.records.schema import migrate_for_serve, require_fit
@@ -27,21 +29,28 @@ from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClien
 from privyseal.strongroom.durable import write_whole
 from privyseal.strongroom.rooms import ROOMS
 from privyseal.strongroom.settings import Anchor
-from privyseal.terms.parties import Affiliation, Role, SigningService
+from privyseal.terms.parties import Affiliation, Member, Role, SigningService
 from privyseal.terms.signatures import SCHEMES
 
 SUBSCRIBER, KEY = "demo", "release"
 """What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
+
+TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", client_authorities="tls/ca.pem")
+"""Where ``init --rehearsal --tls`` puts what ``serve`` speaks https with."""
 
 
 @click.command()
 @click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="Made if it is not there.")
 @click.option("--rehearsal", is_flag=True, help="With one Subscriber, a key, a certificate, a timestamp authority.")
 @click.option("--scheme", type=click.Choice(list(SCHEMES)), default="rsa-3072", show_default=True, help="Of the key.")
+@click.option("--tls", is_flag=True, help="Speak https, and let the client in by a certificate instead of a token.")
 @click.option("--name", default="Rehearsal", show_default=True, help="The organisation that runs the service.")
 @click.option("--records", metavar="URL", help="PostgreSQL for the records, in place of a file; serve's own role.")
 @click.option("--owner", metavar="URL", help="The same database in the role that owns the tables.")
-def init(directory: Path, rehearsal: bool, scheme: str, name: str, records: str | None, owner: str | None) -> None:
+# Each argument is an option of the command line.
+def init(  # noqa: PLR0913
+    directory: Path, rehearsal: bool, scheme: str, tls: bool, name: str, records: str | None, owner: str | None
+) -> None:
     """Make a new service in a directory."""
     if not rehearsal:
         raise Misused(
@@ -50,7 +59,7 @@ def init(directory: Path, rehearsal: bool, scheme: str, name: str, records: str 
         )
     with _fresh(directory) as fresh:
         section = config.RecordsSection() if records is None else config.RecordsSection(url=records)
-        found_rehearsal(fresh, scheme, name, section, owner)
+        found_rehearsal(fresh, scheme, name, section, owner, tls=tls)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -67,8 +76,13 @@ def found_rehearsal(
     name: str,
     section: config.RecordsSection = config.RecordsSection(),  # noqa: B008 - it is frozen
     owner: str | None = None,
+    *,
+    tls: bool = False,
 ) -> None:
-    """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole."""
+    """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole.
+
+    With ``tls`` it speaks https, and its one member is known by a client certificate and holds no token.
+    """
     url = _prepare_records(directory, section, owner)
     now = datetime.now(UTC)
     authority = RehearsalAuthority.create(now, name)
@@ -81,10 +95,16 @@ def found_rehearsal(
     spki = founding.create_stamper(directory / "stamper", wall_clock)
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)
     founding.install_stamper_chain(directory / "stamper", spki, chain)
-    settings = config.Settings(service=config.ServiceSection(name=name, rehearsal=True), records=section)
+    settings = config.Settings(
+        service=config.ServiceSection(name=name, rehearsal=True), records=section, tls=TLS if tls else None
+    )
     with _opened(directory, url, name) as seal:
-        token = _enrol_demo(seal, authority, scheme)
-    _write_files(directory, authority, vkey, token, settings)
+        member = _enrol_demo(seal, authority, scheme)
+        if tls:
+            credential = _certify_client(seal, member, directory / "tls")
+        else:
+            credential = {"token": enrol.token(seal, member)}
+    _write_files(directory, authority, vkey, credential, settings)
 
 
 def _prepare_records(directory: Path, section: config.RecordsSection, owner: str | None) -> str:
@@ -101,8 +121,8 @@ def _prepare_records(directory: Path, section: config.RecordsSection, owner: str
     return url
 
 
-def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> str:
-    """Take in the Subscriber and its one member, have the key generated and certified; return the member's token."""
+def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> Member:
+    """Take in the Subscriber and its one member, have the key generated and certified; return the member."""
     owner = enrol.subscriber(seal, SUBSCRIBER, "Rehearsal Subscriber")
     member = enrol.member(seal, owner.name, "rehearsal client", (Role.REQUESTER,))
     act = Generate(
@@ -118,32 +138,52 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     pair = custody.generate(seal, act)
     certificate = authority.issue_code_signing(pair.public_key, "Rehearsal Subscriber", seal.clock())
     custody.certify(seal, pair, (certificate, authority.code_signing_issuer))
-    return enrol.token(seal, member)
+    return member
+
+
+def _certify_client(seal: PrivySeal, member: Member, folder: Path) -> dict[str, str]:
+    """Write certificates for service and client, register the client's; return what a profile says of them."""
+    made = rehearsal_tls.create(seal.clock())
+    folder.mkdir(mode=0o755)
+    _put(folder / "ca.pem", made.authority, 0o644)
+    for name, octets, mode in (
+        ("server.pem", made.server, 0o644),
+        ("server.key", made.server_key, 0o600),
+        ("client.pem", made.client, 0o644),
+        ("client.key", made.client_key, 0o600),
+    ):
+        _put(folder / name, octets, mode)
+    (certificate,) = pem_certificates(made.client)
+    enrol.client_certificate(seal, member, certificate)
+    return {"ca": "tls/ca.pem", "client_certificate": "tls/client.pem", "client_key": "tls/client.key"}
 
 
 def _write_files(
-    directory: Path, authority: RehearsalAuthority, vkey: str, token: str, settings: config.Settings
+    directory: Path,
+    authority: RehearsalAuthority,
+    vkey: str,
+    credential: dict[str, str],
+    settings: config.Settings,
 ) -> None:
     now = datetime.now(UTC)
     (directory / "rehearsal-ca").mkdir(mode=0o700)
     _put(directory / "rehearsal-ca" / "ca.key", authority.private_pem(), 0o600)
     _put(directory / "ca.pem", authority.anchors_pem(), 0o644)
     _put(directory / "ca.crl", authority.crl(now, int(now.timestamp())), 0o644)
-    url = f"http://{settings.service.bind}"
+    url = f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     _put(directory / "log-policy", f"log {vkey} {url}/log\nquorum none\n".encode(), 0o644)
-    client = {"url": url, "subscriber": SUBSCRIBER, "key": KEY, "token": token}
+    client = {"url": url, "subscriber": SUBSCRIBER, "key": KEY} | credential
     client |= {"trust": "ca.pem", "crl": "ca.crl", "log_policy": "log-policy", "rehearsal_anchors": "ca.pem"}
-    head = "# How a client talks to this rehearsal service. It holds a token: keep it to yourself.\n"
+    head = "# How a client talks to this rehearsal service. What lets it in is secret: keep it to yourself.\n"
     _put(directory / "client.toml", (head + _toml(client)).encode(), 0o600)
     service = {"name": settings.service.name, "affiliation": settings.service.affiliation.value}
     service |= {"bind": settings.service.bind}
     text = f"[service]\n{_toml(service)}rehearsal = true\n\n[records]\nurl = {json.dumps(settings.records.url)}\n"
+    text += f"\n[log]\npublic = {json.dumps(settings.log.public)}\n"
+    if settings.tls is not None:
+        text += f"\n[tls]\n{_toml(msgspec.to_builtins(settings.tls))}"
     holds_secret = config.password_in(settings.records.url)
-    _put(
-        directory / config.FILE,
-        (text + f"\n[log]\npublic = {json.dumps(settings.log.public)}\n").encode(),
-        0o600 if holds_secret else 0o644,
-    )
+    _put(directory / config.FILE, text.encode(), 0o600 if holds_secret else 0o644)
 
 
 def _toml(values: dict[str, str]) -> str:

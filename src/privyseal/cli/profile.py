@@ -13,7 +13,8 @@ A profile is the path of a TOML file (something with a slash, or that ends in ``
 ``[profile.NAME]`` in one of the three files, whose other settings stand in for what the table leaves out.
 
 Two rules guard against files that others can put in our way. A token that stands in a file is never sent to a ``url``
-out of another file, so that a ``privyseal.toml`` in somebody's repository cannot lead a user's own token elsewhere. And
+out of another file, so that a ``privyseal.toml`` in somebody's repository cannot lead a user's own token elsewhere; the
+same goes for a client's key, and for the ``ca`` that is believed. And
 a ``privyseal.toml`` that was merely found must belong to the user or to root, as git asks of a repository
 (CVE-2022-24765).
 """
@@ -39,6 +40,9 @@ ENVIRONMENT = {
     "subscriber": "PRIVYSEAL_SUBSCRIBER",
     "key": "PRIVYSEAL_KEY",
     "token": "PRIVYSEAL_TOKEN",
+    "ca": "PRIVYSEAL_CA",
+    "client_certificate": "PRIVYSEAL_CLIENT_CERTIFICATE",
+    "client_key": "PRIVYSEAL_CLIENT_KEY",
     "trust": "PRIVYSEAL_TRUST",
     "crl": "PRIVYSEAL_CRL",
     "log_policy": "PRIVYSEAL_LOG_POLICY",
@@ -47,10 +51,13 @@ ENVIRONMENT = {
 """Setting -> environment variable; lists of paths are separated as in ``PATH``. An empty variable counts as unset."""
 
 LISTS = frozenset({"trust", "crl", "rehearsal_anchors"})
-PATHS = LISTS | {"log_policy"}
+PATHS = LISTS | {"log_policy", "ca", "client_certificate", "client_key"}
+HOMEBOUND = ("token", "client_key", "ca")
+"""What a file says for its own url only: who one is, and whom one believes to be the service. A stranger's ``ca`` with
+our url would let whoever is on the way read our token."""
 
 LARGEST_FILE = 64 * 1024
-"""Octets of a configuration file; ours has eight settings a profile, so this leaves room for hundreds of profiles."""
+"""Octets of a configuration file; ours has eleven settings a profile, so this leaves room for hundreds of profiles."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscriber: str | None = None
     key: str | None = None
     token: str | None = None
+    ca: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
     trust: str | list[str] | None = None
     crl: str | list[str] | None = None
     log_policy: str | None = None
@@ -79,6 +89,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     subscriber: str | None = None
     key: str | None = None
     token: str | None = None
+    ca: Path | None = None
+    """The authorities that the service's certificate may come from, instead of the system's."""
+    client_certificate: Path | None = None
+    client_key: Path | None = None
     trust: tuple[Path, ...] = ()
     crl: tuple[Path, ...] = ()
     log_policy: Path | None = None
@@ -139,24 +153,27 @@ def _merged(layers: Sequence[_Layer]) -> Profile:
             if setting not in values:
                 values[setting] = value
                 origins[setting] = layer.origin
-    _check_token_goes_home(values, origins, layers)
+    for setting in HOMEBOUND:
+        _check_it_goes_home(setting, values, origins, layers)
     for setting in LISTS & values.keys():
         values[setting] = tuple(values[setting])
     return Profile(**values, origins=origins)
 
 
-def _check_token_goes_home(values: dict[str, Any], origins: dict[str, str], layers: Sequence[_Layer]) -> None:
-    """Refuse to send a token out of one file to a url out of another; options and environment are the user's word."""
+def _check_it_goes_home(
+    setting: str, values: dict[str, Any], origins: dict[str, str], layers: Sequence[_Layer]
+) -> None:
+    """Refuse to use a setting out of one file for a url out of another; options and environment are the user's word."""
     files = {layer.origin: layer.values for layer in layers if layer.from_file}
-    origin, url_origin = origins.get("token"), origins.get("url")
+    origin, url_origin = origins.get(setting), origins.get("url")
     if origin not in files or (url_origin is not None and url_origin not in files):
         return
     home = files[origin].get("url")
     if home is None or home.rstrip("/") != str(values["url"]).rstrip("/"):
         theirs = f"the url of {url_origin}" if url_origin else "any url"
         raise Misused(
-            f"The token in {origin} is not meant for {theirs}; a token goes only to the url beside it.",
-            hint="put the token's own url into that file, or give the token as PRIVYSEAL_TOKEN",
+            f"The {setting} in {origin} is not meant for {theirs}; a {setting} goes only to the url beside it.",
+            hint=f"put the {setting}'s own url into that file, or give the {setting} as {ENVIRONMENT[setting]}",
         )
 
 

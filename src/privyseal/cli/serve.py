@@ -20,6 +20,7 @@ from privyseal.records import schema
 from privyseal.records.listening import Listener
 from privyseal.signing import duties
 from privyseal.signing.instance import PrivySeal
+from privyseal.web.tls import TlsFiles
 
 DUTY_PERIOD = 30.0
 """Seconds between two looks at what was left behind, at most; no more than a lease where that is shorter. A client
@@ -46,6 +47,9 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     host, port = config.bind_address(bind or settings.service.bind)
     if settings.node.rooms == "start":
         _check_rooms(directory)
+    tls = tls_files(settings, directory)
+    if tls is not None:
+        tls.context()
     if check:
         click.echo(f"{directory / config.FILE} is right.", err=True)
         return
@@ -89,6 +93,7 @@ class _Running:
 
         self._settings = settings
         self._directory = directory
+        self._tls = tls_files(settings, directory)
         self._metrics = Metrics(settings.telemetry, tracing.start(settings.telemetry.traces))
         if processes is not None:
             self._metrics.living.children = processes.children
@@ -138,10 +143,19 @@ class _Running:
             connections=limits.connections, drain_s=limits.drain_s, under_way=lambda: front.under_way
         )
         try:
-            return serving.run(front, host, port, on_ready=on_ready, on_stop=on_stop, bounds=bounds)
+            return serving.run(front, host, port, on_ready=on_ready, on_stop=on_stop, bounds=bounds, tls=self._tls)
         finally:
             if listener is not None:
                 listener.close()
+
+
+def tls_files(settings: config.Settings, directory: Path) -> TlsFiles | None:
+    """Return the files of ``[tls]``, relative to the service's directory, or None where it speaks plain HTTP."""
+    asked = settings.tls
+    if asked is None:
+        return None
+    authorities = directory / asked.client_authorities if asked.client_authorities else None
+    return TlsFiles(directory / asked.certificate, directory / asked.key, authorities)
 
 
 def refresh_crl(directory: Path) -> None:

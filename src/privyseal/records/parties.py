@@ -1,14 +1,15 @@
-"""Subscribers, their members, and the bearer tokens that members hold."""
+"""Subscribers, their members, and the bearer tokens and client certificates that members hold."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
-from privyseal.records.tables import members, subscribers, tokens
+from privyseal.records.tables import client_certificates, members, subscribers, tokens
 from privyseal.terms.parties import Member, Role, Subscriber
 
 
@@ -49,6 +50,44 @@ def member_by_token_of_all_subscribers(connection: Connection, digest: bytes, no
     row = connection.execute(
         select(members, tokens.c.expires).join(tokens, tokens.c.member == members.c.id).where(tokens.c.digest == digest)
     ).first()
+    return _member(row, now)
+
+
+def add_client_certificate(
+    tx: Transaction, member: str, key_digest: bytes, created: datetime, expires: datetime | None
+) -> None:
+    """Write down the SHA-256 of a public key whose certificates prove a member; Conflict where it is anybody's already.
+
+    Whether another Subscriber's member has it is not said: only who holds the private key can ask so far.
+    """
+    query = select(client_certificates.c.member).where(client_certificates.c.key_digest == key_digest)
+    if tx.connection.execute(query).first() is not None:
+        raise Conflict("This public key is registered already.", hint="a key of its own for each member")
+    row = {"key_digest": key_digest, "member": member, "created": created, "expires": expires}
+    tx.connection.execute(insert(client_certificates).values(row))
+
+
+def remove_client_certificate(tx: Transaction, key_digest: bytes) -> None:
+    """Forget a public key of one of the Subscriber's members; NotFound where it is none of theirs."""
+    theirs = select(members.c.id).where(members.c.subscriber == tx.subscriber)
+    statement = delete(client_certificates).where(
+        client_certificates.c.key_digest == key_digest, client_certificates.c.member.in_(theirs)
+    )
+    if tx.connection.execute(statement).rowcount == 0:
+        raise NotFound("No member has this public key registered.")
+
+
+def member_by_client_key_of_all_subscribers(connection: Connection, key_digest: bytes, now: datetime) -> Member | None:
+    """Find the member for whom the public key with this SHA-256 is registered, or None where it is for nobody now."""
+    keys = client_certificates
+    row = connection.execute(
+        select(members, keys.c.expires).join(keys, keys.c.member == members.c.id).where(keys.c.key_digest == key_digest)
+    ).first()
+    return _member(row, now)
+
+
+def _member(row: Row[Any] | None, now: datetime) -> Member | None:
+    """Make a Member of a row with the ``expires`` of the credential that led to it."""
     if row is None or (row.expires is not None and row.expires <= now):
         return None
     return Member(row.id, row.subscriber, row.name, tuple(Role(role) for role in row.roles.split()))

@@ -78,6 +78,15 @@ tokens = Table(
     Column("expires", Moment),
 )
 
+client_certificates = Table(
+    "client_certificates",
+    metadata,
+    Column("key_digest", LargeBinary, primary_key=True),
+    Column("member", ForeignKey("members.id"), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+)
+
 key_pairs = Table(
     "key_pairs",
     metadata,

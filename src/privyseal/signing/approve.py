@@ -12,7 +12,7 @@ from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
-from privyseal.terms.parties import Actor
+from privyseal.terms.parties import Actor, Factor
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State, approved_octets
 
 
@@ -38,6 +38,8 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
         _check(pair, dossier, approval)
         requests.add_approval(tx, request_id, approval, now)
         events.record(tx, Event(now, actor.member.id, f"approved as {approval.approver}", request_id))
+        if actor.factors != (Factor.BEARER,):
+            events.record(tx, Event(now, actor.member.id, f"by {actor.proof}", request_id))
         agreed = {given.approver for given in requests.approvals_of(tx, request_id)}
         decided = quorum.decide(pair.approvers, pair.quorum, agreed)
         if isinstance(decided, quorum.Refused):

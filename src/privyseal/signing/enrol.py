@@ -7,6 +7,8 @@ import hashlib
 import re
 from datetime import datetime
 
+from privyseal.access import client_certificates
+from privyseal.access.client_certificates import ClientCertificate
 from privyseal.access.credentials import new_token
 from privyseal.errors import Misused
 from privyseal.records import events, parties
@@ -57,3 +59,26 @@ def token(seal: PrivySeal, holder: Member, expires: datetime | None = None) -> s
         parties.add_token(tx, holder.id, digest, seal.clock(), expires)
         events.record(tx, Event(seal.clock(), "service", "token given", holder.id))
     return secret
+
+
+def client_certificate(
+    seal: PrivySeal, holder: Member, certificate: bytes, expires: datetime | None = None
+) -> ClientCertificate:
+    """Register the public key of a client certificate, DER, for a member: every certificate for it is then theirs.
+
+    The certificate must be one for a client and in force (NotAuthenticated, as it would be at the door); Conflict where
+    the key is registered already. ``expires`` ends the registration, whatever certificates say.
+    """
+    facts = client_certificates.read(certificate)
+    client_certificates.check(facts, seal.clock())
+    with seal.records.writing(holder.subscriber) as tx:
+        parties.add_client_certificate(tx, holder.id, facts.key_digest, seal.clock(), expires)
+        events.record(tx, Event(seal.clock(), "service", "client certificate registered", holder.id))
+    return facts
+
+
+def forget_client_certificate(seal: PrivySeal, of: str, key_digest: bytes) -> None:
+    """End the registration of a public key of a Subscriber's member; it holds from the next request on."""
+    with seal.records.writing(of) as tx:
+        parties.remove_client_certificate(tx, key_digest)
+        events.record(tx, Event(seal.clock(), "service", "client certificate forgotten", key_digest.hex()))

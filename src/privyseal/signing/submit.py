@@ -17,7 +17,7 @@ from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.keys import KeyPair
-from privyseal.terms.parties import Actor
+from privyseal.terms.parties import Actor, Factor
 from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
 
 LONGEST_LIFE = timedelta(days=7)
@@ -99,6 +99,8 @@ def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: d
     )
     requests.add(tx, dossier, request)
     events.record(tx, Event(now, submission.actor.member.id, f"submitted, {state}", dossier.id))
+    if submission.actor.factors != (Factor.BEARER,):
+        events.record(tx, Event(now, submission.actor.member.id, f"by {submission.actor.proof}", dossier.id))
     return dossier
 
 

@@ -49,6 +49,11 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("rights", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
 
 
+def version() -> int:
+    """Return the version of Landlock that this kernel has; below 1 it has none."""
+    return int(ctypes.CDLL(None, use_errno=True).syscall(_CREATE, None, 0, 1))
+
+
 def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -> int:
     """Confine this process to its programs, to ``rooms``, and to making its socket in ``sockets``.
 

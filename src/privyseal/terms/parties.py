@@ -53,6 +53,7 @@ class Factor(StrEnum):
     """By what somebody proved who they are; CSBR 6.2.7.3 asks for multi-factor or server-to-server authentication."""
 
     BEARER = "bearer"
+    CLIENT_CERTIFICATE = "client-certificate"
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +61,11 @@ class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     member: Member
     factors: tuple[Factor, ...]
+
+    @property
+    def proof(self) -> str:
+        """Name the factors, as records keep them."""
+        return " and ".join(self.factors)
 
     @property
     def subscriber(self) -> str:

@@ -22,12 +22,14 @@ from litestar.openapi.spec import Components, License, SecurityScheme
 
 from privyseal import __version__
 from privyseal.access import permissions
+from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.web import api, logfiles, problem, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.intake import BODY_LIMIT, Incoming
 from privyseal.web.metrics import MEDIA_TYPE as METRICS
+from privyseal.web.tls import CLIENT_CERTIFICATE
 
 Admission = Verb | Literal["anybody", "any member", "watchers"]
 """Who may come in: anybody at all, any authenticated member, whoever the configuration lets read metrics (the handler
@@ -116,7 +118,9 @@ def build(desk: Desk) -> Litestar:
 async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Find out who is calling and let pass whom the route admits; the body has not been read yet."""
     desk: Desk = connection.app.state.desk
-    actor = await desk.authenticate(tuple(connection.scope["headers"]))
+    scope = connection.scope
+    certificate: bytes | None = (scope.get("extensions") or {}).get(CLIENT_CERTIFICATE)  # type: ignore[assignment]
+    actor = await desk.authenticate(Presented(tuple(scope["headers"]), certificate))
     connection.scope["user"] = actor
     admits: Admission = handler.opt["admits"]
     if admits != "anybody" and admits != "any member" and admits != "watchers":
@@ -133,7 +137,7 @@ def _handler(route: Route) -> HTTPRouteHandler:
         guards=None if open_to_all else [_admit],
         opt={"admits": route.admits},
         request_max_body_size=route.limit,
-        security=None if route.admits == "anybody" else [{"bearer": []}],
+        security=None if route.admits == "anybody" else [{"bearer": []}, {"clientCertificate": []}],
         responses=_responses(route),
         summary=(route.handler.__doc__ or "").partition("\n")[0],
         operation_id=route.handler.__name__,
@@ -171,7 +175,12 @@ def openapi_document() -> bytes:
             description="Sign code, prove it, and check it. Every refusal is an RFC 9457 problem document.",
             license=License(name="Apache-2.0", identifier="Apache-2.0"),
             use_handler_docstrings=True,
-            components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
+            components=Components(
+                security_schemes={
+                    "bearer": SecurityScheme(type="http", scheme="bearer"),
+                    "clientCertificate": SecurityScheme(type="mutualTLS"),
+                }
+            ),
         ),
         logging_config=None,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from litestar.di import NamedDependency
 from privyseal.access import credentials
 from privyseal.errors import PrivySealError, Unavailable
 from privyseal.records.database import Transaction
-from privyseal.records.parties import member_by_token_of_all_subscribers
+from privyseal.records.parties import member_by_client_key_of_all_subscribers, member_by_token_of_all_subscribers
 from privyseal.signing.approve import approve
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.sign import advance
@@ -97,9 +98,9 @@ class Desk:
         self.metrics.living.public_log = public_log
         self.metrics.living.directories = self._readiness.directories
 
-    async def authenticate(self, headers: credentials.Headers) -> Actor:
-        """Return the Actor behind a request's headers; raise NotAuthenticated."""
-        return await self._who.put(headers, self._longest_wait)
+    async def authenticate(self, presented: credentials.Presented) -> Actor:
+        """Return the Actor behind a request's headers and client certificate; raise NotAuthenticated."""
+        return await self._who.put(presented, self._longest_wait)
 
     async def submit(self, submission: Submission, within: float = math.inf) -> Dossier:
         """Write a request down, or find the one under its Idempotency-Key.
@@ -183,20 +184,24 @@ class Desk:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._single, work)
 
-    def _authenticate(self, callers: list[credentials.Headers]) -> list[Actor | PrivySealError]:
-        """Find out who all of a batch are in one transaction, asking once for each token."""
-        known: dict[bytes, Member | None] = {}
+    def _authenticate(self, callers: list[credentials.Presented]) -> list[Actor | PrivySealError]:
+        """Find out who all of a batch are in one transaction, asking once for each token and each key."""
         outcomes: list[Actor | PrivySealError] = []
         with self.seal.records.reading_all_subscribers() as connection:
+            now = self.seal.clock()
 
-            def lookup(digest: bytes) -> Member | None:
-                if digest not in known:
-                    known[digest] = member_by_token_of_all_subscribers(connection, digest, self.seal.clock())
-                return known[digest]
+            @functools.cache
+            def by_token(digest: bytes) -> Member | None:
+                return member_by_token_of_all_subscribers(connection, digest, now)
 
-            for headers in callers:
+            @functools.cache
+            def by_key(digest: bytes) -> Member | None:
+                return member_by_client_key_of_all_subscribers(connection, digest, now)
+
+            register = credentials.Register(by_token, by_key, now)
+            for presented in callers:
                 try:
-                    outcomes.append(credentials.authenticate(headers, lookup))
+                    outcomes.append(credentials.authenticate(presented, register))
                 except PrivySealError as error:
                     outcomes.append(error)
         return outcomes

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 import math
 import resource
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +26,9 @@ import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from privyseal.errors import Misused
+from privyseal.errors import Misused, PrivySealError
 from privyseal.web import problem
+from privyseal.web.tls import CLIENT_CERTIFICATE, HANDSHAKE_TIMEOUT_S, TlsFiles
 
 LARGEST_HEAD = 32 * 1024
 """Octets of a request's target and header fields together; nginx and Apache stop between 8 and 32 KiB."""
@@ -51,7 +55,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Counts what must be finished before the socket is closed to those who come to be refused."""
 
 
-def run(
+def run(  # noqa: PLR0913 - each is one independent fact of how it is served
     app: ASGIApp,
     host: str,
     port: int,
@@ -59,16 +63,18 @@ def run(
     on_ready: Callable[[Server], None] = lambda server: None,
     on_stop: Callable[[], None] = lambda: None,
     bounds: Bounds | None = None,
+    tls: TlsFiles | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT, then finish what is under way; tell whether all of it was finished.
 
     ``port`` 0 takes any free one. ``on_ready`` is called once when requests are accepted; ``on_stop`` on the event loop
-    when draining begins. A second signal, or the bound, ends the draining. Raises Misused where the
-    address cannot be listened on.
+    when draining begins. A second signal, or the bound, ends the draining. With ``tls`` it is https, and SIGHUP reads
+    certificate and key anew. Raises Misused where the address cannot be listened on, or a file of ``tls`` not used.
     """
+    scheme = "https" if tls else "http"
     with bind(host, port) as listening:
-        server = Server(app, lambda: on_ready(server), on_stop, bounds)
-        server.url = url_of(listening)
+        server = Server(app, lambda: on_ready(server), on_stop, bounds, tls)
+        server.url = url_of(listening, scheme)
         _descriptors(2 * server.bounds.connections + SPARE_DESCRIPTORS)
         server.run(sockets=[listening])
     return not server.cut_off
@@ -103,17 +109,22 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def url_of(listening: socket.socket) -> str:
+def url_of(listening: socket.socket, scheme: str = "http") -> str:
     """Return the URL under which a listening socket is reached, with its real port."""
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if listening.family == socket.AF_INET6 else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if listening.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
 
 
 class Server(uvicorn.Server):
     """A uvicorn server that says when it is ready, and returns when it was asked to stop."""
 
     def __init__(
-        self, app: ASGIApp, on_ready: Callable[[], None], on_stop: Callable[[], None], bounds: Bounds | None = None
+        self,
+        app: ASGIApp,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[], None],
+        bounds: Bounds | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         """Prepare to serve ``app``; see :func:`run`."""
         self.bounds = bounds or Bounds()
@@ -123,6 +134,7 @@ class Server(uvicorn.Server):
         """Whether something was still under way at the end."""
         self._loop: asyncio.AbstractEventLoop | None = None
         most = self.bounds.connections
+        context = tls.context() if tls else None
         config = uvicorn.Config(
             cast("Any", app),
             http=type("BoundedProtocol", (Protocol,), {"most_connections": most}),
@@ -135,17 +147,32 @@ class Server(uvicorn.Server):
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(self.bounds.drain_s),
+            ssl_context_factory=(lambda config, default: context) if context else None,
         )
         super().__init__(config)
         self._on_ready = on_ready
         self._on_stop = on_stop
+        self._tls, self._context = tls, context
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept requests, then say so."""
         self._loop = asyncio.get_running_loop()
+        if self._tls is not None:
+            _bound_handshakes(asyncio.get_running_loop())
+            with contextlib.suppress(ValueError, RuntimeError):  # only the main thread hears signals
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    def reload(self) -> None:
+        """Read certificate and key anew for the connections to come; where they cannot be used, say so and go on."""
+        if self._tls is None or self._context is None:
+            return
+        try:
+            self._tls.reload(self._context)
+        except PrivySealError as error:
+            logging.getLogger("privyseal").error("the certificate was not read anew: %s", error)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Send home who only waits, refuse who comes, finish what is under way, and only then close the socket."""
@@ -191,6 +218,11 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+def _bound_handshakes(loop: asyncio.AbstractEventLoop) -> None:
+    """Have the loop's TLS servers give up a handshake after HANDSHAKE_TIMEOUT_S; uvicorn has no setting for it."""
+    loop.create_server = functools.partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S)  # type: ignore[method-assign]
+
+
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 with limits uvicorn does not set: how large the head of a request may be and how long it may take."""
 
@@ -198,10 +230,14 @@ class Protocol(HttpToolsProtocol):
     _crowded = False
     _head_octets = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _certificate: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Start the clock for the first request."""
+        """Start the clock for the first request, and remember whom the TLS layer verified (its handshake is over)."""
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.context.verify_mode is not ssl.CERT_NONE:
+            self._certificate = tls.getpeercert(binary_form=True)
         self._crowded = len(self.connections) > self.most_connections
         if len(self.connections) > 2 * self.most_connections:
             transport.abort()
@@ -220,6 +256,9 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the clock for a further request."""
         super().on_message_begin()
+        if self._certificate is not None:
+            extensions: Any = {CLIENT_CERTIFICATE: self._certificate}
+            self.scope["extensions"] = extensions
         self._head_octets = 0
         self._await_head()
 
