@@ -20,6 +20,8 @@ from privyseal import config
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
 from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.records import schema
+from privyseal.records.database import open_records
 
 LEAST_FREE = 256 * 1024 * 1024
 """Octets; a full disk stops every signature, and a day's log of a busy service takes about a tenth of this."""
@@ -65,13 +67,19 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
         yield Diagnosis("configuration", "bad", str(error))
         return
     yield Diagnosis("configuration", "good", f"{directory / config.FILE} is right")
-    checks: tuple[Callable[[], Diagnosis], ...] = (
+    here: tuple[Callable[[], Diagnosis], ...] = (
         lambda: _secrets(directory),
         lambda: _separation(directory),
         lambda: _keys(settings),
         lambda: _mark(directory),
+    )
+    if settings.node.rooms == "join":
+        here = (lambda: _secrets(directory), lambda: _keys(settings))  # the guarded processes are another node's
+    checks: tuple[Callable[[], Diagnosis], ...] = (
+        *here,
         lambda: _room(directory),
         _memory,
+        lambda: _records(settings, directory),
         lambda: _answers(url or f"http://{settings.service.bind}"),
     )
     for check in checks:
@@ -108,6 +116,22 @@ def _mark(directory: Path) -> Diagnosis:
     if marks.exists() and marks.stat().st_dev == journal.stat().st_dev:
         return Diagnosis("mark", "weak", "the log's mark is on the journal's disk; one restore would put back both")
     return Diagnosis("mark", "good", "the log's mark is on a disk of its own")
+
+
+def _records(settings: config.Settings, directory: Path) -> Diagnosis:
+    """Ask the database itself what it would lose, and what it would show to whom."""
+    try:
+        records = open_records(config.records_url(settings.records, directory))
+        try:
+            schema.require_fit(records)
+            weak = schema.weaknesses(records)
+        finally:
+            records.close()
+    except PrivySealError as error:
+        return Diagnosis("records", "bad", str(error))
+    if weak:
+        return Diagnosis("records", "weak", "; ".join(weak))
+    return Diagnosis("records", "good", "commits are durable, and Subscribers are kept apart")
 
 
 def _room(directory: Path) -> Diagnosis:

@@ -15,6 +15,7 @@ from litestar.di import NamedDependency
 
 from privyseal.access import credentials
 from privyseal.errors import PrivySealError, Unavailable
+from privyseal.records import schema
 from privyseal.records.database import Transaction
 from privyseal.records.parties import member_by_token_of_all_subscribers
 from privyseal.signing.approve import approve
@@ -154,6 +155,7 @@ class Desk:
         return [outcome] * len(asked)
 
     def _records_answer(self) -> None:
+        schema.require_fit(self.seal.records)
         with self.seal.records.reading_all_subscribers() as connection:
             connection.exec_driver_sql("SELECT 1 FROM subscribers LIMIT 1").first()
 
