@@ -14,7 +14,7 @@ import pytest
 from tests import postgres
 from tests.signing.test_approve import KEYS, agreement
 from tests.signing.test_custody import certify, generate
-from tests.world import SUBSCRIBER, Ledger, World, found
+from tests.world import SUBSCRIBER, Ledger, World, a_description, found
 
 from privyseal.errors import Conflict, PrivySealError
 from privyseal.records import requests
