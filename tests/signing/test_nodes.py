@@ -167,6 +167,7 @@ def _storm(world: World, seconds: float, harm: Callable[[int], None], pause: flo
     ending, harmed = threading.Event(), 0
     world.seal.holder = Holder("serve", "storm", timedelta(seconds=1))
     plain = world.request(0)
+    give_up = time.monotonic() + seconds + 60
 
     def client(number: int) -> int:
         refused, count = 0, 0
@@ -175,7 +176,7 @@ def _storm(world: World, seconds: float, harm: Callable[[int], None], pause: flo
             ledger = Ledger(request, [request.timeless_digest()])
             world.ledgers.append(ledger)
             count += 1
-            while not ledger.given:
+            while not ledger.given and time.monotonic() < give_up:
                 try:
                     (outcome,) = world.ask([ledger])
                 except PrivySealError as error:
@@ -188,16 +189,19 @@ def _storm(world: World, seconds: float, harm: Callable[[int], None], pause: flo
 
     with ThreadPoolExecutor(6) as pool:
         clients = [pool.submit(client, number) for number in range(6)]
-        until = time.monotonic() + seconds
-        turn = time.monotonic() + pause
-        while not all(each.done() for each in clients):
+        until, turn = time.monotonic() + seconds, time.monotonic() + pause
+        try:
+            while time.monotonic() < until:
+                world.now = datetime.now(UTC).replace(microsecond=0)
+                if time.monotonic() > turn:
+                    harm(harmed)
+                    harmed += 1
+                    turn = time.monotonic() + pause
+                time.sleep(0.02)
+        finally:
+            ending.set()
+        while not all(each.done() for each in clients):  # whoever is still served needs a clock that goes on
             world.now = datetime.now(UTC).replace(microsecond=0)
-            if time.monotonic() > turn and not ending.is_set():
-                harm(harmed)
-                harmed += 1
-                turn = time.monotonic() + pause
-            if time.monotonic() > until:
-                ending.set()
             time.sleep(0.02)
         refused = sum(each.result() for each in clients)
     return {"served": len(world.ledgers), "refused": refused, "harmed": harmed}
@@ -210,8 +214,8 @@ def _harm(world: World, restarts_every: int) -> Callable[[int], None]:
         if number % restarts_every == restarts_every - 1:
             cluster.restart_immediately()
         else:
-            one = f"(SELECT pid FROM pg_stat_activity WHERE datname = '{world.database.name}' LIMIT 2)"
-            cluster.execute(f"SELECT pg_terminate_backend(pid) FROM {one} AS some")
+            one = f"(SELECT pid FROM pg_stat_activity WHERE datname = '{world.database.name}' LIMIT 2) AS victims"
+            cluster.execute(f"SELECT pg_terminate_backend(pid) FROM {one}")
 
     return harm
 
