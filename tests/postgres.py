@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import getpass
 import glob
 import itertools
 import os
@@ -121,6 +120,39 @@ class Cluster:
         return self.database(self._templates["migrated"])
 
 
+class Bouncer:
+    """A pgbouncer in transaction mode in front of a cluster, with few enough connections that they are shared."""
+
+    def __init__(self, behind: Cluster) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="bouncer-"))
+        command = as_unprivileged(self.folder)
+        (self.folder / "users").write_text(f'"{SERVE}" ""\n"{OWNER}" ""\n')
+        (self.folder / "ini").write_text(
+            f"[databases]\n* = host={behind.folder} port=5432\n"
+            f"[pgbouncer]\nlisten_port = 6432\nunix_socket_dir = {self.folder}\nauth_type = trust\n"
+            f"auth_file = {self.folder}/users\npool_mode = transaction\ndefault_pool_size = 2\n"
+        )
+        with (self.folder / "log").open("wb") as log:
+            program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+            self._process = subprocess.Popen(
+                [*command, program, f"{self.folder}/ini"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        until = time.monotonic() + START_LIMIT
+        while not (self.folder / ".s.PGSQL.6432").exists():
+            assert self._process.poll() is None and time.monotonic() < until, (self.folder / "log").read_text()
+            time.sleep(0.02)
+
+    def url(self, database: Database) -> str:
+        """Return where SQLAlchemy finds a database behind the pooler, as serve's role."""
+        return f"postgresql+psycopg://{SERVE}@/{database.name}?host={self.folder}&port=6432"
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(START_LIMIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 @functools.cache
 def cluster() -> Cluster:
     """Return this process's cluster, started when it is asked for first."""
@@ -142,10 +174,3 @@ def as_unprivileged(folder: Path) -> list[str]:
     os.chown(folder, user.pw_uid, user.pw_gid)
     folder.chmod(0o755)
     return [*command, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-
-
-def unprivileged_user() -> str:
-    """Return the name of the user that :func:`as_unprivileged` runs programs as."""
-    if os.geteuid() != 0:
-        return getpass.getuser()
-    return "postgres" if any(each.pw_name == "postgres" for each in pwd.getpwall()) else "nobody"

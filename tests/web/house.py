@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from litestar.testing import TestClient
+from tests import postgres
 
 from privyseal.errors import PrivySealError
 from privyseal.records import keys, requests
@@ -97,6 +98,19 @@ class House:
     pairs: dict[str, KeyPair]
     approver: Ed25519PrivateKey
     public_log: Path
+    database: postgres.Database | None
+
+    def lose_a_table(self) -> None:
+        """Rename a table that the service cannot do without."""
+        statement = "ALTER TABLE subscribers RENAME TO gone"
+        if self.database is not None:
+            with self.database.connect() as connection:
+                connection.execute(statement)
+            return
+        self.seal.records.engine.dispose()
+        with self.seal.records.engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+            connection.commit()
 
     def auth(self, who: str = "requester") -> dict[str, str]:
         """Return the Authorization header of one of the members, named as in ``tokens``."""
@@ -185,9 +199,11 @@ def pair(name: str, spki: bytes, approvers: tuple[Approver, ...], quorum: int) -
     )
 
 
-def build_house(empty: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    shutil.copy(empty, folder / "records.db")
-    records = open_records(f"sqlite:///{folder / 'records.db'}")
+def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    database = None if empty is not None else postgres.cluster().migrated()
+    if empty is not None:
+        shutil.copy(empty, folder / "records.db")
+    records = open_records(database.url if database else f"sqlite:///{folder / 'records.db'}")
     service = SigningService("Test Signing Service", Affiliation.UNAFFILIATED)
     seal = PrivySeal(service, records, Room(), Room(), Room())  # type: ignore[arg-type]
     tokens = {}
@@ -216,5 +232,7 @@ def build_house(empty: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> I
     public_log.mkdir()
     made = desk.Desk(seal, public_log)
     with TestClient(app.build(made), raise_server_exceptions=False) as client:
-        yield House(seal, made, client, tokens, walk, (der,), pairs, approver, public_log)
+        yield House(seal, made, client, tokens, walk, (der,), pairs, approver, public_log, database)
     records.close()
+    if database is not None:
+        database.drop()

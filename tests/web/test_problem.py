@@ -98,8 +98,5 @@ def test_not_ready_names_what_is_missing(house: House) -> None:
     assert house.client.get("/livez").json() == {"alive": True}
     house.seal.signer.raises = house.seal.logger.raises = None  # type: ignore[attr-defined]
     assert house.client.get("/readyz").json() == {"ready": True}
-    house.seal.records.engine.dispose()
-    with house.seal.records.engine.connect() as connection:
-        connection.exec_driver_sql("ALTER TABLE subscribers RENAME TO gone")
-        connection.commit()
+    house.lose_a_table()
     assert "records" in check(house.client.get("/readyz"), 503, "unavailable")["detail"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from litestar.testing import TestClient
-from tests.world import SUBSCRIBER, WAYS, Ledger, Plan, World, found
+from tests.world import HOMES, SUBSCRIBER, WAYS, Ledger, Plan, World, found
 
 from privyseal.signing import enrol
 from privyseal.terms.parties import Role
@@ -20,10 +20,10 @@ from privyseal.web import app
 from privyseal.web.desk import Desk
 
 
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=HOMES)
+def founded(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Found one service for the worlds of this module."""
-    return found(tmp_path_factory.mktemp("founded") / "seal")
+    return found(tmp_path_factory.mktemp("founded") / "seal", home=request.param)
 
 
 class Town:
@@ -72,7 +72,7 @@ def town(founded: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
     made = Town(world)
     with made.client:
         yield made
-    world.stop()
+    world.discard()
 
 
 def test_many_clients_at_once_are_all_served(town: Town) -> None:

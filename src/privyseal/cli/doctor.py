@@ -24,6 +24,8 @@ from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
 from privyseal.cli.serve import tls_files
 from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.records import schema
+from privyseal.records.database import open_records
 from privyseal.strongroom import confinement
 
 LEAST_FREE = 256 * 1024 * 1024
@@ -75,14 +77,20 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     except PrivySealError as error:
         yield Diagnosis("configuration", "bad", str(error))
         return
-    checks: tuple[Callable[[], Diagnosis], ...] = (
+    here: tuple[Callable[[], Diagnosis], ...] = (
         lambda: _secrets(directory),
         lambda: _separation(directory),
         lambda: _keys(settings),
         lambda: _mark(directory),
+    )
+    if settings.node.rooms == "join":
+        here = (lambda: _secrets(directory), lambda: _keys(settings))  # the guarded processes are another node's
+    checks: tuple[Callable[[], Diagnosis], ...] = (
+        *here,
         lambda: _room(directory),
         _memory,
         lambda: _sandbox(directory),
+        lambda: _records(settings, directory),
         lambda: _answers(url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}", context),
     )
     for check in checks:
@@ -119,6 +127,22 @@ def _mark(directory: Path) -> Diagnosis:
     if marks.exists() and marks.stat().st_dev == journal.stat().st_dev:
         return Diagnosis("mark", "weak", "the log's mark is on the journal's disk; one restore would put back both")
     return Diagnosis("mark", "good", "the log's mark is on a disk of its own")
+
+
+def _records(settings: config.Settings, directory: Path) -> Diagnosis:
+    """Ask the database itself what it would lose, and what it would show to whom."""
+    try:
+        records = open_records(config.records_url(settings.records, directory))
+        try:
+            schema.require_fit(records)
+            weak = schema.weaknesses(records)
+        finally:
+            records.close()
+    except PrivySealError as error:
+        return Diagnosis("records", "bad", str(error))
+    if weak:
+        return Diagnosis("records", "weak", "; ".join(weak))
+    return Diagnosis("records", "good", "commits are durable, and Subscribers are kept apart")
 
 
 def _room(directory: Path) -> Diagnosis:

@@ -76,6 +76,12 @@ def require_fit(records: Records) -> None:
         records.dialect.require_fit(connection, guarded_tables())
 
 
+def weaknesses(records: Records) -> list[str]:
+    """Say in a sentence each what works but is not for production."""
+    with records.reading_all_subscribers() as connection:
+        return records.dialect.weaknesses(connection)
+
+
 def guarded_tables() -> dict[str, str]:
     """Return, for each table with a Subscriber's rows, the SQL that is true for the rows of the tenant."""
     found = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from privyseal.errors import PrivySealError, Unavailable
+from privyseal.records import schema
 from privyseal.signing.instance import PrivySeal
 
 LEAST_FREE = 256 << 20
@@ -76,6 +77,7 @@ class Readiness:
     def _records_take_writes(self) -> None:
         # A transaction that could write and does not: on SQLite the lock of writers is taken, which a database that is
         # read-only refuses; nothing is synced, for nothing changed.
+        schema.require_fit(self._seal.records)
         with self._seal.records.batch() as batch:
             connection = batch.across_subscribers()
             connection.exec_driver_sql("SELECT 1 FROM subscribers LIMIT 1").first()

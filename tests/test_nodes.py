@@ -1,0 +1,304 @@
+"""Several ``serve`` processes on one PostgreSQL: any takes any request, a dead one's are finished, a frozen one's late
+writes are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from psycopg.rows import dict_row
+from tests import postgres
+from tests.rehearsal import PRIVYSEAL, initialise, start, stop, wait_ready
+from tests.world import a_description
+
+from privyseal import config
+from privyseal.errors import Misused
+from privyseal.records import keys
+from privyseal.records.database import open_records
+from privyseal.terms.requests import SigningRequest
+from privyseal.terms.signatures import Options
+
+LEASE_S = 2
+
+
+class Node:
+    """One ``serve`` process with a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.process = start(directory)
+        self.url = wait_ready(self.process)
+
+
+class Town:
+    """One rehearsal service on PostgreSQL: a node that starts the guarded processes and two that join it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = postgres.cluster().database()
+        first = folder / "n1"
+        initialise(first, "--scheme", "ecdsa-p256", "--records", self.database.url, "--owner", self.database.owner)
+        settings = first / "serve.toml"
+        plain = settings.read_text().replace("[records]", f'[records]\nlisten = "{self.database.url}"')
+        settings.write_text(plain + f'[node]\nname = "n1"\nlease_seconds = {LEASE_S}\n')
+        self.token = tomllib.loads((first / "client.toml").read_text())["token"]
+        self.nodes = [Node(first)]
+        for name in ("n2", "n3"):
+            directory = folder / name
+            directory.mkdir()
+            joined = plain.replace('public = "log"', f'public = "{first}/log"')
+            node = f'[node]\nname = "{name}"\nrooms = "join"\nsockets = "{first}/run"\nlease_seconds = {LEASE_S}\n'
+            (directory / "serve.toml").write_text(joined + node)
+            self.nodes.append(Node(directory))
+
+    def stop(self) -> None:
+        for node in reversed(self.nodes):
+            with suppress(ProcessLookupError):
+                node.process.send_signal(signal.SIGCONT)
+            stop(node.process)
+        self.database.drop()
+
+    def requests(self, count: int) -> list[SigningRequest]:
+        """Build requests as the command line would."""
+        records = open_records(self.database.url)
+        with records.reading("demo") as tx:
+            pair = keys.key_pair(tx, "release")
+            chain = keys.certificate_chains_of(tx, pair.key_id)[0]
+        records.close()
+        plain = SigningRequest(
+            subscriber="demo",
+            key="release",
+            key_id=pair.key_id,
+            scheme=pair.scheme,
+            certificate=hashlib.sha256(chain[0]).hexdigest(),
+            mode="local",
+            options=Options(),
+            described=(a_description(0),),
+            expires_at=datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1),
+        )
+        return [msgspec.structs.replace(plain, described=(a_description(n),)) for n in range(count)]
+
+    def ask(self, node: Node, request: SigningRequest, key: str) -> tuple[int, dict[str, Any]]:
+        """Post a request to one node; 0 where it does not answer."""
+        headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": key, "Content-Type": "application/json"}
+        posted = urllib.request.Request(f"{node.url}/v1/demo/requests", request.canonical(), headers)
+        try:
+            with urllib.request.urlopen(posted, timeout=60) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+        except OSError:
+            return 0, {}
+
+    def intents(self) -> int:
+        """Verify the whole log with our own auditor, and count the signatures that it knows intents of."""
+        command = [PRIVYSEAL, "log", "fsck", "--dir", str(self.nodes[0].directory)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        with self.database.connect() as connection:
+            rows = connection.execute("SELECT intent_index FROM requests WHERE intent_index IS NOT NULL").fetchall()
+        assert len({index for (index,) in rows}) == len(rows), "two requests claim one intent"
+        return len(rows)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Return the one town of all these tests: each leaves three nodes running, whatever it did to them."""
+    made = Town(tmp_path_factory.mktemp("town"))
+    yield made
+    made.stop()
+
+
+def _insist(town: Town, number: int, request: SigningRequest, answers: dict[str, dict[str, Any]]) -> None:
+    """Ask node after node until one answers with a signature, under a derived key after a failure for good."""
+    key, node = request.timeless_digest(), number
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        status, document = town.ask(town.nodes[node % 3], request, key)
+        if status == 201:
+            answers[key] = document
+            return
+        if document.get("code") == "failed":
+            key = hashlib.sha256(key.encode()).hexdigest()
+        elif status != 202:
+            assert status in (0, 409, 503), document
+        node += 1
+        time.sleep(0.1)
+
+
+def test_a_killed_nodes_requests_are_finished_by_the_others(town: Town) -> None:
+    """kill -9 of one of three under load: every client is served, and each key has one answer on every node."""
+    asked = town.requests(90)
+    answers: dict[str, dict[str, Any]] = {}
+    served = threading.Semaphore(0)
+
+    def client(start: int) -> None:
+        for number in range(start, len(asked), 6):
+            _insist(town, number, asked[number], answers)
+            served.release()
+
+    clients = [threading.Thread(target=client, args=(each,)) for each in range(6)]
+    for each in clients:
+        each.start()
+    for _ in range(20):
+        assert served.acquire(timeout=120)
+    town.nodes[2].process.kill()
+    for each in clients:
+        each.join(180)
+    assert len(answers) == len(asked)
+    by_digest = {request.timeless_digest(): request for request in asked}
+    for key in list(by_digest)[::6]:
+        if key in answers:
+            for node in town.nodes[:2]:
+                status, again = town.ask(node, by_digest[key], key)
+                assert (status, again) == (201, answers[key])
+    until = time.monotonic() + 30 + LEASE_S
+    while time.monotonic() < until:
+        with town.database.connect() as connection:
+            rows = connection.execute("SELECT state, lease_node FROM requests").fetchall()
+        if {state for state, _ in rows} <= {"released", "failed"}:
+            break
+        time.sleep(0.2)
+    assert {node for _, node in rows} == {None}
+    assert {state for state, _ in rows} <= {"released", "failed"}, "a request of the dead node was left lying"
+    assert town.intents() >= len(asked)
+    stop(town.nodes[2].process)
+    town.nodes[2] = Node(town.nodes[2].directory)
+
+
+def test_a_frozen_nodes_late_write_is_refused(town: Town) -> None:
+    """SIGSTOP while it holds a lease: another node finishes; what the frozen one does when it wakes changes nothing."""
+    *_, request = town.requests(91)
+    before, logger = town.intents(), _logger_of(town.nodes[0])
+    key, frozen, late = "frozen", town.nodes[1], []
+    os.kill(logger, signal.SIGSTOP)  # so that the walk stands still after it has taken the request
+    try:
+        asking = threading.Thread(target=lambda: late.append(town.ask(frozen, request, key)))
+        asking.start()
+        until = time.monotonic() + 30
+        while _row(town, key)["lease_node"] != "n2":
+            assert time.monotonic() < until, "the node never took the request"
+            time.sleep(0.05)
+        frozen.process.send_signal(signal.SIGSTOP)
+    finally:
+        os.kill(logger, signal.SIGCONT)
+    status, done = 202, {}
+    until = time.monotonic() + 60
+    while status != 201:
+        assert time.monotonic() < until, f"nobody took it over: {status} {done}"
+        status, done = town.ask(town.nodes[2], request, key)
+    released = _row(town, key)
+    frozen.process.send_signal(signal.SIGCONT)
+    asking.join(60)
+    assert late[0][0] in (201, 409), late
+    assert late[0][0] == 409 or late[0][1] == done, "the frozen node answered something else"
+    assert _row(town, key) == released
+    assert released["fence"] >= 2, "nobody took it over, so nothing was proven"
+    for node in town.nodes:
+        assert town.ask(node, request, key) == (201, done)
+    assert town.intents() == before + 1
+
+
+def test_who_waits_at_one_node_hears_of_another(town: Town) -> None:
+    """A client that waits with Prefer: wait at n3 is answered when the request is finished through n2."""
+    *_, request = town.requests(92)
+    logger = _logger_of(town.nodes[0])
+    os.kill(logger, signal.SIGSTOP)
+    try:
+        asking = threading.Thread(target=lambda: town.ask(town.nodes[1], request, "heard"))
+        asking.start()
+        until = time.monotonic() + 30
+        while _row(town, "heard")["lease_node"] is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        request_id = _row(town, "heard")["id"]
+        headers = {"Authorization": f"Bearer {town.token}", "Prefer": "wait=40"}
+        waiting = urllib.request.Request(f"{town.nodes[2].url}/v1/demo/requests/{request_id}", headers=headers)
+        seen: list[dict[str, Any]] = []
+        reader = threading.Thread(target=lambda: seen.append(json.loads(urllib.request.urlopen(waiting).read())))
+        reader.start()
+    finally:
+        os.kill(logger, signal.SIGCONT)
+    asking.join(60)
+    reader.join(60)
+    assert seen[0]["state"] == "released"
+
+
+def test_what_cannot_be_a_node_is_refused(tmp_path: Path) -> None:
+    """A node that joins needs sockets and PostgreSQL; a password in a file that others can read is refused."""
+    joins = '[node]\nrooms = "join"\n'
+    settings = tmp_path / "serve.toml"
+    for more, sentence in (
+        (joins, "sockets"),
+        ('[node]\nsockets = "/run"\n', "sockets"),
+        (joins + 'sockets = "/run"\n', "PostgreSQL"),
+        ('[node]\nname = "a b"\n', "name"),
+        ("[node]\nlease_seconds = 0\n", "lease_seconds"),
+        ('[records]\nurl = "postgresql://u:secret@h/d"\n', "password"),
+        ('[records]\nurl = "postgresql://u@/d?password=secret"\n', "password"),
+        ('[records]\nlisten = "sqlite:///x"\n', "listen"),
+    ):
+        settings.write_text('[service]\nname = "x"\n' + more)
+        with pytest.raises(Misused, match=sentence) as refused:
+            config.load(tmp_path)
+        assert "secret" not in str(refused.value)
+
+
+def test_a_password_is_fine_where_nobody_else_can_read_it(tmp_path: Path) -> None:
+    """chmod 600 is all that is asked."""
+    settings = tmp_path / "serve.toml"
+    settings.write_text('[service]\nname = "x"\n[records]\nurl = "postgresql://u:secret@h/d"\n')
+    settings.chmod(0o600)
+    assert config.load(tmp_path).records.url.endswith("@h/d")
+
+
+def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> None:
+    """Weak where it only lacks a standby; an older schema stops serve with exit 2, and migrate mends it."""
+    stop(town.nodes[2].process)
+    first, third = town.nodes[0].directory, town.nodes[2].directory
+    assert "no synchronous standby" in _said("doctor", "--dir", str(first), "--url", town.nodes[0].url)[1]
+    with town.database.connect() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("ALTER TABLE requests DROP COLUMN lease_node, DROP COLUMN lease_boot")
+    code, said = _said("serve", "--dir", str(third), "--bind", "127.0.0.1:0")
+    assert (code, "this program needs" in said) == (2, True), said
+    assert _said("doctor", "--dir", str(third))[0] == 8
+    code, said = _said("migrate", "--dir", str(third), "--owner", town.database.owner)
+    assert code == 0, said
+    town.nodes[2] = Node(third)
+
+
+def _said(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run([PRIVYSEAL, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def _logger_of(node: Node) -> int:
+    for entry in Path(f"/proc/{node.process.pid}/task").glob("*/children"):
+        for child in entry.read_text().split():
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            if b"logger" in words:
+                return int(child)
+    raise AssertionError("the node has no logger")
+
+
+def _row(town: Town, key: str) -> dict[str, Any]:
+    """Read a request past every policy."""
+    with town.database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute("SELECT * FROM requests WHERE idempotency_key = %s", [key]).fetchone()
+    return row or {"lease_node": None}
