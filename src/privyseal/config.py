@@ -10,7 +10,7 @@ import msgspec
 from privyseal.errors import Misused
 from privyseal.records.database import open_records
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.client import LoggerClient, SignerClient, SocketAsk, StamperClient
+from privyseal.strongroom.client import ActiveLogger, Ask, LoggerClient, SignerClient, SocketAsk, StamperClient
 from privyseal.terms.parties import Affiliation, SigningService
 
 FILE = "serve.toml"
@@ -33,9 +33,11 @@ class RecordsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class LogSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[log]``: the directory that the logger writes for everybody to read."""
+    """``[log]``: the directory that the logger writes for everybody to read, and where further loggers answer."""
 
     public: str = "log"
+    loggers: tuple[str, ...] = ()
+    """Sockets of loggers on standby, besides the one that ``serve`` starts; relative to this file."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,7 +106,13 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets) -> PrivySe
     return PrivySeal(
         SigningService(settings.service.name, settings.service.affiliation),
         open_records(records_url(settings, directory)),
-        LoggerClient(SocketAsk(sockets.logger)),
+        LoggerClient(_logger(settings, directory, sockets)),
         SignerClient(SocketAsk(sockets.signer)),
         StamperClient(SocketAsk(sockets.stamper)),
     )
+
+
+def _logger(settings: Settings, directory: Path, sockets: Sockets) -> Ask:
+    """Return the way to the one logger, or to whichever of several is the active one."""
+    further = [SocketAsk(directory.resolve() / each) for each in settings.log.loggers]
+    return ActiveLogger((SocketAsk(sockets.logger), *further)) if further else SocketAsk(sockets.logger)

@@ -240,8 +240,9 @@ class PostgresqlStaging:
     def advance(self, was: Head, becomes: Head, floor: Head, places: Iterable[Place], entries: Sequence[bytes]) -> None:
         """Take in what was logged without this journal: the places after ``was``, and the entries from ``floor`` on."""
         staged = [(self._log, floor.size + at, entry) for at, entry in enumerate(entries)]
+        taken = list(places)  # before the transaction, which must not idle while they are read from the disk
         with self._writing(was, becomes, floor) as cursor:
-            self._insert_places(cursor, list(places))
+            self._insert_places(cursor, taken)
             cursor.execute("DELETE FROM privyseal_log_staged WHERE log = %s", (self._log,))
             cursor.executemany("INSERT INTO privyseal_log_staged VALUES (%s, %s, %s)", staged)
 
