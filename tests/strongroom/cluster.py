@@ -29,15 +29,20 @@ def binaries() -> Path:
     return found[-1]
 
 
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 class Cluster:
     """One server; its files are below ``folder``, which belongs to the unprivileged user."""
 
-    def __init__(self, folder: Path, name: str = "primary") -> None:
+    def __init__(self, folder: Path, name: str = "primary", port: int = 0) -> None:
         self.folder = folder
         self.data = folder / name
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = int(found.getsockname()[1])
+        self.port = port or free_port()
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -87,6 +92,19 @@ class Cluster:
                 self._server.kill()
                 self._server.wait()
             self._server = None
+
+    def cut_off(self) -> None:
+        """Have a streaming standby receive nothing more, as when the network between the two is gone."""
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.execute("SELECT pg_reload_conf()")
+        until = time.monotonic() + SECONDS
+        while self.execute("SELECT 1 FROM pg_stat_wal_receiver"):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+    def remove(self) -> None:
+        """Delete the files of a stopped server."""
+        shutil.rmtree(self.data)
 
     def promote(self) -> None:
         self.execute("SELECT pg_promote(true, 60)")

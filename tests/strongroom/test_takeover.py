@@ -69,6 +69,11 @@ class Site:
                 return name
         return None
 
+    def end(self) -> None:
+        """Have both loggers end in order, so that nothing is tidied up any more while the log is looked at."""
+        for process in self.running.values():
+            assert process.terminate() == 0
+
     def said(self) -> str:
         return "".join(process.said() for process in self.running.values())
 
@@ -137,9 +142,8 @@ def test_killed_or_frozen_the_active_logger_is_replaced_and_nothing_forks(site: 
             site.start(name)
     progressed(load, len(load.acknowledged))
     load.stop()
+    site.end()
     assert audit(site, load) > 0
-    for process in site.running.values():
-        assert process.terminate() == 0
     size = int(verify_with_go(site.public, site.verifier.vkey).split()[0])
     assert site.witness is not None
     site.witness.kill()

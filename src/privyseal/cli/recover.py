@@ -11,6 +11,9 @@ from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.errors import BadInput
 from privyseal.tlog.note import MAX_NOTE
 
+LEASE_WAIT = 5.0
+"""Seconds until the lease of a logger that was killed is over, and a little more."""
+
 
 @click.command(cls=Command)
 @click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
@@ -35,7 +38,7 @@ def recover(directory: Path, room: str, checkpoint: Path | None, apply: bool, js
     try:
         journal = log_journal(config, asked)
         try:
-            journal.term()
+            journal.wait_for_term(LEASE_WAIT)
             recovery, witnesses = open_recovery(config, asked, journal, output.warn)
             try:
                 plan = recovery.plan(None if checkpoint is None else _note(checkpoint))
