@@ -17,7 +17,7 @@ from privyseal.errors import Misused
 from privyseal.records.database import open_records
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.watch import Watch
-from privyseal.strongroom.client import LoggerClient, SignerClient, SocketAsk, StamperClient
+from privyseal.strongroom.client import ActiveLogger, Ask, LoggerClient, SignerClient, SocketAsk, StamperClient
 from privyseal.strongroom.watched import watched
 from privyseal.telemetry import Level, Style
 from privyseal.terms.parties import Affiliation, SigningService
@@ -60,9 +60,11 @@ class NodeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LogSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[log]``: the directory that the logger writes for everybody to read."""
+    """``[log]``: the directory that the logger writes for everybody to read, and where further loggers answer."""
 
     public: str = "log"
+    loggers: tuple[str, ...] = ()
+    """Sockets of loggers on standby, besides the one that ``serve`` starts; relative to this file."""
 
 
 class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -212,10 +214,16 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
     return PrivySeal(
         SigningService(settings.service.name, settings.service.affiliation),
         open_records(records_url(settings.records, directory)),
-        LoggerClient(watched(SocketAsk(sockets.logger), looking.step)),
+        LoggerClient(watched(_logger(settings, directory, sockets), looking.step)),
         SignerClient(watched(SocketAsk(sockets.signer), looking.step)),
         StamperClient(watched(SocketAsk(sockets.stamper), looking.step)),
         node=node_name(settings, directory),
         lease=timedelta(seconds=settings.node.lease_seconds),
         watch=looking,
     )
+
+
+def _logger(settings: Settings, directory: Path, sockets: Sockets) -> Ask:
+    """Return the way to the one logger, or to whichever of several is the active one."""
+    further = [SocketAsk(directory.resolve() / each) for each in settings.log.loggers]
+    return ActiveLogger((SocketAsk(sockets.logger), *further)) if further else SocketAsk(sockets.logger)

@@ -18,10 +18,12 @@ from privyseal.strongroom.logger import Logger
 from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.messages import Appended
 from privyseal.strongroom.staging import Staging
+from privyseal.strongroom.witnesses import Witnesses
 from privyseal.tlog.audit import fsck
 from privyseal.tlog.checkpoint import open_checkpoint
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
 from privyseal.tlog.merkle import EMPTY_ROOT, leaf_hash, verify_inclusion
+from privyseal.tlog.note import Verifier
 from privyseal.tlog.tiles import TileStore
 from privyseal.tlog.tilestore import DirectoryTileStore
 
@@ -88,6 +90,9 @@ class LogRoom:
         MarkFile.create(self.mark, Mark(0, EMPTY_ROOT))
         self.faults = Faults()
         self.notes: list[str] = []
+        self.witnesses: list[tuple[Verifier, str]] = []
+        self.quorum = 0
+        self.witness_seconds = 20.0
 
     def logger(self) -> Logger:
         """Start a logger here."""
@@ -100,6 +105,7 @@ class LogRoom:
             FaultyTiles(DirectoryTileStore(self.public, durable=False), "tiles", self.faults),
             FaultyTiles(DurableTiles(self.public), "archive", self.faults),
             mark,
+            Witnesses(self.witnesses, self.quorum, self.witness_seconds, self.notes.append) if self.witnesses else None,
         )
         return Logger(ORIGIN, KEY, shelves, note=self.notes.append)
 

@@ -19,6 +19,7 @@ import msgspec
 from privyseal import config
 from privyseal.cli import profile as profiles
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
+from privyseal.cli.recover import recover
 from privyseal.cli.tls import Tls
 from privyseal.errors import BadInput, LogUnavailable, Misused, PrivySealError, VerificationFailed
 from privyseal.tlog import merkle
@@ -111,6 +112,9 @@ def prove(index: int, json_mode: JsonMode | None, **where: Any) -> None:
     Output(json_mode).result({"schema": "privyseal/log-proof/1", "proof": proof})
 
 
+log.add_command(recover)
+
+
 @log.command(cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--log-policy", type=click.Path(path_type=Path), help="Whom to believe (C2SP tlog-policy).")
@@ -122,7 +126,7 @@ def verify(files: tuple[Path, ...], log_policy: Path | None, profile: str | None
     output, results, failed = Output(json_mode), [], False
     for file in files:
         try:
-            said = _verified(_bounded(file, MAX_PROOF), policy)
+            said = _verified(bounded(file, MAX_PROOF), policy)
             output.say(f"{mark(True)} {shown_path(file)}: {said}")
             results.append({"path": str(file), "verdict": "valid", "text": said})
         except PrivySealError as error:
@@ -223,10 +227,11 @@ def _policy(log_policy: Path | None, directory: Path | None, profile: str | None
     path = log_policy or (directory / "log-policy" if directory is not None else profiles.load({}, profile).log_policy)
     if path is None:
         raise Misused("Nothing says whom to believe about the log.", hint="give --log-policy, or a profile that has it")
-    return parse_policy(_bounded(path, MAX_POLICY))
+    return parse_policy(bounded(path, MAX_POLICY))
 
 
-def _bounded(path: Path, limit: int) -> bytes:
+def bounded(path: Path, limit: int) -> bytes:
+    """Read a file; BadInput where it cannot be read or has more than ``limit`` octets."""
     try:
         with path.open("rb") as file:
             octets = file.read(limit + 1)

@@ -12,6 +12,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +20,14 @@ from typing import TypeVar
 import msgspec
 
 from privyseal import telemetry
-from privyseal.errors import KeyStoreUnavailable, LogUnavailable, TimestampUnavailable, Unavailable, from_code
+from privyseal.errors import (
+    KeyStoreUnavailable,
+    LogStandby,
+    LogUnavailable,
+    TimestampUnavailable,
+    Unavailable,
+    from_code,
+)
 from privyseal.strongroom.frames import Frames, address
 from privyseal.strongroom.messages import (
     Acted,
@@ -56,6 +64,9 @@ Ask = Callable[[Question], Answer]
 ANSWER_SECONDS = 120.0
 """How long an answer may take; a batch of 256 RSA-4096 signatures on two old cores takes a fifth of it."""
 CONNECT_SECONDS = 5.0
+TAKEOVER_SECONDS = 6.0
+"""How long to wait for another logger to become the active one; its lease ends 3 s after its last renewal."""
+TAKEOVER_PAUSE = 0.1
 _A = TypeVar("_A")
 
 
@@ -145,6 +156,43 @@ class SocketAsk:
     def _unreachable(self, error: OSError) -> Unavailable:
         why = "it did not answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
         return Unavailable(f"The process behind {self._path.name} cannot be reached: {why}.", hint="is it running?")
+
+
+class ActiveLogger:
+    """Asks whichever of several loggers is the active one; an ``Ask`` itself.
+
+    Asking another one after a road failed has no double effect: a logged entry is known by its hash and keeps its
+    place. While one logger takes over from another none is active, for about the lease's length; so long is waited.
+    """
+
+    def __init__(self, asks: Sequence[Ask], seconds: float = TAKEOVER_SECONDS) -> None:
+        """Take the ways to the loggers; the one that answered last is asked first."""
+        self._asks = tuple(asks)
+        self._seconds = seconds
+        self._first = 0
+
+    def __call__(self, question: Question) -> Answer:
+        """Ask until one answers as the active one; raise what the last one said when none does in time."""
+        until = time.monotonic() + self._seconds
+        while True:
+            first, refused = self._first, Unavailable("There is no logger.")
+            for place in (*range(first, len(self._asks)), *range(first)):
+                try:
+                    answer: Answer = self._asks[place](question)
+                except LogStandby as error:
+                    refused = error
+                except Unavailable as error:
+                    if type(error) is not Unavailable:  # the active logger itself, which is what to be told
+                        raise
+                    refused = error
+                else:
+                    if not (isinstance(answer, LogState) and answer.standby):
+                        self._first = place
+                        return answer
+                    refused = LogStandby("The logger is on standby, and no other one is active.")
+            if time.monotonic() >= until:
+                raise refused
+            time.sleep(TAKEOVER_PAUSE)
 
 
 class LoggerClient:

@@ -35,10 +35,11 @@ STAMPER_LABEL = "stamper/timestamp"
 PASSPHRASE_OCTETS = 32
 
 
-def create_logger(directory: Path, public: Path, mark: Path, origin: str) -> str:
+def create_logger(directory: Path, public: Path, mark: Path, origin: str, *, journal: str | None = None) -> str:
     """Make a logger with a fresh Ed25519 key and an empty log; return its C2SP verifier key.
 
-    ``public`` is the directory of tiles, which everybody may read; ``mark`` a file that should be on another disk.
+    ``public`` is the directory of tiles, which everybody may read; ``mark`` a file that should be on another disk;
+    ``journal`` a database (``postgresql://...``) where it is to be no file.
     """
     _room(directory, "logger.toml")
     for taken in (mark, public / "checkpoint"):
@@ -47,12 +48,17 @@ def create_logger(directory: Path, public: Path, mark: Path, origin: str) -> str
     vkey = logkey.create(directory / "log.key", origin)
     public.mkdir(mode=0o755, parents=True, exist_ok=True)
     mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    Staging(directory / "journal.sqlite3").close()
+    top: dict[str, object] = {
+        "origin": origin,
+        "public": _from(directory, public),
+        "mark": _from(directory, mark),
+    }
+    if journal is None:
+        Staging(directory / "journal.sqlite3").close()
+    else:
+        top["journal"] = journal
     MarkFile.create(mark, Mark(0, EMPTY_ROOT))
-    _settings(
-        directory / "logger.toml",
-        {"origin": origin, "public": _from(directory, public), "mark": _from(directory, mark)},
-    )
+    _settings(directory / "logger.toml", top)
     return vkey
 
 

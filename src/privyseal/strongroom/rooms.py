@@ -100,11 +100,12 @@ def ports(which: str, config: Path) -> tuple[int, ...]:
     if which != "logger":
         return ()
     asked = settings.load(config, settings.LoggerSettings)
-    found = {
-        split.port or (443 if split.scheme == "https" else 80) for split in (urlsplit(w.url) for w in asked.witness)
-    }
+    addresses = [urlsplit(each.url) for each in asked.witness]
+    found = {each.port or (443 if each.scheme == "https" else 80) for each in addresses}
     if asked.on_postgresql:
-        found.add(urlsplit(asked.journal).port or 5432)
+        from privyseal.strongroom.staging_postgresql import ports_of
+
+        found |= ports_of(asked.journal)
     return tuple(sorted(found))
 
 

@@ -64,6 +64,10 @@ class LogJournal(Protocol):
         """
         ...
 
+    def wait_for_term(self, seconds: float) -> None:
+        """Wait until this process holds the journal; LogStandby if another one still does after ``seconds``."""
+        ...
+
     def confirm_term(self) -> None:
         """Ask the journal itself whether this process still holds it; LogStandby if not."""
         ...
@@ -131,6 +135,9 @@ class Staging:
     def term(self) -> int:
         """Return 0: the lock on the logger's directory keeps every other process away."""
         return 0
+
+    def wait_for_term(self, seconds: float) -> None:
+        """Do nothing, as :meth:`term`."""
 
     def confirm_term(self) -> None:
         """Do nothing, as :meth:`term`."""

@@ -13,15 +13,17 @@ signed, and then mark, published head and witnesses say so.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from privyseal.errors import LogStandby, LogUnavailable
+from privyseal.errors import LogStandby, LogUnavailable, Misused
 from privyseal.strongroom.messages import Submission
 from privyseal.strongroom.staging import Place
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
@@ -102,6 +104,13 @@ class PostgresqlStaging:
         if fence is None:
             raise _standby()
         return fence
+
+    def wait_for_term(self, seconds: float) -> None:
+        """Wait until this process holds the lease; LogStandby if another one still has it after ``seconds``."""
+        until = time.monotonic() + seconds
+        while self._fence is None and time.monotonic() < until:
+            time.sleep(0.05)
+        self.term()
 
     def confirm_term(self) -> None:
         """Ask the database whether the lease is still ours; LogStandby if not."""
@@ -240,8 +249,9 @@ class PostgresqlStaging:
     def advance(self, was: Head, becomes: Head, floor: Head, places: Iterable[Place], entries: Sequence[bytes]) -> None:
         """Take in what was logged without this journal: the places after ``was``, and the entries from ``floor`` on."""
         staged = [(self._log, floor.size + at, entry) for at, entry in enumerate(entries)]
+        taken = list(places)  # before the transaction, which must not idle while they are read from the disk
         with self._writing(was, becomes, floor) as cursor:
-            self._insert_places(cursor, list(places))
+            self._insert_places(cursor, taken)
             cursor.execute("DELETE FROM privyseal_log_staged WHERE log = %s", (self._log,))
             cursor.executemany("INSERT INTO privyseal_log_staged VALUES (%s, %s, %s)", staged)
 
@@ -251,6 +261,7 @@ class PostgresqlStaging:
         if self._keeper.is_alive():
             self._keeper.join(CONNECT_SECONDS + 1)
         fence, self._fence = self._fence, None
+        self._drop()  # which may be to a server that is gone
         try:
             if fence is not None:
                 with self._transaction() as connection:
@@ -354,6 +365,15 @@ class PostgresqlStaging:
         connection, self._connection, self._ahead = self._connection, None, None
         if connection is not None:
             connection.close()
+
+
+def ports_of(url: str) -> set[int]:
+    """Return the TCP ports that a connection URI names, of several hosts where it has them; Misused if it is none."""
+    try:
+        found = str(conninfo_to_dict(url).get("port") or 5432)
+        return {int(each or 5432) for each in found.split(",")}
+    except (psycopg.Error, ValueError):
+        raise Misused("The journal is not a PostgreSQL connection URI.") from None
 
 
 class _Ahead:

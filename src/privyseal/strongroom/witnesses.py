@@ -106,8 +106,7 @@ class _Witness:
             seen = parse_number(body.decode("ascii").removesuffix("\n"))
             if seen is not None:
                 return _Said(self, size, old, seen=seen)
-        text = body[:200].decode("utf-8", "replace").strip().split("\n")[0]
-        shown = "".join(each for each in text if each.isprintable())
+        shown = _shown(body[:800].decode("utf-8", "replace"))
         return _Said(
             self, size, old, unproven=status == UNPROVEN, why=f"it answered {status}: {shown or 'nothing more'}"
         )
@@ -265,4 +264,10 @@ class Witnesses:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)[:200] or type(error).__name__
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return _shown(words) or type(error).__name__
+
+
+def _shown(words: str) -> str:
+    """Return the beginning of what somebody else said, fit for a terminal."""
+    return "".join(each for each in words.strip().split("\n")[0][:200] if each.isprintable())

@@ -1,0 +1,84 @@
+"""``privyseal log recover``: bring a logger's journal and mark up to what its log has shown to others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
+from privyseal.errors import BadInput
+from privyseal.tlog.note import MAX_NOTE
+
+LEASE_WAIT = 5.0
+"""Seconds until the lease of a logger that was killed is over, and a little more."""
+
+
+@click.command(cls=Command)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
+@click.option("--logger", "room", default="logger", show_default=True, help="The logger's folder in it.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="A signed head, if the published one is older.")
+@click.option("--apply", is_flag=True, help="Do it; without this only what would be done is said.")
+@json_option
+def recover(directory: Path, room: str, checkpoint: Path | None, apply: bool, json_mode: JsonMode | None) -> None:
+    """Roll a logger's journal and mark forward to the newest signed head, from the entries in the public tiles.
+
+    The logger must not run. Nothing is written unless every entry up to that head is there and proven.
+    """
+    from privyseal.strongroom import settings
+    from privyseal.strongroom.durable import lock_room
+    from privyseal.strongroom.recovery import open_recovery
+    from privyseal.strongroom.rooms import log_journal
+
+    config = (directory / room / "logger.toml").resolve()
+    asked = settings.load(config, settings.LoggerSettings)
+    output = Output(json_mode)
+    lock = lock_room(config.parent)
+    try:
+        journal = log_journal(config, asked)
+        try:
+            journal.wait_for_term(LEASE_WAIT)
+            recovery, witnesses = open_recovery(config, asked, journal, output.warn)
+            try:
+                plan = recovery.plan(None if checkpoint is None else _note(checkpoint))
+                if apply:
+                    recovery.carry_out(plan)
+            finally:
+                if witnesses is not None:
+                    witnesses.close()
+        finally:
+            journal.close()
+    finally:
+        os.close(lock)
+    done = "" if apply else "would "
+    by = ", ".join(plan.witnesses) or "nobody"
+    output.say(f"{mark(True)} the newest signed head has {plan.target.size} entries, cosigned by {by}")
+    if plan.entries:
+        output.say(
+            f"the journal {done}{'goes' if apply else 'go'} from {plan.journal.size} to {plan.target.size} entries"
+        )
+    if plan.raises_mark:
+        was = "is missing" if plan.mark is None else f"stands at {plan.mark.number}"
+        output.say(f"the mark {was} and {done}{'is set' if apply else 'be set'} to {plan.target.size}")
+    if not plan.entries and not plan.raises_mark:
+        output.say("journal and mark know it; there is nothing to do")
+    elif not apply:
+        output.say("nothing was changed; say --apply to do it")
+    about = {"size": plan.target.size, "root": plan.target.root.hex(), "witnesses": plan.witnesses}
+    marked = None if plan.mark is None else plan.mark.number
+    result = {"schema": "privyseal/log-recover/1", "head": about, "journal": plan.journal.size, "mark": marked}
+    output.result({**result, "entries": plan.entries, "raises_mark": plan.raises_mark, "applied": apply})
+
+
+def _note(path: Path) -> bytes:
+    """Read a signed head, or the one at the end of a receipt (C2SP tlog-proof)."""
+    from privyseal.cli.audit import bounded
+    from privyseal.tlog.proof import FIRST_LINE, MAX_PROOF, parse_proof
+
+    octets = bounded(path, MAX_PROOF)
+    if octets.startswith(FIRST_LINE.encode("ascii")):
+        return parse_proof(octets).checkpoint
+    if len(octets) > MAX_NOTE:
+        raise BadInput(f"{path} is too large for a checkpoint.")
+    return octets
