@@ -83,6 +83,9 @@ class Load:
             expires_at=(datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0),
         )
         self.book = Book()
+        self.rate = 0.0
+        """Requests a second that all callers together begin, however slowly they are answered; 0: as they come."""
+        self._next = time.monotonic()
 
     def body(self, key: str) -> bytes:
         """Return the request that belongs to an Idempotency-Key."""
@@ -109,6 +112,7 @@ class Load:
         count = 0
         while not stop.is_set():
             count += 1
+            self._wait_for_turn()
             key = f"{os.getpid()}-{number}-{count}"
             body = self.body(key)
             began = time.monotonic()
@@ -126,6 +130,14 @@ class Load:
             if answer.will_close:
                 connection.close()
         connection.close()
+
+    def _wait_for_turn(self) -> None:
+        if self.rate:
+            with self.book.guard:
+                self._next = max(self._next, time.monotonic() - 1.0) + 1 / self.rate
+                ahead = self._next - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
 
     def _note(self, key: str, body: bytes, answer: Any, octets: bytes, seconds: float) -> None:
         book = self.book

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
 import shutil
 import stat
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,11 +23,22 @@ from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
 from privyseal.errors import Misused, PrivySealError, Unavailable
 
-LEAST_FREE = 256 * 1024 * 1024
-"""Octets; a full disk stops every signature, and a day's log of a busy service takes about a tenth of this."""
-
 ASK_LIMIT = 10.0
 """Seconds to wait for /readyz, which itself asks every process."""
+
+CLOCK_LOOK = 0.25
+"""Seconds that the two clocks are compared for."""
+CLOCK_STEP = 0.1
+"""Seconds that they may differ after that; a clock that is slewed differs by a thousandth of it."""
+CLOCK_AHEAD = 5.0
+"""Seconds that a file may have been written later than now; file systems keep times by a clock of their own."""
+LATE = 0
+"""Entries that may be without a published head: a head is published before anybody is answered."""
+LARGEST_METRICS = 4 * 1024 * 1024
+"""Octets read of the metrics; a busy service has some 60 KiB."""
+_TIME_ERROR = 5
+"""adjtimex(2): the clock is not synchronised."""
+_LAG = "privyseal_log_unpublished_entries"
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -43,6 +56,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
 def doctor(directory: Path, url: str | None, json_mode: JsonMode | None) -> int:
     """Find out what is wrong with a service.
 
+    It looks at files, permissions, disks and clocks, and asks the service if that runs.
+
     Exit 0 where nothing is bad, 2 where a configuration is, 8 where the service does not answer as it should.
     """
     output = Output(json_mode)
@@ -52,7 +67,7 @@ def doctor(directory: Path, url: str | None, json_mode: JsonMode | None) -> int:
         output.say(f"{sign} {each.what}: {each.text}")
     output.result({"schema": "privyseal/doctor/1", "findings": found})
     bad = [each.what for each in found if each.state == "bad"]
-    if "configuration" in bad or "secrets" in bad:
+    if {"configuration", "secrets", "permissions"} & set(bad):
         return Misused.exit
     return Unavailable.exit if bad else 0
 
@@ -70,12 +85,19 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
         lambda: _separation(directory),
         lambda: _keys(settings),
         lambda: _mark(directory),
-        lambda: _room(directory),
+        lambda: _room(directory, settings.limits.least_free_mib << 20),
         _memory,
-        lambda: _answers(url or f"http://{settings.service.bind}"),
+        lambda: _rooms_closed(directory),
+        _clock,
+        lambda: _future(directory),
     )
     for check in checks:
         yield check()
+    at = url or f"http://{settings.service.bind}"
+    answers = _answers(at)
+    yield answers
+    if answers.state == "good":
+        yield from _watched(at)
 
 
 def _secrets(directory: Path) -> Diagnosis:
@@ -110,11 +132,13 @@ def _mark(directory: Path) -> Diagnosis:
     return Diagnosis("mark", "good", "the log's mark is on a disk of its own")
 
 
-def _room(directory: Path) -> Diagnosis:
-    free = shutil.disk_usage(directory).free
-    if free < LEAST_FREE:
-        return Diagnosis("disk", "bad", f"only {free >> 20} MiB are free; with a full disk nothing is signed")
-    return Diagnosis("disk", "good", f"{free >> 20} MiB are free")
+def _room(directory: Path, least: int) -> Diagnosis:
+    """Every disk that is written to needs room; the fullest one is told."""
+    written = [directory, *(path for name in (*ROOMS, "marks", "log") if (path := directory / name).exists())]
+    free, fullest = min((shutil.disk_usage(path).free, str(path)) for path in written)
+    if free < least:
+        return Diagnosis("disk", "bad", f"only {free >> 20} MiB are free in {fullest}, and {least >> 20} should be")
+    return Diagnosis("disk", "good", f"{free >> 20} MiB are free where least is")
 
 
 def _memory() -> Diagnosis:
@@ -123,6 +147,69 @@ def _memory() -> Diagnosis:
     if os.geteuid() != 0 and soft != resource.RLIM_INFINITY and soft < 64 << 20:
         return Diagnosis("memory", "weak", f"only {soft >> 10} KiB may be locked, so keys could be swapped to disk")
     return Diagnosis("memory", "good", "memory may be locked against swapping")
+
+
+def _clock() -> Diagnosis:
+    """The time of day must run as the monotonic clock does, and the kernel should know it to be synchronised."""
+    wall, steady = time.time(), time.monotonic()
+    time.sleep(CLOCK_LOOK)
+    drift = (time.time() - wall) - (time.monotonic() - steady)
+    if abs(drift) > CLOCK_STEP:
+        return Diagnosis("clock", "bad", f"the time of day moved by {drift:+.2f} s while it was looked at")
+    if _unsynchronised():
+        return Diagnosis("clock", "weak", "the kernel does not know the clock to be synchronised; is NTP running?")
+    return Diagnosis("clock", "good", "it runs evenly, and the kernel says that it is synchronised")
+
+
+def _unsynchronised() -> bool:
+    """Ask the kernel (adjtimex(2)) whether its clock is synchronised; where there is no such question, it is."""
+    try:
+        ask = ctypes.CDLL(None, use_errno=True).adjtimex
+    except (OSError, AttributeError):
+        return False
+    asked = ctypes.create_string_buffer(512)  # struct timex has 208 octets; modes 0 changes nothing
+    return bool(ask(asked) == _TIME_ERROR)
+
+
+def _future(directory: Path) -> Diagnosis:
+    """A file written later than now says that the clock was ahead then, or is behind now."""
+    now = time.time()
+    names = ("log/checkpoint", "records.db", "records.db-wal", "stamper/time.mark", "marks/log.mark")
+    ahead = [name for name in names if (p := directory / name).exists() and p.stat().st_mtime > now + CLOCK_AHEAD]
+    if ahead:
+        return Diagnosis("time", "bad", f"{', '.join(ahead)}: written later than now, so the clock went back")
+    return Diagnosis("time", "good", "nothing was written later than now")
+
+
+def _rooms_closed(directory: Path) -> Diagnosis:
+    """A room's directory is nobody else's to look into."""
+    rooms = [directory / room for room in (*ROOMS, "marks", "rehearsal-ca")]
+    open_to_others = [path.name for path in rooms if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if open_to_others:
+        return Diagnosis("permissions", "bad", f"others can enter {', '.join(open_to_others)}; run chmod 700 on each")
+    return Diagnosis("permissions", "good", "nobody else can enter the processes' directories")
+
+
+def _watched(url: str) -> Iterator[Diagnosis]:
+    """What can be read of the metrics, and by them how far the published head is behind the log."""
+    try:
+        # The scheme was checked with the service's own line.
+        with urllib.request.urlopen(f"{url}/metrics", timeout=ASK_LIMIT) as answer:  # noqa: S310
+            text = answer.read(LARGEST_METRICS).decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        why = {401: "only with the token, or on its own machine", 404: "they are switched off"}
+        yield Diagnosis("metrics", "weak", f"not readable from here: {why.get(error.code, f'status {error.code}')}")
+        return
+    except (OSError, ValueError) as error:
+        yield Diagnosis("metrics", "weak", f"not readable: {getattr(error, 'reason', error)}")
+        return
+    series = sum(1 for line in text.splitlines() if line and not line.startswith("#"))
+    yield Diagnosis("metrics", "good", f"{series} numbers can be read")
+    lag = next((line.split()[1] for line in text.splitlines() if line.startswith(_LAG + " ")), None)
+    if lag is not None:
+        late = float(lag)
+        where = "every entry is under the published head" if late <= 0 else f"{late:.0f} entries are not published yet"
+        yield Diagnosis("log", "good" if late <= LATE else "bad", where)
 
 
 def _answers(url: str) -> Diagnosis:
