@@ -28,6 +28,8 @@ class PrivySealError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.hint = hint
+        self.request_id: str | None = None
+        """By which a service's log knows the call that it refused; set by its client alone."""
 
     def __str__(self) -> str:
         """Return the detail, followed by the hint if there is one."""

@@ -39,7 +39,7 @@ _LOG = logging.getLogger("privyseal")
 class Call:
     """One call from outside, for as long as it lasts; ``gone`` once nobody waits for its answer any more."""
 
-    __slots__ = ("gone", "request_id", "span", "traceparent")
+    __slots__ = ("gone", "request", "request_id", "span", "state", "traceparent")
 
     def __init__(self, request_id: str, traceparent: str | None = None) -> None:
         """Name the call by its request id, and by the W3C ``traceparent`` it came with if that was one."""
@@ -48,6 +48,9 @@ class Call:
         self.span: Any = None
         """What a tracer keeps of it (``web/tracing.py``)."""
         self.gone = False
+        self.request: str | None = None
+        """The signing request that it is about, and where that stood in the end."""
+        self.state: str | None = None
 
 
 CALLS: ContextVar[tuple[Call, ...]] = ContextVar("privyseal_calls", default=())
@@ -189,7 +192,8 @@ def set_up(process: str, style: Style | None, level: Level, stream: IO[str] | No
     chosen = style or ("text" if to.isatty() else "json")
     handler = logging.StreamHandler(to)
     handler.setFormatter(TextLines(process) if chosen == "text" else JsonLines(process))
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)  # libraries are heard when worried
+    _LOG.setLevel(level.upper())
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a log that cannot be written is no reason to print its arguments
     sys.excepthook = _uncaught

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from privyseal.errors import BadInput, Conflict, PrivySealError, Unavailable
+from privyseal.errors import BadInput, Conflict, Overloaded, PrivySealError, Unavailable
+from privyseal.telemetry import CALLS, Call, ids
 from privyseal.web import batching
 from privyseal.web.batching import Batcher
 
@@ -213,3 +214,95 @@ def test_a_thousand_callers_all_get_their_own(pool: ThreadPoolExecutor) -> None:
     assert all(run(story()))
     assert sorted(item for batch in work.batches for item in batch) == list(range(1000))
     assert work.most_running <= 2
+
+
+def test_who_would_wait_too_long_is_refused_at_once(pool: ThreadPoolExecutor) -> None:
+    """By the pace of the last batches; the error says when to come again, and nothing waits for it."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> None:
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1, largest=2)
+        batcher._pace = 3.0
+        first = asyncio.create_task(batcher.put(0, within=0.1))  # nobody is before it: it is tried
+        await work.begun(1)
+        assert batcher.expected_wait() == 3.0
+        await asyncio.sleep(0)
+        behind = [asyncio.create_task(batcher.put(item, within=20)) for item in (2, 4, 6, 8)]
+        await asyncio.sleep(0)
+        assert (batcher.waiting, batcher.expected_wait()) == (4, 9.0)
+        with pytest.raises(Overloaded) as refused:
+            await batcher.put(10, within=8.9)
+        assert (refused.value.retry_after, batcher.refused, batcher.waiting) == (9, 1, 4)
+        work.gate.set()
+        assert await asyncio.gather(first, *behind) == [0, 20, 40, 60, 80]
+        assert batcher.expected_wait() == 0.0
+
+    run(story())
+
+
+def test_the_pace_is_measured_and_forgotten(pool: ThreadPoolExecutor) -> None:
+    """One slow batch does not turn people away once quick ones have followed."""
+
+    async def story() -> None:
+        batcher: Batcher[int, int] = Batcher(Work(), pool)
+        await batcher.put(0)
+        assert 0 < batcher._pace < 5
+        batcher._pace = 100.0
+        for _ in range(30):
+            await batcher.put(0)
+        assert batcher._pace < 1
+
+    run(story())
+
+
+def test_what_nobody_waits_for_is_dropped_only_where_that_is_safe(pool: ThreadPoolExecutor) -> None:
+    """An item whose caller hung up, or whose time is over, is not worked off, unless it must not be lost."""
+
+    async def story(droppable: bool) -> list[Any]:
+        work = Work()
+        work.gate.clear()
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1, droppable=droppable)
+        first = asyncio.create_task(batcher.put(0))
+        await work.begun(1)
+        leaver, stayer = Call("Q-leaver"), Call("Q-stayer")
+
+        async def caller(call: Call, item: int, within: float) -> int:
+            CALLS.set((call,))
+            return await batcher.put(item, within)
+
+        later = [asyncio.create_task(caller(*each)) for each in ((leaver, 2, 60), (stayer, 4, 60), (stayer, 6, 0.02))]
+        await asyncio.sleep(0.05)
+        leaver.gone = True
+        work.gate.set()
+        outcomes = await asyncio.gather(first, *later, return_exceptions=True)
+        assert batcher.dropped == 2 * droppable
+        assert work.batches == [[0], [4] if droppable else [2, 4, 6]]
+        return outcomes
+
+    assert run(story(droppable=False)) == [0, 20, 40, 60]
+    outcomes = run(story(droppable=True))
+    assert (outcomes[0], outcomes[2]) == (0, 40)
+    assert all(isinstance(each, Overloaded) for each in (outcomes[1], outcomes[3]))
+
+
+def test_the_thread_of_a_batch_knows_for_whom_it_works(pool: ThreadPoolExecutor) -> None:
+    """The ids of all that share the batch, each once, and none left in the thread afterwards."""
+    seen: list[tuple[str, ...]] = []
+
+    def work(items: list[int]) -> list[int]:
+        seen.append(ids())
+        return items
+
+    async def story() -> None:
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1)
+
+        async def caller(name: str) -> None:
+            CALLS.set((Call(name),))
+            await batcher.put(0)
+
+        await asyncio.gather(*(caller(f"Q-{number}") for number in range(3)))
+
+    run(story())
+    assert seen == [("Q-0", "Q-1", "Q-2")]
+    assert pool.submit(ids).result() == ()

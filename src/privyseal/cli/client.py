@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -78,6 +79,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
+    request_id: str | None = None
+    """By which the service's log knows this call."""
 
     def read(self, kind: type[T]) -> T:
         """Decode the JSON body as a ``kind``; raise Unavailable where it is none, for that is not our service."""
@@ -138,6 +141,7 @@ class Server:
         headers = {"Accept": "application/json", **headers, "User-Agent": f"privyseal/{__version__}"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        request_id = headers["X-Request-Id"] = "C-" + secrets.token_hex(10)  # one for all tries
         for pause in (*PAUSES, None):
             retry_after: float | None = None
             try:
@@ -148,8 +152,9 @@ class Server:
                 again = handshake is None
             else:
                 if status < 300:
-                    return Answer(status, octets)
+                    return Answer(status, octets, request_id)
                 refused, again = self._refusal(status, octets)
+                refused.request_id = request_id
                 retry_after = _seconds(answered.get("Retry-After"))
             if pause is None or not again or (retry_after or 0.0) > LONGEST_PAUSE:
                 raise refused

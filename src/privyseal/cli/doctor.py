@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -10,6 +11,7 @@ import socket
 import ssl
 import stat
 import struct
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,11 +30,22 @@ from privyseal.records import schema
 from privyseal.records.database import open_records
 from privyseal.strongroom import confinement
 
-LEAST_FREE = 256 * 1024 * 1024
-"""Octets; a full disk stops every signature, and a day's log of a busy service takes about a tenth of this."""
-
 ASK_LIMIT = 10.0
 """Seconds to wait for /readyz, which itself asks every process."""
+
+CLOCK_LOOK = 0.25
+"""Seconds that the two clocks are compared for."""
+CLOCK_STEP = 0.1
+"""Seconds that they may differ after that; a clock that is slewed differs by a thousandth of it."""
+CLOCK_AHEAD = 5.0
+"""Seconds that a file may have been written later than now; file systems keep times by a clock of their own."""
+LATE = 0
+"""Entries that may be without a published head: a head is published before anybody is answered."""
+LARGEST_METRICS = 4 * 1024 * 1024
+"""Octets read of the metrics; a busy service has some 60 KiB."""
+_TIME_ERROR = 5
+"""adjtimex(2): the clock is not synchronised."""
+_LAG = "privyseal_log_unpublished_entries"
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -50,6 +63,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
 def doctor(directory: Path, url: str | None, json_mode: JsonMode | None) -> int:
     """Find out what is wrong with a service.
 
+    It looks at files, permissions, disks and clocks, and asks the service if that runs.
+
     Exit 0 where nothing is bad, 2 where a configuration is, 8 where the service does not answer as it should.
     """
     output = Output(json_mode)
@@ -59,7 +74,7 @@ def doctor(directory: Path, url: str | None, json_mode: JsonMode | None) -> int:
         output.say(f"{sign} {each.what}: {each.text}")
     output.result({"schema": "privyseal/doctor/1", "findings": found})
     bad = [each.what for each in found if each.state == "bad"]
-    if "configuration" in bad or "secrets" in bad:
+    if {"configuration", "secrets", "permissions"} & set(bad):
         return Misused.exit
     return Unavailable.exit if bad else 0
 
@@ -77,24 +92,29 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     except PrivySealError as error:
         yield Diagnosis("configuration", "bad", str(error))
         return
-    here: tuple[Callable[[], Diagnosis], ...] = (
-        lambda: _secrets(directory),
+    rooms: tuple[Callable[[], Diagnosis], ...] = (
         lambda: _separation(directory),
-        lambda: _keys(settings),
         lambda: _mark(directory),
-    )
-    if settings.node.rooms == "join":
-        here = (lambda: _secrets(directory), lambda: _keys(settings))  # the guarded processes are another node's
-    checks: tuple[Callable[[], Diagnosis], ...] = (
-        *here,
-        lambda: _room(directory),
         _memory,
+        lambda: _rooms_closed(directory),
         lambda: _sandbox(directory),
+    )
+    checks: tuple[Callable[[], Diagnosis], ...] = (
+        lambda: _secrets(directory),
+        lambda: _keys(settings),
+        *(rooms if settings.node.rooms == "start" else ()),  # else they are another node's
+        lambda: _room(directory, settings.limits.least_free_mib << 20),
+        _clock,
+        lambda: _future(directory),
         lambda: _records(settings, directory),
-        lambda: _answers(url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}", context),
     )
     for check in checks:
         yield check()
+    at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
+    answers = _answers(at, context)
+    yield answers
+    if answers.state == "good":
+        yield from _watched(at, context)
 
 
 def _secrets(directory: Path) -> Diagnosis:
@@ -145,11 +165,13 @@ def _records(settings: config.Settings, directory: Path) -> Diagnosis:
     return Diagnosis("records", "good", "commits are durable, and Subscribers are kept apart")
 
 
-def _room(directory: Path) -> Diagnosis:
-    free = shutil.disk_usage(directory).free
-    if free < LEAST_FREE:
-        return Diagnosis("disk", "bad", f"only {free >> 20} MiB are free; with a full disk nothing is signed")
-    return Diagnosis("disk", "good", f"{free >> 20} MiB are free")
+def _room(directory: Path, least: int) -> Diagnosis:
+    """Every disk that is written to needs room; the fullest one is told."""
+    written = [directory, *(path for name in (*ROOMS, "marks", "log") if (path := directory / name).exists())]
+    free, fullest = min((shutil.disk_usage(path).free, str(path)) for path in written)
+    if free < least:
+        return Diagnosis("disk", "bad", f"only {free >> 20} MiB are free in {fullest}, and {least >> 20} should be")
+    return Diagnosis("disk", "good", f"{free >> 20} MiB are free where least is")
 
 
 def _memory() -> Diagnosis:
@@ -201,6 +223,69 @@ def _trust_itself(settings: config.Settings, directory: Path) -> ssl.SSLContext 
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(tls.certificate)
     return context
+
+
+def _clock() -> Diagnosis:
+    """The time of day must run as the monotonic clock does, and the kernel should know it to be synchronised."""
+    wall, steady = time.time(), time.monotonic()
+    time.sleep(CLOCK_LOOK)
+    drift = (time.time() - wall) - (time.monotonic() - steady)
+    if abs(drift) > CLOCK_STEP:
+        return Diagnosis("clock", "bad", f"the time of day moved by {drift:+.2f} s while it was looked at")
+    if _unsynchronised():
+        return Diagnosis("clock", "weak", "the kernel does not know the clock to be synchronised; is NTP running?")
+    return Diagnosis("clock", "good", "it runs evenly, and the kernel says that it is synchronised")
+
+
+def _unsynchronised() -> bool:
+    """Ask the kernel (adjtimex(2)) whether its clock is synchronised; where there is no such question, it is."""
+    try:
+        ask = ctypes.CDLL(None, use_errno=True).adjtimex
+    except (OSError, AttributeError):
+        return False
+    asked = ctypes.create_string_buffer(512)  # struct timex has 208 octets; modes 0 changes nothing
+    return bool(ask(asked) == _TIME_ERROR)
+
+
+def _future(directory: Path) -> Diagnosis:
+    """A file written later than now says that the clock was ahead then, or is behind now."""
+    now = time.time()
+    names = ("log/checkpoint", "records.db", "records.db-wal", "stamper/time.mark", "marks/log.mark")
+    ahead = [name for name in names if (p := directory / name).exists() and p.stat().st_mtime > now + CLOCK_AHEAD]
+    if ahead:
+        return Diagnosis("time", "bad", f"{', '.join(ahead)}: written later than now, so the clock went back")
+    return Diagnosis("time", "good", "nothing was written later than now")
+
+
+def _rooms_closed(directory: Path) -> Diagnosis:
+    """A room's directory is nobody else's to look into."""
+    rooms = [directory / room for room in (*ROOMS, "marks", "rehearsal-ca")]
+    open_to_others = [path.name for path in rooms if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if open_to_others:
+        return Diagnosis("permissions", "bad", f"others can enter {', '.join(open_to_others)}; run chmod 700 on each")
+    return Diagnosis("permissions", "good", "nobody else can enter the processes' directories")
+
+
+def _watched(url: str, context: ssl.SSLContext | None) -> Iterator[Diagnosis]:
+    """What can be read of the metrics, and by them how far the published head is behind the log."""
+    try:
+        # The scheme was checked with the service's own line.
+        with urllib.request.urlopen(f"{url}/metrics", timeout=ASK_LIMIT, context=context) as answer:  # noqa: S310
+            text = answer.read(LARGEST_METRICS).decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        why = {401: "only with the token, or on its own machine", 404: "they are switched off"}
+        yield Diagnosis("metrics", "weak", f"not readable from here: {why.get(error.code, f'status {error.code}')}")
+        return
+    except (OSError, ValueError) as error:
+        yield Diagnosis("metrics", "weak", f"not readable: {getattr(error, 'reason', error)}")
+        return
+    series = sum(1 for line in text.splitlines() if line and not line.startswith("#"))
+    yield Diagnosis("metrics", "good", f"{series} numbers can be read")
+    lag = next((line.split()[1] for line in text.splitlines() if line.startswith(_LAG + " ")), None)
+    if lag is not None:
+        late = float(lag)
+        where = "every entry is under the published head" if late <= 0 else f"{late:.0f} entries are not published yet"
+        yield Diagnosis("log", "good" if late <= LATE else "bad", where)
 
 
 def _answers(url: str, context: ssl.SSLContext | None) -> Diagnosis:

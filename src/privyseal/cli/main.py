@@ -148,7 +148,9 @@ def run(arguments: Sequence[str]) -> int:
     except PrivySealError as error:
         if debug:
             _traceback()
-        return _told(given, error.code, error.detail, error.hint, error.exit)
+        known = error.request_id if error.status >= 500 else None
+        text = f"{error.detail} [request id {known}]" if known else error.detail
+        return _told(given, error.code, text, error.hint, error.exit)
     except OSError as error:
         if debug:
             _traceback()

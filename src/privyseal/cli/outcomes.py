@@ -42,6 +42,8 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     receipt: str | None = None
     request: str | None = None
+    request_id: str | None = None
+    """By which the service's log knows the call, from ``serve`` to the signer."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +65,13 @@ class Outcome(msgspec.Struct, frozen=True):
 def failed(job: Job, error: PrivySealError, request: str | None = None) -> Outcome:
     """Tell of a file that was not signed."""
     problem = Problem(error.code, error.detail)
-    report = FileReport(path=path_text(job.path), status="failed", problems=(problem,), request=request)
-    return Outcome(report, error.detail if error.hint is None else f"{error.detail} ({error.hint})", error)
+    report = FileReport(
+        path=path_text(job.path), status="failed", problems=(problem,), request=request, request_id=error.request_id
+    )
+    words = error.detail if error.hint is None else f"{error.detail} ({error.hint})"
+    if error.request_id is not None and error.status >= 500:
+        words += f" [request id {error.request_id}]"
+    return Outcome(report, words, error)
 
 
 def waiting(job: Job, format_name: str, request: str) -> Outcome:
@@ -109,6 +116,7 @@ def kept(  # noqa: PLR0913 - what a report of a signature holds
         signatures=(_facts(found, log),) if found else (),
         receipt=path_text(job.receipt) if receipt or made else None,
         request=made.request if made else None,
+        request_id=made.request_id if made else None,
     )
     return Outcome(report, words)
 
@@ -124,6 +132,7 @@ def signed(job: Job, opened: Opened, found: EmbeddedSignature, made: Made, log: 
         signatures=(_facts(found, log),),
         receipt=path_text(job.receipt) if made.receipt else None,
         request=made.request,
+        request_id=made.request_id,
     )
     done = ["signed"]
     if found.timestamp is not None:

@@ -109,6 +109,8 @@ class Made(msgspec.Struct, frozen=True):
     receipt: str | None = None
     canonical: bytes | None = None
     """The request's canonical octets as the service keeps them."""
+    request_id: str | None = None
+    """By which the service's log knows the call that brought it."""
 
 
 class Pending(msgspec.Struct, frozen=True):

@@ -14,6 +14,8 @@ import secrets
 import threading
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from privyseal.cli.client import Service
 from privyseal.cli.output import printable
 from privyseal.cli.pieces import Job, Made, Pending, write_receipt
@@ -108,7 +110,8 @@ class Requester:
         for _ in range(MOST_KEYS):
             try:
                 answer = self._service.post(self._service.path("requests"), body, key)
-                return self._finished(request, self._settled(answer.read(RequestView)))
+                made = self._finished(request, self._settled(answer.read(RequestView)))
+                return msgspec.structs.replace(made, request_id=answer.request_id) if isinstance(made, Made) else made
             except PrivySealError as refused:
                 ended = self._ended(refused)
                 if ended is None or ended.state not in (State.FAILED, State.EXPIRED):

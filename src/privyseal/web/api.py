@@ -147,6 +147,8 @@ async def submit_request(
     seconds = _seconds(prefer, DEFAULT_WAIT_S)
     dossier = await desk.submit(Submission(request.user, key, data), seconds or DEFAULT_WAIT_S)
     dossier = await _signed(desk, dossier, seconds)
+    call = problem.call_of(request.scope)
+    call.request, call.state = dossier.id, dossier.state.value
     refused = views.refusal(dossier)
     if refused is not None:
         raise refused

@@ -114,8 +114,8 @@ class Front:
                 route=route,
                 status=status,
                 subscriber=_short(known.get("subscriber")),
-                request=_short(known.get("request_id")),
-                state="gone" if call.gone else None,
+                request=call.request or _short(known.get("request_id")),
+                state="gone" if call.gone else call.state,
                 duration_ms=round(seconds * 1000, 3),
             )
             tell("request", facts, level)

@@ -75,11 +75,12 @@ class Readiness:
         return Look(missing, states, seconds, time.monotonic())
 
     def _records_take_writes(self) -> None:
-        # A transaction that could write and does not: on SQLite the lock of writers is taken, which a database that is
-        # read-only refuses; nothing is synced, for nothing changed.
         schema.require_fit(self._seal.records)
         with self._seal.records.batch() as batch:
             connection = batch.across_subscribers()
+            if connection.dialect.name == "sqlite":
+                # Changes nothing, so nothing is synced; but it needs the writers' lock, and a disk that takes writes.
+                connection.exec_driver_sql("UPDATE subscribers SET name = name WHERE 1 = 0")
             connection.exec_driver_sql("SELECT 1 FROM subscribers LIMIT 1").first()
             if connection.dialect.name == "postgresql":
                 standby = connection.exec_driver_sql("SELECT current_setting('transaction_read_only')").scalar()

@@ -1,0 +1,91 @@
+"""What ``doctor`` finds by itself, without a service: clocks, files of the future, open directories, metrics."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from privyseal.cli import doctor
+
+
+@contextmanager
+def _serving(status: int, body: bytes) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_clock_that_is_moved_while_it_is_looked_at_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that runs evenly is not, whether or not the kernel knows it to be synchronised."""
+    assert doctor._clock().state in ("good", "weak")
+    real, begun = time.time, time.monotonic()
+    monkeypatch.setattr(doctor.time, "time", lambda: real() + 3 * (time.monotonic() > begun + 0.2))
+    found = doctor._clock()
+    assert found.state == "bad" and "+3.0" in found.text
+
+
+def test_a_file_of_the_future_says_that_the_clock_went_back(tmp_path: Path) -> None:
+    """Named, so that one can look when it was written."""
+    (tmp_path / "records.db").write_bytes(b"")
+    assert doctor._future(tmp_path).state == "good"
+    os.utime(tmp_path / "records.db", (time.time() + 3600,) * 2)
+    found = doctor._future(tmp_path)
+    assert found.state == "bad" and "records.db" in found.text
+
+
+def test_a_directory_that_others_can_enter_is_bad(tmp_path: Path) -> None:
+    """With the command that cures it."""
+    (tmp_path / "signer").mkdir(mode=0o700)
+    assert doctor._rooms_closed(tmp_path).state == "good"
+    (tmp_path / "signer").chmod(0o755)
+    found = doctor._rooms_closed(tmp_path)
+    assert found.state == "bad" and "signer" in found.text and "chmod 700" in found.text
+
+
+def test_a_disk_without_room_is_bad(tmp_path: Path) -> None:
+    """By the threshold of the configuration."""
+    assert doctor._room(tmp_path, 1).state == "good"
+    assert doctor._room(tmp_path, 1 << 60).state == "bad"
+
+
+@pytest.mark.parametrize(
+    ("lag", "state"), [(b"0.0", "good"), (b"3.0", "bad")]
+)  # a head is published before anybody is answered
+def test_a_log_that_is_behind_its_head_is_bad(lag: bytes, state: str) -> None:
+    """As the metrics say."""
+    body = b"# HELP x y\nprivyseal_log_unpublished_entries " + lag + b"\nprivyseal_log_unpublished_entries_other 9\n"
+    with _serving(200, body) as url:
+        metrics, log = doctor._watched(url)
+    assert (metrics.state, log.what, log.state) == ("good", "log", state)
+    assert "2 numbers" in metrics.text
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+def test_metrics_that_are_not_for_us_are_no_fault(status: int) -> None:
+    """Only weak, with the reason; and so is a service that is gone."""
+    with _serving(status, b"") as url:
+        (found,) = doctor._watched(url)
+    assert found.state == "weak"
+    (gone,) = doctor._watched(url)
+    assert gone.state == "weak"

@@ -1,0 +1,268 @@
+"""More than the service can do, and the end of the service in the middle of it: what was acknowledged is never lost."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from tests.overload import Load, memory
+from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, serving, start, wait_ready
+from tests.test_service import _rooms
+
+SECONDS = 600
+"""How long the long test overloads a service."""
+
+LIMITS = """
+[limits]
+requests = 16
+connections = 40
+longest_wait_s = 0.5
+drain_s = 30.0
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a service that takes on little, with a key that is quick."""
+    directory: Path = tmp_path_factory.mktemp("overload") / "seal"
+    initialise(directory, "--scheme", "ecdsa-p256")
+    with (directory / "serve.toml").open("a") as settings:
+        settings.write(LIMITS)
+    return directory
+
+
+@pytest.fixture
+def small(made: Path, tmp_path: Path) -> Path:
+    """Copy that service, which never ran, for one test."""
+    shutil.copytree(made, tmp_path / "seal")
+    return tmp_path / "seal"
+
+
+def _overloaded(load: Load, service: Rehearsal, seconds: float, callers: int, flat: float) -> Load:
+    """Load a service with more than it takes, sampling its memory; assert what must hold of both."""
+    stop = threading.Event()
+    pids = [service.process.pid, *_rooms(service).values()]
+    threads = load.run(callers, stop, pause=0.02)
+    samples: list[dict[int, int]] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(seconds / 40)
+        samples.append(memory(pids))
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    book = load.book
+    assert book.oddities == []
+    assert set(book.statuses) <= {201, 202, 503, "ConnectionResetError", "RemoteDisconnected", "BrokenPipeError"}
+    assert book.statuses[201] > 0 and book.statuses[503] > 0, book.statuses
+    settled = samples[len(samples) // 4 :]
+    for pid in pids:
+        half = len(settled) // 2
+        before, after = (statistics.median(s[pid] for s in part) for part in (settled[:half], settled[half:]))
+        assert after < before * flat + (8 << 20), f"{pid} grew from {before} to {after}"
+    report = {p: round(book.percentile(p), 3) for p in (0.5, 0.99, 1.0)}
+    rss = {pid: (samples[0][pid] >> 20, samples[-1][pid] >> 20) for pid in pids}
+    print(f"statuses {dict(book.statuses)}, seconds {report}, MiB {rss}, accepted/s {book.statuses[201] / seconds:.1f}")
+    return load
+
+
+def _as_ever(service: Rehearsal, load: Load) -> None:
+    """The service answers one caller as if nothing had been, and everything acknowledged is there."""
+    connection = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=60)
+    answer, _ = load.post(connection, "afterwards", load.body("afterwards"))
+    assert answer.status == 201
+    connection.close()
+    assert load.lost(service.url) == []
+    done = service.run("log", "fsck", "--dir", service.directory, profile=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_too_much_is_refused_and_what_is_accepted_is_kept(small: Path) -> None:
+    """Five times as many callers as there is room for: refusals are problems with Retry-After, memory is flat."""
+    with serving(small) as service:
+        load = _overloaded(Load(service), service, seconds=6, callers=80, flat=1.3)
+        _as_ever(service, load)
+        with urllib.request.urlopen(f"{service.url}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        refused = [line for line in text.splitlines() if line.startswith("privyseal_http_refused_total")]
+        assert sum(float(line.split()[-1]) for line in refused) > 0
+        assert "privyseal_http_requests_under_way 0.0" in text
+
+
+def _capacity(service: Rehearsal, seconds: float) -> float:
+    """Measure how many signatures a second the service makes for 48 callers who wait for each."""
+    load, stop = Load(service), threading.Event()
+    threads = load.run(48, stop)
+    time.sleep(seconds)
+    done = load.book.statuses[201]
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    return done / seconds
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1500)
+def test_ten_minutes_of_twice_the_capacity(tmp_path: Path) -> None:
+    """An RSA-3072 key, and twice as many requests a second as it can sign, whoever waits, for ten minutes."""
+    initialise(tmp_path / "seal")
+    with (tmp_path / "seal" / "serve.toml").open("a") as settings:
+        settings.write("\n[limits]\nrequests = 256\nlongest_wait_s = 2.0\n")
+    with serving(tmp_path / "seal") as service:
+        load = Load(service)
+        load.rate = 2 * _capacity(service, 10)
+        print(f"offered {load.rate:.1f}/s")
+        _overloaded(load, service, seconds=SECONDS, callers=600, flat=1.1)
+        _as_ever(service, load)
+
+
+def _status(url: str) -> tuple[int, str]:
+    """Return status and Connection of /readyz, or 0 where nobody listens any more."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        document = json.loads(error.read())
+        assert "stopping" in document["detail"]
+        assert int(error.headers["Retry-After"]) >= 1
+        return error.code, error.headers["Connection"] or ""
+    except OSError:
+        return 0, ""
+
+
+def test_a_service_that_is_told_to_stop_loses_nothing(small: Path) -> None:
+    """Under load: new requests are refused, those under way are answered, exit 0, and a restart knows them all."""
+    process = start(small)
+    service = Rehearsal(small, wait_ready(process), process)
+    load, stop = Load(service), threading.Event()
+    threads = load.run(12, stop)
+    while load.book.statuses[201] < 30:
+        time.sleep(0.05)
+        assert process.poll() is None
+    seen = []
+    process.send_signal(signal.SIGTERM)
+    while process.poll() is None:
+        seen.append(_status(service.url))
+        time.sleep(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    assert process.wait(60) == 0
+    assert process.stdout is not None
+    process.stdout.close()
+    assert load.book.oddities == []
+    assert {status for status, _ in seen} <= {200, 503, 0}
+    assert all(connection.lower() == "close" for status, connection in seen if status == 503)
+    with serving(small) as again:
+        assert load.lost(again.url) == []
+        assert again.run("log", "fsck", "--dir", small, profile=False).returncode == 0
+
+
+def test_a_second_signal_ends_it_at_once(small: Path) -> None:
+    """Exit 8 with a sentence where something was under way and cut off; what was written down is taken up again."""
+    process = subprocess.Popen(
+        [PRIVYSEAL, "serve", "--dir", str(small), "--bind", "127.0.0.1:0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    service = Rehearsal(small, wait_ready(process), process)
+    load = Load(service)
+    signer = _rooms(service)["signer"]
+    os.kill(signer, signal.SIGSTOP)  # whatever needs the key hangs
+    answers: list[object] = []
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection(load.host, timeout=60)
+        try:
+            answer, _ = load.post(connection, "hanging", load.body("hanging"))
+            answers.append(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            answers.append(type(error).__name__)
+        connection.close()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1.0)
+    assert process.poll() is None
+    assert _status(service.url) == (503, "close")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    os.kill(signer, signal.SIGCONT)
+    _, said = process.communicate(timeout=60)
+    asking.join(60)
+    assert process.returncode == 8, said
+    assert b"a second signal" in said
+    with serving(small) as again:
+        load.host = urlsplit(again.url).netloc
+        until = time.monotonic() + 60
+        state = ""
+        while state not in ("released", "failed") and time.monotonic() < until:
+            connection = http.client.HTTPConnection(load.host, timeout=60)
+            _, octets = load.post(connection, "hanging", load.body("hanging"))
+            connection.close()
+            document = json.loads(octets)
+            state = document.get("state") or document.get("code", "")
+        assert state in ("released", "failed")
+        assert again.run("log", "fsck", "--dir", small, profile=False).returncode == 0
+
+
+CANARIES = ("canary-idempotency", "canary-filename", "pst_canary")
+
+
+def test_one_id_goes_from_the_client_to_the_signer(small: Path) -> None:
+    """One id in the lines of every process, in answers and problems; and no secret in any line of any of them."""
+    with (small / "serve.toml").open("a") as settings:
+        settings.write('\n[telemetry]\nlevel = "info"\nlog = "json"\n')
+    command = [PRIVYSEAL, "serve", "--dir", str(small), "--bind", "127.0.0.1:0"]
+    with (small.parent / "stderr").open("wb") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+    service = Rehearsal(small, wait_ready(process), process)
+    load = Load(service)
+    connection = http.client.HTTPConnection(load.host, timeout=60)
+    answer, octets = load.post(connection, CANARIES[0], load.body("one"), **{"X-Request-Id": "build-42"})
+    assert (answer.status, answer.headers["X-Request-Id"]) == (201, "build-42")
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    parent = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    answer, _ = load.post(connection, "two", load.body("two"), **parent)
+    assert answer.headers["X-Request-Id"] == trace
+    answer, octets = load.post(connection, "three", b'{"canary-filename":"\x00"', **{"X-Request-Id": "bad-1"})
+    assert (answer.status, json.loads(octets)["request_id"]) == (422, "bad-1")
+    connection.request("GET", "/v1/demo/keys/canary-filename", headers={"Authorization": f"Bearer {CANARIES[2]}"})
+    assert connection.getresponse().read()
+    connection.close()
+    file = small.parent / "canary-filename.exe"
+    file.write_bytes((small / "program.exe").read_bytes())
+    signed = json.loads(service.run("sign", "--json", file).stdout)["files"][0]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert process.stdout is not None
+    process.stdout.close()
+    text = (small.parent / "stderr").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    for wanted in ("build-42", trace, signed["request_id"]):
+        found = [each for each in lines if each.get("request_id") == wanted or wanted in each.get("request_ids", ())]
+        assert {each["process"] for each in found} == {"serve", "logger", "signer", "stamper"}, wanted
+        (served,) = (each for each in found if each["event"] == "request")
+        assert (served["subscriber"], served["state"], served["status"]) == ("demo", "released", 201)
+        assert served["request"].startswith("R-") and served["duration_ms"] > 0
+    assert any(each.get("request_id") == "bad-1" and each["status"] == 422 for each in lines)
+    secrets = [load.token, (load.token or "")[4:], *CANARIES]
+    for room in ("signer", "stamper"):
+        toml = (small / room / f"{room}.toml").read_text()
+        secrets += [line.split('"')[1] for line in toml.splitlines() if line.strip().startswith("passphrase")]
+    assert len(secrets) >= 7
+    assert [secret for secret in secrets if secret and secret in text] == []
