@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from privyseal import config
 from privyseal.cli.processes import settings_of
 from privyseal.errors import Conflict, Misused
+from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.pki.certificates import pem
 from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.records.database import migrate, open_records
@@ -31,6 +33,8 @@ from privyseal.terms.signatures import SCHEMES
 
 SUBSCRIBER, KEY = "demo", "release"
 """What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_PATH = click.Path(path_type=Path, exists=True)
 
 
 @click.command()
@@ -38,15 +42,22 @@ SUBSCRIBER, KEY = "demo", "release"
 @click.option("--rehearsal", is_flag=True, help="With one Subscriber, a key, a certificate, a timestamp authority.")
 @click.option("--scheme", type=click.Choice(list(SCHEMES)), default="rsa-3072", show_default=True, help="Of the key.")
 @click.option("--name", default="Rehearsal", show_default=True, help="The organisation that runs the service.")
-def init(directory: Path, rehearsal: bool, scheme: str, name: str) -> None:
+@click.option("--pkcs11-module", type=_FILE, help="Keep the key in a token: path of its PKCS#11 module.")
+@click.option("--token", help="Label of the token.")
+@click.option("--pin-file", type=_FILE, help="A file, 0600, with the token's user PIN.")
+@click.option("--module-env", multiple=True, metavar="NAME=VALUE", help="A variable that the module reads.")
+@click.option("--module-reads", type=_PATH, multiple=True, help="A file or directory that the module reads.")
+@click.option("--module-writes", type=_PATH, multiple=True, help="One that it also writes.")
+def init(directory: Path, rehearsal: bool, scheme: str, name: str, **token: Any) -> None:
     """Make a new service in a directory."""
     if not rehearsal:
         raise Misused(
             "Only a rehearsal can be made so far: keys are files, as no publicly trusted key may be (CSBR 6.2.7.3).",
             hint="privyseal init --dir D --rehearsal",
         )
+    tokens = _tokens(**token)
     with _fresh(directory) as fresh:
-        found_rehearsal(fresh, scheme, name)
+        found_rehearsal(fresh, scheme, name, tokens)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -57,14 +68,40 @@ def init(directory: Path, rehearsal: bool, scheme: str, name: str) -> None:
     )
 
 
-def found_rehearsal(directory: Path, scheme: str, name: str) -> None:
+def _tokens(
+    pkcs11_module: Path | None,
+    token: str | None,
+    pin_file: Path | None,
+    module_env: tuple[str, ...],
+    module_reads: tuple[Path, ...],
+    module_writes: tuple[Path, ...],
+) -> tuple[Pkcs11Section, ...]:
+    """Return the token that the options name, if any; Misused if they name half of one."""
+    if pkcs11_module is None or token is None or pin_file is None:
+        if any((pkcs11_module, token, pin_file, module_env, module_reads, module_writes)):
+            raise Misused("A token needs --pkcs11-module, --token and --pin-file, all three.")
+        return ()
+    if any("=" not in each for each in module_env):
+        raise Misused("A variable for the module is given as NAME=VALUE.")
+    section = Pkcs11Section(
+        module=str(pkcs11_module.resolve()),
+        token=token,
+        pin_file=str(pin_file.resolve()),
+        environment=dict(each.split("=", 1) for each in module_env),
+        readable=tuple(str(each.resolve()) for each in module_reads),
+        writable=tuple(str(each.resolve()) for each in module_writes),
+    )
+    return (section,)
+
+
+def found_rehearsal(directory: Path, scheme: str, name: str, tokens: Sequence[Pkcs11Section] = ()) -> None:
     """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole."""
     now = datetime.now(UTC)
     authority = RehearsalAuthority.create(now, name)
     origin = f"rehearsal.invalid/{directory.resolve().name}"
     vkey = founding.create_logger(directory / "logger", directory / "log", directory / "marks" / "log.mark", origin)
     anchor = Anchor("rehearsal", pem(authority.root).decode("ascii"))
-    founding.create_signer(directory / "signer", vkey, [anchor], wall_clock, rehearsal=True)
+    founding.create_signer(directory / "signer", vkey, [anchor], wall_clock, rehearsal=True, tokens=tokens)
     spki = founding.create_stamper(directory / "stamper", wall_clock)
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)
     founding.install_stamper_chain(directory / "stamper", spki, chain)

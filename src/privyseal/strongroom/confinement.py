@@ -37,9 +37,13 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("rights", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
 
 
-def confine(rooms: Iterable[Path], sockets: Path) -> bool:
+def confine(
+    rooms: Iterable[Path], sockets: Path | None, *, readable: Iterable[Path] = (), network: bool = False
+) -> bool:
     """Confine this process to its programs, to ``rooms``, and to making its socket in ``sockets``; False if it
     cannot be.
+
+    It may read what is ``readable``, and call others over TCP only with ``network``.
 
     ``no_new_privs`` must be set already (``hardening.py``). Directories that do not exist are left out.
     """
@@ -50,13 +54,14 @@ def confine(rooms: Iterable[Path], sockets: Path) -> bool:
     handled = 0
     for since, rights in _FILE_RIGHTS_BY_ABI:
         handled |= rights if abi >= since else 0
-    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 else 0, _ALL_SCOPES if abi >= 6 else 0)
+    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 and not network else 0, _ALL_SCOPES if abi >= 6 else 0)
     octets = 8 * (1 + (abi >= 4) + (abi >= 6))
     ruleset = libc.syscall(_CREATE, ctypes.byref(wanted), octets, 0)
     if ruleset < 0:
         return False
     try:
-        allowed = [(each, _READ) for each in _programs()] + [(each, _OWN) for each in rooms] + [(sockets, _SOCKETS)]
+        allowed = [(each, _READ) for each in {*_programs(), *readable}] + [(each, _OWN) for each in rooms]
+        allowed += [] if sockets is None else [(sockets, _SOCKETS)]
         for path, rights in allowed:
             _allow(libc, ruleset, path, rights & handled)
         return bool(libc.syscall(_RESTRICT, ruleset, 0) == 0)

@@ -24,7 +24,7 @@ from privyseal.strongroom.door import Door
 from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.messages import Answer, Question, StamperState
-from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, territory
+from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, nursery_for, territory
 
 DRAIN_SECONDS = 30.0
 """How long what was asked may take to finish; systemd waits 90 s before it kills."""
@@ -60,10 +60,12 @@ def _run(asked: argparse.Namespace) -> int:
     if not asked.config.is_file():
         raise Misused(f"There are no settings at {asked.config}.", hint="privyseal init makes them")
     config = asked.config.resolve()
+    nursery = nursery_for(asked.which, config)  # it forks workers and signals them, which we cannot once confined
     confine(territory(asked.which, config), asked.socket.absolute().parent)  # before there is any other thread
     lock = lock_room(config.parent)
     try:
-        built = ROOMS[asked.which](config, clock, lambda line: _note(asked.which, line))
+        more = {} if nursery is None else {"nursery": nursery}
+        built = ROOMS[asked.which](config, clock, lambda line: _note(asked.which, line), **more)
         try:
             _look(asked.which, built)
             return _answer(asked, built)
