@@ -375,6 +375,8 @@ class _FragileRecords(Records):
 class _FragileKeyStore:
     """A real key store whose uses are counted and can fail."""
 
+    away = lost = False
+
     def __init__(self, world: World, inner: KeyStore) -> None:
         self._world = world
         self._inner = inner
@@ -404,6 +406,10 @@ class _FragileKeyStore:
     def protection(self, uri: str) -> KeyProtection:
         """Return the protection."""
         return self._inner.protection(uri)
+
+    def close(self) -> None:
+        """Close."""
+        self._inner.close()
 
 
 def a_description(number: int) -> Described:

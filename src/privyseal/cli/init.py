@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from privyseal import config
 from privyseal.cli.processes import settings_of
 from privyseal.errors import Conflict, Misused
+from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.pki import rehearsal_tls
 from privyseal.pki.certificates import pem, pem_certificates
 from privyseal.pki.rehearsal import RehearsalAuthority
@@ -34,6 +36,8 @@ from privyseal.terms.signatures import SCHEMES
 
 SUBSCRIBER, KEY = "demo", "release"
 """What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_PATH = click.Path(path_type=Path, exists=True)
 
 TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", client_authorities="tls/ca.pem")
 """Where ``init --rehearsal --tls`` puts what ``serve`` speaks https with."""
@@ -47,9 +51,22 @@ TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", clie
 @click.option("--name", default="Rehearsal", show_default=True, help="The organisation that runs the service.")
 @click.option("--records", metavar="URL", help="PostgreSQL for the records, in place of a file; serve's own role.")
 @click.option("--owner", metavar="URL", help="The same database in the role that owns the tables.")
+@click.option("--pkcs11-module", type=_FILE, help="Keep the key in a token: path of its PKCS#11 module.")
+@click.option("--token", help="Label of the token.")
+@click.option("--pin-file", type=_FILE, help="A file, 0600, with the token's user PIN.")
+@click.option("--module-env", multiple=True, metavar="NAME=VALUE", help="A variable that the module reads.")
+@click.option("--module-reads", type=_PATH, multiple=True, help="A file or directory that the module reads.")
+@click.option("--module-writes", type=_PATH, multiple=True, help="One that it also writes.")
 # Each argument is an option of the command line.
 def init(  # noqa: PLR0913
-    directory: Path, rehearsal: bool, scheme: str, tls: bool, name: str, records: str | None, owner: str | None
+    directory: Path,
+    rehearsal: bool,
+    scheme: str,
+    tls: bool,
+    name: str,
+    records: str | None,
+    owner: str | None,
+    **token: Any,
 ) -> None:
     """Make a new service in a directory."""
     if not rehearsal:
@@ -57,9 +74,10 @@ def init(  # noqa: PLR0913
             "Only a rehearsal can be made so far: keys are files, as no publicly trusted key may be (CSBR 6.2.7.3).",
             hint="privyseal init --dir D --rehearsal",
         )
+    tokens = _tokens(**token)
     with _fresh(directory) as fresh:
         section = config.RecordsSection() if records is None else config.RecordsSection(url=records)
-        found_rehearsal(fresh, scheme, name, section, owner, tls=tls)
+        found_rehearsal(fresh, scheme, name, section, owner, tls=tls, tokens=tokens)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -70,7 +88,33 @@ def init(  # noqa: PLR0913
     )
 
 
-def found_rehearsal(
+def _tokens(
+    pkcs11_module: Path | None,
+    token: str | None,
+    pin_file: Path | None,
+    module_env: tuple[str, ...],
+    module_reads: tuple[Path, ...],
+    module_writes: tuple[Path, ...],
+) -> tuple[Pkcs11Section, ...]:
+    """Return the token that the options name, if any; Misused if they name half of one."""
+    if pkcs11_module is None or token is None or pin_file is None:
+        if any((pkcs11_module, token, pin_file, module_env, module_reads, module_writes)):
+            raise Misused("A token needs --pkcs11-module, --token and --pin-file, all three.")
+        return ()
+    if any("=" not in each for each in module_env):
+        raise Misused("A variable for the module is given as NAME=VALUE.")
+    section = Pkcs11Section(
+        module=str(pkcs11_module.resolve()),
+        token=token,
+        pin_file=str(pin_file.resolve()),
+        environment=dict(each.split("=", 1) for each in module_env),
+        readable=tuple(str(each.resolve()) for each in module_reads),
+        writable=tuple(str(each.resolve()) for each in module_writes),
+    )
+    return (section,)
+
+
+def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
     directory: Path,
     scheme: str,
     name: str,
@@ -78,10 +122,12 @@ def found_rehearsal(
     owner: str | None = None,
     *,
     tls: bool = False,
+    tokens: Sequence[Pkcs11Section] = (),
 ) -> None:
     """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole.
 
-    With ``tls`` it speaks https, and its one member is known by a client certificate and holds no token.
+    With ``tls`` it speaks https, and its one member is known by a client certificate and holds no token. Its key is
+    born in the first of ``tokens``, or in a file if there is none.
     """
     url = _prepare_records(directory, section, owner)
     now = datetime.now(UTC)
@@ -89,8 +135,9 @@ def found_rehearsal(
     origin = f"rehearsal.invalid/{directory.resolve().name}"
     vkey = founding.create_logger(directory / "logger", directory / "log", directory / "marks" / "log.mark", origin)
     anchor = Anchor("rehearsal", pem(authority.root).decode("ascii"))
+    marks = directory / "marks"
     founding.create_signer(
-        directory / "signer", directory / "marks" / "signer.mark", vkey, [anchor], wall_clock, rehearsal=True
+        directory / "signer", marks / "signer.mark", vkey, [anchor], wall_clock, rehearsal=True, tokens=tokens
     )
     spki = founding.create_stamper(directory / "stamper", wall_clock)
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)

@@ -1,16 +1,18 @@
 """The key stores, by the scheme of the URIs they give out: a list one can read.
 
-An adaptor for a hardware module is one file beside ``softfile.py`` and one line here. It imports its vendor's
+An adaptor for another home of keys is one file beside ``softfile.py`` and one line here. It imports its vendor's
 library only when it is opened, because a machine has one of them and not the others.
 """
 
 from __future__ import annotations
 
 from privyseal.errors import NotFound
+from privyseal.keystore.pkcs11 import Pkcs11
 from privyseal.keystore.protocol import KeyStore
 from privyseal.keystore.softfile import SoftFile
 
 KEY_STORES: dict[str, type[KeyStore]] = {
+    "pkcs11": Pkcs11,  # hardware modules, and SoftHSM for trying them out
     "softfile": SoftFile,  # files under a passphrase: rehearsal and closed PKIs only
 }
 

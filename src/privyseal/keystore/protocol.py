@@ -12,6 +12,16 @@ from privyseal.terms.signatures import Scheme, ToBeSigned
 class KeyStore(Protocol):
     """One home for keys. Every method may raise KeyStoreUnavailable; an unknown URI is NotFound."""
 
+    @property
+    def away(self) -> bool:
+        """Tell whether keys are used in another process or device, so that each use is worth a thread of its own."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether this process cannot have the store any more, so that a fresh one must."""
+        ...
+
     def generate(self, label: str, scheme: Scheme) -> str:
         """Generate a Key Pair inside and return its URI.
 
@@ -33,4 +43,8 @@ class KeyStore(Protocol):
 
     def protection(self, uri: str) -> KeyProtection:
         """Say what this module itself can prove of the key."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the store holds outside this process."""
         ...

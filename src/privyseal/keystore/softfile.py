@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import msgspec
 from cryptography.hazmat.primitives import hashes, serialization
@@ -91,6 +91,9 @@ class _Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class SoftFile:
     """A directory of sealed keys, opened with its passphrase; safe to use from several threads of one process."""
+
+    away: ClassVar[bool] = False
+    lost: ClassVar[bool] = False
 
     def __init__(self, directory: Path, master: MasterKey, clock: Callable[[], datetime]) -> None:
         """Take an opened store; use :meth:`create` or :meth:`open`."""
@@ -199,6 +202,9 @@ class SoftFile:
         return KeyProtection(
             store="softfile", assurance=Assurance.SOFTWARE, generated_inside=True, never_extractable=False
         )
+
+    def close(self) -> None:
+        """Do nothing: every file was closed when it was read or written."""
 
     def _path(self, label: str) -> Path:
         subscriber, name = _parts(label)

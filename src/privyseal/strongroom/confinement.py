@@ -54,12 +54,20 @@ def version() -> int:
     return int(ctypes.CDLL(None, use_errno=True).syscall(_CREATE, None, 0, 1))
 
 
-def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -> int:
+def confine(
+    rooms: Iterable[Path],
+    sockets: Path | None,
+    ports: Collection[int] = (),
+    *,
+    readable: Iterable[Path] = (),
+    network: bool = False,
+) -> int:
     """Confine this process to its programs, to ``rooms``, and to making its socket in ``sockets``.
 
-    From Linux 6.7 on it may call nobody over TCP but on the ``ports``; with any it may also read how names are resolved
-    and whom TLS trusts. Returns the version of Landlock in force, 0 where nothing is. ``no_new_privs`` must be set
-    already (``hardening.py``). Directories that do not exist are left out.
+    It may read what is ``readable``. From Linux 6.7 on it may call nobody over TCP but on the ``ports``, or, with
+    ``network``, anybody; with either it may also read how names are resolved and whom TLS trusts. Returns the version
+    of Landlock in force, 0 where nothing is. ``no_new_privs`` must be set already (``hardening.py``). Directories that
+    do not exist are left out.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     abi: int = libc.syscall(_CREATE, None, 0, 1)
@@ -68,17 +76,18 @@ def confine(rooms: Iterable[Path], sockets: Path, ports: Collection[int] = ()) -
     handled = 0
     for since, rights in _FILE_RIGHTS_BY_ABI:
         handled |= rights if abi >= since else 0
-    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 else 0, _ALL_SCOPES if abi >= 6 else 0)
+    wanted = _Ruleset(handled, _ALL_TCP if abi >= 4 and not network else 0, _ALL_SCOPES if abi >= 6 else 0)
     octets = 8 * (1 + (abi >= 4) + (abi >= 6))
     ruleset = libc.syscall(_CREATE, ctypes.byref(wanted), octets, 0)
     if ruleset < 0:
         return 0
     try:
-        allowed = [(each, _READ) for each in _programs()] + [(each, _OWN) for each in rooms] + [(sockets, _SOCKETS)]
-        allowed += [(Path(each), _READ) for each in (_NETWORK if ports else ())]
+        allowed = [(each, _READ) for each in {*_programs(), *readable}] + [(each, _OWN) for each in rooms]
+        allowed += [] if sockets is None else [(sockets, _SOCKETS)]
+        allowed += [(Path(each), _READ) for each in (_NETWORK if ports or network else ())]
         for path, rights in allowed:
             _allow(libc, ruleset, path, rights & handled)
-        for port in ports if abi >= 4 else ():
+        for port in ports if abi >= 4 and not network else ():
             libc.syscall(_ADD_RULE, ruleset, _NET_PORT, ctypes.byref(_Port(_CONNECT_TCP, port)), 0)
         return abi if libc.syscall(_RESTRICT, ruleset, 0) == 0 else 0
     finally:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from privyseal.errors import BadInput, Conflict, Misused
+from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki.certificates import key_id, outline, pem
 from privyseal.strongroom import logkey
@@ -149,10 +150,12 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
     rehearsal: bool = False,
     operators: Sequence[Operator] = (),
     operator_quorum: int = 0,
+    tokens: Sequence[Pkcs11Section] = (),
 ) -> None:
     """Make a signer without keys that believes the log with verifier key ``log``; its passphrase is drawn here.
 
     ``mark`` is a file that should be on another disk, as the logger's.
+    New keys are born in the first of ``tokens``, or in files if there is none.
     """
     _room(directory, "signer.toml")
     if mark.exists():
@@ -169,6 +172,7 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
         "operator_quorum": operator_quorum,
     }
     tables: list[tuple[str, dict[str, object]]] = [("[softfile]", {"directory": "keys", "passphrase": passphrase})]
+    tables += [("[[pkcs11]]", _token(each)) for each in tokens]
     for operator in operators:
         key = base64.b64encode(operator.public_key).decode("ascii")
         tables.append(("[[operators]]", {"name": operator.name, "public_key": key}))
@@ -196,6 +200,14 @@ def install_stamper_chain(directory: Path, spki: bytes, chain: Sequence[bytes]) 
             "The first certificate is not for the stamper's key.", hint="issue one for the key it was made with"
         )
     write_whole(directory / "chain.pem", b"".join(pem(one) for one in chain))
+
+
+def _token(section: Pkcs11Section) -> dict[str, object]:
+    """Return what a section says that is not the default."""
+    default = Pkcs11Section(module="", token="", pin="")
+    names = (name for name in section.__struct_fields__ if name != "pin" or section.pin is not None)
+    said = {name: getattr(section, name) for name in names if getattr(section, name) != getattr(default, name)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
 
 def _room(directory: Path, settings: str) -> None:
@@ -226,5 +238,11 @@ def _settings(path: Path, top: dict[str, object], tables: Sequence[tuple[str, di
 
 
 def _lines(values: dict[str, object]) -> str:
-    """Return TOML: its basic strings, integers and booleans are written as JSON's are."""
-    return "\n".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+    return "\n".join(f"{name} = {_value(value)}" for name, value in values.items())
+
+
+def _value(value: object) -> str:
+    """Return TOML: its basic strings, numbers, booleans and lists are written as JSON's are, an inline table is not."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_value(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -9,9 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from privyseal.errors import Misused
+from privyseal.keystore.protocol import KeyStore
 from privyseal.strongroom import settings
 from privyseal.strongroom.mark import MarkFile
 from privyseal.strongroom.messages import Answer, LogHealth, Question, SignerHealth, StamperHealth
+from privyseal.strongroom.nursery import Nursery
 from privyseal.strongroom.seccomp import Needs
 
 if TYPE_CHECKING:
@@ -57,24 +61,42 @@ def territory(which: str, config: Path) -> set[Path]:
         files = [asked.mark, asked.key, *([] if asked.on_postgresql else [asked.journal])]
         named = {asked.public, *(str(Path(each).parent) for each in files)}
     elif isinstance(asked, settings.SignerSettings):
-        named = {asked.softfile.directory, str(Path(asked.journal).parent)}
+        named = {str(Path(asked.journal).parent)} | ({asked.softfile.directory} if asked.softfile else set())
         named |= {str(Path(asked.mark).parent)} if asked.mark else set()
     else:
         named = {asked.softfile.directory, str(Path(asked.mark).parent), str(Path(asked.chain).parent)}
     return {config.parent} | {config.parent / each for each in named}
 
 
-def _signer(config: Path, clock: Clock, note: Note = _nobody) -> Built:
+def nursery_for(which: str, config: Path) -> Nursery | None:
+    """Start the nursery that a process of this configuration needs for its tokens' workers, before it is confined."""
+    if which != "signer" or not (sections := settings.load(config, settings.SignerSettings).pkcs11):
+        return None
+    return Nursery([each.placed(config.parent) for each in sections], config.parent / "pins")
+
+
+def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
+    from privyseal.keystore.pkcs11 import Pkcs11
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.chain import PinnedAnchor
+    from privyseal.strongroom.children import TokenChild
     from privyseal.strongroom.journal import Journal
     from privyseal.strongroom.signer import Operators, Signer
 
     asked = settings.load(config, settings.SignerSettings)
-    keys = SoftFile.open(config.parent / asked.softfile.directory, asked.softfile.passphrase.encode("utf-8"), clock)
+    stores: dict[str, KeyStore] = {}  # new keys are born in the first
+    nursery = nursery or nursery_for("signer", config)  # here only where nobody confined us: init, and tests
+    if nursery is not None:
+        tokens = [TokenChild(nursery, each, os.cpu_count() or 1, note) for each in range(len(asked.pkcs11))]
+        stores["pkcs11"] = Pkcs11(tokens, nursery.close)
+        for token in tokens:
+            threading.Thread(target=token.warm, name="warm", daemon=True).start()
+    if asked.softfile is not None:
+        directory = config.parent / asked.softfile.directory
+        stores["softfile"] = SoftFile.open(directory, asked.softfile.passphrase.encode("utf-8"), clock)
     signer = Signer(
         Journal(config.parent / asked.journal, MarkFile(config.parent / asked.mark) if asked.mark else None),
-        {"softfile": keys},
+        stores,
         asked.log,
         tuple(PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors),
         Operators.of(asked),
@@ -109,7 +131,7 @@ def ports(which: str, config: Path) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _logger(config: Path, clock: Clock, note: Note = _nobody) -> Built:
+def _logger(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
     from privyseal.strongroom import logkey
     from privyseal.strongroom.archive import DurableTiles
     from privyseal.strongroom.ledger import Shelves
@@ -133,7 +155,7 @@ def _logger(config: Path, clock: Clock, note: Note = _nobody) -> Built:
     return Built(logger, asked.admitted)
 
 
-def _stamper(config: Path, clock: Clock, note: Note = _nobody) -> Built:
+def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.certificates import pem_certificates
     from privyseal.strongroom.stamper import Stamper
@@ -149,9 +171,12 @@ def _stamper(config: Path, clock: Clock, note: Note = _nobody) -> Built:
 
 
 class Builder(Protocol):
-    """Builds one process from its settings file; ``note`` is told what the operator should see."""
+    """Builds one process from its settings file; ``note`` is told what the operator should see.
 
-    def __call__(self, config: Path, clock: Clock, note: Note = _nobody) -> Built:
+    ``nursery`` is what ``nursery_for`` started for it, if anything.
+    """
+
+    def __call__(self, config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
         """Build it; Misused, Conflict or Unavailable where that cannot be."""
         ...
 

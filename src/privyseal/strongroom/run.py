@@ -26,7 +26,7 @@ from privyseal.strongroom.door import Door
 from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.messages import Answer, Question, StamperState
-from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, needs, ports, territory
+from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, needs, nursery_for, ports, territory
 from privyseal.strongroom.seccomp import Needs, restrict, settle
 
 DRAIN_SECONDS = 30.0
@@ -66,11 +66,13 @@ def _run(asked: argparse.Namespace) -> int:
     if not asked.config.is_file():
         raise Misused(f"There are no settings at {asked.config}.", hint="privyseal init makes them")
     config = asked.config.resolve()
+    nursery = nursery_for(asked.which, config)  # it forks workers and signals them, which we cannot once confined
     wants, calls = needs(asked.which, config), ports(asked.which, config)
     sandbox = _shut_in(territory(asked.which, config), asked.socket.absolute().parent, wants, calls, locked)
     lock = lock_room(config.parent)
     try:
-        built = ROOMS[asked.which](config, clock, lambda line: _note(asked.which, line))
+        more = {} if nursery is None else {"nursery": nursery}
+        built = ROOMS[asked.which](config, clock, lambda line: _note(asked.which, line), **more)
         try:
             _look(asked.which, built)
             return _answer(asked, built, sandbox, wants)

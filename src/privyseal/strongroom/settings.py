@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from privyseal.errors import BadInput, Misused
+from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.softfile import SoftFileSection
 from privyseal.pki.certificates import pem_certificates
 from privyseal.terms.certificates import Standing
@@ -56,7 +57,10 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     log: str
     """The C2SP verifier key of the log whose intents this signer believes."""
-    softfile: SoftFileSection
+    softfile: SoftFileSection | None = None
+    """Keys in files. A signer has these, or tokens, or both; new keys are born in a token if there is one."""
+    pkcs11: tuple[Pkcs11Section, ...] = ()
+    """Tokens, each with a worker of its own."""
     journal: str = "journal.sqlite3"
     mark: str = ""
     """The file of the journal's mark, on another disk than the journal; without one an older journal goes unnoticed."""
@@ -70,6 +74,8 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse a quorum that nobody could meet, and none at all outside a rehearsal."""
+        if self.softfile is None and not self.pkcs11:
+            raise ValueError("neither softfile nor pkcs11 says where keys are kept")
         if not 0 <= self.operator_quorum <= len(self.operators):
             raise ValueError(f"operator_quorum is {self.operator_quorum} and {len(self.operators)} operators are named")
         if self.operator_quorum == 0 and not self.rehearsal:

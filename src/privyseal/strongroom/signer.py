@@ -81,6 +81,7 @@ class Signer:
         ``threads`` is how many long signatures are made at once, one for each core if not given.
         """
         self._journal = journal
+        self._stores = stores
         self._charters = Charters(journal.database)
         self._log = LogKey(log)
         self._judge = Judge(self._charters, stores, anchors, clock)
@@ -96,8 +97,8 @@ class Signer:
 
     @property
     def lost(self) -> bool:
-        """Tell whether a sync failed, so that this process must end."""
-        return self._journal.lost
+        """Tell whether a sync failed, or a key store needs a fresh process, so that this one must end."""
+        return self._journal.lost or any(store.lost for store in self._stores.values())
 
     def handle(self, question: Question) -> Answer:
         """Answer one question; raises what the client is to be told."""
@@ -117,6 +118,8 @@ class Signer:
     def close(self) -> None:
         """Finish what is being signed and close the journal."""
         self._pool.shutdown()
+        for store in self._stores.values():
+            store.close()
         self._journal.close()
 
     def _sign_batch(self, batch: SignBatch) -> SignedBatch | Stale:
@@ -161,9 +164,11 @@ class Signer:
         return left
 
     def _use_keys(self, outcomes: Sequence[Ready | Refused]) -> list[SignedItem | Refused]:
-        """Make the signatures: long ones in the pool, short ones here, since handing over costs more than they do."""
+        """Make the signatures: long or distant ones in the pool, short ones here, where handing over does not pay."""
         started: list[Future[SignedItem | Refused] | Ready | Refused] = [
-            self._pool.submit(self._use_key, each) if isinstance(each, Ready) and each.scheme.long else each
+            self._pool.submit(self._use_key, each)
+            if isinstance(each, Ready) and (each.scheme.long or each.store.away)
+            else each
             for each in outcomes
         ]
         here = [self._use_key(each) if isinstance(each, Ready) else each for each in started]

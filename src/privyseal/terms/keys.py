@@ -25,6 +25,10 @@ class KeyProtection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assurance: Assurance
     generated_inside: bool
     never_extractable: bool
+    module: str = ""
+    """Maker, model and versions of a hardware module, and which token of it; empty for a store that has none."""
+    attributes: tuple[str, ...] = ()
+    """What the module said when it was asked, such as ``CKA_NEVER_EXTRACTABLE=true``."""
 
 
 class Approver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

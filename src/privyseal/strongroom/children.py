@@ -1,0 +1,239 @@
+"""The signer's side of its workers: one for each token, with a watchdog, replaced when lost.
+
+What may be asked twice is decided here. A question whose answer was lost is asked again only if it uses no key
+(``again``), or if it certainly never reached a key: the worker had died before, or said that it failed earlier than
+that. So one intent never yields more signatures than it allows, whatever breaks; what is lost is an intent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from privyseal.errors import KeyStoreUnavailable, PrivySealError, from_code
+from privyseal.keystore.pkcs11 import Pkcs11Section
+from privyseal.keystore.pkcs11_messages import Answer, Failure, Question, Ready, decode_answer, encode
+from privyseal.strongroom.frames import Frames
+from privyseal.strongroom.nursery import Nursery
+
+PATIENCE_SECONDS = 3.0
+"""How long a question waits for a token that is away before it is refused; clients and web wait 30 s and more."""
+PAUSE_SECONDS = 0.25
+"""Between two attempts to have a worker, so that a token that is away costs little."""
+REFUSED_PAUSE_SECONDS = 5.0
+"""The same after a refusal that a person must see to, such as a wrong PIN, which is not tried again in any case."""
+_TRIES = 3
+"""Workers that one question may be asked of, where that is safe."""
+_SMALL_OCTETS = 16 << 10
+"""A message up to this size goes into the socket whole or not at all (unix(7): one buffer)."""
+
+
+class _Lost(Exception):
+    """No answer came; ``reached`` tells whether the worker may have begun with the question."""
+
+    def __init__(self, reached: bool, why: str) -> None:
+        super().__init__(why)
+        self.reached = reached
+        self.why = why
+
+
+class _Worker:
+    """One worker process and its idle channels."""
+
+    def __init__(self, pid: int, channels: list[socket.socket]) -> None:
+        self.pid = pid
+        self.gone = threading.Event()
+        self._frames = [Frames(each) for each in channels]
+        self._sockets = channels
+        self._idle: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def begin(self, seconds: float) -> None:
+        """Wait for the worker's first word; raises what it says instead."""
+        said = self._receive(0, seconds, "it was started and")
+        if isinstance(said, Failure):
+            raise from_code(said.code, said.detail, said.hint)
+        if not isinstance(said, Ready):
+            raise KeyStoreUnavailable("A PKCS#11 worker began with an answer.")
+        for number in range(len(self._frames)):
+            self._idle.put(number)
+
+    def ask(self, question: bytes, seconds: float) -> Answer:
+        """Ask on a channel that nobody uses; _Lost if no answer comes in time."""
+        try:
+            number = self._idle.get(timeout=seconds)
+        except queue.Empty:
+            raise _Lost(False, "all its sessions were busy for too long") from None
+        if number is None:
+            self._idle.put(None)  # for the next one who waits
+            raise _Lost(False, "it ended")
+        try:
+            self._sockets[number].settimeout(seconds)
+            self._frames[number].send(question)
+        except OSError:
+            self._frames[number].close()
+            raise _Lost(len(question) > _SMALL_OCTETS, "it ended") from None
+        answer = self._receive(number, seconds, "it")
+        if self.gone.is_set():
+            self._frames[number].close()
+        else:
+            self._idle.put(number)
+        return answer
+
+    def _receive(self, number: int, seconds: float, who: str) -> Answer:
+        self._sockets[number].settimeout(seconds)
+        try:
+            octets = self._frames[number].receive()
+        except TimeoutError:
+            self._frames[number].close()
+            raise _Lost(True, f"{who} did not answer within {seconds:g} s and was ended") from None
+        except (OSError, PrivySealError):
+            octets = None
+        if octets is None:
+            self._frames[number].close()
+            raise _Lost(True, "it ended in the middle of a call")
+        return decode_answer(octets)
+
+    def end(self) -> None:
+        """Let nobody wait for it any more; the sockets of those who do wake up when the process is killed."""
+        self.gone.set()
+        with contextlib.suppress(queue.Empty):
+            while (number := self._idle.get_nowait()) is not None:
+                self._frames[number].close()
+        self._idle.put(None)
+
+    def abandon(self) -> None:
+        """Close the channels of a worker that never began."""
+        for each in self._frames:
+            each.close()
+
+
+class TokenChild:
+    """A token behind a worker that is replaced when it is lost; safe to use from several threads."""
+
+    def __init__(
+        self, nursery: Nursery, number: int, sessions: int, note: Callable[[str], None] = lambda line: None
+    ) -> None:
+        """Have workers for the nursery's token ``number``, each with so many sessions; none is started yet."""
+        self.section: Pkcs11Section = nursery.sections[number]
+        self._nursery = nursery
+        self._number = number
+        self._sessions = self.section.sessions or sessions
+        self._note = note
+        self._lock = threading.Lock()
+        self._worker: _Worker | None = None
+        self._next_try = 0.0
+        self._why: PrivySealError = KeyStoreUnavailable("No worker was started yet.")
+        self._closed = False
+        self.losses = 0
+        """Workers that were lost so far."""
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether no worker can be had any more by this process."""
+        return self._nursery.lost
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the worker, for those who watch; None while there is none."""
+        worker = self._worker
+        return None if worker is None else worker.pid
+
+    def warm(self) -> None:
+        """Start a worker before anybody asks, and tell the operator if that cannot be."""
+        try:
+            self._alive(time.monotonic())
+        except PrivySealError as error:
+            self._note(f"token {self.section.name}: {error}")
+
+    def ask(self, question: Question, *, again: bool, long: bool = False) -> Answer:
+        """Ask, as ``keystore.pkcs11.Token`` promises."""
+        octets = encode(question)
+        seconds = self.section.generate_timeout if long else self.section.timeout
+        until = time.monotonic() + PATIENCE_SECONDS
+        for attempt in range(1, _TRIES + 1):
+            worker = self._alive(until)
+            try:
+                answer = worker.ask(octets, seconds)
+            except _Lost as lost:
+                self._retire(worker, lost.why)
+                if attempt < _TRIES and (again or not lost.reached):
+                    continue
+                raise self._unavailable(lost.why) from None
+            except PrivySealError as error:  # an answer that is none
+                self._retire(worker, error.detail)
+                raise
+            if not isinstance(answer, Failure):
+                return answer
+            if answer.poisoned:
+                self._retire(worker, answer.detail)
+                if attempt < _TRIES and (again or not answer.used):
+                    continue
+            raise from_code(answer.code, answer.detail, answer.hint)
+        raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        """End the worker and start no other."""
+        with self._lock:
+            self._closed = True
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end()
+            self._nursery.kill(worker.pid)
+
+    def _alive(self, until: float) -> _Worker:
+        """Return the worker, a fresh one if there is none; raises why there is none at the time ``until``."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise KeyStoreUnavailable("The signer is ending.")
+                if self._worker is not None and not self._worker.gone.is_set():
+                    return self._worker
+                if time.monotonic() >= self._next_try:
+                    try:
+                        self._worker = self._fresh()
+                        return self._worker
+                    except PrivySealError as error:
+                        self._why = error
+                        pause = PAUSE_SECONDS if error.retryable else REFUSED_PAUSE_SECONDS
+                        self._next_try = time.monotonic() + pause
+                why = self._why
+            if not why.retryable or self._nursery.lost or time.monotonic() >= until:
+                raise type(why)(why.detail, hint=why.hint)
+            time.sleep(PAUSE_SECONDS / 5)
+
+    def _fresh(self) -> _Worker:
+        pid, channels = self._nursery.fork(self._number, self._sessions)
+        worker = _Worker(pid, channels)
+        try:
+            worker.begin(self.section.timeout)
+        except _Lost as lost:
+            self._nursery.kill(pid)
+            worker.abandon()
+            raise self._unavailable(lost.why) from None
+        except PrivySealError:
+            self._nursery.kill(pid)
+            worker.abandon()
+            raise
+        return worker
+
+    def _retire(self, worker: _Worker, why: str) -> None:
+        """Kill a worker that cannot be trusted any more; everybody who waits for it wakes up."""
+        with self._lock:
+            if worker.gone.is_set():
+                return
+            worker.end()
+            self.losses += 1
+            if self._worker is worker:
+                self._worker = None
+        self._nursery.kill(worker.pid)
+        self._note(f"token {self.section.name}: the worker is replaced: {why}")
+
+    def _unavailable(self, why: str) -> KeyStoreUnavailable:
+        return KeyStoreUnavailable(
+            f"The worker of token {self.section.name} is lost: {why}.",
+            hint="nothing was signed that anybody has; a fresh worker is started by itself",
+        )

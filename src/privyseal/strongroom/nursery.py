@@ -1,0 +1,193 @@
+"""The nursery: a small process beside the signer that forks workers for its tokens, kills them and buries them.
+
+The signer is confined: it runs no program, and Landlock lets it send no signal to a process outside. So before that
+it starts this one, with ``python -m privyseal.strongroom.nursery --fd N``, and tells it once which tokens there are.
+From then on it asks by a token's number for a fresh worker, and gets its sockets; or for a worker's end. The nursery
+has one thread, so forking is safe, has imported all that a worker needs, so a worker is there within milliseconds,
+and loads no module itself. It ends, and its workers with it, when the signer's end of the socket is closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from privyseal.errors import KeyStoreUnavailable
+from privyseal.keystore.pkcs11 import Pkcs11Section
+from privyseal.strongroom.hardening import harden
+
+MAX_TOKENS = 64
+"""Tokens of one signer; SoftHSM and network modules show a few dozen slots at most."""
+_ANSWER_SECONDS = 10.0
+"""Seconds until the nursery must have forked; it takes it a hundredth of one."""
+_MAX_OCTETS = 64 << 10
+_MAX_CHANNELS = 64  # SCM_MAX_FD of Linux is 253
+
+
+class Brood(Struct, frozen=True, tag=True):
+    """The first message: the tokens, by number, and where notes about PINs are kept."""
+
+    sections: tuple[Pkcs11Section, ...]
+    notes: str
+
+
+class Fork(Struct, frozen=True, tag=True):
+    """Make a worker for a token, with so many channels; answered with Forked and the sockets."""
+
+    number: int
+    channels: int
+
+
+class Kill(Struct, frozen=True, tag=True):
+    """End a worker at once; answered with Forked of the same pid."""
+
+    pid: int
+
+
+class Forked(Struct, frozen=True, tag=True):
+    """The worker's process id, or 0 if there is none."""
+
+    pid: int
+
+
+_Work = Callable[[Pkcs11Section, Path, list[socket.socket], int], None]
+_decoder: msgspec.msgpack.Decoder[Brood | Fork | Kill] = msgspec.msgpack.Decoder(Brood | Fork | Kill)
+
+
+class Nursery:
+    """The signer's handle of its nursery; safe to use from several threads."""
+
+    def __init__(self, sections: Sequence[Pkcs11Section], notes: Path) -> None:
+        """Start the nursery for these tokens; this process must not be confined yet."""
+        self.sections = tuple(sections)
+        self._lock = threading.Lock()
+        self.lost = False
+        notes.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(_ANSWER_SECONDS)
+        command = [sys.executable, "-m", "privyseal.strongroom.nursery", "--fd", str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
+        self._socket.send(msgspec.msgpack.encode(Brood(self.sections, str(notes.absolute()))))
+
+    def fork(self, number: int, channels: int) -> tuple[int, list[socket.socket]]:
+        """Return a fresh worker's process id and its channels; KeyStoreUnavailable if none can be had."""
+        with self._lock:
+            octets, descriptors = self._ask(Fork(number, channels))
+        pid = msgspec.msgpack.decode(octets, type=Forked).pid
+        made = [socket.socket(fileno=each) for each in descriptors]
+        if pid == 0 or len(made) != channels:
+            for each in made:
+                each.close()
+            raise KeyStoreUnavailable("No worker could be made for a PKCS#11 token: this machine has no room for it.")
+        return pid, made
+
+    def kill(self, pid: int) -> None:
+        """End a worker, however busy it is; nothing happens if the nursery itself has ended."""
+        with self._lock, contextlib.suppress(KeyStoreUnavailable):
+            self._ask(Kill(pid))
+
+    def close(self) -> None:
+        """End the nursery and all its workers."""
+        self._socket.close()
+        try:
+            self._process.wait(_ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # refused by Landlock where we are confined; its socket is closed in any case
+
+    def _ask(self, question: Fork | Kill) -> tuple[bytes, list[int]]:
+        octets, descriptors = b"", list[int]()
+        if not self.lost:
+            try:
+                self._socket.send(msgspec.msgpack.encode(question))
+                octets, descriptors, _, _ = socket.recv_fds(self._socket, _MAX_OCTETS, _MAX_CHANNELS)
+            except OSError:  # also when it does not answer in time: its next answer could be to this question
+                octets = b""
+        if not octets:
+            self.lost = True
+            raise KeyStoreUnavailable("The nursery of the signer's workers has ended; the signer must start again.")
+        return octets, list(descriptors)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve one signer until it lets go."""
+    parser = argparse.ArgumentParser(prog="privyseal.strongroom.nursery")
+    parser.add_argument("--fd", type=int, required=True)
+    signer = socket.socket(fileno=parser.parse_args(arguments).fd)
+    harden()
+    os.umask(0o077)
+    os.setsid()  # a Ctrl-C or a service's SIGTERM to all is for the signer, which finishes what was asked and lets go
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    from privyseal.strongroom import worker  # with python-pkcs11, which the signer itself never imports
+
+    brood = _decoder.decode(signer.recv(_MAX_OCTETS) or b"\xc0")
+    if not isinstance(brood, Brood):
+        return 2
+    workers: set[int] = set()
+    while asked := signer.recv(_MAX_OCTETS):
+        question = _decoder.decode(asked)
+        _bury(workers)
+        if isinstance(question, Fork):
+            pid, channels = _fork(signer, brood, question, worker.main)
+            workers.add(pid)
+            socket.send_fds(signer, [msgspec.msgpack.encode(Forked(pid))], [each.fileno() for each in channels])
+            for each in channels:
+                each.close()
+        elif isinstance(question, Kill):
+            if question.pid in workers:  # not buried yet, so the number is still its own
+                os.kill(question.pid, signal.SIGKILL)
+            signer.send(msgspec.msgpack.encode(Forked(question.pid)))
+    for pid in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return 0
+
+
+def _fork(
+    signer: socket.socket,
+    brood: Brood,
+    question: Fork,
+    work: _Work,
+) -> tuple[int, list[socket.socket]]:
+    pairs = [socket.socketpair() for _ in range(min(question.channels, _MAX_CHANNELS))]
+    ours = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError:
+        return 0, []
+    if pid == 0:
+        try:
+            signer.close()
+            for kept, _ in pairs:
+                kept.close()
+            work(brood.sections[question.number], Path(brood.notes), [theirs for _, theirs in pairs], ours)
+        finally:
+            os._exit(1)  # whatever happened: never back into the nursery's loop
+    for _, theirs in pairs:
+        theirs.close()
+    return pid, [kept for kept, _ in pairs]
+
+
+def _bury(workers: set[int]) -> None:
+    """Reap the workers that have ended, so that their numbers may be given again and are not killed by us."""
+    while workers:
+        pid, _ = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        workers.discard(pid)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

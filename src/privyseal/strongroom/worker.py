@@ -1,0 +1,70 @@
+"""A worker: one token's PKCS#11 module in a process that is thrown away when it misbehaves.
+
+Forked by the nursery, it closes what is not its own, reads the PIN, is confined to the module's files, loads the
+module, logs in, and says so on its first channel. Then each channel has a thread, a session and one question at a
+time. It judges nothing and restarts nothing; the signer's watchdog kills it when a call hangs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from privyseal.errors import PrivySealError
+from privyseal.keystore.pkcs11 import Pkcs11Section
+from privyseal.keystore.pkcs11_messages import Failure, Ready, decode_question, encode
+from privyseal.keystore.pkcs11_module import OpenToken, open_token
+from privyseal.keystore.pkcs11_pin import read_pin
+from privyseal.keystore.pkcs11_token import Desk
+from privyseal.strongroom.confinement import confine
+from privyseal.strongroom.frames import Frames
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_SWITCH_SECONDS = 0.0005  # as in run.py, for the same reason
+
+
+def main(section: Pkcs11Section, notes: Path, channels: list[socket.socket], parent: int) -> None:
+    """Work until the signer lets go of the channels; never returns."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we could ask to die with it
+        os._exit(0)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.unraisablehook = lambda _: None  # python-pkcs11 ends its searches in __del__, also those of a lost session
+    os.environ.update(section.environment)  # putenv(3): the module, written in C, reads it there
+    first = Frames(channels[0])
+    try:
+        token = _opened(section, notes, len(channels))
+    except PrivySealError as error:
+        first.send(encode(Failure(error.code, error.detail, error.hint, poisoned=True)))
+        os._exit(0)
+    first.send(encode(Ready(token.label, token.serial)))
+    making = threading.Lock()
+    for channel, session in zip(channels[1:], token.sessions[1:], strict=True):
+        threading.Thread(target=_work, args=(Frames(channel), Desk(token, session, making)), daemon=True).start()
+    _work(first, Desk(token, token.sessions[0], making))
+
+
+def _opened(section: Pkcs11Section, notes: Path, sessions: int) -> OpenToken:
+    pin = read_pin(Path(section.pin_file)) if section.pin_file is not None else (section.pin or "").encode("utf-8")
+    module = Path(section.module).resolve()
+    confine(
+        {notes, *map(Path, section.writable)},
+        None,
+        readable={module, module.parent, *map(Path, section.readable)},
+        network=section.network,
+    )
+    return open_token(section, pin, notes, sessions)
+
+
+def _work(channel: Frames, desk: Desk) -> None:
+    """Answer one channel's questions until the signer lets go of it, which it does of all at once."""
+    try:
+        while (asked := channel.receive()) is not None:
+            channel.send(encode(desk.answer(decode_question(asked))))
+    finally:
+        os._exit(0)  # without C_Finalize, which may hang

@@ -1,0 +1,190 @@
+"""Keys in a real token (SoftHSM): born so that they cannot leave, used and destroyed, with a stranger looking on."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.softhsm import CLIENT, MODULE, SoftHsm, store
+
+from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotFound
+from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
+from privyseal.pki import certificates
+from privyseal.terms.keys import Assurance
+from privyseal.terms.signatures import SCHEMES, ToBeSigned
+
+P256 = SCHEMES["ecdsa-p256"]
+TBS = ToBeSigned(b"hello", "sha256")
+
+
+@pytest.fixture(scope="module")
+def hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    return SoftHsm(tmp_path_factory.mktemp("hsm"), "one", "two")
+
+
+@pytest.fixture(scope="module")
+def keys(hsm: SoftHsm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pkcs11]:
+    """Two tokens in one store; what is born for ``acme`` is born in the second."""
+    folder = tmp_path_factory.mktemp("store")
+    with store(folder, hsm.section("one"), hsm.section("two", subscribers=("acme",))) as (opened, _, _):
+        yield opened
+
+
+def verifies(keys: Pkcs11, uri: str, tbs: ToBeSigned) -> None:
+    """Raises if the signature is not one."""
+    (value,) = keys.sign(uri, [tbs])
+    certificates.verify(keys.public_key(uri), tbs, value)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda scheme: scheme.name)
+def test_every_scheme_is_born_signs_and_dies(keys: Pkcs11, scheme) -> None:
+    """Each scheme with each digest and padding that it has; afterwards the key is gone, and destroying it is idle."""
+    uri = keys.generate(f"demo/{scheme.name}", scheme)
+    assert certificates.scheme_of(keys.public_key(uri)).name == scheme.name
+    for digest in ("sha256", "sha384", "sha512"):
+        for padding in ("pkcs1v15", "pss") if scheme.name.startswith("rsa") else ("pkcs1v15",):
+            verifies(keys, uri, ToBeSigned(b"hello", digest, padding))  # type: ignore[arg-type]
+    with pytest.raises(Conflict, match="already"):
+        keys.generate(f"demo/{scheme.name}", scheme)
+    keys.destroy(uri)
+    keys.destroy(uri)
+    for gone in (lambda: keys.sign(uri, [TBS]), lambda: keys.public_key(uri), lambda: keys.protection(uri)):
+        with pytest.raises(NotFound):
+            gone()
+
+
+def test_what_the_module_says_of_a_key_is_read_back(keys: Pkcs11) -> None:
+    """Born inside, never extractable, in words of the module; and SoftHSM is software, so no public key may use it."""
+    found = keys.protection(keys.generate("demo/facts", P256))
+    assert (found.store, found.assurance) == ("pkcs11", Assurance.SOFTWARE)
+    assert (found.generated_inside, found.never_extractable) == (True, True)
+    assert "SoftHSM" in found.module and "token one" in found.module
+    assert set(found.attributes) == {
+        "CKA_SENSITIVE=true",
+        "CKA_ALWAYS_SENSITIVE=true",
+        "CKA_NEVER_EXTRACTABLE=true",
+        "CKA_EXTRACTABLE=false",
+        "CKA_LOCAL=true",
+        "CKA_DECRYPT=false",
+        "CKA_UNWRAP=false",
+        "CKA_KEY_GEN_MECHANISM=EC_KEY_PAIR_GEN",
+    }
+
+
+def test_a_stranger_finds_the_same_key_and_believes_its_signature(keys: Pkcs11, hsm: SoftHsm, tmp_path: Path) -> None:
+    """OpenSC's pkcs11-tool sees the attributes, verifies what we signed, and we verify what it signs with the key."""
+    uri = keys.generate("demo/stranger", SCHEMES["rsa-3072"])
+    said = hsm.tool("one", "--list-objects", "--type", "privkey")
+    ours = said[said.index("demo/stranger") :].split("Private Key Object")[0]
+    assert "Usage:      sign\n" in ours
+    assert "sensitive, always sensitive, never extractable, local" in ours
+    name = uri.split("id=")[1].split(";")[0].replace("%", "")
+    data, signature, theirs = tmp_path / "data", tmp_path / "signature", tmp_path / "theirs"
+    data.write_bytes(TBS.octets)
+    signature.write_bytes(keys.sign(uri, [TBS])[0])
+    mechanism = ["--id", name, "--mechanism", "SHA256-RSA-PKCS", "--input-file", str(data)]
+    said = hsm.tool("one", "--verify", *mechanism, "--signature-file", str(signature))
+    assert "Signature is valid" in said
+    hsm.tool("one", "--sign", *mechanism, "--output-file", str(theirs))
+    certificates.verify(keys.public_key(uri), TBS, theirs.read_bytes())
+
+
+def test_each_subscriber_has_its_token_and_its_keys_are_found_there(keys: Pkcs11, hsm: SoftHsm) -> None:
+    """A URI names token, serial, label and id; several keys in several tokens do not get in each other's way."""
+    here, there = keys.generate("demo/several", P256), keys.generate("acme/several", P256)
+    more = keys.generate("acme/more", P256)
+    assert here.startswith("pkcs11:token=one;serial=") and there.startswith("pkcs11:token=two;serial=")
+    assert len({keys.public_key(each) for each in (here, there, more)}) == 3
+    for each in (here, there, more):
+        verifies(keys, each, TBS)
+    assert "acme/more" in hsm.tool("two", "--list-objects") and "acme" not in hsm.tool("one", "--list-objects")
+
+
+def test_threads_use_two_sessions_at_once(keys: Pkcs11) -> None:
+    """Eight threads hammer two sessions with two kinds of key; single-threaded initialisation crashes here."""
+    uris = [keys.generate("demo/hammer", P256), keys.generate("demo/anvil", SCHEMES["ecdsa-p384"])]
+    spkis = [keys.public_key(uri) for uri in uris]
+    wrong: list[BaseException] = []
+
+    def hammer(number: int) -> None:
+        try:
+            for count in range(50):
+                tbs = ToBeSigned(b"%d/%d" % (number, count), "sha256")
+                certificates.verify(spkis[number % 2], tbs, keys.sign(uris[number % 2], [tbs])[0])
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=hammer, args=(number,)) for number in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert wrong == []
+
+
+def test_what_cannot_be_asked_is_refused(keys: Pkcs11) -> None:
+    """PSS of an elliptic key, a URI of nobody's, a token that the settings do not name."""
+    uri = keys.generate("demo/refusals", P256)
+    with pytest.raises(BadInput, match="PSS"):
+        keys.sign(uri, [ToBeSigned(b"hello", "sha256", "pss")])
+    with pytest.raises(NotFound, match="No token called 'three'"):
+        keys.public_key(uri.replace("token=one", "token=three"))
+    with pytest.raises(NotFound):
+        keys.public_key(uri.replace("object=demo", "object=acme"))
+    with pytest.raises(NotFound, match="names token, serial"):
+        keys.public_key("pkcs11:token=one")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"module": "/nonexistent/module.so"}, Misused, "no PKCS#11 module at"),
+        ({"module": __file__}, Misused, "cannot be loaded"),
+        ({"token": "nobody"}, KeyStoreUnavailable, "no token called 'nobody'"),
+        (
+            {"module": CLIENT, "environment": {"P11_KIT_SERVER_ADDRESS": "unix:path=/nonexistent"}},
+            KeyStoreUnavailable,
+            "no token called 'one'",
+        ),
+        ({"pin_file": "/nonexistent/pin"}, Misused, "PIN file"),
+        ({"writable": ()}, KeyStoreUnavailable, "cannot be initialised|no token"),
+    ],
+    ids=["no module", "not a module", "no token", "no server", "no PIN", "not allowed"],
+)
+def test_a_token_that_cannot_be_had_is_told_in_a_sentence(
+    hsm: SoftHsm, tmp_path: Path, changes: dict[str, object], kind: type[Exception], words: str
+) -> None:
+    """Whose turn it is, in words; the last one shows that a worker is really kept to what the settings allow."""
+    with store(tmp_path, hsm.section("one", **changes)) as (keys, _, _), pytest.raises(kind, match=words):
+        keys.generate("demo/never", P256)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token": None},
+        {"pin": "1234"},
+        {"pin_file": None},
+        {"sessions": 0},
+        {"sessions": 65},
+        {"timeout": 0.0},
+        {"timeout": 200.0},
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict[str, object]) -> None:
+    """Neither label nor serial, two PINs or none, limits that are none; and no PIN shows in a repr."""
+    plain: dict[str, object] = {"module": MODULE, "token": "one", "pin_file": "pin"}
+    assert "1234" not in repr(Pkcs11Section(module=MODULE, token="one", pin="1234"))
+    with pytest.raises(ValueError):
+        Pkcs11Section(**(plain | changes))  # type: ignore[arg-type]
+
+
+def test_a_token_is_found_by_its_serial(hsm: SoftHsm, keys: Pkcs11, tmp_path: Path) -> None:
+    """Labels need not be unique; a serial number is."""
+    uri = keys.generate("acme/by-serial", P256)
+    serial = uri.split("serial=")[1].split(";")[0]
+    with store(tmp_path, hsm.section("one", token=None, serial=serial)) as (other, _, _):
+        assert hashlib.sha256(other.public_key(uri)).digest() == hashlib.sha256(keys.public_key(uri)).digest()
