@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,37 @@ def _told(world: World, nth: int) -> str:
 @pytest.mark.parametrize("way", WAYS)
 def test_no_fault_breaks_a_promise(founded: Path, tmp_path: Path, way: Way, crash: bool, part: int) -> None:
     """Whatever write fails however, clients are served in the end and an outsider finds nothing wrong."""
-    nth, told = part, []
-    while True:
-        world = World(founded, tmp_path / str(nth), Plan(nth, way, crash))
+    _suffer(founded, tmp_path, range(part, 1000, SLICES), lambda nth: Plan(nth, way, crash), _two_clients)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("crash", [False, True], ids=["goes-on", "crashes"])
+@pytest.mark.parametrize("way", WAYS)
+def test_no_fault_breaks_a_promise_where_others_take_what_was_written(
+    founded: Path, tmp_path: Path, way: Way, crash: bool
+) -> None:
+    """The same where the request is written down in one transaction and taken in another, as after an approval."""
+
+    def one_client(world: World) -> None:
+        world.longer_way = True
+        world.client(1)
+
+    _suffer(founded, tmp_path, range(1000), lambda nth: Plan(nth, way, crash), one_client)
+
+
+def _suffer(
+    founded: Path,
+    directory: Path,
+    places: Iterable[int],
+    plan: Callable[[int], Plan],
+    bring_in: Callable[[World], None],
+) -> None:
+    """Let the write at each of these places fail, one in each world, until the story is over before its turn."""
+    told: list[str] = []
+    for nth in places:
+        world = World(founded, directory / str(nth), plan(nth))
         try:
-            _two_clients(world)
+            bring_in(world)
             world.story()
             if len(world.writes) <= nth:  # the story was over before this write's turn came
                 break
@@ -51,7 +77,6 @@ def test_no_fault_breaks_a_promise(founded: Path, tmp_path: Path, way: Way, cras
         finally:
             world.stop()
             shutil.rmtree(world.directory)
-        nth += SLICES
     assert len(told) > 3, "too few writes were met for this to mean anything"
 
 

@@ -19,6 +19,7 @@ from privyseal.errors import PrivySealError, Unavailable
 from privyseal.records.database import Transaction
 from privyseal.records.parties import member_by_token_of_all_subscribers
 from privyseal.signing.approve import approve
+from privyseal.signing.ask import ask
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.sign import advance
 from privyseal.signing.submit import Submission, submit
@@ -44,10 +45,11 @@ class Desk:
         self.seal = seal
         self.public_log = public_log
         self._stopping = asyncio.Event()
-        self._batches = ThreadPoolExecutor(10, thread_name_prefix="batch")  # two for each of the five below
+        self._batches = ThreadPoolExecutor(12, thread_name_prefix="batch")  # two for each of the six below
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._who = Batcher(self._authenticate, self._batches)
         self._submit: Batcher[Submission, Dossier] = Batcher(lambda items: submit(seal, items), self._batches)
+        self._ask: Batcher[Submission, Dossier] = Batcher(lambda items: ask(seal, items), self._batches)
         self._advance: Batcher[tuple[str, str], Dossier] = Batcher(lambda ids: advance(seal, ids), self._batches)
         self._stamp: Batcher[bytes, bytes] = Batcher(
             lambda queries: list(seal.stamper.reply(queries)), self._batches, largest=QUERIES_IN_A_BATCH
@@ -59,8 +61,12 @@ class Desk:
         return await self._who.put(headers)
 
     async def submit(self, submission: Submission) -> Dossier:
-        """Write a request down, or find the one under its Idempotency-Key."""
+        """Write a request down, or find the one under its Idempotency-Key; it is not signed by this."""
         return await self._submit.put(submission)
+
+    async def ask(self, submission: Submission) -> Dossier:
+        """Write a request down, or find the one under its Idempotency-Key, and take it as far as it goes."""
+        return await self._ask.put(submission)
 
     async def advance(self, subscriber: str, request_id: str) -> Dossier:
         """Take a request as far as it goes."""
@@ -103,7 +109,7 @@ class Desk:
 
     async def close(self) -> None:
         """Take nothing more, finish what is here, and end the threads."""
-        for batcher in (self._who, self._submit, self._advance, self._stamp, self._ready):
+        for batcher in (self._who, self._submit, self._ask, self._advance, self._stamp, self._ready):
             await batcher.drain()
         for pool in (self._batches, self._single):
             await asyncio.to_thread(pool.shutdown)
