@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -33,6 +34,13 @@ READERS = 4
 """Threads for single reads and approvals; a read takes a fraction of a millisecond."""
 
 
+REMEMBERED = timedelta(seconds=1)
+"""How long a token that was found good is believed without asking the records again; a revoked or expired one is
+refused that much later. Only good ones are remembered."""
+
+MOST_REMEMBERED = 1024
+"""Tokens remembered at once; beyond it all are forgotten, which costs one question for each."""
+
 QUERIES_IN_A_BATCH = 128
 """TimeStampReq in one question to the stamper: with the 64 KiB each may have, half of the 16 MiB of a frame."""
 
@@ -47,6 +55,7 @@ class Desk:
         self._stopping = asyncio.Event()
         self._batches = ThreadPoolExecutor(12, thread_name_prefix="batch")  # two for each of the six below
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+        self._known: dict[bytes, tuple[datetime, Member]] = {}
         self._who = Batcher(self._authenticate, self._batches)
         self._submit: Batcher[Submission, Dossier] = Batcher(lambda items: submit(seal, items), self._batches)
         self._ask: Batcher[Submission, Dossier] = Batcher(lambda items: ask(seal, items), self._batches)
@@ -58,7 +67,10 @@ class Desk:
 
     async def authenticate(self, headers: credentials.Headers) -> Actor:
         """Return the Actor behind a request's headers; raise NotAuthenticated."""
-        return await self._who.put(headers)
+        try:
+            return credentials.authenticate(headers, self._recall)
+        except KeyError:  # not seen just now: the records know
+            return await self._who.put(headers)
 
     async def submit(self, submission: Submission) -> Dossier:
         """Write a request down, or find the one under its Idempotency-Key; it is not signed by this."""
@@ -117,6 +129,13 @@ class Desk:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._single, work)
 
+    def _recall(self, digest: bytes) -> Member:
+        """Return whose token was found good within REMEMBERED; KeyError for any other."""
+        at, member = self._known[digest]
+        if not timedelta() <= self.seal.clock() - at < REMEMBERED:
+            raise KeyError(digest)
+        return member
+
     def _authenticate(self, callers: list[credentials.Headers]) -> list[Actor | PrivySealError]:
         """Find out who all of a batch are in one transaction, asking once for each token."""
         known: dict[bytes, Member | None] = {}
@@ -125,7 +144,12 @@ class Desk:
 
             def lookup(digest: bytes) -> Member | None:
                 if digest not in known:
-                    known[digest] = member_by_token_of_all_subscribers(connection, digest, self.seal.clock())
+                    now = self.seal.clock()
+                    known[digest] = member = member_by_token_of_all_subscribers(connection, digest, now)
+                    if member is not None:
+                        if len(self._known) >= MOST_REMEMBERED:
+                            self._known = {}
+                        self._known[digest] = (now, member)
                 return known[digest]
 
             for headers in callers:
