@@ -38,8 +38,8 @@ from privyseal.keystore.protocol import KeyStore
 from privyseal.records import keys, requests
 from privyseal.records.database import Records, open_records
 from privyseal.signing import duties
+from privyseal.signing.ask import ask
 from privyseal.signing.instance import PrivySeal
-from privyseal.signing.sign import advance
 from privyseal.signing.submit import Submission, submit
 from privyseal.strongroom import rooms
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
@@ -248,13 +248,16 @@ class World:
         self.ledgers.append(ledger)
         return ledger
 
+    longer_way = False
+    """Whether requests are written down first and taken by another walk, as where somebody has to approve them."""
+
     def ask(self, ledgers: Iterable[Ledger]) -> list[Dossier | PrivySealError]:
         """Let clients ask at once, in one batch; what they are given they keep."""
         asking = list(ledgers)
-        submitted = submit(self.seal, [Submission(self.actor, one.key, one.request) for one in asking])
-        ids = [(each.subscriber, each.id) for each in submitted if isinstance(each, Dossier)]
-        advanced = iter(advance(self.seal, ids))
-        outcomes = [next(advanced) if isinstance(each, Dossier) else each for each in submitted]
+        submissions = [Submission(self.actor, one.key, one.request) for one in asking]
+        if self.longer_way:
+            submit(self.seal, submissions)
+        outcomes = ask(self.seal, submissions)
         for ledger, outcome in zip(asking, outcomes, strict=True):
             self._give(ledger, outcome)
         return outcomes

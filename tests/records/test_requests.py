@@ -155,3 +155,38 @@ def test_the_unfinished_and_the_late_are_found(records: Records) -> None:
         late = requests.expired_of_all_subscribers(connection, NOW + timedelta(hours=2))
     assert found == [("demo", free.id)]
     assert {request_id for _, request_id in late} == {"R-demo-waits", "R-demo-free", "R-demo-held"}
+
+
+def test_a_step_of_many_is_written_for_all_or_none(records: Records) -> None:
+    """Where one of them was changed meanwhile, nothing of the others is written either."""
+    first, second = submitted(records, key="a"), submitted(records, key="b")
+    with records.batch() as batch:
+        with batch.item("demo") as tx:
+            taken = [requests.claim(tx, each.id, NOW) for each in (first, second)]
+        held = [each for each in taken if each is not None]
+        with pytest.raises(Conflict), batch.item("demo") as tx:
+            late = msgspec.structs.replace(held[1], fence=held[1].fence - 1)
+            requests.store_intents(tx, [(held[0], Intent(1, 0)), (late, Intent(2, 1))])
+        with batch.item("demo") as tx:
+            assert [requests.get(tx, each.id).intent for each in held] == [None, None]
+            requests.store_intents(tx, [(held[0], Intent(1, 0)), (held[1], Intent(2, 1))])
+            assert [requests.get(tx, each.id).intent for each in held] == [Intent(1, 0), Intent(2, 1)]
+
+
+def test_new_requests_are_taken_in_all_or_none(records: Records) -> None:
+    """A used Idempotency-Key among them is a Conflict, and none of them is there; else each is under a lease."""
+    used = submitted(records, key="used")
+    request = a_request(subscriber="demo")
+    fresh = [
+        msgspec.structs.replace(used, id=f"R-{key}", idempotency_key=key, state=State.SIGNING, fence=1)
+        for key in ("new", "used")
+    ]
+    with records.batch() as batch:
+        with pytest.raises(Conflict), batch.item("demo") as tx:
+            requests.add_taken(tx, [(each, request) for each in fresh], NOW)
+        with batch.item("demo") as tx:
+            assert requests.by_idempotency_key(tx, "new") is None
+            requests.add_taken(tx, [(fresh[0], request)], NOW)
+            assert requests.get(tx, "R-new") == fresh[0]
+            assert requests.claim(tx, "R-new", NOW) is None
+            assert requests.claim(tx, "R-new", NOW + requests.LEASE + timedelta(seconds=1)) is not None

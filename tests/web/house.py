@@ -26,6 +26,7 @@ from tests import postgres
 from privyseal.errors import PrivySealError
 from privyseal.records import keys, requests
 from privyseal.records.database import open_records
+from privyseal.signing import ask as signing_ask
 from privyseal.signing import enrol
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.keys import Approver, Assurance, KeyPair, KeyProtection
@@ -228,6 +229,8 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
         keys.install_certificate(tx, fingerprint=print_of, key_id=pairs["release"].key_id, chain=(der,), now=NOW)
     walk = Walk()
     monkeypatch.setattr(desk, "advance", walk)
+    monkeypatch.setattr(signing_ask, "advance", walk)
+    monkeypatch.setattr(signing_ask, "take_in", lambda seal, submissions: {})  # so that every request comes by the walk
     public_log = folder / "log"
     public_log.mkdir()
     made = desk.Desk(seal, public_log)

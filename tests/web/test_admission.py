@@ -5,11 +5,17 @@ A route that is not declared here fails, so nobody adds one without saying who m
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
+from sqlalchemy import delete
 from tests.web.house import House
 
+from privyseal.records.tables import tokens
+from privyseal.web import desk
 from privyseal.web.app import ROUTES, Route
+from privyseal.web.desk import REMEMBERED
 
 CALLERS = (
     "nobody", "unknown", "expired", "requester", "approver", "administrator", "auditor", "no role", "other",
@@ -104,3 +110,26 @@ def test_a_refused_caller_s_body_is_not_looked_at(shared_house: House) -> None:
     """Without a credential even malformed JSON is 401, and an over-long body is not read."""
     answered = shared_house.client.post("/v1/demo/requests", content=b"{" * 2_000_000)
     assert answered.status_code == 401
+
+
+def test_a_revoked_token_is_refused_a_second_later(house: House) -> None:
+    """A token found good is believed for a second without asking; the moment that is over, the records decide."""
+    start = house.seal.clock()
+    house.seal.clock = lambda: start
+    assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 200
+    with house.seal.records.writing("demo") as tx:
+        tx.connection.execute(delete(tokens))
+    house.seal.clock = lambda: start + REMEMBERED - timedelta(microseconds=1)
+    assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 200
+    assert house.client.get("/v1/whoami", headers=house.auth("auditor")).status_code == 401
+    for passed in (REMEMBERED, -timedelta(microseconds=1)):  # the latter where the clock was put back
+        house.seal.clock = lambda passed=passed: start + passed
+        assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 401
+
+
+def test_a_memory_of_tokens_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More callers than it holds are served all the same."""
+    monkeypatch.setattr(desk, "MOST_REMEMBERED", 1)
+    for who in ("requester", "auditor", "requester"):
+        assert house.client.get("/v1/whoami", headers=house.auth(who)).status_code == 200
+    assert len(house.desk._known) == 1

@@ -234,7 +234,7 @@ def test_many_at_once_share_batches(served: Served) -> None:
     for caller in callers:
         caller.start()
     until = time.monotonic() + 10
-    while len(served.desk._advance._waiting) < 20 and time.monotonic() < until:
+    while len(served.desk._ask._waiting) < 20 and time.monotonic() < until:
         time.sleep(0.01)
     gate.set()
     for caller in callers:

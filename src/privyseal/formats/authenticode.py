@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -65,6 +66,14 @@ def _sip(version: int, guid: str) -> Subject:
     return Subject(ID_SIP_INFO, der.sequence(der.integer(version), der.octet_string(bytes.fromhex(guid)), *zeros))
 
 
+class _Built(NamedTuple):
+    """What is made of one description: the content, the signed attributes, and these as the octets a key signs."""
+
+    content: bytes
+    attributes: tuple[bytes, ...]
+    octets: bytes
+
+
 SUBJECTS: dict[str, Subject] = {
     # SpcPeImageData: no flags, and as file the empty SpcString that signtool writes since Windows 8.
     "pe": Subject(
@@ -84,9 +93,14 @@ _CONTENT_TYPE = cms.attribute(cms.ID_CONTENT_TYPE, der.oid(ID_INDIRECT_DATA))
 def indirect_data(subject: Subject, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
     """Return the SpcIndirectDataContent, DER, that says what a subject hashes to."""
     return der.sequence(
-        der.sequence(der.oid(subject.kind), subject.value),
+        _type_and_value(subject),
         der.sequence(algorithms.digest_identifier(algorithm), der.octet_string(digest)),
     )
+
+
+@lru_cache(maxsize=64)
+def _type_and_value(subject: Subject) -> bytes:
+    return der.sequence(der.oid(subject.kind), subject.value)
 
 
 def to_be_signed(subject: Subject, described: Described, identity: Identity, options: Options) -> ToBeSigned:
@@ -95,8 +109,8 @@ def to_be_signed(subject: Subject, described: Described, identity: Identity, opt
     BadInput where the digest has not its algorithm's size, the identity is no chain for its scheme, or the program name
     or URL cannot be written.
     """
-    attributes = _attributes(subject, described.digest_algorithm, described.digest, identity, options)
-    return ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm)
+    built = _built(subject, described.digest_algorithm, described.digest, identity, options)
+    return ToBeSigned(built.octets, described.digest_algorithm)
 
 
 def finish(
@@ -108,19 +122,19 @@ def finish(
     token: TimestampToken | None,
 ) -> bytes:
     """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
-    attributes = _attributes(subject, described.digest_algorithm, described.digest, identity, options)
-    if signed.to_be_signed != ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm):
+    built = _built(subject, described.digest_algorithm, described.digest, identity, options)
+    if signed.to_be_signed != ToBeSigned(built.octets, described.digest_algorithm):
         raise BadInput("The signature is over other octets than this description, identity and options make.")
     signer = cms.signer_info(
         certificate=identity.chain[0],
         digest_algorithm=described.digest_algorithm,
-        signed_attributes=attributes,
+        signed_attributes=built.attributes,
         signature=signed.value,
         unsigned_attributes=() if token is None else (cms.attribute(ID_TIMESTAMP, token.der),),
     )
     return cms.build_signed_data(
         content_type=ID_INDIRECT_DATA,
-        content=indirect_data(subject, described.digest_algorithm, described.digest),
+        content=built.content,
         digest_algorithm=described.digest_algorithm,
         certificates=identity.chain,
         signers=(signer,),
@@ -128,22 +142,22 @@ def finish(
     )
 
 
-@lru_cache(maxsize=256)
-def _attributes(
-    subject: Subject, algorithm: DigestAlgorithm, digest: bytes, identity: Identity, options: Options
-) -> tuple[bytes, ...]:
-    """Return the signed attributes; remembered, because ``finish`` asks for the same as ``to_be_signed``."""
+@lru_cache(maxsize=4096)  # less than 1 KiB each; a batch of requests for a hundred programs each comes through twice
+def _built(subject: Subject, algorithm: DigestAlgorithm, digest: bytes, identity: Identity, options: Options) -> _Built:
+    """Build what is signed; remembered, because ``finish`` asks for the same as ``to_be_signed``."""
     if len(digest) != DIGEST_SIZES[algorithm]:
         raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
     # PKCS#7, unlike CMS, hashes the content's value octets without its tag and length (Authenticode, "ContentInfo").
-    content = der.read(indirect_data(subject, algorithm, digest)).content
-    return (
+    whole = indirect_data(subject, algorithm, digest)
+    content = der.read(whole).content
+    attributes = (
         _CONTENT_TYPE,
         cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(hashlib.new(algorithm, content).digest())),
         _opus_info(options.program_name, options.program_url),
         _STATEMENT_TYPE,
         _signing_certificate(identity.chain, identity.scheme),
     )
+    return _Built(whole, attributes, cms.attributes_to_be_signed(attributes))
 
 
 @lru_cache(maxsize=256)

@@ -41,6 +41,7 @@ _ECDSA_NAMES = {dotted: name for name, dotted in _ECDSA_WITH.items()}
 
 
 @lru_cache(maxsize=16)
+@lru_cache(maxsize=16)
 def digest_identifier(algorithm: DigestAlgorithm, null: bool = True) -> bytes:
     """Return the AlgorithmIdentifier of a digest.
 

@@ -6,8 +6,9 @@ share one fsync. What differs between the kinds of database stands in ``sqlite.p
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
@@ -114,11 +115,16 @@ class Records:
         self.dialect = DIALECTS[engine.dialect.name]
         self.tell: Tell = lambda requests: None
         """Called, in whatever thread, with the requests whose state this process has changed."""
+        # SQLite has one writer at a time, and who finds it busy sleeps for up to 100 ms between two looks; a lock of
+        # our own wakes the next one at once. Its busy timeout is left for other processes.
+        self._turn: AbstractContextManager[object] = (
+            threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        )
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:
         """Begin one writing transaction for many items, commit it at the end, roll it back if the body raises."""
-        with self._transaction(writes=True) as connection:
+        with self._turn, self._transaction(writes=True) as connection:
             batch = Batch(connection, self.dialect)
             yield batch
             batch.require_alive()
@@ -129,7 +135,7 @@ class Records:
     @contextmanager
     def writing(self, subscriber: str) -> Iterator[Transaction]:
         """Begin a writing transaction for one Subscriber and commit it at the end."""
-        with self._transaction(writes=True, tenant=subscriber) as connection:
+        with self._turn, self._transaction(writes=True, tenant=subscriber) as connection:
             tx = Transaction(connection, subscriber)
             yield tx
             self._finish(connection, tx.changed)

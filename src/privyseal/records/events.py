@@ -23,10 +23,14 @@ class Event(msgspec.Struct, frozen=True):
 _INSERT = insert(events)
 
 
-def record(tx: Transaction, event: Event) -> None:
-    """Append one event to the Subscriber's."""
-    row = {"subscriber": tx.subscriber, "at": event.at, "actor": event.actor, "what": event.what}
-    tx.connection.execute(_INSERT, row | {"subject": event.subject})
+def record(tx: Transaction, *happened: Event) -> None:
+    """Append events to the Subscriber's, in the order given."""
+    rows = [
+        {"subscriber": tx.subscriber, "at": one.at, "actor": one.actor, "what": one.what, "subject": one.subject}
+        for one in happened
+    ]
+    if rows:
+        tx.connection.execute(_INSERT, rows)
 
 
 def events_about(tx: Transaction, subject: str) -> list[Event]:

@@ -1,9 +1,10 @@
 """A batch of requests goes from APPROVED to RELEASED: log, key, timestamp, log.
 
 Every step reads where a request stands and takes it one step on, so that a walk which was cut short anywhere is taken
-up by the next one. Six transactions and two appends serve the whole batch, however many wait; a step that fails for one
-request leaves that one where it is and its neighbours go on. What a crash leaves behind, and why each case is decided
-as it is, stands at the head of ``terms/requests.py``.
+up by the next one. Four transactions (five for what was written down before, one more with timestamps) and two appends
+serve the whole batch, however many wait; a step that fails for one request leaves that one where it is and its
+neighbours go on. What a crash leaves behind, and why each case is decided as it is, stands at the head of
+``terms/requests.py``.
 """
 
 from __future__ import annotations
@@ -11,26 +12,30 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from privyseal.errors import Failed, LogUnavailable, PrivySealError
+from privyseal.errors import Conflict, Failed, LogUnavailable, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
-from privyseal.records import events, keys, requests
+from privyseal.records import events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
 from privyseal.signing import entries
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
+from privyseal.signing.shelf import Shelf
+from privyseal.signing.submit import Taken, give_back
 from privyseal.strongroom.messages import Appended, Logged, Refused, SignBatch, SignedBatch, SignItem, Stale
 from privyseal.terms.canonical import decode_canonical
-from privyseal.terms.keys import KeyPair
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
 from privyseal.terms.signatures import DigestAlgorithm, Signature, TimestampToken, ToBeSigned
 from privyseal.timestamp.token import verify_token
+
+PORTION_OCTETS = 8 << 20
+"""Octets of requests and chains in one question to the signer: half of a frame, for proofs and approvals come along."""
 
 
 @dataclass(slots=True)
@@ -79,7 +84,39 @@ def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]]) -> list[Dossier | P
     began = time.monotonic()
     cases, others = _claim(seal, ids)
     seal.watch.step("claim", len(ids), time.monotonic() - began)
-    walk = list(cases.values())
+    walked = _walk(seal, list(cases.values()))
+    return [(walked | others)[request_id] for _, request_id in ids]
+
+
+def go_on(seal: PrivySeal, taken: Sequence[Taken]) -> dict[str, Dossier | PrivySealError]:
+    """Take new requests, leased to this walk, through all steps; return how each stands, by its id."""
+    return _walk(seal, [_case(one) for one in taken])
+
+
+def _walk(seal: PrivySeal, cases: Sequence[_Case]) -> dict[str, Dossier | PrivySealError]:
+    """Take requests through all steps, no more at a time than fit into one question to the signer."""
+    outcomes: dict[str, Dossier | PrivySealError] = {}
+    for portion in _portions(cases):
+        outcomes |= _steps(seal, portion)
+    return outcomes
+
+
+def _portions(cases: Sequence[_Case]) -> Iterator[list[_Case]]:
+    portion: list[_Case] = []
+    octets = 0
+    for case in cases:
+        size = len(case.dossier.canonical) + sum(map(len, case.chain))
+        if portion and octets + size > PORTION_OCTETS:
+            yield portion
+            portion, octets = [], 0
+        portion.append(case)
+        octets += size
+    if portion:
+        yield portion
+
+
+def _steps(seal: PrivySeal, walk: Sequence[_Case]) -> dict[str, Dossier | PrivySealError]:
+    """Take requests that this walk has leased through all steps; return how each stands, by its id."""
     untouched = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures and not c.uncertain]
     with _errors_into(untouched):
         _log_intents_and_sign(seal, untouched)
@@ -88,9 +125,8 @@ def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]]) -> list[Dossier | P
     finished = [c for c in walk if c.stands(State.SIGNED)]
     with _errors_into(finished):
         _complete(seal, finished)
-    _give_back(seal, [c for c in walk if c.error is not None and not isinstance(c.error, Failed)])
-    outcomes: dict[str, Dossier | PrivySealError] = {c.dossier.id: c.error or c.dossier for c in walk}
-    return [(outcomes | others)[request_id] for _, request_id in ids]
+    give_back(seal, [c.dossier for c in walk if c.error is not None and not isinstance(c.error, Failed)])
+    return {c.dossier.id: c.error or c.dossier for c in walk}
 
 
 def _claim(
@@ -99,7 +135,7 @@ def _claim(
     now = seal.clock()
     cases: dict[str, _Case] = {}
     others: dict[str, Dossier | PrivySealError] = {}
-    shelf = _Shelf()
+    shelf = Shelf()
     try:
         with seal.records.batch() as batch:
             for subscriber, request_id in dict.fromkeys(ids):
@@ -121,29 +157,19 @@ def _claim(
     return cases, others
 
 
-class _Shelf:
-    """Keys and chains as one batch found them: its requests are for a few keys, and each is read once."""
-
-    def __init__(self) -> None:
-        self._pairs: dict[tuple[str, str], KeyPair] = {}
-        self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
-
-    def pair(self, tx: Transaction, name: str) -> KeyPair:
-        """Return the Key Pair of that name."""
-        place = (tx.subscriber, name)
-        if place not in self._pairs:
-            self._pairs[place] = keys.key_pair(tx, name)
-        return self._pairs[place]
-
-    def chain(self, tx: Transaction, fingerprint: str) -> tuple[bytes, ...]:
-        """Return the chain of the certificate with this fingerprint; empty where there is none any more."""
-        place = (tx.subscriber, fingerprint)
-        if place not in self._chains:
-            self._chains[place] = keys.certificate_chain(tx, fingerprint) or ()
-        return self._chains[place]
+def _case(taken: Taken) -> _Case:
+    return _Case(
+        dossier=taken.dossier,
+        request=taken.request,
+        chain=taken.chain,
+        key_tag=taken.pair.key_tag,
+        approvals=(),
+        uncertain=False,
+        octets=taken.octets,
+    )
 
 
-def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, shelf: _Shelf) -> _Case | Dossier:
+def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, shelf: Shelf) -> _Case | Dossier:
     dossier = requests.claim(tx, request_id, now, holder)
     if dossier is None:
         return requests.get(tx, request_id)
@@ -173,7 +199,7 @@ def _log_intents_and_sign(seal: PrivySeal, fresh: list[_Case]) -> None:
     _store(
         seal,
         fresh,
-        lambda tx, c: requests.store_intent(tx, c.dossier, entries.place(logged[c.dossier.id])),
+        lambda tx, some: requests.store_intents(tx, [(c.dossier, entries.place(logged[c.dossier.id])) for c in some]),
     )
     going = [c for c in fresh if c.error is None]
     try:
@@ -191,11 +217,26 @@ def _log_intents_and_sign(seal: PrivySeal, fresh: list[_Case]) -> None:
         for case, result in zip(going, results.results, strict=True)
         if not isinstance(result, Refused)
     }
-    _store(
-        seal,
-        [c for c in going if c.dossier.id in made],
-        lambda tx, c: requests.store_signatures(tx, c.dossier, made[c.dossier.id]),
-    )
+    _store_signatures(seal, [c for c in going if c.dossier.id in made], made)
+
+
+def _store_signatures(seal: PrivySeal, cases: list[_Case], made: Mapping[str, tuple[bytes, ...]]) -> None:
+    """Write the signatures down at once; where no timestamp is wanted, together with the blobs made of them."""
+    blobs: dict[str, list[bytes]] = {}
+    for case in cases:
+        if not case.request.options.timestamp:
+            with suppress(PrivySealError):  # the signature is stored all the same, and the next step says why
+                blobs[case.dossier.id] = _finish(case, made[case.dossier.id], [])
+
+    def _write(tx: Transaction, some: Sequence[_Case]) -> list[Dossier]:
+        done = [c.dossier for c in some if c.dossier.id in blobs]
+        rest = [c.dossier for c in some if c.dossier.id not in blobs]
+        written = requests.store_signed(tx, [(each, made[each.id], blobs[each.id]) for each in done])
+        written += requests.store_signatures_of_many(tx, [(each, made[each.id]) for each in rest])
+        by_id = {each.id: each for each in written}
+        return [by_id[c.dossier.id] for c in some]
+
+    _store(seal, cases, _write)
 
 
 def _ask_signer(seal: PrivySeal, cases: list[_Case], appended: Appended, logged: list[Logged]) -> SignedBatch:
@@ -238,7 +279,7 @@ def _abort(seal: PrivySeal, cases: list[_Case]) -> None:
     with _errors_into(over):
         submissions = [entries.completion(c.dossier, c.key_tag, "aborted", _reason(c)[1]) for c in over]
         seal.logger.append(submissions, since=0)
-        _store(seal, over, lambda tx, c: requests.fail(tx, c.dossier, *_reason(c)))
+        _store(seal, over, lambda tx, some: [requests.fail(tx, c.dossier, *_reason(c)) for c in some])
     for case in over:
         if case.dossier.state is State.FAILED:
             case.error = Failed(
@@ -255,6 +296,8 @@ def _reason(case: _Case) -> tuple[str, str]:
 
 def _timestamp(seal: PrivySeal, cases: list[_Case]) -> None:
     """Have every signature timestamped, one question for each digest algorithm, and build the blobs."""
+    if not cases:
+        return
     tokens: dict[str, list[TimestampToken]] = {c.dossier.id: [] for c in cases}
     for algorithm in sorted({_imprint(c) for c in cases if c.request.options.timestamp}):
         asked = [c for c in cases if c.request.options.timestamp and _imprint(c) == algorithm]
@@ -267,11 +310,13 @@ def _timestamp(seal: PrivySeal, cases: list[_Case]) -> None:
     blobs: dict[str, list[bytes]] = {}
     for case in (c for c in cases if c.error is None):
         with _errors_into([case]):
-            blobs[case.dossier.id] = _finish(case, tokens[case.dossier.id])
+            blobs[case.dossier.id] = _finish(case, case.dossier.signatures, tokens[case.dossier.id])
     _store(
         seal,
         [c for c in cases if c.error is None],
-        lambda tx, c: requests.store_blobs(tx, c.dossier, tokens[c.dossier.id], blobs[c.dossier.id]),
+        lambda tx, some: requests.store_blobs_of_many(
+            tx, [(c.dossier, tokens[c.dossier.id], blobs[c.dossier.id]) for c in some]
+        ),
     )
 
 
@@ -279,9 +324,9 @@ def _imprint(case: _Case) -> DigestAlgorithm:
     return case.request.described[0].digest_algorithm
 
 
-def _finish(case: _Case, tokens: list[TimestampToken]) -> list[bytes]:
+def _finish(case: _Case, signatures: Sequence[bytes], tokens: Sequence[TimestampToken]) -> list[bytes]:
     blobs = []
-    values, stamps = iter(case.dossier.signatures), iter(tokens)
+    values, stamps = iter(signatures), iter(tokens)
     for described, octets in zip(case.request.described, case.build(), strict=True):
         signed = [Signature(each, next(values)) for each in octets]
         given = [next(stamps) for _ in octets] if tokens else []
@@ -301,38 +346,39 @@ def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
     }
     now = seal.clock()
 
-    def _release(tx: Transaction, case: _Case) -> Dossier:
-        events.record(tx, Event(now, "service", "released", case.dossier.id))
-        return requests.store_receipt(tx, case.dossier, receipts[case.dossier.id])
+    def _release(tx: Transaction, some: Sequence[_Case]) -> list[Dossier]:
+        events.record(tx, *(Event(now, "service", "released", c.dossier.id) for c in some))
+        return requests.store_receipts(tx, [(c.dossier, receipts[c.dossier.id]) for c in some])
 
     _store(seal, cases, _release)
 
 
-def _store(seal: PrivySeal, cases: Sequence[_Case], write: Callable[[Transaction, _Case], Dossier]) -> None:
-    """Write one step of many requests in one transaction; who cannot be written keeps its error, alone."""
+def _store(
+    seal: PrivySeal, cases: Sequence[_Case], write: Callable[[Transaction, Sequence[_Case]], list[Dossier]]
+) -> None:
+    """Write one step of many requests in one transaction; who cannot be written keeps its error, alone.
+
+    ``write`` is given all requests of one Subscriber, and where it refuses them each by itself.
+    """
     if not cases:
         return
+    by_subscriber: dict[str, list[_Case]] = {}
+    for case in cases:
+        by_subscriber.setdefault(case.dossier.subscriber, []).append(case)
     written: list[tuple[_Case, Dossier]] = []
     with _errors_into(cases):
         with seal.records.batch() as batch:
-            for case in cases:
-                with _errors_into([case]), batch.item(case.dossier.subscriber) as tx:
-                    written.append((case, write(tx, case)))
+            for subscriber, some in by_subscriber.items():
+                try:
+                    with batch.item(subscriber) as tx:
+                        dossiers = write(tx, some)
+                    written += zip(some, dossiers, strict=True)
+                except Conflict:
+                    for case in some:
+                        with _errors_into([case]), batch.item(subscriber) as tx:
+                            written.append((case, write(tx, [case])[0]))
         for case, dossier in written:
             case.dossier = dossier
-
-
-def _give_back(seal: PrivySeal, cases: Sequence[_Case]) -> None:
-    """Drop the leases of requests this walk could not finish; if even that fails, they run out by themselves."""
-    if not cases:
-        return
-    try:
-        with seal.records.batch() as batch:
-            for case in cases:
-                with batch.item(case.dossier.subscriber) as tx:
-                    requests.release(tx, case.dossier)
-    except PrivySealError:
-        return
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -12,19 +13,23 @@ from privyseal.access import permissions
 from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, NotFound, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
-from privyseal.records import events, keys, requests
+from privyseal.records import events, requests
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
+from privyseal.signing.shelf import Shelf
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor, Factor
 from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
+from privyseal.terms.signatures import ToBeSigned
 
 LONGEST_LIFE = timedelta(days=7)
 """How far ahead a request may expire: a working week and its week-end, after which an approval says little."""
 
-MOST_DESCRIBED = 64
-"""Pieces of code in one request; a fat Mach-O has a handful of slices, so this leaves room for bundles."""
+MOST_DESCRIBED = 128
+"""Pieces of code in one request; a fat Mach-O has a handful of slices. A build that signs its hundred programs in one
+request pays for one intent, which for short signatures is several times as fast; two thirds of a KiB each, at most
+as many as the signer makes for one request (``MAX_USES``)."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -42,12 +47,12 @@ def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier |
     for that one alone: NotPermitted, NotFound, BadInput, Denied (expired), IdempotencyMismatch.
     """
     outcomes: dict[int, Dossier | PrivySealError] = {}
-    now = seal.clock()
+    now, shelf = seal.clock(), Shelf()
     # In the order of their keys: two nodes that write the same ones wait for each other one way only.
     order = sorted(range(len(submissions)), key=lambda n: _place(submissions[n]))
     with seal.records.batch() as batch:
         for number in order:
-            outcomes[number] = _submit_safely(seal, batch, submissions[number], now)
+            outcomes[number] = _submit_safely(seal, batch, submissions[number], now, shelf)
     return [outcomes[number] for number in range(len(submissions))]
 
 
@@ -55,12 +60,15 @@ def _place(submission: Submission) -> tuple[str, str]:
     return submission.request.subscriber, submission.idempotency_key
 
 
-def _submit_safely(seal: PrivySeal, batch: Batch, submission: Submission, now: datetime) -> Dossier | PrivySealError:
+# Each argument is one thing that one submission is judged by.
+def _submit_safely(
+    seal: PrivySeal, batch: Batch, submission: Submission, now: datetime, shelf: Shelf
+) -> Dossier | PrivySealError:
     """Submit one; where another node wrote the same Idempotency-Key meanwhile, look again and find its request."""
     for last in (False, True):
         try:
             with batch.item(submission.request.subscriber) as tx:
-                return _submit_one(seal, tx, submission, now)
+                return _submit_one(seal, tx, submission, now, shelf)
         except Conflict as error:
             if last:
                 return error
@@ -69,7 +77,74 @@ def _submit_safely(seal: PrivySeal, batch: Batch, submission: Submission, now: d
     raise AssertionError("unreachable")
 
 
-def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: datetime) -> Dossier:
+class Taken(msgspec.Struct, frozen=True):
+    """A new request that was written down as SIGNING, under the lease of the walk that now goes on with it."""
+
+    dossier: Dossier
+    request: SigningRequest
+    pair: KeyPair
+    chain: tuple[bytes, ...]
+    octets: list[list[ToBeSigned]]
+    """For each piece of code what its format wants signed."""
+
+
+def take_in(seal: PrivySeal, submissions: Sequence[Submission]) -> dict[int, Taken]:
+    """Write down and take, in one transaction, those submissions that are plainly new and ask for no approval.
+
+    Returns them by their place among ``submissions``. Whatever there is to say of any other one, that it was made
+    before, that it must wait or is refused, :func:`submit` says; nothing of it is written here. One Idempotency-Key
+    that is in use sends all of its Subscriber's that way: it is rare, and only costs time.
+    """
+    now, shelf = seal.clock(), Shelf()
+    by_subscriber: dict[str, list[int]] = {}
+    # In the order of their keys, so that two who write the same ones wait for each other one way only.
+    for number in sorted(range(len(submissions)), key=lambda n: submissions[n].idempotency_key):
+        by_subscriber.setdefault(submissions[number].request.subscriber, []).append(number)
+    taken: dict[int, Taken] = {}
+    try:
+        with seal.records.batch() as batch:
+            for subscriber, numbers in by_subscriber.items():
+                with suppress(PrivySealError), batch.item(subscriber) as tx:
+                    found = ((n, _fresh(seal, tx, submissions[n], now, shelf)) for n in numbers)
+                    fresh = {n: one for n, one in found if one is not None}
+                    if fresh:
+                        new = [(one.dossier, one.request) for one in fresh.values()]
+                        requests.add_taken(tx, new, now, seal.holder)
+                        for n, one in fresh.items():
+                            events.record(tx, *_submitted(submissions[n], one.dossier, State.APPROVED))
+                        taken |= fresh
+    except PrivySealError:
+        give_back(seal, [one.dossier for one in taken.values()])  # perhaps it was done: nobody shall wait for the lease
+        raise
+    return taken
+
+
+def give_back(seal: PrivySeal, dossiers: Sequence[Dossier]) -> None:
+    """Drop the leases of requests that a walk could not finish; if even that fails, they run out by themselves."""
+    if dossiers:
+        with suppress(PrivySealError), seal.records.batch() as batch:
+            for dossier in dossiers:
+                with batch.item(dossier.subscriber) as tx:
+                    requests.release(tx, dossier)
+
+
+def _fresh(seal: PrivySeal, tx: Transaction, submission: Submission, now: datetime, shelf: Shelf) -> Taken | None:
+    """Prepare a request for being taken at once; None where anything stands against that."""
+    request = submission.request
+    try:
+        permissions.require(submission.actor, "request", request.subscriber)
+        pair = shelf.pair(tx, request.key)
+        if pair.quorum:
+            return None
+        octets = check(tx, pair, request, now, shelf)
+    except PrivySealError:
+        return None
+    # REQUESTED, APPROVED and SIGNING in one write: nobody is asked, and the walk that takes it is this one.
+    dossier = _dossier(seal, submission, State.SIGNING, now)
+    return Taken(dossier, request, pair, shelf.chain(tx, request.certificate), octets)
+
+
+def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: datetime, shelf: Shelf) -> Dossier:
     request = submission.request
     permissions.require(submission.actor, "request", request.subscriber)
     known = requests.by_idempotency_key(tx, submission.idempotency_key)
@@ -81,13 +156,20 @@ def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: d
                 hint="use a new key for a new request",
             )
         return dossier
-    pair = keys.key_pair(tx, request.key)
-    check(tx, pair, request, now)
-    canonical = request.canonical()
+    pair = shelf.pair(tx, request.key)
+    check(tx, pair, request, now, shelf)
     state = State.APPROVED if pair.quorum == 0 else State.REQUESTED
-    dossier = Dossier(
+    dossier = _dossier(seal, submission, state, now)
+    requests.add(tx, dossier, request)
+    events.record(tx, *_submitted(submission, dossier, state))
+    return dossier
+
+
+def _dossier(seal: PrivySeal, submission: Submission, state: State, now: datetime) -> Dossier:
+    canonical = submission.request.canonical()
+    return Dossier(
         id="R-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(),
-        subscriber=request.subscriber,
+        subscriber=submission.request.subscriber,
         idempotency_key=submission.idempotency_key,
         requester=submission.actor.member.id,
         state=state,
@@ -96,16 +178,25 @@ def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: d
         created=now,
         salt=seal.draw(32),
         completion_salt=seal.draw(32),
+        fence=1 if state is State.SIGNING else 0,
     )
-    requests.add(tx, dossier, request)
-    events.record(tx, Event(now, submission.actor.member.id, f"submitted, {state}", dossier.id))
+
+
+def _submitted(submission: Submission, dossier: Dossier, state: State) -> list[Event]:
+    """Return what is to be remembered of it: who asked, and by what proof where that was more than a token."""
+    said = [f"submitted, {state}"]
     if submission.actor.factors != (Factor.BEARER,):
-        events.record(tx, Event(now, submission.actor.member.id, f"by {submission.actor.proof}", dossier.id))
-    return dossier
+        said.append(f"by {submission.actor.proof}")
+    return [Event(dossier.created, dossier.requester, what, dossier.id) for what in said]
 
 
-def check(tx: Transaction, pair: KeyPair, request: SigningRequest, now: datetime) -> None:
-    """Refuse a request that contradicts the key, the certificate, the clock or the format it names."""
+def check(
+    tx: Transaction, pair: KeyPair, request: SigningRequest, now: datetime, shelf: Shelf
+) -> list[list[ToBeSigned]]:
+    """Refuse a request that contradicts the key, the certificate, the clock or the format it names.
+
+    Returns for each piece of code what its format wants signed.
+    """
     if (request.key_id, request.scheme) != (pair.key_id, pair.scheme):
         raise BadInput(
             f"The request names another public key or scheme than Key Pair {pair.name!r} has.",
@@ -121,12 +212,14 @@ def check(tx: Transaction, pair: KeyPair, request: SigningRequest, now: datetime
         raise BadInput(
             f"A request describes 1 to {MOST_DESCRIBED} pieces of code; this one has {len(request.described)}."
         )
-    chain = keys.certificate_chain(tx, request.certificate)
-    if chain is None:
+    chain = shelf.chain(tx, request.certificate)
+    if not chain:
         raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")
     identity = Identity(chain, pair.scheme)
+    octets = []
     for described in request.described:
         code_format = catalogue.BY_NAME.get(described.format)
         if code_format is None:
             raise BadInput(f"No code format is named {described.format!r}; known are {', '.join(catalogue.BY_NAME)}.")
-        code_format.to_be_signed(described, identity, request.options)
+        octets.append(list(code_format.to_be_signed(described, identity, request.options)))
+    return octets

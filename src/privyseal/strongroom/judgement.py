@@ -30,8 +30,9 @@ from privyseal.tlog.entry import Intent, commit, encode
 
 MAX_CHAIN = 16
 """Certificates of one chain; OpenSSL's default depth is 100, a public one has three or four."""
-MAX_USES = 64
-"""Signatures under one request; an APK with v1, v2 and v3 needs three, a universal Mach-O two for each architecture."""
+MAX_USES = 128
+"""Signatures under one request: a build's hundred programs in one; an APK with v1, v2 and v3 needs three, a universal
+Mach-O two for each architecture."""
 SALT_OCTETS = 32
 
 

@@ -3,12 +3,14 @@
 States, and the rules for the table below:
 
 * A state changes only by compare-and-swap on the row (``records/requests.py``): ``UPDATE ... WHERE state = :was``.
+* A request that waits for nobody may be written as SIGNING at once, by the walk that takes it under its own lease.
 * SIGNING is on disk before the intent is logged, and the intent is in a signed checkpoint before the key is used.
 * Where the intent stands is stored before the key is used: SIGNING without it means that the key was not touched, and
   the walk goes on from the log, where appending the same intent again changes nothing.
-* A raw signature is stored before anything else is done with it: ECDSA does not give the same one twice. SIGNING with a
-  stored signature goes on to the timestamp; SIGNING with an intent but without a signature, found after a crash,
-  becomes FAILED, for nobody can tell whether the key was used; the completion in the log then says ``aborted``.
+* A raw signature is stored before anything else is done with it, alone or with the blob that was made of it without
+  asking anybody: ECDSA does not give the same one twice. SIGNING with a stored signature goes on to the timestamp;
+  SIGNING with an intent but without a signature, found after a crash, becomes FAILED, for nobody can tell whether the
+  key was used; the completion in the log then says ``aborted``.
 * A final state never changes. The Idempotency-Key of a request in it answers with that state for ever.
 
 The diagram in the documentation is printed from this table (``python -m privyseal.terms.requests``).

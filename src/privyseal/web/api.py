@@ -144,9 +144,7 @@ async def submit_request(
     key = _only_key(request.headers.getall("idempotency-key", []))
     if data.subscriber != subscriber:
         raise BadInput(f"The body names Subscriber {data.subscriber[:63]!r} and the path {subscriber[:63]!r}.")
-    seconds = _seconds(prefer, DEFAULT_WAIT_S)
-    dossier = await desk.submit(Submission(request.user, key, data), seconds or DEFAULT_WAIT_S)
-    dossier = await _signed(desk, dossier, seconds)
+    dossier = await _asked(desk, Submission(request.user, key, data), _seconds(prefer, DEFAULT_WAIT_S))
     call = problem.call_of(request.scope)
     call.request, call.state = dossier.id, dossier.state.value
     refused = views.refusal(dossier)
@@ -191,6 +189,17 @@ async def approve_request(
     with contextlib.suppress(PrivySealError):
         dossier = await _signed(desk, dossier, _seconds(prefer, DEFAULT_WAIT_S))
     return views.request_view(dossier)
+
+
+async def _asked(desk: Desk, submission: Submission, seconds: float) -> Dossier:
+    """Take a request in and to its end, or as far as it comes in ``seconds``; the work goes on without us."""
+    until = asyncio.get_running_loop().time() + seconds
+    try:
+        async with asyncio.timeout(seconds):
+            dossier = await desk.ask(submission, seconds or DEFAULT_WAIT_S)
+    except (TimeoutError, Failed):  # the records know how far it came, or why it failed: this finds it there
+        return await desk.submit(submission)
+    return await _signed(desk, dossier, max(0.0, until - asyncio.get_running_loop().time()))
 
 
 async def _signed(desk: Desk, dossier: Dossier, seconds: float) -> Dossier:

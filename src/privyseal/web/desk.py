@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -21,6 +22,7 @@ from privyseal.errors import PrivySealError, Unavailable
 from privyseal.records.database import Transaction
 from privyseal.records.parties import member_by_client_key_of_all_subscribers, member_by_token_of_all_subscribers
 from privyseal.signing.approve import approve
+from privyseal.signing.ask import ask
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.sign import advance
 from privyseal.signing.submit import Submission, submit
@@ -41,6 +43,13 @@ LOOK_LIMIT_S = 5.0
 
 CLOSE_LIMIT_S = 10.0
 """Seconds for batches that nobody waits for any more, when the service closes; then their processes are ended."""
+
+REMEMBERED = timedelta(seconds=1)
+"""How long a token that was found good is believed without asking the records again; a revoked or expired one is
+refused that much later. Only good ones are remembered."""
+
+MOST_REMEMBERED = 1024
+"""Tokens remembered at once; beyond it all are forgotten, which costs one question for each."""
 
 QUERIES_IN_A_BATCH = 128
 """TimeStampReq in one question to the stamper: with the 64 KiB each may have, half of the 16 MiB of a frame."""
@@ -70,13 +79,18 @@ class Desk:
         self._stopping = asyncio.Event()
         self._waiters = Waiters()
         seal.records.tell = self.tell
-        self._batches = ThreadPoolExecutor(10, thread_name_prefix="batch")  # two for each of the five below
+        self._known: dict[bytes, tuple[datetime, Member]] = {}
+        self._batches = ThreadPoolExecutor(12, thread_name_prefix="batch")  # two for each of the six below
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
 
         def told(step: str) -> Callable[[int, float], None]:
             return lambda items, seconds: self.metrics.step(step, items, seconds)
 
         self._who = Batcher(self._authenticate, self._batches, droppable=True, observe=told("authenticate"))
+        # Not droppable: who asks and does not wait has its request carried out all the same.
+        self._ask: Batcher[Submission, Dossier] = Batcher(
+            lambda items: ask(seal, items), self._batches, observe=told("ask")
+        )
         self._submit: Batcher[Submission, Dossier] = Batcher(
             lambda items: submit(seal, items), self._batches, droppable=True, observe=told("submit")
         )
@@ -92,24 +106,30 @@ class Desk:
             observe=told("stamp"),
         )
         self._ready: Batcher[None, Look] = Batcher(self._probe, self._batches, in_flight=1, droppable=True)
-        self._queues = (self._who, self._submit, self._advance, self._stamp, self._ready)
-        names = ("authenticate", "submit", "advance", "stamp", "ready")
+        self._queues = (self._who, self._ask, self._submit, self._advance, self._stamp, self._ready)
+        names = ("authenticate", "ask", "submit", "advance", "stamp", "ready")
         self.metrics.living.queues = dict(zip(names, self._queues, strict=True))
         self.metrics.living.public_log = public_log
         self.metrics.living.directories = self._readiness.directories
 
     async def authenticate(self, presented: credentials.Presented) -> Actor:
         """Return the Actor behind a request's headers and client certificate; raise NotAuthenticated."""
-        return await self._who.put(presented, self._longest_wait)
+        remembered = credentials.Register(self._recall, self._recall, self.seal.clock())
+        try:
+            return credentials.authenticate(presented, remembered)
+        except KeyError:  # not seen just now: the records know
+            return await self._who.put(presented, self._longest_wait)
 
-    async def submit(self, submission: Submission, within: float = math.inf) -> Dossier:
-        """Write a request down, or find the one under its Idempotency-Key.
+    async def submit(self, submission: Submission) -> Dossier:
+        """Write a request down, or find the one under its Idempotency-Key; it is not signed by this."""
+        return await self._submit.put(submission, self._longest_wait)
 
-        Overloaded, and nothing is written, where the signature itself could not be begun ``within`` so many seconds.
+    async def ask(self, submission: Submission, within: float = math.inf) -> Dossier:
+        """Write a request down, or find the one under its Idempotency-Key, and take it as far as it goes.
+
+        Overloaded, and nothing is written, where it could not be begun ``within`` so many seconds.
         """
-        within = min(within, self._longest_wait)
-        self._advance.admit(within)
-        return await self._submit.put(submission, within)
+        return await self._ask.put(submission, min(within, self._longest_wait))
 
     async def advance(self, subscriber: str, request_id: str) -> Dossier:
         """Take a request as far as it goes."""
@@ -184,6 +204,23 @@ class Desk:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._single, work)
 
+    def _recall(self, digest: bytes) -> Member:
+        """Return whose token or key was found good within REMEMBERED; KeyError for any other.
+
+        One table holds both: what has the digest of a token is a token, for SHA-256 meets no other octets.
+        """
+        at, member = self._known[digest]
+        if not timedelta() <= self.seal.clock() - at < REMEMBERED:
+            raise KeyError(digest)
+        return member
+
+    def _remember(self, digest: bytes, member: Member | None, now: datetime) -> Member | None:
+        if member is not None:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known = {}
+            self._known[digest] = (now, member)
+        return member
+
     def _authenticate(self, callers: list[credentials.Presented]) -> list[Actor | PrivySealError]:
         """Find out who all of a batch are in one transaction, asking once for each token and each key."""
         outcomes: list[Actor | PrivySealError] = []
@@ -192,11 +229,11 @@ class Desk:
 
             @functools.cache
             def by_token(digest: bytes) -> Member | None:
-                return member_by_token_of_all_subscribers(connection, digest, now)
+                return self._remember(digest, member_by_token_of_all_subscribers(connection, digest, now), now)
 
             @functools.cache
             def by_key(digest: bytes) -> Member | None:
-                return member_by_client_key_of_all_subscribers(connection, digest, now)
+                return self._remember(digest, member_by_client_key_of_all_subscribers(connection, digest, now), now)
 
             register = credentials.Register(by_token, by_key, now)
             for presented in callers:

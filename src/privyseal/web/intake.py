@@ -18,7 +18,7 @@ from litestar.exceptions import ClientException, HTTPException
 from privyseal.errors import BadInput, TooLarge
 
 BODY_LIMIT = 1024 * 1024
-"""Octets of a JSON body: a request describes at most 64 pieces of code in well under 1 KiB each."""
+"""Octets of a JSON body: a request describes at most 128 pieces of code in well under 1 KiB each."""
 
 BODY_TIMEOUT_S = 30.0
 """How long a body may take to arrive; nginx allows 60 s between two reads, and ours are a hundredth of its bodies."""

@@ -1,0 +1,30 @@
+"""Keys and chains as one batch found them: its requests are for a few keys, and each is read once."""
+
+from __future__ import annotations
+
+from privyseal.records import keys
+from privyseal.records.database import Transaction
+from privyseal.terms.keys import KeyPair
+
+
+class Shelf:
+    """What one batch, within one transaction, has read of its keys."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._pairs: dict[tuple[str, str], KeyPair] = {}
+        self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
+
+    def pair(self, tx: Transaction, name: str) -> KeyPair:
+        """Return the Key Pair of that name; NotFound where there is none."""
+        place = (tx.subscriber, name)
+        if place not in self._pairs:
+            self._pairs[place] = keys.key_pair(tx, name)
+        return self._pairs[place]
+
+    def chain(self, tx: Transaction, fingerprint: str) -> tuple[bytes, ...]:
+        """Return the chain of the certificate with this fingerprint; empty where there is none any more."""
+        place = (tx.subscriber, fingerprint)
+        if place not in self._chains:
+            self._chains[place] = keys.certificate_chain(tx, fingerprint) or ()
+        return self._chains[place]
