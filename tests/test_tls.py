@@ -71,7 +71,8 @@ def test_who_is_not_believed_is_told_so_in_one_sentence(own: Rehearsal, tmp_path
     foreign, key = Authority("foreign"), new_key()
     stranger = write(tmp_path, "foreign", foreign.issue(key, ["rehearsal client"]), key)
     for settings, code, words in (
-        ({"client_certificate": stranger[0], "client_key": stranger[1]}, (4, 8), "client certificate"),
+        # uvloop closes the connection without the alert that would tell; see below.
+        ({"client_certificate": stranger[0], "client_key": stranger[1]}, (8,), "perhaps because the client cert"),
         ({"client_certificate": None, "client_key": None}, (4,), "No credential was sent"),
         ({"client_certificate": None}, (2,), "go together"),
         ({"client_key": own.directory / "tls/server.key"}, (2,), "do not belong together"),
@@ -113,9 +114,29 @@ def test_a_service_that_is_not_believed_is_not_talked_to(own: Rehearsal, tmp_pat
             listening[0].communicate()
 
 
-def _serve(folder: Path, name: str, certificate: Path, key: Path) -> tuple[subprocess.Popen[str], int]:
+def test_a_server_that_says_why_it_refuses_our_certificate_is_quoted(own: Rehearsal, tmp_path: Path) -> None:
+    """A foreign server's alert about our certificate, or about the lack of one, ends with 4 and is not tried again."""
+    trusted, foreign, key = Authority("trusted"), Authority("foreign"), new_key()
+    (tmp_path / "trusted.pem").write_bytes(trusted.pem)
+    served = write(tmp_path, "server", trusted.server(key), key)
+    demand = ("-Verify", "1", "-verify_return_error", "-CAfile", str(tmp_path / "trusted.pem"))
+    server, port = _serve(tmp_path, "server", *served, *demand)
+    mine = write(tmp_path, "mine", foreign.issue(key, ["x"]), key)
+    try:
+        for names, words in (((mine[0], mine[1]), "issuer is none of those"), ((None, None), "asks for one")):
+            url = f"https://127.0.0.1:{port}"
+            settings = {"ca": tmp_path / "trusted.pem", "client_certificate": names[0], "client_key": names[1]}
+            profile = other(own, tmp_path, url=url, **settings)
+            done = own.run("key", "list", "--profile", profile, "--url", url, profile=False)
+            assert done.returncode == 4 and words in done.stderr, done.stderr
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def _serve(folder: Path, name: str, certificate: Path, key: Path, *more: str) -> tuple[subprocess.Popen[str], int]:
     """Start somebody else's TLS server with this certificate, and return it with its port."""
-    command = ["openssl", "s_server", "-accept", "0", "-cert", str(certificate), "-key", str(key), "-www"]
+    command = ["openssl", "s_server", "-accept", "0", "-cert", str(certificate), "-key", str(key), "-www", *more]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder)
     assert server.stdout is not None
     for line in server.stdout:
@@ -125,7 +146,7 @@ def _serve(folder: Path, name: str, certificate: Path, key: Path) -> tuple[subpr
 
 
 def test_a_service_without_client_authorities_says_that_it_wants_no_certificate(own: Rehearsal, tmp_path: Path) -> None:
-    """Where nobody asks for it the certificate is not sent; the refusal says why it did not help. SIGHUP is survived."""
+    """Where nobody asks for it the certificate is not sent; the refusal says why. SIGHUP is survived."""
     directory = tmp_path / "d"
     shutil.copytree(own.directory, directory, ignore=shutil.ignore_patterns("run", "serve.lock"))
     settings = directory / "serve.toml"
