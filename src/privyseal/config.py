@@ -10,7 +10,15 @@ import msgspec
 from privyseal.errors import Misused
 from privyseal.records.database import open_records
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.client import ActiveLogger, Ask, LoggerClient, SignerClient, SocketAsk, StamperClient
+from privyseal.strongroom.client import (
+    LOGGER_SECONDS,
+    ActiveLogger,
+    Ask,
+    LoggerClient,
+    SignerClient,
+    SocketAsk,
+    StamperClient,
+)
 from privyseal.terms.parties import Affiliation, SigningService
 
 FILE = "serve.toml"
@@ -114,5 +122,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets) -> PrivySe
 
 def _logger(settings: Settings, directory: Path, sockets: Sockets) -> Ask:
     """Return the way to the one logger, or to whichever of several is the active one."""
-    further = [SocketAsk(directory.resolve() / each) for each in settings.log.loggers]
-    return ActiveLogger((SocketAsk(sockets.logger), *further)) if further else SocketAsk(sockets.logger)
+    if not settings.log.loggers:
+        return SocketAsk(sockets.logger)
+    paths = (sockets.logger, *(directory.resolve() / each for each in settings.log.loggers))
+    return ActiveLogger([SocketAsk(path, LOGGER_SECONDS) for path in paths])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.strongroom.logroom import ORIGIN, VERIFIER, LogRoom, client, intent, verified
 from tests.strongroom.witnessroom import Liar, WitnessProcess, say
+from tests.tlog.sumdb_verifier import cosigned_with_go
 from tests.tlog.test_witness import signer
 
 from privyseal.errors import LogRolledBack, LogUnavailable, VerificationFailed
@@ -94,6 +95,11 @@ def test_one_of_one_a_head_is_published_and_given_out_with_its_cosignature(site:
     assert [one.index for one in after.items] == [logged + 2, logged + 1]
     logger.close()
     assert site.room.check() == logged + 3
+    head = site.room.public / "checkpoint"
+    assert cosigned_with_go(head, VERIFIER.vkey, process.vkey).startswith("cosigned by witness.example/w at 1")
+    head.write_bytes(head.read_bytes().replace(b"\n303\n", b"\n304\n").replace(b"\n306\n", b"\n307\n"))
+    with pytest.raises(AssertionError, match="Go refuses"):
+        cosigned_with_go(head, VERIFIER.vkey, process.vkey)
     assert [line.split(":")[0] for line in site.room.notes] == [
         "the witness witness.example/w is not counted",
         "the witness witness.example/w cosigns again",
