@@ -17,7 +17,15 @@ from privyseal.errors import Misused
 from privyseal.records.database import open_records
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.watch import Watch
-from privyseal.strongroom.client import ActiveLogger, Ask, LoggerClient, SignerClient, SocketAsk, StamperClient
+from privyseal.strongroom.client import (
+    LOGGER_SECONDS,
+    ActiveLogger,
+    Ask,
+    LoggerClient,
+    SignerClient,
+    SocketAsk,
+    StamperClient,
+)
 from privyseal.strongroom.watched import watched
 from privyseal.telemetry import Level, Style
 from privyseal.terms.parties import Affiliation, SigningService
@@ -225,5 +233,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
 
 def _logger(settings: Settings, directory: Path, sockets: Sockets) -> Ask:
     """Return the way to the one logger, or to whichever of several is the active one."""
-    further = [SocketAsk(directory.resolve() / each) for each in settings.log.loggers]
-    return ActiveLogger((SocketAsk(sockets.logger), *further)) if further else SocketAsk(sockets.logger)
+    if not settings.log.loggers:
+        return SocketAsk(sockets.logger)
+    paths = (sockets.logger, *(directory.resolve() / each for each in settings.log.loggers))
+    return ActiveLogger([SocketAsk(path, LOGGER_SECONDS) for path in paths])

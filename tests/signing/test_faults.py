@@ -39,7 +39,9 @@ def _stride(founded: Path) -> int:
 @pytest.mark.parametrize("way", WAYS)
 def test_no_fault_breaks_a_promise(founded: Path, tmp_path: Path, way: Way, crash: bool, part: int) -> None:
     """Whatever write fails however, clients are served in the end and an outsider finds nothing wrong."""
-    _suffer(founded, tmp_path, range(part, 1000, SLICES * _stride(founded)), lambda nth: Plan(nth, way, crash), _two_clients)
+    _suffer(
+        founded, tmp_path, range(part, 1000, SLICES * _stride(founded)), lambda nth: Plan(nth, way, crash), _two_clients
+    )
 
 
 @pytest.mark.timeout(900)

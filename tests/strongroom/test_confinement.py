@@ -105,3 +105,29 @@ def test_where_the_kernel_has_no_landlock_nothing_is_promised(monkeypatch):
 
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Without())
     assert confine([], Path("/")) == 0
+
+
+CALLS = """
+import pathlib, socket, sys
+from privyseal.strongroom.hardening import harden
+from privyseal.strongroom.confinement import confine
+harden()
+confine([], pathlib.Path(sys.argv[1]), (int(sys.argv[2]),))
+for port in sys.argv[2:]:
+    try:
+        socket.create_connection(("localhost", int(port)), 20).close()
+        print("called")
+    except OSError as error:
+        print(error.errno in (1, 13))
+"""
+
+
+def test_a_confined_process_may_call_the_ports_it_needs_and_no_other(tmp_path: Path):
+    """The logger reaches its witness, by a name too, and not what listens beside it."""
+    wanted, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    ports = [str(each.getsockname()[1]) for each in (wanted, other)]
+    command = [sys.executable, "-c", CALLS, str(tmp_path), *ports]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    wanted.close()
+    other.close()
+    assert outcome.stdout.split() == ["called", "True" if landlock() >= 4 else "called"], outcome.stderr

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 from tests.strongroom.signroom import START, Authority, Person
+from tests.tlog.test_witness import LOG, signer
 
 from privyseal.errors import Misused
 from privyseal.strongroom import settings
-from privyseal.strongroom.founding import create_signer
+from privyseal.strongroom.founding import add_witness, create_logger, create_signer, create_standby
+from privyseal.strongroom.rooms import ports
 from privyseal.strongroom.settings import Anchor, LoggerSettings, Operator, SignerSettings
+from privyseal.tlog.note import KeyType
 
 CANARY = "canary-of-a-passphrase"
 GOOD = f"""
@@ -100,3 +103,71 @@ def test_what_is_founded_is_what_is_read(tmp_path: Path):
     for pems in ("", anchor.pem * 2, "junk"):
         with pytest.raises(Misused, match="not one certificate"):
             Anchor("private", pems).der()
+
+
+WITNESSES = [signer(f"witness.example/w{n}", KeyType.COSIGNATURE_V1).verifier.vkey for n in range(3)]
+
+
+def _logger_toml(tmp_path: Path, top: str, *witnesses: tuple[str, str]) -> LoggerSettings:
+    tables = "".join(f'[[witness]]\nvkey = "{vkey}"\nurl = "{url}"\n' for vkey, url in witnesses)
+    path = tmp_path / "logger.toml"
+    path.write_text(f'origin = "o"\npublic = "p"\nmark = "m"\n{top}\n{tables}')
+    path.chmod(0o600)
+    return settings.load(path, LoggerSettings)
+
+
+@pytest.mark.parametrize(
+    ("top", "witnesses", "said"),
+    [
+        ("", [WITNESSES[0]], "quorum is 0 and 1"),
+        ("quorum = 1", [], "quorum is 1 and 0"),
+        ("quorum = 3", WITNESSES[:2], "quorum is 3 and 2"),
+        ("quorum = -1", WITNESSES[:2], "quorum is -1"),
+        ("quorum = 1", WITNESSES[:1] * 2, "twice"),
+        ("quorum = 1", ["nonsense"], "not a verifier key"),
+        ("quorum = 1", [LOG.verifier.vkey], "not that of a witness"),
+        ("quorum = 1\nwitness_seconds = 0", WITNESSES[:1], "witness_seconds"),
+        ("quorum = 1", WITNESSES[:1] * 33, "at most 32"),
+    ],
+)
+def test_witnesses_that_make_no_sense_are_refused(tmp_path: Path, top: str, witnesses: list[str], said: str):
+    """A quorum nobody could meet, a witness that counts twice or is none: one sentence."""
+    with pytest.raises(Misused, match=said):
+        _logger_toml(tmp_path, top, *((vkey, "http://127.0.0.1:1") for vkey in witnesses))
+    for url in ("ftp://x", "http://", "w"):
+        with pytest.raises(Misused, match="address"):
+            _logger_toml(tmp_path, "quorum = 1", (WITNESSES[0], url))
+
+
+def test_the_ports_a_logger_calls_are_those_of_its_settings(tmp_path: Path):
+    """Each witness's and each of the database's hosts', with the defaults of their kinds; else none."""
+    _logger_toml(tmp_path, "")
+    assert ports("logger", tmp_path / "logger.toml") == ()
+    urls = ["http://a", "https://b/w", "http://[::1]:8471"]
+    journal = 'journal = "postgresql://u:canary@h1:5433,h2/d"\nquorum = 2'
+    _logger_toml(tmp_path, journal, *zip(WITNESSES, urls, strict=True))
+    assert ports("logger", tmp_path / "logger.toml") == (80, 443, 5432, 5433, 8471)
+    _logger_toml(tmp_path, 'journal = "postgresql://u:canary@h:port/d"')
+    with pytest.raises(Misused, match="not a PostgreSQL") as refused:
+        ports("logger", tmp_path / "logger.toml")
+    assert "canary" not in str(refused.value)
+    assert ports("signer", tmp_path / "none.toml") == ()
+
+
+def test_a_witness_is_added_to_what_stands_there(tmp_path: Path):
+    """Everything else of the settings stays; one that is named already is refused and nothing is written."""
+    create_logger(tmp_path / "logger", tmp_path / "log", tmp_path / "mark", "log.example/x")
+    before = settings.load(tmp_path / "logger/logger.toml", LoggerSettings)
+    for n, vkey in enumerate(WITNESSES[:2], start=1):
+        add_witness(tmp_path / "logger", vkey, f"http://127.0.0.1:{n}", n)
+    found = settings.load(tmp_path / "logger/logger.toml", LoggerSettings)
+    assert ([each.vkey for each in found.witness], found.quorum) == (WITNESSES[:2], 2)
+    assert (found.origin, found.public, found.mark, found.journal) == (
+        *(before.origin, before.public, before.mark, before.journal),
+    )
+    for vkey, quorum in ((WITNESSES[0], 2), (WITNESSES[2], 4)):
+        with pytest.raises(Misused):
+            add_witness(tmp_path / "logger", vkey, "http://127.0.0.1:9", quorum)
+    assert settings.load(tmp_path / "logger/logger.toml", LoggerSettings) == found
+    with pytest.raises(Misused, match="cannot share"):
+        create_standby(tmp_path / "logger2", tmp_path / "logger", tmp_path / "mark2")

@@ -16,7 +16,7 @@ from tests.strongroom.witnessroom import WitnessProcess
 from tests.tlog.sumdb_verifier import verify_with_go
 
 from privyseal.errors import LogStandby, LogUnavailable
-from privyseal.strongroom.client import ActiveLogger, LoggerClient, SocketAsk
+from privyseal.strongroom.client import LOGGER_SECONDS, ActiveLogger, LoggerClient, SocketAsk
 from privyseal.strongroom.founding import add_witness, create_logger, create_standby
 from privyseal.strongroom.messages import Answer, LogHealth, LogState, Question
 from privyseal.tlog.log import Head
@@ -53,7 +53,7 @@ class Site:
         return self._asks[-1]
 
     def client(self) -> LoggerClient:
-        return LoggerClient(ActiveLogger([self.ask(name, 3) for name in "ab"]))
+        return LoggerClient(ActiveLogger([self.ask(name, LOGGER_SECONDS) for name in "ab"]))
 
     def active(self) -> str | None:
         """Which logger says that it is the active one."""

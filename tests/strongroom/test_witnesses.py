@@ -1,6 +1,8 @@
 """The logger publishes and answers only what a quorum of its witnesses cosigned; who lies is not counted."""
 
+import itertools
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -8,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.strongroom.logroom import ORIGIN, VERIFIER, LogRoom, client, intent, verified
+from tests.strongroom.processes import wait_until
 from tests.strongroom.witnessroom import Liar, WitnessProcess, say
+from tests.tlog.sumdb_verifier import cosigned_with_go
 from tests.tlog.test_witness import signer
 
 from privyseal.errors import LogRolledBack, LogUnavailable, VerificationFailed
@@ -94,6 +98,11 @@ def test_one_of_one_a_head_is_published_and_given_out_with_its_cosignature(site:
     assert [one.index for one in after.items] == [logged + 2, logged + 1]
     logger.close()
     assert site.room.check() == logged + 3
+    head = site.room.public / "checkpoint"
+    assert cosigned_with_go(head, VERIFIER.vkey, process.vkey).startswith("cosigned by witness.example/w at 1")
+    head.write_bytes(head.read_bytes().replace(b"\n303\n", b"\n304\n").replace(b"\n306\n", b"\n307\n"))
+    with pytest.raises(AssertionError, match="Go refuses"):
+        cosigned_with_go(head, VERIFIER.vkey, process.vkey)
     assert [line.split(":")[0] for line in site.room.notes] == [
         "the witness witness.example/w is not counted",
         "the witness witness.example/w cosigns again",
@@ -276,3 +285,52 @@ def test_a_witness_that_was_put_back_is_told_to_the_operator_and_catches_up(site
     assert client(logger).append((intent("c"),), 0).size == 3
     logger.close()
     assert any("knows 1 entries and had cosigned 2: it was put back" in line for line in site.room.notes)
+
+
+def test_a_witness_killed_at_random_under_load_forks_nothing(site: Site):
+    """kill -9 again and again while heads are cosigned: what it wrote and could not tell its 409 says; every size has
+    one root, nothing acknowledged is lost, and its record is the published head."""
+    process = site.witness("w")
+    site.room.quorum = 1
+    logger = site.room.logger()
+    roots: dict[int, set[bytes]] = {}
+    places: dict[int, int] = {}
+    going = threading.Event()
+
+    def load(name: int) -> None:
+        for n in itertools.count(name, 4):
+            while not going.is_set():
+                try:
+                    answer = client(logger).append((intent(n),), 0)
+                except LogUnavailable as error:
+                    assert not isinstance(error, LogRolledBack), error
+                    continue
+                head = open_checkpoint(answer.checkpoint, VERIFIER)
+                roots.setdefault(head.size, set()).add(head.root)
+                places[n] = answer.items[0].index
+                break
+            if going.is_set():
+                return
+
+    threads = [threading.Thread(target=load, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        known = len(places)
+        wait_until(lambda known=known: len(places) > known + 5, 60)
+        process.kill()
+        process.start()
+    going.set()
+    for thread in threads:
+        thread.join(60)
+    logger.close()
+    assert all(len(each) == 1 for each in roots.values())
+    assert len(set(places.values())) == len(places)
+    logger = site.room.logger()
+    for n, index in places.items():
+        assert client(logger).append((intent(n),), 0).items[0].index == index
+    logger.close()
+    size = site.room.check()
+    process.kill()
+    assert process.latest(ORIGIN).size == size
+    assert not any("put back" in line or "another history" in line for line in site.room.notes)

@@ -29,6 +29,14 @@ def verify_with_go(log_dir: Path, vkey: str, proofs_dir: Path | None = None) -> 
     return done.stdout.strip()
 
 
+def cosigned_with_go(checkpoint: Path, log: str, witness: str) -> str:
+    """Verify a checkpoint's signature and one witness's cosignature, by verifier keys; AssertionError if Go refuses."""
+    command = [str(_built()), "cosigned", str(checkpoint), log, witness]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, f"Go refuses the cosignature: {done.stderr.strip()}"
+    return done.stdout.strip()
+
+
 @functools.cache
 def _built() -> Path:
     """Build the verifier, once for each version of its source, whichever of several test processes comes first."""

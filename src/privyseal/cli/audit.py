@@ -19,7 +19,7 @@ import msgspec
 from privyseal import config
 from privyseal.cli import profile as profiles
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.recover import recover
+from privyseal.cli.recover import add_logger, add_witness, recover
 from privyseal.cli.tls import Tls
 from privyseal.errors import BadInput, LogUnavailable, Misused, PrivySealError, VerificationFailed
 from privyseal.tlog import merkle
@@ -112,7 +112,8 @@ def prove(index: int, json_mode: JsonMode | None, **where: Any) -> None:
     Output(json_mode).result({"schema": "privyseal/log-proof/1", "proof": proof})
 
 
-log.add_command(recover)
+for _command in (recover, add_witness, add_logger):
+    log.add_command(_command)
 
 
 @log.command(cls=Command)

@@ -1,4 +1,4 @@
-"""``privyseal log recover``: bring a logger's journal and mark up to what its log has shown to others."""
+"""``privyseal log recover``, ``add-witness``, ``add-logger``: what an operator does to a logger that does not run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
+from privyseal.cli.output import Command, JsonMode, Output, json_option
+from privyseal.cli.output import mark as tick
 from privyseal.errors import BadInput
 from privyseal.tlog.note import MAX_NOTE
 
@@ -53,7 +54,7 @@ def recover(directory: Path, room: str, checkpoint: Path | None, apply: bool, js
         os.close(lock)
     done = "" if apply else "would "
     by = ", ".join(plan.witnesses) or "nobody"
-    output.say(f"{mark(True)} the newest signed head has {plan.target.size} entries, cosigned by {by}")
+    output.say(f"{tick(True)} the newest signed head has {plan.target.size} entries, cosigned by {by}")
     if plan.entries:
         output.say(
             f"the journal {done}{'goes' if apply else 'go'} from {plan.journal.size} to {plan.target.size} entries"
@@ -82,3 +83,44 @@ def _note(path: Path) -> bytes:
     if len(octets) > MAX_NOTE:
         raise BadInput(f"{path} is too large for a checkpoint.")
     return octets
+
+
+@click.command("add-witness", cls=Command)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
+@click.argument("vkey")
+@click.argument("url")
+@click.option("--quorum", type=click.IntRange(min=1), required=True, help="How many witnesses must cosign a head.")
+def add_witness(directory: Path, vkey: str, url: str, quorum: int) -> None:
+    """Have the log ask one more witness, by its verifier key and address, from the logger's next start on.
+
+    The log policy beside the service then names the witnesses and the quorum; give it to those who verify.
+    """
+    from privyseal.cli.audit import bounded
+    from privyseal.strongroom import founding
+    from privyseal.strongroom.durable import write_whole
+    from privyseal.tlog.policy import MAX_POLICY, Group, Policy, Witness, parse_policy
+
+    path = directory / "log-policy"
+    logs = parse_policy(bounded(path, MAX_POLICY)).logs
+    asked = founding.add_witness(directory / "logger", vkey, url, quorum)
+    witnesses = [Witness(f"w{n}", each.verifier(), each.url) for n, each in enumerate(asked.witness, start=1)]
+    group = Group("witnesses", quorum, tuple(each.name for each in witnesses))
+    write_whole(path, Policy(logs, (*witnesses, group), group.name).format().encode("utf-8"), mode=0o644)
+    click.echo(f"{quorum} of {len(witnesses)} witnesses must cosign, from the logger's next start on.", err=True)
+
+
+@click.command("add-logger", cls=Command)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
+@click.option("--name", default="logger2", show_default=True, help="The new logger's folder in it.")
+@click.option("--mark", type=click.Path(path_type=Path), help="The file of its mark; on a disk of its own.")
+def add_logger(directory: Path, name: str, mark: Path | None) -> None:
+    """Make a standby for the logger, whose journal must be in PostgreSQL."""
+    from privyseal.strongroom import founding
+
+    founding.create_standby(directory / name, directory / "logger", mark or directory / "marks" / f"{name}.mark")
+    socket, config = directory / "run" / f"{name}.sock", directory / name / "logger.toml"
+    click.echo(
+        f"  start it   python -m privyseal.strongroom.run logger --config {config} --socket {socket}\n"
+        f'  use it     loggers = ["run/{name}.sock"] under [log] in {directory / "serve.toml"}',
+        err=True,
+    )

@@ -64,8 +64,11 @@ Ask = Callable[[Question], Answer]
 ANSWER_SECONDS = 120.0
 """How long an answer may take; a batch of 256 RSA-4096 signatures on two old cores takes a fifth of it."""
 CONNECT_SECONDS = 5.0
-TAKEOVER_SECONDS = 6.0
-"""How long to wait for another logger to become the active one; its lease ends 3 s after its last renewal."""
+TAKEOVER_SECONDS = 10.0
+"""How long to look for an active logger; the lease of one that died ends 3 s after its last renewal."""
+LOGGER_SECONDS = 2.0
+"""How long one of several loggers may take before the others are asked as well: it may be frozen. A slow one is asked
+again, and answers then with what it has logged meanwhile."""
 TAKEOVER_PAUSE = 0.1
 _A = TypeVar("_A")
 
@@ -174,9 +177,12 @@ class ActiveLogger:
     def __call__(self, question: Question) -> Answer:
         """Ask until one answers as the active one; raise what the last one said when none does in time."""
         until = time.monotonic() + self._seconds
+        later: dict[int, float] = {}  # those that did not answer, frozen perhaps, and when they are asked again
         while True:
-            first, refused = self._first, Unavailable("There is no logger.")
+            first, refused = self._first, Unavailable("No logger has answered in time.", hint="are they running?")
             for place in (*range(first, len(self._asks)), *range(first)):
+                if later.get(place, 0.0) > time.monotonic():
+                    continue
                 try:
                     answer: Answer = self._asks[place](question)
                 except LogStandby as error:
@@ -185,6 +191,7 @@ class ActiveLogger:
                     if type(error) is not Unavailable:  # the active logger itself, which is what to be told
                         raise
                     refused = error
+                    later[place] = time.monotonic() + LOGGER_SECONDS
                 else:
                     if not (isinstance(answer, LogState) and answer.standby):
                         self._first = place

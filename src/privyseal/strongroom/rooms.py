@@ -125,10 +125,19 @@ def ports(which: str, config: Path) -> tuple[int, ...]:
     addresses = [urlsplit(each.url) for each in asked.witness]
     found = {each.port or (443 if each.scheme == "https" else 80) for each in addresses}
     if asked.on_postgresql:
-        from privyseal.strongroom.staging_postgresql import ports_of
-
-        found |= ports_of(asked.journal)
+        found |= _database_ports(asked.journal)
     return tuple(sorted(found))
+
+
+def _database_ports(url: str) -> set[int]:
+    """Return the ports of a connection URI, of several hosts where it names them; Misused if it is none."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return {int(each or 5432) for each in str(conninfo_to_dict(url).get("port") or 5432).split(",")}
+    except (psycopg.Error, ValueError):
+        raise Misused("The journal is not a PostgreSQL connection URI.") from None  # it may hold a password
 
 
 def _logger(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:

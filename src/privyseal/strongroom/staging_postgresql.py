@@ -20,10 +20,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from privyseal.errors import LogStandby, LogUnavailable, Misused
+from privyseal.errors import LogStandby, LogUnavailable
 from privyseal.strongroom.messages import Submission
 from privyseal.strongroom.staging import Place
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
@@ -365,15 +364,6 @@ class PostgresqlStaging:
         connection, self._connection, self._ahead = self._connection, None, None
         if connection is not None:
             connection.close()
-
-
-def ports_of(url: str) -> set[int]:
-    """Return the TCP ports that a connection URI names, of several hosts where it has them; Misused if it is none."""
-    try:
-        found = str(conninfo_to_dict(url).get("port") or 5432)
-        return {int(each or 5432) for each in found.split(",")}
-    except (psycopg.Error, ValueError):
-        raise Misused("The journal is not a PostgreSQL connection URI.") from None
 
 
 class _Ahead:

@@ -7,10 +7,17 @@
 //
 //	record SIZE ROOT INDEX LEAF [HASH...]
 //	tree SIZE ROOT OLD_SIZE OLD_ROOT [HASH...]
+//
+// With `cosigned CHECKPOINT LOG_KEY WITNESS_KEY` it checks the log's signature of one checkpoint, and the witness's
+// cosignature/v1 of it, whose message is built here from c2sp.org/tlog-cosignature.
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +51,10 @@ func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 }
 
 func main() {
+	if len(os.Args) == 5 && os.Args[1] == "cosigned" {
+		cosigned(os.Args[2], os.Args[3], os.Args[4])
+		return
+	}
 	if len(os.Args) != 3 && len(os.Args) != 4 {
 		fail(fmt.Errorf("usage: sumdb LOG_DIRECTORY VERIFIER_KEY [PROOFS_DIRECTORY]"))
 	}
@@ -60,6 +71,40 @@ func main() {
 		earlier, proofs = given(os.Args[3], log, head, hashes)
 	}
 	fmt.Printf("%d entries, %d earlier checkpoints, %d proofs verified\n", head.N, earlier, proofs)
+}
+
+func cosigned(path, logKey, witnessKey string) {
+	log, err := note.NewVerifier(logKey)
+	fail(err)
+	text, err := os.ReadFile(path)
+	fail(err)
+	opened, err := note.Open(text, note.VerifierList(log))
+	fail(err)
+	parts := strings.SplitN(witnessKey, "+", 3)
+	if len(parts) != 3 {
+		fail(fmt.Errorf("not a verifier key: %s", witnessKey))
+	}
+	key, err := base64.StdEncoding.DecodeString(parts[2])
+	fail(err)
+	id := sha256.Sum256(append([]byte(parts[0]+"\n"), key...))
+	if len(key) != 33 || key[0] != 4 || hex.EncodeToString(id[:4]) != parts[1] {
+		fail(fmt.Errorf("not a witness's key: %s", witnessKey))
+	}
+	for _, line := range opened.UnverifiedSigs {
+		value, err := base64.StdEncoding.DecodeString(line.Base64)
+		fail(err)
+		if line.Name != parts[0] || len(value) != 4+8+64 || string(value[:4]) != string(id[:4]) {
+			continue
+		}
+		time := binary.BigEndian.Uint64(value[4:12])
+		message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", time, opened.Text)
+		if !ed25519.Verify(ed25519.PublicKey(key[1:]), []byte(message), value[12:]) {
+			fail(fmt.Errorf("the cosignature of %s does not verify", parts[0]))
+		}
+		fmt.Printf("cosigned by %s at %d\n", parts[0], time)
+		return
+	}
+	fail(fmt.Errorf("no cosignature of %s", parts[0]))
 }
 
 func checkpoint(path string, log note.Verifier) tlog.Tree {
