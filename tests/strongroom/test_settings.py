@@ -52,6 +52,7 @@ def test_good_settings_are_read(tmp_path: Path):
         ('log = "a+b+c"', "log = 7", "Expected `str`"),
         ("A" * 43 + "=", "AAAA", "32 octets"),
         ('directory = "keys"', "", "directory"),
+        ("[[operators]]", "[[pkcs11]]\nmodule = 'm'\ntoken = 't'\n[[operators]]", "needs one of pin and pin_file"),
         ("[[operators]]", "[[operators]]\nname = 'olga'\npublic_key = '" + "B" * 43 + "='\n[[operators]]", "twice"),
         (f'"{CANARY}"', f'"{CANARY}', "is not TOML"),
         (f'"{CANARY}"', "[1]", "softfile.passphrase"),
@@ -171,3 +172,15 @@ def test_a_witness_is_added_to_what_stands_there(tmp_path: Path):
     assert settings.load(tmp_path / "logger/logger.toml", LoggerSettings) == found
     with pytest.raises(Misused, match="cannot share"):
         create_standby(tmp_path / "logger2", tmp_path / "logger", tmp_path / "mark2")
+
+
+def test_a_signer_without_any_key_store_is_refused_and_one_with_a_token_alone_is_not(tmp_path: Path):
+    """Keys are in files, in tokens or in both; nowhere is a mistake. No PIN shows in a repr."""
+    alone = GOOD.replace(f'[softfile]\ndirectory = "keys"\npassphrase = "{CANARY}"\n', "")
+    with pytest.raises(Misused, match="neither softfile nor pkcs11"):
+        read(tmp_path, alone)
+    found = read(tmp_path, alone + f"[[pkcs11]]\nmodule = 'm.so'\ntoken = 't'\npin = '{CANARY}'\n")
+    assert found.softfile is None and found.pkcs11[0].timeout == 10.0
+    assert CANARY not in repr(found)
+    with pytest.raises(Misused, match="at most 64"):
+        read(tmp_path, alone + "[[pkcs11]]\nmodule = 'm.so'\ntoken = 't'\npin_file = 'p'\n" * 65)

@@ -27,8 +27,6 @@ from privyseal.errors import KeyStoreUnavailable
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.strongroom.hardening import harden
 
-MAX_TOKENS = 64
-"""Tokens of one signer; SoftHSM and network modules show a few dozen slots at most."""
 _ANSWER_SECONDS = 10.0
 """Seconds until the nursery must have forked; it takes it a hundredth of one."""
 _MAX_OCTETS = 64 << 10

@@ -27,6 +27,8 @@ MAX_WITNESSES = 32
 """Witnesses of one log; as many as C2SP tlog-policy asks every reader of a policy to support."""
 POSTGRESQL = "postgresql://"
 """How a journal in PostgreSQL begins (libpq, connection URIs)."""
+MAX_TOKENS = 64
+"""Tokens of one signer; SoftHSM and network modules show a few dozen slots at most."""
 _S = TypeVar("_S")
 
 
@@ -76,6 +78,8 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Refuse a quorum that nobody could meet, and none at all outside a rehearsal."""
         if self.softfile is None and not self.pkcs11:
             raise ValueError("neither softfile nor pkcs11 says where keys are kept")
+        if len(self.pkcs11) > MAX_TOKENS:
+            raise ValueError(f"{len(self.pkcs11)} tokens are named; at most {MAX_TOKENS} are served")
         if not 0 <= self.operator_quorum <= len(self.operators):
             raise ValueError(f"operator_quorum is {self.operator_quorum} and {len(self.operators)} operators are named")
         if self.operator_quorum == 0 and not self.rehearsal:
