@@ -73,7 +73,7 @@ def _overloaded(load: Load, service: Rehearsal, seconds: float, callers: int, fl
         before, after = (statistics.median(s[pid] for s in part) for part in (settled[:half], settled[half:]))
         assert after < before * flat + (8 << 20), f"{pid} grew from {before} to {after}"
     report = {p: round(book.percentile(p), 3) for p in (0.5, 0.99, 1.0)}
-    rss = {pid: (samples[0][pid] >> 20, samples[-1][pid] >> 20) for pid in pids}
+    rss = {pid: [s[pid] >> 20 for s in samples[:: max(1, len(samples) // 8)]] for pid in pids}
     print(f"statuses {dict(book.statuses)}, seconds {report}, MiB {rss}, accepted/s {book.statuses[201] / seconds:.1f}")
     return load
 

@@ -251,10 +251,13 @@ def test_doctor_says_what_is_weak_and_what_is_wrong(own: Rehearsal) -> None:
     found = {each["what"]: each["state"] for each in json.loads(fine.stdout)["findings"]}
     assert fine.returncode == 0, fine.stderr
     assert (found["service"], found["separation"], found["keys"]) == ("good", "weak", "weak")
+    for what in ("disk", "permissions", "time", "metrics", "log"):
+        assert found[what] == "good", what
     (own.directory / "client.toml").chmod(0o644)
     wrong = own.run("doctor", "--dir", own.directory, "--url", own.url, profile=False)
     assert wrong.returncode == 2
-    assert "chmod 600" in wrong.stderr
+    assert "chmod 600" in " ".join(wrong.stderr.split())
+    assert all(len(line) <= 80 or " " not in line.strip() for line in wrong.stderr.splitlines())
 
 
 def test_a_rehearsals_revocation_list_does_not_lapse(own: Rehearsal) -> None:

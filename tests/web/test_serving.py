@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import logging
@@ -11,31 +12,41 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
 from tests.web.house import House
 
-from privyseal.errors import Misused
-from privyseal.web import app, intake, problem, serving
+from privyseal.errors import Misused, PrivySealError
+from privyseal.signing.instance import PrivySeal
+from privyseal.signing.submit import Submission
+from privyseal.terms.requests import Dossier
+from privyseal.web import app, desk, intake, problem, serving
 from privyseal.web.desk import Desk
+from privyseal.web.front import Front
 
 
 class Served:
     """A house behind a real uvicorn on loopback, in a thread."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, connections: int = 1000) -> None:
         self.house = house
         self._listening = serving.bind("127.0.0.1", 0)
         self.port = self._listening.getsockname()[1]
         self.url = ""
         self._ready = threading.Event()
         self.desk = Desk(house.seal, house.public_log)
-        self.server = serving.Server(app.build(self.desk), self._is_ready, self.desk.stop)
+        self.front = Front(app.build(self.desk), requests=1000, metrics=self.desk.metrics)
+        bounds = serving.Bounds(connections=connections, under_way=lambda: self.front.under_way)
+        self.server = serving.Server(self.front, self._is_ready, self._stop, bounds)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listening]})
         self._thread.start()
         assert self._ready.wait(20)
+
+    def _stop(self) -> None:
+        self.front.stop()
+        self.desk.stop()
 
     def _is_ready(self) -> None:
         self.url = serving.url_of(self._listening)
@@ -280,6 +291,66 @@ def test_waiting_callers_are_sent_home_when_the_service_stops(house: House) -> N
     ]
     with pytest.raises(OSError, match=r"refused|reset"):
         served.connect()
+
+
+def test_connections_are_bounded_twice(house: House) -> None:
+    """One too many is told so and closed; beyond twice as many nobody is heard; then there is room again."""
+    served = Served(house, connections=2)
+    kept = [served.connect() for _ in range(2)]
+    for connection in kept:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert answer(connection)[0] == 200
+    crowded = [served.connect() for _ in range(2)]
+    until = time.monotonic() + 10
+    while served.server.connections() < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+    with served.connect() as unheard, contextlib.suppress(ConnectionResetError):
+        assert unheard.recv(100) == b""
+    for connection in crowded:
+        connection.sendall(b"GET /v1/whoami HTTP/1.1\r\nHost: a\r\n\r\n")
+        answered = answer(connection)
+        is_problem(answered, 503, "overloaded")
+        assert (answered[1]["connection"], int(answered[1]["retry-after"]) >= 1) == ("close", True)
+    for connection in [*kept, *crowded]:
+        connection.close()
+    until = time.monotonic() + 10
+    while served.server.connections() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert served.say(b"GET /v1/whoami HTTP/1.1\r\nHost: a\r\n\r\n")[0] == 401
+    served.stop()
+
+
+def test_what_nobody_waits_for_is_not_written_down(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who hangs up before its turn is dropped; the one behind it, who stayed, has its signature."""
+    gate, begun = threading.Event(), threading.Semaphore(0)
+    submitted: list[str] = []
+    real = desk.submit
+
+    def slow(seal: PrivySeal, items: Sequence[Submission]) -> list[Dossier | PrivySealError]:
+        submitted.extend(item.idempotency_key for item in items)
+        begun.release()
+        gate.wait(20)
+        return real(seal, items)
+
+    monkeypatch.setattr(desk, "submit", slow)
+    body = served.house.request().canonical()
+    connections = {}
+    for name in ("one", "two", "leaver", "stayer"):  # two batches may be in their threads
+        connections[name] = served.connect()
+        connections[name].sendall(post(served, body, f"Idempotency-Key: {name}"))
+        if name in ("one", "two"):
+            assert begun.acquire(timeout=20)
+    until = time.monotonic() + 20
+    while served.desk._submit.waiting < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    connections.pop("leaver").close()
+    while served.server.connections() > 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    gate.set()
+    for connection in connections.values():
+        assert answer(connection)[0] == 201
+        connection.close()
+    assert (sorted(submitted), served.desk._submit.dropped) == (["one", "stayer", "two"], 1)
 
 
 def test_an_address_that_cannot_be_had_is_a_sentence() -> None:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import stat
 import struct
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -39,6 +40,8 @@ CLOCK_STEP = 0.1
 """Seconds that they may differ after that; a clock that is slewed differs by a thousandth of it."""
 CLOCK_AHEAD = 5.0
 """Seconds that a file may have been written later than now; file systems keep times by a clock of their own."""
+WIDTH = 80
+"""Columns of the text; a path that is longer is not broken."""
 LATE = 0
 """Entries that may be without a published head: a head is published before anybody is answered."""
 LARGEST_METRICS = 4 * 1024 * 1024
@@ -71,7 +74,9 @@ def doctor(directory: Path, url: str | None, json_mode: JsonMode | None) -> int:
     found = [*examine(directory, url)]
     for each in found:
         sign = mark({"good": True, "bad": False, "weak": None}[each.state])
-        output.say(f"{sign} {each.what}: {each.text}")
+        line = f"{sign} {each.what}: {each.text}"
+        for piece in textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
+            output.say(piece)
     output.result({"schema": "privyseal/doctor/1", "findings": found})
     bad = [each.what for each in found if each.state == "bad"]
     if {"configuration", "secrets", "permissions"} & set(bad):
