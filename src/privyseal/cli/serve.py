@@ -17,7 +17,7 @@ import click
 from privyseal import config
 from privyseal.cli.processes import Processes
 from privyseal.errors import Misused, PrivySealError
-from privyseal.signing import duties
+from privyseal.signing import artifacts, duties
 from privyseal.signing.instance import PrivySeal
 
 DUTY_PERIOD = 30.0
@@ -53,6 +53,8 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
             with _duties(seal, directory):
                 _web(seal, config.public_log(settings, directory), host, port)
         finally:
+            if seal.premises is not None:
+                seal.premises.workshop.close()
             seal.records.close()
 
 
@@ -118,6 +120,7 @@ def _duties(seal: PrivySeal, directory: Path) -> Iterator[None]:
                     if isinstance(outcome, PrivySealError):
                         logging.getLogger("privyseal").warning("recovery: %s", outcome)
                 duties.expire(seal)
+                artifacts.tidy(seal)
                 refresh_crl(directory)
             except (PrivySealError, OSError) as error:
                 logging.getLogger("privyseal").warning("duties: %s", error)

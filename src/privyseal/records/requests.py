@@ -40,6 +40,7 @@ _CLAIM = (
     .values(fence=_table.fence + 1, lease_until=bindparam("p_until"))
 )
 _RELEASE = _MINE.values(lease_until=None)
+_PROLONG = _STATE.values(lease_until=bindparam("p_until"))
 _MOVE = _STATE.values(state=bindparam("p_state"))
 _END = _STATE.values(state=bindparam("p_state"), lease_until=None)
 _STORE_INTENT = _STATE.where(_table.intent_index.is_(None)).values(
@@ -109,6 +110,11 @@ def claim(tx: Transaction, request_id: str, now: datetime) -> Dossier | None:
 def release(tx: Transaction, dossier: Dossier) -> None:
     """Give a request back that this walk could not finish; does nothing where another walk has taken it since."""
     tx.connection.execute(_RELEASE, _whose(dossier))
+
+
+def prolong(tx: Transaction, dossier: Dossier, until: datetime) -> None:
+    """Hold a request until then, for work that takes longer than a walk; Conflict where another walk has taken it."""
+    _one(tx, dossier, _PROLONG, p_until=until)
 
 
 def move(tx: Transaction, dossier: Dossier, becomes: State) -> Dossier:

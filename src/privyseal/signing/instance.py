@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from privyseal.records.database import Records
+from privyseal.records.spool import Spool
+from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
 
@@ -18,6 +21,18 @@ REFUSALS_OF_THE_MARK = 4
 def wall_clock() -> datetime:
     """Return the time of day, UTC."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Premises:
+    """Where a service that sees files (mode ``server``) keeps them and works on them."""
+
+    spool: Spool
+    workshop: Workshop
+    keep: timedelta
+    """How long a finished file can be fetched."""
+    stale: timedelta
+    """How long an upload is kept that nobody goes on sending or asks a signature for."""
 
 
 class PrivySeal:
@@ -34,8 +49,12 @@ class PrivySeal:
         *,
         clock: Callable[[], datetime] = wall_clock,
         draw: Callable[[int], bytes] = secrets.token_bytes,
+        premises: Premises | None = None,
     ) -> None:
-        """Bind the parts of one service; tests turn ``clock`` and break the doors."""
+        """Bind the parts of one service; tests turn ``clock`` and break the doors.
+
+        Without ``premises`` it sees no files, and signs descriptions only.
+        """
         self.service = service
         self.records = records
         self.logger = logger
@@ -43,6 +62,7 @@ class PrivySeal:
         self.stamper = stamper
         self.clock = clock
         self.draw = draw
+        self.premises = premises
         self._mark_guard = threading.Lock()
         self._signer_mark = 0
 

@@ -14,13 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from privyseal.errors import Failed, LogUnavailable, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.records import events, keys, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
-from privyseal.signing import entries
+from privyseal.signing import artifacts, entries
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.strongroom.messages import Appended, Logged, Refused, SignBatch, SignedBatch, SignItem, Stale
 from privyseal.terms.canonical import decode_canonical
@@ -44,6 +46,8 @@ class _Case:
     error: PrivySealError | None = None
     refused: tuple[str, str] | None = None
     octets: list[list[ToBeSigned]] = field(default_factory=list)
+    files: entries.Files = msgspec.UNSET
+    """SHA-256 of the finished file, in mode ``server``."""
 
     def stands(self, state: State) -> bool:
         """Tell whether the walk may go on with it from this state."""
@@ -67,11 +71,12 @@ class _Case:
         return sum(len(each) for each in self.build())
 
 
-def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]]) -> list[Dossier | PrivySealError]:
+def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]], *, files: bool = False) -> list[Dossier | PrivySealError]:
     """Take each request, named by (Subscriber, id), as far as it goes, and return how each stands, in the order given.
 
-    A request that another walk holds is returned as it stands. An error means that the request is where the records
-    say, and that advancing it again is safe; Failed means that it is over.
+    Without ``files`` a request in mode ``server`` goes as far as SIGNED: making its file takes seconds, for which its
+    neighbours do not wait. A request that another walk holds is returned as it stands. An error means that the request
+    is where the records say, and that advancing it again is safe; Failed means that it is over.
     """
     cases, others = _claim(seal, ids)
     walk = list(cases.values())
@@ -80,9 +85,11 @@ def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]]) -> list[Dossier | P
         _log_intents_and_sign(seal, untouched)
     _abort(seal, [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures])
     _timestamp(seal, [c for c in walk if c.stands(State.SIGNING)])
-    finished = [c for c in walk if c.stands(State.SIGNED)]
+    finished = [c for c in walk if c.stands(State.SIGNED) and c.request.mode == "local"]
     with _errors_into(finished):
         _complete(seal, finished)
+    _finish_files(seal, [c for c in walk if c.stands(State.SIGNED)] if files else [])
+    _give_back(seal, [c for c in walk if c.stands(State.SIGNED)])
     _give_back(seal, [c for c in walk if c.error is not None and not isinstance(c.error, Failed)])
     outcomes: dict[str, Dossier | PrivySealError] = {c.dossier.id: c.error or c.dossier for c in walk}
     return [(outcomes | others)[request_id] for _, request_id in ids]
@@ -228,7 +235,7 @@ def _abort(seal: PrivySeal, cases: list[_Case]) -> None:
     if not over:
         return
     with _errors_into(over):
-        submissions = [entries.completion(c.dossier, c.key_tag, "aborted", _reason(c)[1]) for c in over]
+        submissions = [entries.aborted(c.dossier, c.key_tag, _reason(c)[1]) for c in over]
         seal.logger.append(submissions, since=0)
         _store(seal, over, lambda tx, c: requests.fail(tx, c.dossier, *_reason(c)))
     for case in over:
@@ -282,13 +289,22 @@ def _finish(case: _Case, tokens: list[TimestampToken]) -> list[bytes]:
     return blobs
 
 
+def _finish_files(seal: PrivySeal, cases: list[_Case]) -> None:
+    """Make the signed files of mode ``server``, and release each as soon as it is made."""
+    for case in cases:
+        with _errors_into([case]):
+            case.files = artifacts.finish(seal, case.dossier, case.request, case.chain)
+            _complete(seal, [case])
+    artifacts.let_go(seal, [c.dossier for c in cases if c.stands(State.RELEASED)])
+
+
 def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
     """Log what came of each, build the receipts, release."""
     if not cases:
         return
-    appended = seal.logger.append([entries.completion(c.dossier, c.key_tag, "signed") for c in cases], since=0)
+    appended = seal.logger.append([entries.completed(c.dossier, c.key_tag, c.files) for c in cases], since=0)
     receipts = {
-        case.dossier.id: entries.receipt(case.dossier, case.key_tag, appended, logged)
+        case.dossier.id: entries.receipt(case.dossier, case.key_tag, appended, logged, case.files)
         for case, logged in zip(cases, appended.items, strict=True)
     }
     now = seal.clock()
