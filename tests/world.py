@@ -39,7 +39,7 @@ from privyseal.records import keys, requests
 from privyseal.records.database import Records, open_records
 from privyseal.signing import duties
 from privyseal.signing.ask import ask
-from privyseal.signing.instance import PrivySeal
+from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.submit import Submission, submit
 from privyseal.strongroom import rooms
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
@@ -179,8 +179,13 @@ class World:
             SignerClient(self._asker("signer")),
             StamperClient(self._asker("stamper")),
             clock=lambda: self.now,
+            premises=self.premises(),
         )
         duties.begin(self.seal)
+
+    def premises(self) -> Premises | None:
+        """Return where files of mode ``server`` are; None in a world whose service sees no files."""
+        return None
 
     def _asker(self, room: str) -> Callable[[Question], Answer]:
         def ask(question: Question) -> Answer:

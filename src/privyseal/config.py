@@ -15,8 +15,10 @@ from msgspec import Meta
 
 from privyseal.errors import Misused
 from privyseal.records.database import open_records
-from privyseal.signing.instance import PrivySeal
+from privyseal.records.spool import LARGEST_FILE, Limits, Spool
+from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.watch import Watch
+from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import (
     LOGGER_SECONDS,
     ActiveLogger,
@@ -116,6 +118,25 @@ class TlsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The CAs whose client certificates are let in; without it, clients are asked for none."""
 
 
+class SpoolSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[spool]``: where files of mode ``server`` are, how large they may be, how long they are kept."""
+
+    enabled: bool = True
+    """Whether this service sees files at all."""
+    directory: str = "spool"
+    """Where they are; a relative path starts at this file. Several ``serve`` share it, with working ``flock``."""
+    largest_file: Annotated[int, msgspec.Meta(ge=1)] = LARGEST_FILE
+    """Octets of one file."""
+    quota: Annotated[int, msgspec.Meta(ge=1)] = Limits().quota
+    """Octets that one Subscriber may have in the spool."""
+    spare: Annotated[int, msgspec.Meta(ge=0)] = Limits().spare
+    """Octets of the disk that uploads leave free."""
+    keep: Annotated[int, msgspec.Meta(ge=60)] = 24 * 3600
+    """Seconds after its release for which a finished file can be fetched."""
+    stale: Annotated[int, msgspec.Meta(ge=60)] = 24 * 3600
+    """Seconds for which an upload is kept that nobody goes on sending or has signed."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
@@ -126,6 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: LimitsSection = LimitsSection()
     telemetry: TelemetrySection = TelemetrySection()
     tls: TlsSection | None = None
+    spool: SpoolSection = SpoolSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -216,6 +238,20 @@ def public_log(settings: Settings, directory: Path) -> Path:
     return directory.resolve() / settings.log.public
 
 
+def premises(settings: Settings, directory: Path) -> Premises | None:
+    """Return where files are kept and worked on; None where this service sees none. Nothing is made or started yet."""
+    section = settings.spool
+    if not section.enabled:
+        return None
+    limits = Limits(largest_file=section.largest_file, quota=section.quota, spare=section.spare)
+    return Premises(
+        Spool(directory.resolve() / section.directory, limits),
+        Workshop(),
+        keep=timedelta(seconds=section.keep),
+        stale=timedelta(seconds=section.stale),
+    )
+
+
 def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Watch | None = None) -> PrivySeal:
     """Build the running service that these settings describe; nothing is connected until it is used."""
     looking = watch or Watch()
@@ -228,6 +264,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         node=node_name(settings, directory),
         lease=timedelta(seconds=settings.node.lease_seconds),
         watch=looking,
+        premises=premises(settings, directory),
     )
 
 

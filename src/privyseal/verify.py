@@ -25,7 +25,7 @@ import msgspec
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.examine import examine
-from privyseal.formats.protocol import EmbeddedSignature, Problem, Source
+from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Prepared, Problem, Source
 from privyseal.pki import certificates, chain, cms, der
 from privyseal.pki.chain import Anchors, Judgement
 from privyseal.terms.canonical import decode_canonical
@@ -112,6 +112,44 @@ class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     """What is worth knowing and takes nothing from the verdict."""
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What a signed file must turn out to carry."""
+
+    blob: bytes
+    prepared: Prepared
+    certificate: bytes
+    timestamped: bool
+    known_problems: frozenset[str] = frozenset()
+    """Codes of what was loose in the file before, where other people's signatures stay in it."""
+
+
+def confirm(code_format: CodeFormat, written: Source, expected: Expected) -> EmbeddedSignature:
+    """Find the signature in what was written and check it; VerificationFailed with the first thing that is wrong."""
+    examined = examine(code_format, written, expected.prepared)
+    found = next((each for each in examined.signatures if each.blob == expected.blob), None)
+    if found is None:
+        raise _not_as_expected("the signature is not in it")
+    described = expected.prepared.described[0]
+    loose = [each for each in examined.problems if each.code not in expected.known_problems]
+    for problem in (*found.problems, *loose):
+        raise _not_as_expected(problem.text)
+    if (found.digest_algorithm, found.digest) != (described.digest_algorithm, described.digest):
+        raise _not_as_expected("the signature is over another digest")
+    if found.signer != expected.certificate:
+        raise _not_as_expected("the signature is under another certificate")
+    if expected.timestamped:
+        if found.timestamp is None:
+            raise _not_as_expected("there is no timestamp")
+        verify_token(found.timestamp, octets=found.signature_value)
+    return found
+
+
+def _not_as_expected(why: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"What was written does not verify: {why.rstrip('.')}.", hint="the file is as it was; please report this"
+    )
 
 
 def verify_file(code: Source, *, trust: Trust, at: datetime, receipt: bytes | None = None) -> FileVerdict:

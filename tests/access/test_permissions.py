@@ -11,6 +11,7 @@ from privyseal.terms.parties import Actor, Factor, Member, Role
 
 EXPECTED = {
     (Role.REQUESTER, "see-keys"), (Role.REQUESTER, "see-requests"), (Role.REQUESTER, "request"),
+    (Role.REQUESTER, "send-code"), (Role.REQUESTER, "fetch-code"),
     (Role.APPROVER, "see-keys"), (Role.APPROVER, "see-requests"), (Role.APPROVER, "approve"),
     (Role.ADMINISTRATOR, "see-keys"), (Role.ADMINISTRATOR, "see-requests"),
     (Role.AUDITOR, "see-keys"), (Role.AUDITOR, "see-requests"),

@@ -111,7 +111,7 @@ def test_an_idempotency_key_is_good_for_one_request(world: World) -> None:
         ({"key_id": "00" * 32}, BadInput, "another public key"),
         ({"scheme": "rsa-4096"}, BadInput, "another public key or scheme"),
         ({"certificate": "00" * 32}, NotFound, "No certificate"),
-        ({"mode": "server"}, BadInput, "mode local"),
+        ({"mode": "server", "input": "0" * 64}, BadInput, "mode local"),
         ({"described": ()}, BadInput, "describes 1 to"),
     ],
 )

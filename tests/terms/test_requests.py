@@ -66,7 +66,8 @@ def test_every_field_is_under_the_digest() -> None:
         a_request(key_id="00" * 32),
         a_request(scheme="rsa-4096"),
         a_request(certificate="00" * 32),
-        a_request(mode="server"),
+        a_request(mode="server", input="0" * 64),
+        a_request(mode="server", input="1" * 64),
         a_request(expires_at=base.expires_at + timedelta(seconds=1)),
         a_request(described=base.described * 2),
     ]

@@ -26,9 +26,11 @@ from tests import postgres
 from privyseal.errors import PrivySealError
 from privyseal.records import keys, requests
 from privyseal.records.database import open_records
+from privyseal.records.spool import Limits, Spool
 from privyseal.signing import ask as signing_ask
 from privyseal.signing import enrol
-from privyseal.signing.instance import PrivySeal
+from privyseal.signing.instance import Premises, PrivySeal
+from privyseal.signing.workshop import Workshop
 from privyseal.terms.keys import Approver, Assurance, KeyPair, KeyProtection
 from privyseal.terms.parties import Affiliation, Role, SigningService
 from privyseal.terms.requests import Approval, Dossier, Intent, SigningRequest, State, approved_octets
@@ -206,7 +208,13 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
         shutil.copy(empty, folder / "records.db")
     records = open_records(database.url if database else f"sqlite:///{folder / 'records.db'}")
     service = SigningService("Test Signing Service", Affiliation.UNAFFILIATED)
-    seal = PrivySeal(service, records, Room(), Room(), Room())  # type: ignore[arg-type]
+    premises = Premises(
+        Spool(folder / "spool", Limits(largest_file=2 << 20, quota=3 << 20, spare=0, most_uploads=4)),
+        Workshop(),
+        keep=timedelta(hours=1),
+        stale=timedelta(hours=1),
+    )
+    seal = PrivySeal(service, records, Room(), Room(), Room(), premises=premises)  # type: ignore[arg-type]
     tokens = {}
     for subscriber in ("demo", "other"):
         enrol.subscriber(seal, subscriber, subscriber.title())
@@ -236,6 +244,7 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
     made = desk.Desk(seal, public_log)
     with TestClient(app.build(made), raise_server_exceptions=False) as client:
         yield House(seal, made, client, tokens, walk, (der,), pairs, approver, public_log, database)
+    premises.workshop.close()
     records.close()
     if database is not None:
         database.drop()

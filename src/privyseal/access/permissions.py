@@ -7,11 +7,12 @@ from typing import Literal
 from privyseal.errors import NotFound, NotPermitted
 from privyseal.terms.parties import Actor, Role
 
-Verb = Literal["see-keys", "see-requests", "request", "approve"]
-"""What somebody may be allowed: see keys and certificates, see requests, ask for a signature, agree to one."""
+Verb = Literal["see-keys", "see-requests", "request", "approve", "send-code", "fetch-code"]
+"""What somebody may be allowed: see keys and certificates, see requests, ask for a signature, agree to one, send code
+and take it back, fetch signed code and delete it."""
 
 MAY: dict[Role, frozenset[Verb]] = {
-    Role.REQUESTER: frozenset({"see-keys", "see-requests", "request"}),
+    Role.REQUESTER: frozenset({"see-keys", "see-requests", "request", "send-code", "fetch-code"}),
     Role.APPROVER: frozenset({"see-keys", "see-requests", "approve"}),
     Role.ADMINISTRATOR: frozenset({"see-keys", "see-requests"}),
     Role.AUDITOR: frozenset({"see-keys", "see-requests"}),

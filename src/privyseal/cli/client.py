@@ -13,7 +13,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -160,6 +160,43 @@ class Server:
                 raise refused
             self._sleep(max(pause, retry_after or 0.0))
         raise AssertionError("the last pause is None")
+
+    @contextlib.contextmanager
+    def opened(
+        self, method: str, path: str, headers: Mapping[str, str], body: Iterator[bytes] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send one request, once, and give its answer to be read piece by piece; refusals are raised as in :meth:`ask`.
+
+        Whoever calls tries again by itself, for it knows what came through. Raises OSError and HTTPException as they
+        come; a refusal that was sent while we were still sending is read all the same.
+        """
+        headers = {"Accept": "*/*", **headers, "User-Agent": f"privyseal/{__version__}"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        connection = self._connect()
+        try:
+            try:
+                connection.request(method, self._prefix + path, body, headers)
+            except (BrokenPipeError, ConnectionResetError) as error:
+                try:
+                    response = connection.getresponse()
+                except (OSError, http.client.HTTPException):
+                    raise error from None
+            else:
+                response = connection.getresponse()
+            if response.status >= 300:
+                raise self._refusal(response.status, response.read(LARGEST_ANSWER))[0]
+            yield response
+        finally:
+            connection.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before another try."""
+        self._sleep(seconds)
+
+    def unreachable(self, error: Exception) -> Unavailable:
+        """Say that the server does not answer, and why."""
+        return self._unreachable(error)
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -31,21 +31,14 @@ from privyseal.errors import BadInput, Misused, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.examine import LARGE, Examined, examine
 from privyseal.formats.patch import Ahead, carry_out
-from privyseal.formats.protocol import (
-    CodeFormat,
-    EmbeddedSignature,
-    Identity,
-    Insert,
-    PatchPlan,
-    Prepared,
-    Source,
-)
+from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Identity, Insert, PatchPlan, Prepared, Source
 from privyseal.formats.source import FileSource, real_paths
 from privyseal.pki import certificates
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.signatures import DigestAlgorithm, Options
 from privyseal.timestamp.token import verify_token
 from privyseal.tlog.proof import SUFFIX
+from privyseal.verify import Expected, confirm
 
 IfSigned = Literal["fail", "skip", "add", "replace"]
 
@@ -117,17 +110,6 @@ class Pending(msgspec.Struct, frozen=True):
     """A request that waits for people: no error, and not done either (exit 6)."""
 
     request: str
-
-
-class Expected(msgspec.Struct, frozen=True):
-    """What a signed file must turn out to carry."""
-
-    blob: bytes
-    prepared: Prepared
-    certificate: bytes
-    timestamped: bool
-    known_problems: frozenset[str] = frozenset()
-    """Codes of what was loose in the file before, where other people's signatures stay in it."""
 
 
 def jobs(files: Sequence[str], output: str | None) -> list[Job]:
@@ -249,33 +231,6 @@ def put_back(
 
     draft.carry_out(plan, follow=follow, settled=False)
     return found[0]
-
-
-def confirm(code_format: CodeFormat, written: Source, expected: Expected) -> EmbeddedSignature:
-    """Find the signature in what was written and check it; VerificationFailed with the first thing that is wrong."""
-    examined = examine(code_format, written, expected.prepared)
-    found = next((each for each in examined.signatures if each.blob == expected.blob), None)
-    if found is None:
-        raise _not_as_expected("the signature is not in it")
-    described = expected.prepared.described[0]
-    loose = [each for each in examined.problems if each.code not in expected.known_problems]
-    for problem in (*found.problems, *loose):
-        raise _not_as_expected(problem.text)
-    if (found.digest_algorithm, found.digest) != (described.digest_algorithm, described.digest):
-        raise _not_as_expected("the signature is over another digest")
-    if found.signer != expected.certificate:
-        raise _not_as_expected("the signature is under another certificate")
-    if expected.timestamped:
-        if found.timestamp is None:
-            raise _not_as_expected("there is no timestamp")
-        verify_token(found.timestamp, octets=found.signature_value)
-    return found
-
-
-def _not_as_expected(why: str) -> VerificationFailed:
-    return VerificationFailed(
-        f"What was written does not verify: {why.rstrip('.')}.", hint="the file is as it was; please report this"
-    )
 
 
 def write_receipt(path: str, text: str) -> None:

@@ -12,11 +12,12 @@ import hashlib
 import re
 import secrets
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from privyseal.cli.client import Service
+from privyseal.cli.client import Answer, Service
 from privyseal.cli.output import printable
 from privyseal.cli.pieces import Job, Made, Pending, write_receipt
 from privyseal.cli.verify import read_whole
@@ -62,7 +63,7 @@ class Requester:
     def __init__(self, service: Service, key: str, policy: Policy | None) -> None:
         """Fetch the key and its newest certificate; Misused where it has none, VerificationFailed if they do not
         agree."""
-        self._service = service
+        self.service = service
         self._policy = policy
         self.view = service.get(service.path("keys", key)).read(KeyView)
         if not self.view.certificates:
@@ -81,35 +82,47 @@ class Requester:
 
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
         """Have one file signed. ``again`` asks for a new signature where this one was made before."""
-        request = SigningRequest(
-            subscriber=self._service.subscriber,
+        return self.ask(self.request(prepared, options), again, self.post)
+
+    def request(self, prepared: Prepared, options: Options, sha256: str | None = None) -> SigningRequest:
+        """Return the request for one file; with its SHA-256, in hex, it is in mode ``server``."""
+        return SigningRequest(
+            subscriber=self.service.subscriber,
             key=self.view.name,
             key_id=self.view.key_id,
             scheme=self.view.scheme,
             certificate=hashlib.sha256(self.identity.chain[0]).hexdigest(),
-            mode="local",
+            mode="local" if sha256 is None else "server",
             options=options,
             described=prepared.described,
             expires_at=(datetime.now(UTC) + LIFE).replace(microsecond=0),
+            input=msgspec.UNSET if sha256 is None else sha256,
         )
+
+    def post(self, body: bytes, key: str) -> Answer:
+        """Send a request under an Idempotency-Key and return the service's answer."""
+        return self.service.post(self.service.path("requests"), body, key)
+
+    def ask(self, request: SigningRequest, again: bool, post: Callable[[bytes, str], Answer]) -> Made | Pending:
+        """Have ``post`` ask until there is an answer; once the service is down it is not asked for other files."""
         with self._guard:
             down = self._down
         if down is not None:
             raise down  # a thousand files need not each find out by themselves
         try:
-            return self._walk(request, secrets.token_hex(32) if again else request.timeless_digest())
+            return self._walk(request, secrets.token_hex(32) if again else request.timeless_digest(), post)
         except Unavailable as error:
             with self._guard:
                 self._down = error
             raise
 
-    def _walk(self, request: SigningRequest, key: str) -> Made | Pending:
+    def _walk(self, request: SigningRequest, key: str, post: Callable[[bytes, str], Answer]) -> Made | Pending:
         """Ask under one key after the other until one answers with a signature."""
         body = request.canonical()
         failures = 0
         for _ in range(MOST_KEYS):
             try:
-                answer = self._service.post(self._service.path("requests"), body, key)
+                answer = post(body, key)
                 made = self._finished(request, self._settled(answer.read(RequestView)))
                 return msgspec.structs.replace(made, request_id=answer.request_id) if isinstance(made, Made) else made
             except PrivySealError as refused:
@@ -130,8 +143,8 @@ class Requester:
         for _ in range(LOOKS):
             if view.state in FINAL or view.state is State.REQUESTED:
                 return view
-            path = self._service.path("requests", view.id)
-            view = self._service.get(path, {"Prefer": "wait=30"}).read(RequestView)
+            path = self.service.path("requests", view.id)
+            view = self.service.get(path, {"Prefer": "wait=30"}).read(RequestView)
         raise Unavailable(
             f"The service is still busy with request {view.id}.", hint="run this again: it is found again"
         )
@@ -157,7 +170,7 @@ class Requester:
         named = _ID.search(refused.detail)
         if named is None:
             return None
-        return self._service.get(self._service.path("requests", named[1])).read(RequestView)
+        return self.service.get(self.service.path("requests", named[1])).read(RequestView)
 
     def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> LogFacts | None:
         """Check the receipt that came with a signature and write it; VerificationFailed where it does not hold.
@@ -197,6 +210,11 @@ def check_receipt(
         if hashlib.sha256(octets).hexdigest() not in digests:
             raise VerificationFailed("The receipt is of another signature.")
     return facts
+
+
+def completed_of(receipt: str | bytes) -> Completed:
+    """Return what a receipt's completion commits to, without judging it; VerificationFailed where it is no receipt."""
+    return _unproven(receipt)[1]
 
 
 def _unproven(receipt: str | bytes) -> tuple[bytes, Completed]:

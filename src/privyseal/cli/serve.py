@@ -19,7 +19,7 @@ from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.listening import Listener
-from privyseal.signing import duties
+from privyseal.signing import artifacts, duties
 from privyseal.signing.instance import PrivySeal
 from privyseal.web.tls import TlsFiles
 
@@ -112,6 +112,8 @@ class _Running:
             with _duties(self._seal, self._directory, min(DUTY_PERIOD, self._settings.node.lease_seconds)):
                 return self._web(host, port)
         finally:
+            if self._seal.premises is not None:
+                self._seal.premises.workshop.close()
             self._seal.records.close()
             if self._metrics.tracing is not None:
                 self._metrics.tracing.close()
@@ -125,6 +127,8 @@ class _Running:
         sys.setswitchinterval(SWITCH_SECONDS)
         limits, public_log = self._settings.limits, config.public_log(self._settings, self._directory)
         written = {"service": self._directory.resolve(), "log": public_log}
+        if self._seal.premises is not None and self._seal.premises.spool.directory.is_dir():
+            written["spool"] = self._seal.premises.spool.directory
         written |= {name: path for name in (*ROOMS, "marks") if (path := self._directory / name).is_dir()}
         desk = Desk(
             self._seal,
@@ -212,6 +216,7 @@ def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
                     if isinstance(outcome, PrivySealError):
                         _say("recovery", outcome)
                 duties.expire(seal)
+                artifacts.tidy(seal)
                 refresh_crl(directory)
             except (PrivySealError, OSError) as error:
                 _say("duties", error)

@@ -7,11 +7,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import click
 import msgspec
@@ -21,7 +21,7 @@ from privyseal.cli import profile as profiles
 from privyseal.cli.main import from_os_error
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.pieces import Counted, Decision, Expected, IfSigned, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.pieces import Counted, Decision, IfSigned, Job, Made, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused, PrivySealError, Unavailable
@@ -31,7 +31,7 @@ from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
 from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, DigestAlgorithm, Options
-from privyseal.verify import LogFacts
+from privyseal.verify import Expected, LogFacts
 
 AT_ONCE = 16
 """Files in hand at once with a service: it collects what comes together into one batch, with one wait for its disk."""
@@ -61,6 +61,31 @@ class Maker(Protocol):
         ...
 
 
+@runtime_checkable
+class FileMaker(Protocol):
+    """Who makes signed files: a service that sees them."""
+
+    def make_from(
+        self, code: FileSource, prepared: Prepared, options: Options, counted: Counted, *, again: bool
+    ) -> Made | Pending:
+        """Have one file signed; raises PrivySealError."""
+        ...
+
+    # What a download is checked against.
+    def fetch(  # noqa: PLR0913
+        self,
+        made: Made,
+        opened: Opened,
+        job: Job,
+        options: Options,
+        expected: Expected,
+        counted: Counted,
+        then: Callable[[EmbeddedSignature], None],
+    ) -> EmbeddedSignature:
+        """Put the signed file where it goes, checked; raises PrivySealError."""
+        ...
+
+
 @click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
 @click.option("-o", "--output", metavar="OUT", help="Write here instead: a file, or a folder for several.")
@@ -77,7 +102,13 @@ class Maker(Protocol):
     help="What to do with a file that somebody else has signed.",
 )
 @click.option("--again", is_flag=True, help="Sign anew what this key has signed well already.")
-@click.option("--mode", type=click.Choice(["local"]), default="local", help="local: the file stays on this machine.")
+@click.option(
+    "--mode",
+    type=click.Choice(["local", "server"]),
+    default="local",
+    show_default=True,
+    help="local: the file stays on this machine. server: the service sees it.",
+)
 @click.option("--profile", metavar="P", help="A profile's name, or the path of a TOML file such as D/client.toml.")
 @click.option("--url", help="The service's address.")
 @click.option("--subscriber", metavar="NAME", help="On whose behalf.")
@@ -146,7 +177,12 @@ def _service(given: Given, output: Output) -> Maker:
             raise Misused(f"--{option.replace('_', '-')} goes with --keyfile only.")
     found = profiles.load({"url": given.url, "subscriber": given.subscriber, "key": given.key}, given.profile)
     policy = read_trust(msgspec.structs.replace(found, trust=(), crl=())).log_policy
-    maker = Requester(Service(found), found.need("key"), policy)
+    kind = Requester
+    if given.mode == "server":
+        from privyseal.cli.uploads import Sender
+
+        kind = Sender
+    maker = kind(Service(found), found.need("key"), policy)
     facts = certificates.read(maker.identity.chain[0])
     who = printable(certificates.common_name(facts.der) or facts.subject)
     output.say(
@@ -167,6 +203,8 @@ def _key_file(given: Given, output: Output) -> Maker:
         raise Misused("--keyfile signs without a service, so --key, --url and --subscriber mean nothing with it.")
     if not given.certs or not given.keyfile:
         raise Misused("--keyfile needs the certificate.", hint="add --certs chain.pem")
+    if given.mode != "local":
+        raise Misused("--keyfile signs here, so --mode server means nothing with it.")
     if given.no_timestamp and given.tsa:
         raise Misused("--tsa and --no-timestamp contradict each other.")
     found = profiles.load({"rehearsal_anchors": given.rehearsal_anchor}, given.profile)
@@ -188,7 +226,7 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     ends: list[object] = []
     reports: list[FileReport] = []
     octets = sum(map(_size, todo))
-    with Progress("signing", len(todo), octets, passes=pieces.PASSES, shown=not output.quiet) as progress:
+    with Progress("signing", len(todo), octets, passes=_passes(maker), shown=not output.quiet) as progress:
         for job, outcome in zip(todo, _outcomes(todo, maker, wishes, progress, workers), strict=True):
             progress.finished()
             progress.tell(partial(_tell, job, outcome, output))
@@ -240,18 +278,23 @@ def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted
     ours = decision.ours
     if ours is not None and job.in_place and maker.has_receipt(ours, job):
         return outcomes.kept(job, opened, ours, decision.why, receipt=maker.logs)
+    if isinstance(maker, FileMaker):  # its file is made by the service
+        return _make(opened, None, job, maker, wishes, decision, counted)
     with Ahead(opened.code, job.out) as draft:  # made now, so that nothing is signed that could not be written
         return _make(opened, draft, job, maker, wishes, decision, counted)
 
 
 # Each argument is one thing that one file's signature is made of.
 def _make(  # noqa: PLR0913
-    opened: Opened, draft: Ahead, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
+    opened: Opened, draft: Ahead | None, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
 ) -> Outcome:
     ours = decision.ours
     options = msgspec.structs.replace(wishes.options, mode=decision.mode)
     prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted)
-    made = maker.make(prepared, options, again=wishes.again)
+    if isinstance(maker, FileMaker):
+        made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)
+    else:
+        made = maker.make(prepared, options, again=wishes.again)
     if isinstance(made, Pending):
         return outcomes.waiting(job, opened.format.name, made.request)
     if ours is not None and job.in_place and made.blob == ours.blob:
@@ -267,12 +310,27 @@ def _make(  # noqa: PLR0913
         timestamped=options.timestamp,
         known_problems=frozenset(each.code for each in opened.examined.problems if decision.mode == "append"),
     )
-    found = pieces.put_back(
-        opened, draft, options, expected, counted, lambda found: logged.append(maker.accept(made, found, job))
-    )
+
+    def then(found: EmbeddedSignature) -> None:
+        logged.append(maker.accept(made, found, job))
+
+    if isinstance(maker, FileMaker):
+        found = maker.fetch(made, opened, job, options, expected, counted, then)
+    else:
+        assert draft is not None  # noqa: S101 - only a file that comes from the service has none
+        found = pieces.put_back(opened, draft, options, expected, counted, then)
     if opened.code.size < LARGE:
         counted(pieces.PASSES * opened.code.size)
     return outcomes.signed(job, opened, found, made, logged[0], decision.why)
+
+
+def _passes(maker: Maker) -> int:
+    """Return how often the content goes by, for the progress bar."""
+    if not isinstance(maker, FileMaker):
+        return pieces.PASSES
+    from privyseal.cli.uploads import PASSES
+
+    return PASSES
 
 
 def _size(job: Job) -> int:

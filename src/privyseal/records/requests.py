@@ -67,6 +67,7 @@ _LOCK = _BY_ID.with_for_update()
 _LOCK_IF_FREE = _BY_ID.with_for_update(skip_locked=True)
 _UNHELD = {"lease_until": None, "lease_node": None, "lease_boot": None}
 _RELEASE = _MINE.values(_UNHELD)
+_PROLONG = _STATE.values(lease_until=bindparam("p_until"))
 _MOVE = _STATE.values(state=bindparam("p_state"))
 _END = _STATE.values(state=bindparam("p_state"), **_UNHELD)
 _STORE_INTENT = _STATE.where(_table.intent_index.is_(None)).values(
@@ -176,6 +177,11 @@ def claim(tx: Transaction, request_id: str, now: datetime, holder: Holder = NOBO
 def release(tx: Transaction, dossier: Dossier) -> None:
     """Give a request back that this walk could not finish; does nothing where another walk has taken it since."""
     tx.connection.execute(_RELEASE, _whose(dossier))
+
+
+def prolong(tx: Transaction, dossier: Dossier, until: datetime) -> None:
+    """Hold a request until then, for work that takes longer than a walk; Conflict where another walk has taken it."""
+    _one(tx, dossier, _PROLONG, p_until=until)
 
 
 def move(tx: Transaction, dossier: Dossier, becomes: State) -> Dossier:

@@ -149,6 +149,31 @@ approvals = Table(
     Column("created", Moment, nullable=False),
 )
 
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("expires", Moment, nullable=False),
+    UniqueConstraint("subscriber", "sha256"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("request", ForeignKey("requests.id"), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("upload", String(40), nullable=False, index=True),
+    Column("filename", Text, nullable=False),
+    Column("sha256", String(64)),
+    Column("size", BigInteger),
+    Column("expires", Moment),
+)
+
 events = Table(
     "events",
     metadata,

@@ -29,7 +29,11 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
         unfinished = requests.unfinished_of_all_subscribers(
             connection, (State.APPROVED, State.SIGNING, State.SIGNED), limit=BATCH, unleased_at=seal.clock()
         )
-    return advance(seal, unfinished) if unfinished else []
+    outcomes = advance(seal, unfinished) if unfinished else []
+    for place, outcome in enumerate(outcomes):
+        if isinstance(outcome, Dossier) and outcome.state is State.SIGNED:  # its file is still to be made
+            outcomes[place] = advance(seal, [(outcome.subscriber, outcome.id)], files=True)[0]
+    return outcomes
 
 
 def expire(seal: PrivySeal) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, TypeAlias
+
+import msgspec
 
 from privyseal.errors import LogUnavailable
 from privyseal.strongroom.messages import Appended, Logged
@@ -11,6 +13,9 @@ from privyseal.terms.canonical import canonical_json
 from privyseal.terms.requests import Dossier, Intent
 from privyseal.tlog.entry import Completed, CompletionSubmission, IntentSubmission, commit
 from privyseal.tlog.proof import CompletionOpening, IntentOpening, build_receipt
+
+Files: TypeAlias = tuple[str, ...] | msgspec.UnsetType
+"""SHA-256 of the finished files, lower-case hex; unset where the file stayed with the client."""
 
 
 def intent(dossier: Dossier, key_tag: str, uses: int) -> IntentSubmission:
@@ -26,19 +31,28 @@ def place(logged: Logged) -> Intent:
     return Intent(logged.index, logged.key_seq)
 
 
-def completion(
-    dossier: Dossier, key_tag: str, outcome: Literal["signed", "aborted"], reason: str | None = None
+def completed(dossier: Dossier, key_tag: str, files: Files = msgspec.UNSET) -> CompletionSubmission:
+    """Return the completion of a request that was signed; ``files`` are the SHA-256 of those finished here."""
+    return _completion(dossier, key_tag, "signed", _completed(dossier, None, files))
+
+
+def aborted(dossier: Dossier, key_tag: str, reason: str) -> CompletionSubmission:
+    """Return the completion of a request that came to nothing, and why."""
+    return _completion(dossier, key_tag, "aborted", _completed(dossier, reason))
+
+
+def _completion(
+    dossier: Dossier, key_tag: str, outcome: Literal["signed", "aborted"], payload: bytes
 ) -> CompletionSubmission:
-    """Return what came of a request's intent; ``reason`` says why where it was aborted."""
     return CompletionSubmission(
         key_tag=key_tag,
         intent=_intent_of(dossier).index,
         outcome=outcome,
-        commitment=commit(dossier.completion_salt, _completed(dossier, reason)),
+        commitment=commit(dossier.completion_salt, payload),
     )
 
 
-def receipt(dossier: Dossier, key_tag: str, appended: Appended, logged: Logged) -> str:
+def receipt(dossier: Dossier, key_tag: str, appended: Appended, logged: Logged, files: Files = msgspec.UNSET) -> str:
     """Return the receipt (C2SP tlog-proof) of a request's completion, with both openings."""
     stands = _intent_of(dossier)
     return build_receipt(
@@ -52,14 +66,14 @@ def receipt(dossier: Dossier, key_tag: str, appended: Appended, logged: Logged) 
             payload=dossier.canonical,
             path=logged.intent_path,
         ),
-        completion=CompletionOpening(salt=dossier.completion_salt, payload=_completed(dossier)),
+        completion=CompletionOpening(salt=dossier.completion_salt, payload=_completed(dossier, None, files)),
         index=logged.index,
         path=logged.path,
         checkpoint=appended.checkpoint,
     )
 
 
-def _completed(dossier: Dossier, reason: str | None = None) -> bytes:
+def _completed(dossier: Dossier, reason: str | None, files: Files = msgspec.UNSET) -> bytes:
     return canonical_json(
         Completed(
             intent=_intent_of(dossier).index,
@@ -67,6 +81,7 @@ def _completed(dossier: Dossier, reason: str | None = None) -> bytes:
             signatures=tuple(hashlib.sha256(each).hexdigest() for each in dossier.signatures),
             blobs=tuple(hashlib.sha256(each).hexdigest() for each in dossier.blobs),
             tokens=tuple(hashlib.sha256(each.der).hexdigest() for each in dossier.tokens),
+            files=files,
             reason=reason,
         )
     )

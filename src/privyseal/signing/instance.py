@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from privyseal.records.database import Records
 from privyseal.records.requests import LEASE, Holder
+from privyseal.records.spool import Spool
 from privyseal.signing.watch import Watch
+from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
 
@@ -21,6 +24,18 @@ nodes with two walks each are often at it together, and whoever gives up leaves 
 def wall_clock() -> datetime:
     """Return the time of day, UTC."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Premises:
+    """Where a service that sees files (mode ``server``) keeps them and works on them."""
+
+    spool: Spool
+    workshop: Workshop
+    keep: timedelta
+    """How long a finished file can be fetched."""
+    stale: timedelta
+    """How long an upload is kept that nobody goes on sending or asks a signature for."""
 
 
 class PrivySeal:
@@ -40,10 +55,12 @@ class PrivySeal:
         node: str = "serve",
         lease: timedelta = LEASE,
         watch: Watch | None = None,
+        premises: Premises | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
-        This is one life of ``node``, which holds the requests it walks with for ``lease``.
+        This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
+        sees no files, and signs descriptions only.
         """
         self.service = service
         self.records = records
@@ -54,6 +71,7 @@ class PrivySeal:
         self.draw = draw
         self.holder = Holder(node, secrets.token_hex(16), lease)
         self.watch = watch or Watch()
+        self.premises = premises
         self._mark_guard = threading.Lock()
         self._signer_mark = 0
 

@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from privyseal.errors import Conflict, Failed, LogUnavailable, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
@@ -24,7 +26,7 @@ from privyseal.records import events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
-from privyseal.signing import entries
+from privyseal.signing import artifacts, entries
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.signing.submit import Taken, give_back
@@ -52,6 +54,8 @@ class _Case:
     error: PrivySealError | None = None
     refused: tuple[str, str] | None = None
     octets: list[list[ToBeSigned]] = field(default_factory=list)
+    files: entries.Files = msgspec.UNSET
+    """SHA-256 of the finished file, in mode ``server``."""
 
     def stands(self, state: State) -> bool:
         """Tell whether the walk may go on with it from this state."""
@@ -75,16 +79,17 @@ class _Case:
         return sum(len(each) for each in self.build())
 
 
-def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]]) -> list[Dossier | PrivySealError]:
+def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]], *, files: bool = False) -> list[Dossier | PrivySealError]:
     """Take each request, named by (Subscriber, id), as far as it goes, and return how each stands, in the order given.
 
-    A request that another walk holds is returned as it stands. An error means that the request is where the records
-    say, and that advancing it again is safe; Failed means that it is over.
+    Without ``files`` a request in mode ``server`` goes as far as SIGNED: making its file takes seconds, for which its
+    neighbours do not wait. A request that another walk holds is returned as it stands. An error means that the request
+    is where the records say, and that advancing it again is safe; Failed means that it is over.
     """
     began = time.monotonic()
     cases, others = _claim(seal, ids)
     seal.watch.step("claim", len(ids), time.monotonic() - began)
-    walked = _walk(seal, list(cases.values()))
+    walked = _walk(seal, list(cases.values()), files)
     return [(walked | others)[request_id] for _, request_id in ids]
 
 
@@ -93,11 +98,11 @@ def go_on(seal: PrivySeal, taken: Sequence[Taken]) -> dict[str, Dossier | PrivyS
     return _walk(seal, [_case(one) for one in taken])
 
 
-def _walk(seal: PrivySeal, cases: Sequence[_Case]) -> dict[str, Dossier | PrivySealError]:
+def _walk(seal: PrivySeal, cases: Sequence[_Case], files: bool = False) -> dict[str, Dossier | PrivySealError]:
     """Take requests through all steps, no more at a time than fit into one question to the signer."""
     outcomes: dict[str, Dossier | PrivySealError] = {}
     for portion in _portions(cases):
-        outcomes |= _steps(seal, portion)
+        outcomes |= _steps(seal, portion, files)
     return outcomes
 
 
@@ -115,17 +120,19 @@ def _portions(cases: Sequence[_Case]) -> Iterator[list[_Case]]:
         yield portion
 
 
-def _steps(seal: PrivySeal, walk: Sequence[_Case]) -> dict[str, Dossier | PrivySealError]:
+def _steps(seal: PrivySeal, walk: Sequence[_Case], files: bool) -> dict[str, Dossier | PrivySealError]:
     """Take requests that this walk has leased through all steps; return how each stands, by its id."""
     untouched = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures and not c.uncertain]
     with _errors_into(untouched):
         _log_intents_and_sign(seal, untouched)
     _abort(seal, [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures])
     _timestamp(seal, [c for c in walk if c.stands(State.SIGNING)])
-    finished = [c for c in walk if c.stands(State.SIGNED)]
+    finished = [c for c in walk if c.stands(State.SIGNED) and c.request.mode == "local"]
     with _errors_into(finished):
         _complete(seal, finished)
-    give_back(seal, [c.dossier for c in walk if c.error is not None and not isinstance(c.error, Failed)])
+    _finish_files(seal, [c for c in walk if c.stands(State.SIGNED)] if files else [])
+    unfinished = [c for c in walk if c.error is not None and not isinstance(c.error, Failed)]
+    give_back(seal, [c.dossier for c in (*unfinished, *(c for c in walk if c.stands(State.SIGNED)))])
     return {c.dossier.id: c.error or c.dossier for c in walk}
 
 
@@ -277,7 +284,7 @@ def _abort(seal: PrivySeal, cases: list[_Case]) -> None:
     if not over:
         return
     with _errors_into(over):
-        submissions = [entries.completion(c.dossier, c.key_tag, "aborted", _reason(c)[1]) for c in over]
+        submissions = [entries.aborted(c.dossier, c.key_tag, _reason(c)[1]) for c in over]
         seal.logger.append(submissions, since=0)
         _store(seal, over, lambda tx, some: [requests.fail(tx, c.dossier, *_reason(c)) for c in some])
     for case in over:
@@ -335,13 +342,22 @@ def _finish(case: _Case, signatures: Sequence[bytes], tokens: Sequence[Timestamp
     return blobs
 
 
+def _finish_files(seal: PrivySeal, cases: list[_Case]) -> None:
+    """Make the signed files of mode ``server``, and release each as soon as it is made."""
+    for case in cases:
+        with _errors_into([case]):
+            case.files = artifacts.finish(seal, case.dossier, case.request, case.chain)
+            _complete(seal, [case])
+    artifacts.let_go(seal, [c.dossier for c in cases if c.stands(State.RELEASED)])
+
+
 def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
     """Log what came of each, build the receipts, release."""
     if not cases:
         return
-    appended = seal.logger.append([entries.completion(c.dossier, c.key_tag, "signed") for c in cases], since=0)
+    appended = seal.logger.append([entries.completed(c.dossier, c.key_tag, c.files) for c in cases], since=0)
     receipts = {
-        case.dossier.id: entries.receipt(case.dossier, case.key_tag, appended, logged)
+        case.dossier.id: entries.receipt(case.dossier, case.key_tag, appended, logged, case.files)
         for case, logged in zip(cases, appended.items, strict=True)
     }
     now = seal.clock()

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import msgspec
 
@@ -14,14 +15,17 @@ from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, No
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.records import events, requests
+from privyseal.records import uploads as stored
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
+from privyseal.signing import uploads
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.shelf import Shelf
+from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor, Factor
 from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
-from privyseal.terms.signatures import ToBeSigned
+from privyseal.terms.signatures import Described, ToBeSigned
 
 LONGEST_LIFE = timedelta(days=7)
 """How far ahead a request may expire: a working week and its week-end, after which an approval says little."""
@@ -47,28 +51,47 @@ def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier |
     for that one alone: NotPermitted, NotFound, BadInput, Denied (expired), IdempotencyMismatch.
     """
     outcomes: dict[int, Dossier | PrivySealError] = {}
+    found = [_described(seal, submission) for submission in submissions]
     now, shelf = seal.clock(), Shelf()
     # In the order of their keys: two nodes that write the same ones wait for each other one way only.
     order = sorted(range(len(submissions)), key=lambda n: _place(submissions[n]))
     with seal.records.batch() as batch:
         for number in order:
-            outcomes[number] = _submit_safely(seal, batch, submissions[number], now, shelf)
+            outcomes[number] = _submit_safely(seal, batch, submissions[number], found[number], now, shelf)
     return [outcomes[number] for number in range(len(submissions))]
+
+
+_Found: TypeAlias = tuple[Described, ...] | PrivySealError | None
+"""What the service found in an uploaded file, or why it found nothing; None where it saw no file."""
+
+
+def _described(seal: PrivySeal, submission: Submission) -> _Found:
+    """Have the file of a request in mode ``server`` described, before any transaction: that may take seconds."""
+    if submission.request.mode == "local":
+        return None
+    try:
+        permissions.require(submission.actor, "request", submission.request.subscriber)
+        with seal.records.reading(submission.request.subscriber) as tx:
+            if requests.by_idempotency_key(tx, submission.idempotency_key) is not None:
+                return None  # it was described then, and the upload may be gone
+        return uploads.describe(seal, submission.actor, submission.request)
+    except PrivySealError as error:
+        return error
 
 
 def _place(submission: Submission) -> tuple[str, str]:
     return submission.request.subscriber, submission.idempotency_key
 
 
-# Each argument is one thing that one submission is judged by.
+# What was found in the file comes beside what was asked: one is ours, the other the client's.
 def _submit_safely(
-    seal: PrivySeal, batch: Batch, submission: Submission, now: datetime, shelf: Shelf
+    seal: PrivySeal, batch: Batch, submission: Submission, found: _Found, now: datetime, shelf: Shelf
 ) -> Dossier | PrivySealError:
     """Submit one; where another node wrote the same Idempotency-Key meanwhile, look again and find its request."""
     for last in (False, True):
         try:
             with batch.item(submission.request.subscriber) as tx:
-                return _submit_one(seal, tx, submission, now, shelf)
+                return _submit_one(seal, tx, submission, found, now, shelf)
         except Conflict as error:
             if last:
                 return error
@@ -134,42 +157,59 @@ def _fresh(seal: PrivySeal, tx: Transaction, submission: Submission, now: dateti
     try:
         permissions.require(submission.actor, "request", request.subscriber)
         pair = shelf.pair(tx, request.key)
-        if pair.quorum:
+        if pair.quorum or request.mode == "server":  # people, or a file, take their time
             return None
         octets = check(tx, pair, request, now, shelf)
     except PrivySealError:
         return None
     # REQUESTED, APPROVED and SIGNING in one write: nobody is asked, and the walk that takes it is this one.
-    dossier = _dossier(seal, submission, State.SIGNING, now)
+    dossier = _dossier(seal, submission, request, State.SIGNING, now)
     return Taken(dossier, request, pair, shelf.chain(tx, request.certificate), octets)
 
 
-def _submit_one(seal: PrivySeal, tx: Transaction, submission: Submission, now: datetime, shelf: Shelf) -> Dossier:
+def _submit_one(
+    seal: PrivySeal, tx: Transaction, submission: Submission, found: _Found, now: datetime, shelf: Shelf
+) -> Dossier:
     request = submission.request
     permissions.require(submission.actor, "request", request.subscriber)
     known = requests.by_idempotency_key(tx, submission.idempotency_key)
     if known is not None:
-        dossier, timeless = known
-        if timeless != request.timeless_digest():
+        if not _asks_the_same(request, *known):
             raise IdempotencyMismatch(
                 "This Idempotency-Key was used for a request that asked for something else.",
                 hint="use a new key for a new request",
             )
-        return dossier
+        return known[0]
+    if isinstance(found, PrivySealError):
+        raise found
+    if found is not None:
+        request = msgspec.structs.replace(request, described=found)
+    elif request.mode == "server":
+        raise Conflict("A request under this Idempotency-Key has just gone.", hint="send it again")
     pair = shelf.pair(tx, request.key)
     check(tx, pair, request, now, shelf)
     state = State.APPROVED if pair.quorum == 0 else State.REQUESTED
-    dossier = _dossier(seal, submission, state, now)
+    dossier = _dossier(seal, submission, request, state, now)
     requests.add(tx, dossier, request)
+    if request.mode == "server":
+        stored.refer(tx, dossier.id, uploads.uploaded(tx, request))
     events.record(tx, *_submitted(submission, dossier, state))
     return dossier
 
 
-def _dossier(seal: PrivySeal, submission: Submission, state: State, now: datetime) -> Dossier:
-    canonical = submission.request.canonical()
+def _asks_the_same(request: SigningRequest, known: Dossier, timeless: str) -> bool:
+    """Tell whether a request asks for what a known one does; one that leaves ``described`` to us asks for no less."""
+    if request.mode == "server" and not request.described:
+        theirs = msgspec.structs.replace(decode_canonical(known.canonical, SigningRequest), described=())
+        timeless = theirs.timeless_digest()
+    return timeless == request.timeless_digest()
+
+
+def _dossier(seal: PrivySeal, submission: Submission, request: SigningRequest, state: State, now: datetime) -> Dossier:
+    canonical = request.canonical()
     return Dossier(
         id="R-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(),
-        subscriber=submission.request.subscriber,
+        subscriber=request.subscriber,
         idempotency_key=submission.idempotency_key,
         requester=submission.actor.member.id,
         state=state,
@@ -206,8 +246,6 @@ def check(
         raise Denied("The request's expires_at is past; nothing was signed.", hint="check this machine's clock")
     if request.expires_at > now + LONGEST_LIFE:
         raise BadInput(f"expires_at is more than {LONGEST_LIFE.days} days ahead.", hint="ask for a nearer time")
-    if request.mode != "local":
-        raise BadInput("This service signs descriptions only (mode local); it was asked for mode server.")
     if not 1 <= len(request.described) <= MOST_DESCRIBED:
         raise BadInput(
             f"A request describes 1 to {MOST_DESCRIBED} pieces of code; this one has {len(request.described)}."

@@ -30,6 +30,9 @@ from privyseal.terms.signatures import Described, Options, TimestampToken
 REQUEST_TAG = "privyseal/request/v1"
 """Domain tag of a request's digest: what an approver signs and what the intent in the log commits to."""
 
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""A SHA-256 in lower-case hex."""
+
 
 class State(StrEnum):
     """Where a request stands."""
@@ -90,11 +93,15 @@ class SigningRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     described: tuple[Described, ...]
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
     """After this nobody approves or begins to sign; the only time in a request. UTC, whole seconds."""
+    input: Sha256 | msgspec.UnsetType = msgspec.UNSET
+    """In mode ``server``, and only there: SHA-256 of the file that was uploaded, lower-case hex."""
 
     def __post_init__(self) -> None:
         """Refuse a time that could be written in more than one way; msgspec reports it as a ValidationError."""
         if self.expires_at.utcoffset() != timedelta(0) or self.expires_at.microsecond:
             raise ValueError("expires_at must be UTC (Z) and whole seconds")
+        if (self.mode == "server") != (self.input is not msgspec.UNSET):
+            raise ValueError("input, the SHA-256 of the uploaded file, goes with mode server and with no other")
 
     def canonical(self) -> bytes:
         """Return the bytes that are stored, shown, hashed, approved, logged and sent."""

@@ -16,7 +16,7 @@ import hmac
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from privyseal.errors import BadInput, TooLarge
 from privyseal.terms.canonical import canonical_json, decode_canonical, tagged_digest
@@ -118,6 +118,8 @@ class Completed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """SHA-256 of each signature blob, as it stands in the signed file."""
     tokens: tuple[Digest, ...]
     """SHA-256 of each timestamp token, DER."""
+    files: tuple[Digest, ...] | UnsetType = UNSET
+    """SHA-256 of each finished file, where the service saw the file (mode ``server``) and finished it itself."""
     reason: str | None = None
     """Why it was aborted; None if it was signed."""
 

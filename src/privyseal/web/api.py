@@ -193,6 +193,8 @@ async def approve_request(
 
 async def _asked(desk: Desk, submission: Submission, seconds: float) -> Dossier:
     """Take a request in and to its end, or as far as it comes in ``seconds``; the work goes on without us."""
+    if submission.request.mode == "server":  # its file is read first, for which a batch does not wait
+        return await _signed(desk, await desk.submit(submission), seconds)
     until = asyncio.get_running_loop().time() + seconds
     try:
         async with asyncio.timeout(seconds):
@@ -208,10 +210,13 @@ async def _signed(desk: Desk, dossier: Dossier, seconds: float) -> Dossier:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while dossier.state not in FINAL and dossier.state is not State.REQUESTED:
+                onward = desk.finish if dossier.state is State.SIGNED else desk.advance
                 try:
-                    dossier = await desk.advance(dossier.subscriber, dossier.id)
+                    dossier = await onward(dossier.subscriber, dossier.id)
                 except Failed:  # the records know why it failed, and the caller shall
                     return await _recorded(desk, dossier.subscriber, dossier.id)
+                if dossier.state is State.SIGNED and onward == desk.advance:
+                    continue  # its file is still to be made
                 if dossier.state in FINAL or await desk.pause(dossier.id, pause):  # another walk holds it
                     break
                 pause = min(2 * pause, _LONGEST_PAUSE_S)

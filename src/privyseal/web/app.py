@@ -25,7 +25,8 @@ from privyseal.access import permissions
 from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
 from privyseal.terms.requests import Approval, SigningRequest
-from privyseal.web import api, logfiles, problem, tsa, views
+from privyseal.terms.uploads import NewUpload
+from privyseal.web import api, files, logfiles, problem, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.intake import BODY_LIMIT, Incoming
 from privyseal.web.metrics import MEDIA_TYPE as METRICS
@@ -39,7 +40,7 @@ asks), or whose role allows a verb for the path's Subscriber."""
 class Route(msgspec.Struct, frozen=True):
     """One line of the table."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "HEAD", "PATCH", "DELETE"]
     path: str
     handler: Callable[..., Any]
     admits: Admission
@@ -61,6 +62,9 @@ async def openapi() -> Response[bytes]:
 _READ = (401, 403, 503)
 _WRITE = (401, 403, 408, 409, 413, 415, 422, 503)
 
+_UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
+_FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
     Route("GET", "/readyz", api.readyz, "anybody", (503,)),
@@ -77,6 +81,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/{subscriber:str}/requests", api.submit_request, "request", _WRITE, success=(201, 202)),
     Route("GET", "/v1/{subscriber:str}/requests/{request_id:str}", api.read_request, "see-requests", _READ),
     Route("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals", api.approve_request, "approve", _WRITE),
+    Route("POST", "/v1/{subscriber:str}/uploads", files.create_upload, "send-code", _WRITE, success=(201,)),
+    Route("HEAD", _UPLOAD, files.read_upload, "send-code", _READ, success=(204,)),
+    Route("PATCH", _UPLOAD, files.append_upload, "send-code", _WRITE, success=(204,)),
+    Route("DELETE", _UPLOAD, files.delete_upload, "send-code", (*_READ, 409), success=(204,)),
+    Route("GET", _FILE, files.read_file, "fetch-code", (*_READ, 409), media="application/octet-stream"),
+    Route("DELETE", _FILE, files.delete_file, "fetch-code", (*_READ, 409), success=(204,)),
 )
 
 DOCUMENTS = (
@@ -87,6 +97,8 @@ DOCUMENTS = (
     views.KeyList,
     views.CertificateList,
     views.RequestView,
+    views.UploadView,
+    NewUpload,
     SigningRequest,
     Approval,
 )

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,6 +55,20 @@ QUERIES_IN_A_BATCH = 128
 """TimeStampReq in one question to the stamper: with the 64 KiB each may have, half of the 16 MiB of a frame."""
 
 
+DISK_THREADS = 8
+"""Threads for pieces of files between network and disk; each piece takes about a millisecond."""
+
+SLOW_THREADS = 4
+"""Threads for what takes seconds: checking an upload, describing it, making the signed file. Twice the children of the
+workshop: while two wait for a child, two read digests."""
+
+MOST_TRANSFERS = 64
+"""Uploads that come in at once, each with a megabyte in memory; more are refused with 503."""
+
+MOST_SLOW = 256
+"""Pieces of slow work that may wait for a thread; more are refused with 503."""
+
+
 class Desk:
     """What the handlers ask. One for each running service; made on its event loop, closed with it."""
 
@@ -82,6 +96,9 @@ class Desk:
         self._known: dict[bytes, tuple[datetime, Member]] = {}
         self._batches = ThreadPoolExecutor(12, thread_name_prefix="batch")  # two for each of the six below
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self._slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow")
+        self._transfers = self._slow_waiting = 0
 
         def told(step: str) -> Callable[[int, float], None]:
             return lambda items, seconds: self.metrics.step(step, items, seconds)
@@ -122,6 +139,8 @@ class Desk:
 
     async def submit(self, submission: Submission) -> Dossier:
         """Write a request down, or find the one under its Idempotency-Key; it is not signed by this."""
+        if submission.request.mode == "server":  # its file is read first, for which the others do not wait
+            return await self.slow(lambda: _only(submit(self.seal, [submission])))
         return await self._submit.put(submission, self._longest_wait)
 
     async def ask(self, submission: Submission, within: float = math.inf) -> Dossier:
@@ -132,8 +151,12 @@ class Desk:
         return await self._ask.put(submission, min(within, self._longest_wait))
 
     async def advance(self, subscriber: str, request_id: str) -> Dossier:
-        """Take a request as far as it goes."""
+        """Take a request as far as it goes; in mode ``server`` that is SIGNED, and :meth:`finish` takes it on."""
         return await self._advance.put((subscriber, request_id))
+
+    async def finish(self, subscriber: str, request_id: str) -> Dossier:
+        """Take a SIGNED request to its end: make its file, where the service has one of it."""
+        return await self.slow(lambda: _only(advance(self.seal, [(subscriber, request_id)], files=True)))
 
     async def approve(self, actor: Actor, request_id: str, approval: Approval) -> Dossier:
         """Write down an approval."""
@@ -153,8 +176,37 @@ class Desk:
         return await self._stamp.put(query, self._longest_wait)
 
     async def file(self, read: Callable[[], T]) -> T:
-        """Read a file in a thread."""
+        """Read a file, or the records of one, in a thread."""
         return await self._in_thread(read)
+
+    async def disk(self, work: Callable[[], T]) -> T:
+        """Move a piece of a file between memory and disk in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    async def slow(self, work: Callable[[], T]) -> T:
+        """Do in a thread what may take seconds; Unavailable where too much of that waits already."""
+        if self._slow_waiting >= MOST_SLOW:
+            raise Unavailable("More files wait than the service can take.", hint="try again in a moment")
+        self._slow_waiting += 1
+        future = asyncio.get_running_loop().run_in_executor(self._slow, work)
+        future.add_done_callback(self._slow_landed)
+        return await future
+
+    def _slow_landed(self, future: asyncio.Future[T]) -> None:
+        self._slow_waiting -= 1
+        if not future.cancelled():
+            future.exception()  # heard, also where its caller went away
+
+    @contextlib.contextmanager
+    def transfer(self) -> Iterator[None]:
+        """Count an upload that comes in; Unavailable where there are too many."""
+        if self._transfers >= MOST_TRANSFERS:
+            raise Unavailable("More files are coming in than the service can take.", hint="try again in a moment")
+        self._transfers += 1
+        try:
+            yield
+        finally:
+            self._transfers -= 1
 
     async def check_ready(self) -> None:
         """Raise Unavailable with one sentence that names every part that does not answer."""
@@ -198,7 +250,12 @@ class Desk:
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 for batcher in self._queues:
                     await batcher.drain()
-        for pool in (self._batches, self._single):  # a thread that is stuck ends when the process it asks does
+        for pool in (
+            self._batches,
+            self._single,
+            self._disk,
+            self._slow,
+        ):  # a thread that is stuck ends when the process it asks does
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -246,6 +303,14 @@ class Desk:
     def _probe(self, asked: Sequence[None]) -> list[Look | PrivySealError]:
         """Ask every part once, however many wait to know."""
         return [self._readiness.look()] * len(asked)
+
+
+def _only(outcomes: Sequence[T | PrivySealError]) -> T:
+    """Return the one outcome there is, or raise it where it is an error."""
+    (outcome,) = outcomes
+    if isinstance(outcome, PrivySealError):
+        raise outcome
+    return outcome
 
 
 TheDesk: TypeAlias = NamedDependency[Desk]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -22,6 +23,12 @@ BODY_LIMIT = 1024 * 1024
 
 BODY_TIMEOUT_S = 30.0
 """How long a body may take to arrive; nginx allows 60 s between two reads, and ours are a hundredth of its bodies."""
+
+SLOWEST_BODY = 1024
+"""Octets a second that a long body must come with on the whole; Apache's mod_reqtimeout asks for 500."""
+
+BODY_READ = "body-read"
+"""Set in the ASGI scope's state when a body was read to its end, so that the connection can be used again."""
 
 _LONGEST_DETAIL = 300
 """Characters of msgspec's explanation that are passed on: an unknown field's name may be as long as the body."""
@@ -47,6 +54,34 @@ class Incoming(Request[Any, Any, Any]):
             self._connection_state.body = known
         return known
 
+    async def pieces(self, most: int) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, at most ``most`` octets of it, without keeping any.
+
+        Nothing more is read of a body that is too large, too slow or broken: the connection is closed after the answer.
+        Raises TooLarge before the octets that are too many are yielded, and 400, 408 and 415 as :meth:`body` does.
+        """
+        self._refuse_encodings()
+        if self._announced() > most:
+            raise _too_large(most)
+        clock = asyncio.get_running_loop()
+        began, received, more = clock.time(), 0, True
+        while more:
+            # Whoever sends one octet every 29 s would hold a connection for years (slowloris); so the whole has a pace.
+            late = began + BODY_TIMEOUT_S + received / SLOWEST_BODY
+            try:
+                async with asyncio.timeout_at(min(late, clock.time() + BODY_TIMEOUT_S)):
+                    event: Any = await self.receive()
+            except TimeoutError as error:
+                raise HTTPException("The body came too slowly; what came is kept.", status_code=408) from error
+            if event["type"] == "http.disconnect":
+                raise ClientException("The client left before its body was complete.")
+            octets, more = event.get("body", b""), event.get("more_body", False)
+            received += len(octets)
+            if received > most:
+                raise _too_large(most)
+            yield octets
+        self.scope.setdefault("state", {})[BODY_READ] = True
+
     async def json(self) -> Any:
         """Decode the body as the handler's ``data``: 415 or 400 where it is no JSON, BadInput where it is another."""
         require_media_type(self, "application/json")
@@ -62,12 +97,15 @@ class Incoming(Request[Any, Any, Any]):
                 extra={"hint": "send it without Content-Encoding"},
             )
 
-    async def _read(self) -> bytes:
-        limit = self.route_handler.resolve_request_max_body_size() or BODY_LIMIT
+    def _announced(self) -> int:
         announced = self.headers.get("content-length", "0")
         if not announced.isascii() or not announced.isdigit():
             raise ClientException("The Content-Length header is not a number.")
-        if len(announced) > 18 or int(announced) > limit:
+        return int(announced) if len(announced) <= 18 else 10**18
+
+    async def _read(self) -> bytes:
+        limit = self.route_handler.resolve_request_max_body_size() or BODY_LIMIT
+        if self._announced() > limit:
             raise _too_large(limit)
         received = bytearray()
         while True:

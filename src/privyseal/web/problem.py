@@ -112,6 +112,8 @@ async def stamp_response(message: Message, scope: Scope) -> None:
         headers = list(message["headers"])
         headers.append((b"x-request-id", request_id(scope).encode("ascii")))
         headers.append((b"x-content-type-options", b"nosniff"))
+        if scope.get("method") == "PATCH" and not scope["state"].get("body-read"):
+            headers.append((b"connection", b"close"))  # or the rest of a file would be read only to be thrown away
         message["headers"] = headers
 
 

@@ -12,6 +12,7 @@ from privyseal.pki import certificates
 from privyseal.terms.keys import Approver, KeyPair, KeyProtection
 from privyseal.terms.parties import Actor, Factor, Role
 from privyseal.terms.requests import Dossier, State
+from privyseal.terms.uploads import Upload
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -100,6 +101,34 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     """C2SP tlog-proof; there once RELEASED."""
     failure_code: str | None = None
     failure_detail: str | None = None
+
+
+class UploadView(msgspec.Struct, frozen=True, kw_only=True):
+    """A file on its way in, or there."""
+
+    id: str
+    filename: str
+    sha256: str
+    size: int
+    offset: int
+    """How many octets are there: where the next piece begins."""
+    complete: bool
+    """Whether all of it is there and was found to have the SHA-256 announced: its signature can be asked for."""
+    expires: datetime
+    """When it is deleted unless a request needs it or more of it comes."""
+
+
+def upload_view(upload: Upload, offset: int) -> UploadView:
+    """Show an upload of which ``offset`` octets are there."""
+    return UploadView(
+        id=upload.id,
+        filename=upload.filename,
+        sha256=upload.sha256,
+        size=upload.size,
+        offset=offset,
+        complete=upload.complete,
+        expires=upload.expires,
+    )
 
 
 def request_view(dossier: Dossier) -> RequestView:
