@@ -85,14 +85,25 @@ _CLAIMS = {  # what is read back of a key, and must be so
 _GENERATORS = {KeyType.RSA: Mechanism.RSA_PKCS_KEY_PAIR_GEN, KeyType.EC: Mechanism.EC_KEY_PAIR_GEN}
 
 
-class Desk:
-    """One thread's session with a token; ``making`` is shared by all desks, so that no label is given twice."""
+class Shared:
+    """What all desks of a worker share."""
 
-    def __init__(self, token: OpenToken, session: Any, making: threading.Lock) -> None:
+    def __init__(self) -> None:
+        """Begin with nothing destroyed."""
+        self.making = threading.Lock()
+        """Held while a key is made or destroyed, so that no label is given twice."""
+        self.destroyed: set[bytes] = set()
+        """Identifiers of keys whose handles other sessions may still have."""
+
+
+class Desk:
+    """One thread's session with a token."""
+
+    def __init__(self, token: OpenToken, session: Any, shared: Shared) -> None:
         """Answer with this session, which nobody else uses."""
         self._token = token
         self._session = session
-        self._making = making
+        self._shared = shared
         self._keys: dict[bytes, Any] = {}
         self._orders: dict[Any, int] = {}  # octets of an elliptic key's coordinates
         self._using = False
@@ -119,7 +130,7 @@ class Desk:
             return Spki(spki(self._object(ObjectClass.PUBLIC_KEY, question.label, question.key)))
         if isinstance(question, Protection):
             return Protected(self._protection(self._private(question.label, question.key)))
-        with self._making:
+        with self._shared.making:
             if isinstance(question, Generate):
                 return self._generate(question)
             return self._destroy(question)
@@ -196,7 +207,7 @@ class Desk:
                 self._object(kind, question.label, question.key).destroy()
             except NotFound:
                 continue
-        self._keys.pop(question.key, None)
+        self._shared.destroyed.add(question.key)
         return Destroyed()
 
     def _protection(self, private: Any) -> KeyProtection:
@@ -213,7 +224,8 @@ class Desk:
 
     def _private(self, label: str, name: bytes) -> Any:
         """Return the Private Key, looked for once by each session: handles are good as long as the session."""
-        if (known := self._keys.get(name)) is None:
+        known = None if name in self._shared.destroyed else self._keys.get(name)
+        if known is None:
             known = self._object(ObjectClass.PRIVATE_KEY, label, name)
             if known.key_type is KeyType.EC:
                 self._orders[known] = (_curve(known).key_size + 7) // 8

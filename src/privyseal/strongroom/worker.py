@@ -20,7 +20,7 @@ from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.pkcs11_messages import Failure, Ready, decode_question, encode
 from privyseal.keystore.pkcs11_module import OpenToken, open_token
 from privyseal.keystore.pkcs11_pin import read_pin
-from privyseal.keystore.pkcs11_token import Desk
+from privyseal.keystore.pkcs11_token import Desk, Shared
 from privyseal.strongroom.confinement import confine
 from privyseal.strongroom.frames import Frames
 
@@ -43,10 +43,10 @@ def main(section: Pkcs11Section, notes: Path, channels: list[socket.socket], par
         first.send(encode(Failure(error.code, error.detail, error.hint, poisoned=True)))
         os._exit(0)
     first.send(encode(Ready(token.label, token.serial)))
-    making = threading.Lock()
+    shared = Shared()
     for channel, session in zip(channels[1:], token.sessions[1:], strict=True):
-        threading.Thread(target=_work, args=(Frames(channel), Desk(token, session, making)), daemon=True).start()
-    _work(first, Desk(token, token.sessions[0], making))
+        threading.Thread(target=_work, args=(Frames(channel), Desk(token, session, shared)), daemon=True).start()
+    _work(first, Desk(token, token.sessions[0], shared))
 
 
 def _opened(section: Pkcs11Section, notes: Path, sessions: int) -> OpenToken:
