@@ -56,10 +56,7 @@ def where() -> Iterator[Path]:
         yield found
 
 
-FAILOVERS = [1, pytest.param(10, marks=pytest.mark.nightly)]
-
-
-@pytest.mark.parametrize("failovers", FAILOVERS)
+@pytest.mark.parametrize("failovers", [pytest.param(10, marks=pytest.mark.nightly)])
 def test_a_synchronous_failover_loses_nothing_and_forks_nothing(tmp_path: Path, where: Path, failovers: int):
     """The connection to the standby is cut, the primary dies, the standby is promoted: the loggers go on by
     themselves, every size has one root, every acknowledged entry its place."""
@@ -89,7 +86,7 @@ def test_a_synchronous_failover_loses_nothing_and_forks_nothing(tmp_path: Path, 
         pair.stop()
 
 
-@pytest.mark.parametrize("failovers", FAILOVERS)
+@pytest.mark.parametrize("failovers", [1, pytest.param(10, marks=pytest.mark.nightly)])
 def test_an_asynchronous_failover_is_refused_and_recovered(tmp_path: Path, where: Path, failovers: int):
     """Commits that were published are lost with the primary: no logger goes on, both sizes are told; after
     ``log recover`` all goes on, with one root for each size and every acknowledged entry in its place."""

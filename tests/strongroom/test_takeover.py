@@ -69,6 +69,14 @@ class Site:
                 return name
         return None
 
+    def wait_active(self) -> str:
+        """The same, once there is one: on a busy machine a lease may lapse and be taken again."""
+        until = time.monotonic() + 60
+        while (name := self.active()) is None:
+            assert time.monotonic() < until, self.said()
+            time.sleep(0.05)
+        return name
+
     def end(self) -> None:
         """Have both loggers end in order, so that nothing is tidied up any more while the log is looked at."""
         for process in self.running.values():
@@ -123,8 +131,7 @@ def test_killed_or_frozen_the_active_logger_is_replaced_and_nothing_forks(site: 
     for turn in range(rounds):
         progressed(load, len(load.acknowledged))
         time.sleep(chance.random() * 0.3)
-        name = site.active()
-        assert name is not None
+        name = site.wait_active()
         frozen = turn % 2 == 1
         if frozen:
             site.running[name].popen.send_signal(signal.SIGSTOP)
@@ -133,8 +140,7 @@ def test_killed_or_frozen_the_active_logger_is_replaced_and_nothing_forks(site: 
         began = time.monotonic()
         progressed(load, len(load.acknowledged) + 6)  # what was answered already may still be on its way
         took.append(time.monotonic() - began)
-        other = site.active()
-        assert other is not None and other != name
+        assert site.wait_active() != name
         if frozen:
             site.running[name].popen.send_signal(signal.SIGCONT)
             wait_until(lambda name=name: _standby(site, name), 20)

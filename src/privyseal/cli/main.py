@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("privyseal.cli.things:key", "List and show Key Pairs."),
     "cert": ("privyseal.cli.things:cert", "List and show certificates."),
     "log": ("privyseal.cli.audit:log", "Show, prove and check what the log says."),
-    "witness": ("privyseal.cli.witness:witness", "Run a witness of logs."),
+    "witness": ("privyseal.cli.witness:witness", "Run a witness, which cosigns heads of the logs it knows."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

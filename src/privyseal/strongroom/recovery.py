@@ -86,9 +86,8 @@ class Recovery:
             target, cosigned = Head(mark.number, mark.digest), ()
         self._walk(journal, mark, target)
         if self._witnesses is not None and (journal.size <= target.size or mark is None):
-            self._ask_witnesses(
-                target
-            )  # a longer journal the logger itself brings before them, once its mark is raised
+            # A longer journal is the logger's to bring before them, once its mark is raised.
+            self._ask_witnesses(target)
         return Plan(journal, mark, target, cosigned)
 
     def carry_out(self, plan: Plan) -> None:
