@@ -38,7 +38,22 @@ SAMPLED = 3 * SLICES
 @pytest.mark.parametrize("way", WAYS)
 def test_no_fault_breaks_a_promise(founded: Path, tmp_path: Path, way: Way, crash: bool, part: int) -> None:
     """Whatever write fails however, clients are served in the end and an outsider finds nothing wrong."""
-    nth, told = part, []
+    on_postgresql = (founded / "database").exists()
+    _break(founded, tmp_path, part, SAMPLED if on_postgresql else SLICES, way, crash)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("crash", [False, True], ids=["goes-on", "crashes"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("founded", ["postgresql"], indirect=True)
+def test_no_fault_breaks_a_promise_on_postgresql(founded: Path, tmp_path: Path, way: Way, crash: bool) -> None:
+    """The same for every single write, with the records in PostgreSQL."""
+    _break(founded, tmp_path, 0, 1, way, crash)
+
+
+def _break(founded: Path, tmp_path: Path, start: int, step: int, way: Way, crash: bool) -> None:
+    nth, told = start, []
     while True:
         world = World(founded, tmp_path / str(nth), Plan(nth, way, crash))
         try:
@@ -55,8 +70,8 @@ def test_no_fault_breaks_a_promise(founded: Path, tmp_path: Path, way: Way, cras
         finally:
             world.discard()
             shutil.rmtree(world.directory)
-        nth += SLICES if world.database is None else SAMPLED
-    assert len(told) > 3, "too few writes were met for this to mean anything"
+        nth += step
+    assert len(told) > 1, "too few writes were met for this to mean anything"
 
 
 def test_the_faults_reach_every_kind_of_write(make_world: Callable[[Plan | None], World]) -> None:
