@@ -123,6 +123,20 @@ def test_a_file_without_a_token_may_be_read_by_all(tmp_path: Path) -> None:
     assert load({}, None, environment={}, folder=tmp_path).url == "https://seal.example.org"
 
 
+@pytest.mark.parametrize("setting", ["ca", "client_key"])
+def test_what_one_believes_and_is_goes_with_the_url_beside_it(tmp_path: Path, setting: str) -> None:
+    """A stranger's privyseal.toml may not name the CA by which our own service would be known, nor lend our key out."""
+    environment = {"XDG_CONFIG_HOME": str(tmp_path / "x")}
+    user = write(tmp_path / "x/privyseal/config.toml", f'url = "https://good.example"\n{setting} = "mine.pem"\n')
+    assert getattr(load({}, None, environment=environment, folder=tmp_path), setting) == user.parent / "mine.pem"
+    found = write(tmp_path / "privyseal.toml", f'{setting} = "evil.pem"\n')
+    with pytest.raises(Misused, match=rf"The {setting} in .*privyseal\.toml is not meant for the url of"):
+        load({}, None, environment=environment, folder=tmp_path)
+    found.write_text('url = "https://evil.example"\n')
+    with pytest.raises(Misused, match=rf"The {setting} in .*config\.toml is not meant for the url of"):
+        load({}, None, environment=environment, folder=tmp_path)
+
+
 def test_a_token_in_a_file_does_not_go_to_the_url_of_another_file(tmp_path: Path) -> None:
     """A privyseal.toml in somebody's repository cannot lead the user's token to its own server."""
     environment = {"XDG_CONFIG_HOME": str(tmp_path / "x")}

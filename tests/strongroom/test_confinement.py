@@ -1,10 +1,13 @@
 """A guarded process leaves no core, cannot be traced, and where the kernel can, is kept to its own room."""
 
 import ctypes
+import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from privyseal.strongroom.confinement import confine
 
@@ -94,6 +97,23 @@ def test_a_hardened_process_leaves_no_core_and_cannot_be_traced():
     )
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout == "(0, 0) True\n0\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_little_memory_that_an_ordinary_user_may_lock_is_not_locked():
+    """8 MiB are less than the process maps, and it would run out of them at work; it says so and works unlocked."""
+    code = (
+        "import os, resource, threading\n"
+        "from privyseal.strongroom.hardening import harden\n"
+        "resource.setrlimit(resource.RLIMIT_MEMLOCK, (4 << 20, 8 << 20))\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "said = harden(); octets = bytearray(64 << 20)\n"
+        "thread = threading.Thread(target=lambda: None); thread.start(); thread.join()\n"
+        "status = open('/proc/self/status', 'rb').read()\n"
+        "print(said, b'VmLck:\\t       0 kB' in status)\n"
+    )
+    outcome = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert outcome.stdout == "False True\n", outcome.stderr
 
 
 def test_where_the_kernel_has_no_landlock_nothing_is_promised(monkeypatch):

@@ -48,8 +48,8 @@ def _lock_memory(libc: ctypes.CDLL) -> bool:
 def _may_lock_without_limit() -> bool:
     """Tell whether this process has CAP_IPC_LOCK (linux/capability.h), which no limit binds."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            effective = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
+        with open("/proc/self/status", "rb") as status:
+            effective = next((line.split()[1] for line in status if line.startswith(b"CapEff:")), b"0")
     except OSError:
         return False
     return bool(int(effective, 16) >> 14 & 1)
