@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,9 @@ from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.signing import duties
 from privyseal.signing.instance import PrivySeal
+
+if TYPE_CHECKING:
+    from privyseal.web.metrics import Metrics
 
 DUTY_PERIOD = 30.0
 """Seconds between two looks at what was left behind; a client that lost its answer asks again within about as long."""
@@ -50,7 +54,15 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     if settings.service.rehearsal:
         telemetry.tell("rehearsal", telemetry.Facts(detail=REHEARSAL), logging.WARNING)
     with _alone(directory), Processes(directory, arguments=_telling(settings)) as processes:
-        whole = _Running(settings, directory, processes).until_stopped(host, port)
+        metrics = _metrics(settings, processes)
+        seal = config.privy_seal(settings, directory, processes.sockets, metrics)
+        try:
+            duties.begin(seal)
+            with _duties(seal, directory):
+                whole = _web(seal, settings, directory, host, port, metrics)
+        finally:
+            seal.records.close()
+            metrics.close()
     if not whole:
         raise Unavailable(
             "Not all that was under way had ended in time, or a second signal came.",
@@ -64,60 +76,40 @@ def _telling(settings: config.Settings) -> list[str]:
     return [*how, "--log-level", settings.telemetry.level]
 
 
-class _Running:
-    """One ``serve`` from its first request to its last."""
+def _metrics(settings: config.Settings, processes: Processes) -> Metrics:
+    from privyseal.web import tracing  # half a second of imports that --check does without
+    from privyseal.web.metrics import Metrics
 
-    def __init__(self, settings: config.Settings, directory: Path, processes: Processes) -> None:
-        from privyseal.web import tracing  # half a second of imports that --check does without
-        from privyseal.web.metrics import Metrics
+    metrics = Metrics(settings.telemetry, tracing.start(settings.telemetry.traces))
+    metrics.living.children = processes.children
+    return metrics
 
-        self._settings = settings
-        self._directory = directory
-        self._metrics = Metrics(settings.telemetry, tracing.start(settings.telemetry.traces))
-        self._metrics.living.children = processes.children
-        self._seal = config.privy_seal(settings, directory, processes.sockets, self._metrics)
 
-    def until_stopped(self, host: str, port: int) -> bool:
-        """Serve until a signal comes; tell whether everything was finished then."""
-        try:
-            duties.begin(self._seal)
-            with _duties(self._seal, self._directory):
-                return self._web(host, port)
-        finally:
-            self._seal.records.close()
-            if self._metrics.tracing is not None:
-                self._metrics.tracing.close()
+# All that a running service is made of, which nobody else wants together.
+def _web(seal: PrivySeal, settings: config.Settings, directory: Path, host: str, port: int, metrics: Metrics) -> bool:
+    """Serve until a signal comes; tell whether everything that was under way was finished then."""
+    from privyseal.web import app, serving
+    from privyseal.web.desk import Desk
+    from privyseal.web.front import Front
+    from privyseal.web.readiness import Readiness
 
-    def _web(self, host: str, port: int) -> bool:
-        from privyseal.web import app, serving
-        from privyseal.web.desk import Desk
-        from privyseal.web.front import Front
-        from privyseal.web.readiness import Readiness
+    limits, public_log = settings.limits, config.public_log(settings, directory)
+    written = {"service": directory.resolve(), "log": public_log}
+    written |= {name: path for name in (*ROOMS, "marks") if (path := directory / name).is_dir()}
+    readiness = Readiness(seal, written, limits.least_free_mib << 20)
+    desk = Desk(seal, public_log, metrics=metrics, readiness=readiness, longest_wait=limits.longest_wait_s)
+    front = Front(app.build(desk), requests=limits.requests, metrics=metrics)
 
-        limits, public_log = self._settings.limits, config.public_log(self._settings, self._directory)
-        written = {"service": self._directory.resolve(), "log": public_log}
-        written |= {name: path for name in (*ROOMS, "marks") if (path := self._directory / name).is_dir()}
-        desk = Desk(
-            self._seal,
-            public_log,
-            metrics=self._metrics,
-            readiness=Readiness(self._seal, written, limits.least_free_mib << 20),
-            longest_wait=limits.longest_wait_s,
-        )
-        front = Front(app.build(desk), requests=limits.requests, metrics=self._metrics)
+    def on_ready(server: serving.Server) -> None:
+        metrics.living.connections = server.connections
+        print(f"ready {server.url}", flush=True)
 
-        def on_ready(server: serving.Server) -> None:
-            self._metrics.living.connections = server.connections
-            print(f"ready {server.url}", flush=True)
+    def on_stop() -> None:
+        front.stop()
+        desk.stop()
 
-        def on_stop() -> None:
-            front.stop()
-            desk.stop()
-
-        bounds = serving.Bounds(
-            connections=limits.connections, drain_s=limits.drain_s, under_way=lambda: front.under_way
-        )
-        return serving.run(front, host, port, on_ready=on_ready, on_stop=on_stop, bounds=bounds)
+    bounds = serving.Bounds(connections=limits.connections, drain_s=limits.drain_s, under_way=lambda: front.under_way)
+    return serving.run(front, host, port, on_ready=on_ready, on_stop=on_stop, bounds=bounds)
 
 
 def refresh_crl(directory: Path) -> None:
