@@ -115,8 +115,7 @@ class _Running:
             if self._seal.premises is not None:
                 self._seal.premises.workshop.close()
             self._seal.records.close()
-            if self._metrics.tracing is not None:
-                self._metrics.tracing.close()
+            self._metrics.close()
 
     def _web(self, host: str, port: int) -> bool:
         from privyseal.web import app, serving

@@ -92,6 +92,11 @@ class Metrics(Watch):
         """Count what the signer decided."""
         self._signatures.labels(scheme, outcome).inc(count)
 
+    def close(self) -> None:
+        """Send the spans that are not sent yet."""
+        if self.tracing is not None:
+            self.tracing.close()
+
     def text(self) -> bytes:
         """Return everything in the text format 0.0.4."""
         return generate_latest(self.registry)
