@@ -72,6 +72,8 @@ def _announce(service: Rehearsal, octets: bytes) -> tuple[str, int]:
 
 def _again(service: Rehearsal) -> None:
     """Start the service again after its process has ended."""
+    assert service.process.poll() is not None and service.process.stdout is not None
+    service.process.stdout.close()
     service.process = start(service.directory)
     service.url = wait_ready(service.process)
 
@@ -169,9 +171,14 @@ def _in_spool(service: Rehearsal, side: str) -> list[Path]:
     return list(folder.iterdir()) if folder.exists() else []
 
 
-def test_a_service_killed_while_it_makes_the_file(service: Rehearsal, tmp_path: Path) -> None:
-    """kill -9 of ``serve`` after the upload, at three moments; the run ends or is repeated, one intent, one file."""
-    for number, pause in enumerate((0.0, 0.05, 0.3)):
+@pytest.mark.parametrize(
+    "pauses", [(0.05,), pytest.param((0.0, 0.1, 0.2, 0.3, 0.5, 1.0), marks=pytest.mark.nightly)], ids=["once", "often"]
+)
+def test_a_service_killed_while_it_makes_the_file(
+    service: Rehearsal, tmp_path: Path, pauses: tuple[float, ...]
+) -> None:
+    """kill -9 of ``serve`` after the upload, at some moment; the run ends or is repeated, one intent, one file."""
+    for number, pause in enumerate(pauses):
         file = _program(tmp_path, f"killed{number}.exe", os.urandom(24 << 20))
         before = _intents(service)
         url = service.url

@@ -27,6 +27,9 @@ READERS = {"requester": 200, "approver": 200, "administrator": 200, "auditor": 2
 SEE = UNAUTHENTICATED | READERS | {"no role": 403, "other": 404}
 ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other": 404}
 
+_UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
+_FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
+
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/livez"): EVERYBODY,
     ("GET", "/readyz"): EVERYBODY,
@@ -44,6 +47,13 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/v1/{subscriber:str}/requests/{request_id:str}"): SEE,
     # Let in, and then told that the approval sent here is not over this request.
     ("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals"): ONLY | {"approver": 422},
+    ("POST", "/v1/{subscriber:str}/uploads"): ONLY | {"requester": 201},
+    # Let in, and then told that there is no such upload, that the body is no piece, that the request has no file.
+    ("HEAD", _UPLOAD): ONLY | {"requester": 404},
+    ("PATCH", _UPLOAD): ONLY | {"requester": 415},
+    ("DELETE", _UPLOAD): ONLY | {"requester": 404},
+    ("GET", _FILE): ONLY | {"requester": 404},
+    ("DELETE", _FILE): ONLY | {"requester": 404},
 }
 
 
@@ -71,6 +81,8 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
         .replace("{path:path}", "checkpoint")
         .replace("{request_id:str}", waiting)
         .replace("{fingerprint:str}", house.request().certificate)
+        .replace("{upload_id:str}", "U-none")
+        .replace("{number:int}", "0")
     )
     headers = {} if caller == "nobody" else house.auth(caller)
     body = None
@@ -79,6 +91,9 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
     elif path.endswith("/requests"):
         headers |= {"Content-Type": "application/json", "Idempotency-Key": "admission"}
         body = house.request().canonical()
+    elif path.endswith("/uploads"):
+        headers |= {"Content-Type": "application/json"}
+        body = msgspec.json.encode({"filename": "a", "size": 1, "sha256": "0" * 64})
     elif path.endswith("/approvals"):
         headers |= {"Content-Type": "application/json"}
         body = msgspec.json.encode(house.approval(house.request("release")))
