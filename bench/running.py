@@ -133,7 +133,7 @@ class Running:
             "BENCH_PIECES": str(pieces),
             "BENCH_PAUSE_MS": str(pause_ms),
             "BENCH_RUN": f"{(int(time.time()) + self._runs) & 0xFFFFFFFF:08x}",
-            "BENCH_TOKEN": self._profile.token,
+            "BENCH_TOKEN": self._profile.token or "",
         }
         command = ["wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(LOAD)]
         size, before = self._log_size(), self._spent()
@@ -199,9 +199,9 @@ class Running:
 @contextmanager
 def running(directory: Path, scheme: str) -> Iterator[Running]:
     """Make a rehearsal service with a key of this scheme, run it, and stop it at the end."""
-    made = [PRIVYSEAL, "init", "--dir", directory, "--rehearsal", "--scheme", scheme]
+    made: list[str | Path] = [PRIVYSEAL, "init", "--dir", directory, "--rehearsal", "--scheme", scheme]
     subprocess.run(made, check=True, capture_output=True)
-    command = [PRIVYSEAL, "serve", "--dir", directory, "--bind", "127.0.0.1:0"]
+    command: list[str | Path] = [PRIVYSEAL, "serve", "--dir", directory, "--bind", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:
         try:
             assert serving.stdout is not None
@@ -213,7 +213,7 @@ def running(directory: Path, scheme: str) -> Iterator[Running]:
 
 def _children(pid: int) -> dict[str, int]:
     """Find the guarded processes by what they were started as."""
-    found = {}
+    found: dict[str, int] = {}
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
         for room in ("signer", "logger", "stamper"):
