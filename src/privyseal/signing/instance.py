@@ -11,8 +11,9 @@ from privyseal.records.database import Records
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
 
-REFUSALS_OF_THE_MARK = 4
-"""Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress."""
+REFUSALS_OF_THE_MARK = 64
+"""Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress. Several
+nodes with two walks each are often at it together, and whoever gives up leaves a request that must be aborted."""
 
 
 def wall_clock() -> datetime:
