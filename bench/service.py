@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -59,13 +60,14 @@ def throughput(folder: Path, rounds: int) -> list[Row]:
     return rows
 
 
-def _row(work: str, limit_of: Callable[[], float], service: Running, rounds: int, target: str, **knobs: int) -> Row:
+def _row(work: str, limit_of: Callable[[], float], service: Running, rounds: int, target: str, **knobs: Any) -> Row:
     """Measure one row; ``knobs`` are those of :meth:`Running.load`."""
     last: list[Load] = []
+    pieces = int(knobs.get("pieces", 1))
 
     def signatures() -> float:
         last.append(service.load(seconds=SECONDS, **knobs))
-        return last[-1].rate * knobs.get("pieces", 1)
+        return last[-1].rate * pieces
 
     subject, limit, ratio, each = against(limit_of, signatures, rounds)
     notes = f"{last[-1].spent()}; p99 {last[-1].p99_ms:.0f} ms"

@@ -67,23 +67,27 @@ def root(size: int, subtree: Subtree) -> bytes:
     return span(0, size, subtree)
 
 
-def inclusion(index: int, size: int, subtree: Subtree) -> tuple[bytes, ...]:
+def inclusion(
+    index: int, size: int, subtree: Subtree, known: dict[tuple[int, int], bytes] | None = None
+) -> tuple[bytes, ...]:
     """Return the audit path of leaf ``index`` in the tree of ``size`` leaves (RFC 6962 2.1.1).
 
-    It begins with the leaf's sibling. ValueError if there is no such leaf.
+    It begins with the leaf's sibling. ``known`` remembers, by start and end, the hashes that further paths of the same
+    tree have in common with this one. ValueError if there is no such leaf.
     """
     if not 0 <= index < size:
         raise ValueError(f"no leaf {index} in a tree of {size}")
+    known = {} if known is None else known
     path = []
     low, high = 0, size
     while high - low > 1:
         middle = low + _split(high - low)
-        if index < middle:
-            path.append(span(middle, high, subtree))
-            high = middle
-        else:
-            path.append(span(low, middle, subtree))
-            low = middle
+        aside = (middle, high) if index < middle else (low, middle)
+        found = known.get(aside)
+        if found is None:
+            found = known[aside] = span(*aside, subtree)
+        path.append(found)
+        low, high = (low, middle) if index < middle else (middle, high)
     return tuple(reversed(path))
 
 

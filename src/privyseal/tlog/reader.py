@@ -12,6 +12,9 @@ from privyseal.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Read, width_at
 KEPT_TILES = 64
 """Tiles a reader remembers, each with the inner nodes that were asked of it: at most 80 kB for each."""
 
+MOST_SPANS = 16384
+"""Hashes remembered of one tree, 32 octets each: a batch asks for hundreds of paths that share most of theirs."""
+
 
 class Reader:
     """Computes proofs from tiles; one thread at a time uses it.
@@ -27,6 +30,8 @@ class Reader:
         self._read = read
         self._kept = kept
         self._tiles: OrderedDict[tuple[int, int], _Tile] = OrderedDict()
+        self._size = 0
+        self._spans: dict[tuple[int, int], bytes] = {}
 
     def root(self, size: int, within: int | None = None) -> bytes:
         """Return the root of the tree of the first ``size`` leaves.
@@ -39,7 +44,9 @@ class Reader:
     def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of entry ``index`` in the tree of ``size``; NotFound if the tree has no such entry."""
         self._require(index, size)
-        return merkle.inclusion(index, size, self._subtrees(size))
+        if size != self._size or len(self._spans) > MOST_SPANS:
+            self._size, self._spans = size, {}
+        return merkle.inclusion(index, size, self._subtrees(size), self._spans)
 
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of ``new`` extends that of ``old``; BadInput if ``old`` is the larger."""
