@@ -20,6 +20,7 @@ def test_a_system_call_that_fails_breaks_no_promise(folder: Path, injections: in
     assert figures.exits
 
 
+@pytest.mark.timeout(900)
 def test_a_full_disk_loses_nothing(folder: Path) -> None:
     """No space at one write after the other: one sentence, no process dies of it, and with room all are served."""
     figures = full_disk.campaign(found(folder / "founded"), folder)
