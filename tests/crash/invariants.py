@@ -60,9 +60,9 @@ class Outsider:
         store = DirectoryTileStore(self.log)
         note = store.read("checkpoint")
         assert note is not None
-        assert [
-            each for each in fsck(store.read, note, self.verifier, store.widths) if each.severity == "problem"
-        ] == []
+        found = fsck(store.read, note, self.verifier, store.widths)
+        problems = [f"{each.code} {each.path}: {each.text}" for each in found if each.severity == "problem"]
+        assert not problems, f"fsck: {problems}"
         for each in given:
             self._take(each)
         self.saw([note])

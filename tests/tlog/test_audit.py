@@ -48,6 +48,17 @@ def test_a_sound_log(size: int) -> None:
     assert {each.code for each in findings} <= {"intent-open"}
 
 
+def test_a_partial_that_is_removed_meanwhile_is_no_problem() -> None:
+    """A logger at work removes partials whose tile became full, perhaps between the listing and the reading."""
+    log = grown([100, 300])
+    gone = [path for path in log.files if path.startswith(("tile/0/000.p/", "tile/entries/000.p/"))]
+    kept = _kept(log)
+    assert len(gone) == 2 and kept("tile/0/000") == [100]
+    for path in gone:
+        del log.files[path]
+    assert [each for each in fsck(log.read, checkpoint_of(log.head), LOG, kept) if each.severity == "problem"] == []
+
+
 def _stored(log: Grown) -> list[str]:
     """Name every file that the newest head needs."""
     size = log.head.size

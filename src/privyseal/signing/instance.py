@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from privyseal.errors import PrivySealError
 from privyseal.records.database import Records
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
@@ -73,13 +74,24 @@ class PrivySeal:
         self.watch = watch or Watch()
         self.premises = premises
         self._mark_guard = threading.Lock()
-        self._signer_mark = 0
+        self._signer_mark: int | None = None
 
     @property
     def signer_mark(self) -> int:
-        """Size of the newest head the signer is known to have seen: the logger must prove consistency from it."""
+        """Size of the newest head the signer is known to have seen: the logger must prove consistency from it.
+
+        The signer is asked at the first use, so that a log which was put back is refused before anything is added to
+        it; 0 while the signer does not answer.
+        """
         with self._mark_guard:
-            return self._signer_mark
+            if self._signer_mark is not None:
+                return self._signer_mark
+        try:
+            mark = self.signer.health().mark
+        except PrivySealError:
+            return 0
+        self.learn_signer_mark(mark)
+        return mark
 
     def learn_signer_mark(self, mark: int) -> None:
         """Remember what the signer said of its own mark."""

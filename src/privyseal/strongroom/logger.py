@@ -173,7 +173,10 @@ class Logger:
         for waiting in batch:
             if isinstance(waiting.question, Append):
                 try:
+                    _check_known(ledger.size, waiting.question.since)
                     waiting.places = drawn.place(waiting.question.submissions)
+                except LogRolledBack as error:  # known to whoever asked; for others the log may be whole
+                    waiting.error = error
                 except LogUnavailable:
                     raise
                 except PrivySealError as error:  # this question's own fault
@@ -218,11 +221,7 @@ class Logger:
 
 def _appended(ledger: Ledger, question: Append | Prove, places: list[Place]) -> Appended:
     size, since = ledger.size, question.since
-    if since > size:
-        raise LogRolledBack(
-            f"A head of {since} entries is known where this log has {size}.",
-            hint="compare the log with its mark and with what the witnesses have seen",
-        )
+    _check_known(size, since)
     if isinstance(question, Prove):
         places = [ledger.place_at(index) for index in question.indexes]
     return Appended(
@@ -232,6 +231,15 @@ def _appended(ledger: Ledger, question: Append | Prove, places: list[Place]) -> 
         consistency=ledger.reader.consistency(since, size),
         items=tuple(_logged(ledger, place) for place in places),
     )
+
+
+def _check_known(size: int, since: int) -> None:
+    """Refuse to go on, before anything is added, where whoever asks knows a larger head than there is."""
+    if since > size:
+        raise LogRolledBack(
+            f"A head of {since} entries is known where this log has {size}.",
+            hint="compare the log with its mark and with what the witnesses have seen",
+        )
 
 
 def _logged(ledger: Ledger, place: Place) -> Logged:

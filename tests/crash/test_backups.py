@@ -1,0 +1,70 @@
+"""An older backup is put back: what the threat model says of it happens, in words where it can be noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.crash.backups import PARTS, put_back
+from tests.world import found
+
+BEHIND = "The journal holds 8 entries, and a head of 16 was signed."
+KNOWN = "A head of 15 entries is known where this log has 8."
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service to copy."""
+    return found(tmp_path_factory.mktemp("backups") / "founded")
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("journal",), BEHIND),
+        (("journal", "mark"), BEHIND),  # the published head knows
+        (("journal", "tiles"), BEHIND),  # the mark knows
+        (("records", "journal"), BEHIND),
+        (("journal", "mark", "tiles"), KNOWN),  # the signer knows
+        (("journal", "mark", "tiles", "records"), KNOWN),
+    ],
+    ids="+".join,
+)
+def test_an_older_log_signs_nothing_and_forks_nothing(
+    founded: Path, tmp_path: Path, parts: tuple[str, ...], said: str
+) -> None:
+    """Whichever witness is left says the size it knows; no head is signed, no key used, not one entry added."""
+    became = put_back(founded, tmp_path / "world", parts)
+    assert became.served == 0
+    assert said in became.said
+    assert not became.forked
+
+
+@pytest.mark.parametrize(
+    "parts", [("mark",), ("tiles",), ("mark", "tiles"), ("signer",), ("signer", "mark")], ids="+".join
+)
+def test_what_the_journal_can_make_again_is_made_again(founded: Path, tmp_path: Path, parts: tuple[str, ...]) -> None:
+    """With the newest journal the log goes on as an extension of every head, and known clients get what they had."""
+    became = put_back(founded, tmp_path / "world", parts)
+    assert (became.served, became.again, became.forked, became.problem) == (4, 0, set(), "")
+
+
+def test_older_records_forget_requests_and_fork_nothing(founded: Path, tmp_path: Path) -> None:
+    """The log stays whole, and holds both intents of a request that the records forgot and that was asked for again.
+
+    Nothing tells yet that the records are old: the service does not start read-only (docs/design/reliability.md).
+    """
+    became = put_back(founded, tmp_path / "world", ("records",))
+    assert (became.served, became.forked, became.problem) == (4, set(), "")
+    assert became.again == 4
+
+
+@pytest.mark.parametrize("parts", [("journal", "mark", "tiles", "signer"), tuple(PARTS)], ids=["log and signer", "all"])
+def test_who_puts_back_everything_is_found_out_by_receipts_only(
+    founded: Path, tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    """Nothing that was put back knows better, as the threat model says; newer receipts and heads prove the fork."""
+    became = put_back(founded, tmp_path / "world", parts)
+    assert became.served == 4
+    assert became.forked
+    assert became.problem.startswith("I2")
