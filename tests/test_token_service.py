@@ -80,6 +80,9 @@ def test_a_service_signs_with_a_key_in_a_token_and_outlives_its_worker(service: 
     while (done := service.run("sign", *many)).returncode == 8:
         assert time.monotonic() < until, done.stderr
     assert done.returncode == 0, done.stderr
+    while (done := service.run("sign", "--again", first)).returncode == 8:  # whenever the worker died, it is used now
+        assert time.monotonic() < until, done.stderr
+    assert done.returncode == 0, done.stderr
     assert _workers(service) not in ([], [worker])
     for each in many[:3]:
         _verified_by_a_stranger(service, each)

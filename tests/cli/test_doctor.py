@@ -76,7 +76,7 @@ def test_a_log_that_is_behind_its_head_is_bad(lag: bytes, state: str) -> None:
     """As the metrics say."""
     body = b"# HELP x y\nprivyseal_log_unpublished_entries " + lag + b"\nprivyseal_log_unpublished_entries_other 9\n"
     with _serving(200, body) as url:
-        metrics, log = doctor._watched(url)
+        metrics, log = doctor._watched(url, None)
     assert (metrics.state, log.what, log.state) == ("good", "log", state)
     assert "2 numbers" in metrics.text
 
@@ -85,7 +85,7 @@ def test_a_log_that_is_behind_its_head_is_bad(lag: bytes, state: str) -> None:
 def test_metrics_that_are_not_for_us_are_no_fault(status: int) -> None:
     """Only weak, with the reason; and so is a service that is gone."""
     with _serving(status, b"") as url:
-        (found,) = doctor._watched(url)
+        (found,) = doctor._watched(url, None)
     assert found.state == "weak"
-    (gone,) = doctor._watched(url)
+    (gone,) = doctor._watched(url, None)
     assert gone.state == "weak"

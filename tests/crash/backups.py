@@ -17,9 +17,10 @@ from privyseal.tlog.checkpoint import open_checkpoint
 PARTS: dict[str, tuple[str, ...]] = {
     "records": ("records.db",),
     "journal": ("logger/journal.sqlite3",),
-    "mark": ("marks",),
+    "mark": ("marks/log.mark",),
     "tiles": ("log",),
     "signer": ("signer/journal.sqlite3",),
+    "signer's mark": ("marks/signer.mark",),
 }
 
 

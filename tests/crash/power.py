@@ -78,7 +78,7 @@ def work(directory: Path, founded: Path, synchronous: str = "FULL", clients: tup
     engine = partial(sqlalchemy.create_engine, module=module)
     with (
         mock.patch("privyseal.strongroom.durable.sqlite3", module),
-        mock.patch("privyseal.records.database.create_engine", engine),
+        mock.patch("privyseal.records.sqlite.create_engine", engine),
         mock.patch("shutil.copytree"),  # the world shall not copy: it works here, where everything is noted
         recording(trace),
     ):

@@ -40,13 +40,24 @@ def test_an_older_log_signs_nothing_and_forks_nothing(
     assert not became.forked
 
 
-@pytest.mark.parametrize(
-    "parts", [("mark",), ("tiles",), ("mark", "tiles"), ("signer",), ("signer", "mark")], ids="+".join
-)
+@pytest.mark.parametrize("parts", [("mark",), ("tiles",), ("mark", "tiles"), ("signer", "signer's mark")], ids="+".join)
 def test_what_the_journal_can_make_again_is_made_again(founded: Path, tmp_path: Path, parts: tuple[str, ...]) -> None:
     """With the newest journal the log goes on as an extension of every head, and known clients get what they had."""
     became = put_back(founded, tmp_path / "world", parts)
     assert (became.served, became.again, became.forked, became.problem) == (4, 0, set(), "")
+
+
+@pytest.mark.parametrize("parts", [("signer",), ("signer", "mark")], ids="+".join)
+def test_an_older_signer_uses_no_key(founded: Path, tmp_path: Path, parts: tuple[str, ...]) -> None:
+    """Its mark stands elsewhere and knows; nothing is signed until the newest journal is back, and nothing forks."""
+    became = put_back(founded, tmp_path / "world", parts)
+    assert (became.served, became.forked) == (0, set())
+
+
+def test_a_log_and_a_signer_put_back_together_use_no_key(founded: Path, tmp_path: Path) -> None:
+    """The signer cannot say what the log has forgotten, so heads fork; but its own mark keeps it from signing."""
+    became = put_back(founded, tmp_path / "world", ("journal", "mark", "tiles", "signer"))
+    assert became.served == 0
 
 
 def test_older_records_forget_requests_and_fork_nothing(founded: Path, tmp_path: Path) -> None:
@@ -59,7 +70,11 @@ def test_older_records_forget_requests_and_fork_nothing(founded: Path, tmp_path:
     assert became.again == 4
 
 
-@pytest.mark.parametrize("parts", [("journal", "mark", "tiles", "signer"), tuple(PARTS)], ids=["log and signer", "all"])
+@pytest.mark.parametrize(
+    "parts",
+    [("journal", "mark", "tiles", "signer", "signer's mark"), tuple(PARTS)],
+    ids=["log and signer", "all"],
+)
 def test_who_puts_back_everything_is_found_out_by_receipts_only(
     founded: Path, tmp_path: Path, parts: tuple[str, ...]
 ) -> None:

@@ -232,4 +232,4 @@ def test_the_catalogue_names_the_store_of_a_uri(every_scheme):
     _, uris, _ = every_scheme
     assert KEY_STORES[store_name(uris["rsa-3072"])] is SoftFile
     with pytest.raises(NotFound):
-        store_name("pkcs11:token=x")
+        store_name("cloud:key=x")

@@ -56,7 +56,7 @@ class Process:
     def said(self) -> str:
         """Return what it wrote on standard error so far, but for the line on what it is shut in by."""
         lines = self.errors.read_text().splitlines(keepends=True)
-        return "".join(line for line in lines if ": ready; " not in line)
+        return "".join(line for line in lines if "ready; landlock" not in line)
 
 
 def wait_until(condition: object, seconds: float = 10.0) -> None:

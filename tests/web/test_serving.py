@@ -324,7 +324,7 @@ def test_what_nobody_waits_for_is_not_written_down(served: Served, monkeypatch: 
     """Who hangs up before its turn is dropped; the one behind it, who stayed, has its signature."""
     gate, begun = threading.Event(), threading.Semaphore(0)
     submitted: list[str] = []
-    real = desk.submit
+    real = desk.ask
 
     def slow(seal: PrivySeal, items: Sequence[Submission]) -> list[Dossier | PrivySealError]:
         submitted.extend(item.idempotency_key for item in items)
@@ -332,7 +332,7 @@ def test_what_nobody_waits_for_is_not_written_down(served: Served, monkeypatch: 
         gate.wait(20)
         return real(seal, items)
 
-    monkeypatch.setattr(desk, "submit", slow)
+    monkeypatch.setattr(desk, "ask", slow)
     body = served.house.request().canonical()
     connections = {}
     for name in ("one", "two", "leaver", "stayer"):  # two batches may be in their threads
@@ -341,7 +341,7 @@ def test_what_nobody_waits_for_is_not_written_down(served: Served, monkeypatch: 
         if name in ("one", "two"):
             assert begun.acquire(timeout=20)
     until = time.monotonic() + 20
-    while served.desk._submit.waiting < 2 and time.monotonic() < until:
+    while served.desk._ask.waiting < 2 and time.monotonic() < until:
         time.sleep(0.01)
     connections.pop("leaver").close()
     while served.server.connections() > 3 and time.monotonic() < until:
@@ -350,7 +350,7 @@ def test_what_nobody_waits_for_is_not_written_down(served: Served, monkeypatch: 
     for connection in connections.values():
         assert answer(connection)[0] == 201
         connection.close()
-    assert (sorted(submitted), served.desk._submit.dropped) == (["one", "stayer", "two"], 1)
+    assert (sorted(submitted), served.desk._ask.dropped) == (["one", "stayer", "two"], 1)
 
 
 def test_an_address_that_cannot_be_had_is_a_sentence() -> None:

@@ -47,7 +47,7 @@ class Served:
         self.port = self._listening.getsockname()[1]
         ready = threading.Event()
         desk = Desk(house.seal, house.public_log)
-        self.server = serving.Server(app.build(desk), ready.set, desk.stop, self.files)
+        self.server = serving.Server(app.build(desk), ready.set, desk.stop, tls=self.files)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listening]})
         self._thread.start()
         assert ready.wait(20)

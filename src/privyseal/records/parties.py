@@ -56,15 +56,19 @@ def member_by_token_of_all_subscribers(connection: Connection, digest: bytes, no
 def add_client_certificate(
     tx: Transaction, member: str, key_digest: bytes, created: datetime, expires: datetime | None
 ) -> None:
-    """Write down the SHA-256 of a public key whose certificates prove a member; Conflict where it is anybody's already.
-
-    Whether another Subscriber's member has it is not said: only who holds the private key can ask so far.
-    """
-    query = select(client_certificates.c.member).where(client_certificates.c.key_digest == key_digest)
-    if tx.connection.execute(query).first() is not None:
-        raise Conflict("This public key is registered already.", hint="a key of its own for each member")
+    """Write down the SHA-256 of a public key whose certificates prove a member; it must be nobody's yet."""
     row = {"key_digest": key_digest, "member": member, "created": created, "expires": expires}
     tx.connection.execute(insert(client_certificates).values(row))
+
+
+def require_free_key_of_all_subscribers(connection: Connection, key_digest: bytes) -> None:
+    """Raise Conflict where a public key is registered already, for whomever.
+
+    Whether it is another Subscriber's member is not said: only who holds the private key can ask so far.
+    """
+    query = select(client_certificates.c.member).where(client_certificates.c.key_digest == key_digest)
+    if connection.execute(query).first() is not None:
+        raise Conflict("This public key is registered already.", hint="a key of its own for each member")
 
 
 def remove_client_certificate(tx: Transaction, key_digest: bytes) -> None:

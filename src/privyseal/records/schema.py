@@ -22,7 +22,8 @@ from privyseal.records.tables import metadata
 _REVISION = re.compile(r"([0-9]{4})_.*\.py")
 _TENANT = "current_setting('privyseal.tenant', true)"
 
-_OWNERS = {"subscribers": "name = {tenant}", "tokens": "EXISTS (SELECT FROM members WHERE members.id = member)"}
+_OF_A_MEMBER = "EXISTS (SELECT FROM members WHERE members.id = member)"
+_OWNERS = {"subscribers": "name = {tenant}", "tokens": _OF_A_MEMBER, "client_certificates": _OF_A_MEMBER}
 """Tables whose rows are one Subscriber's without a column ``subscriber``; members obey their own policy in there."""
 
 

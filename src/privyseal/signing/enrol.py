@@ -71,6 +71,8 @@ def client_certificate(
     """
     facts = client_certificates.read(certificate)
     client_certificates.check(facts, seal.clock())
+    with seal.records.reading_all_subscribers() as connection:
+        parties.require_free_key_of_all_subscribers(connection, facts.key_digest)
     with seal.records.writing(holder.subscriber) as tx:
         parties.add_client_certificate(tx, holder.id, facts.key_digest, seal.clock(), expires)
         events.record(tx, Event(seal.clock(), "service", "client certificate registered", holder.id))

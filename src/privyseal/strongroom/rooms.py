@@ -192,7 +192,9 @@ class Builder(Protocol):
 
 def needs(which: str, config: Path) -> Needs:
     """Return what a process of this configuration needs of the system beyond its files and its own door."""
-    return NEEDS[which]._replace(network=bool(ports(which, config)))
+    calls = bool(ports(which, config))
+    # Who resolves names loads libraries as it does (nsswitch.conf(5)), and Python's own for international ones.
+    return NEEDS[which]._replace(network=calls, late_code=calls)
 
 
 NEEDS: dict[str, Needs] = {"signer": Needs(), "logger": Needs(), "stamper": Needs()}

@@ -193,13 +193,17 @@ async def approve_request(
 
 async def _asked(desk: Desk, submission: Submission, seconds: float) -> Dossier:
     """Take a request in and to its end, or as far as it comes in ``seconds``; the work goes on without us."""
-    if submission.request.mode == "server":  # its file is read first, for which a batch does not wait
+    if submission.request.mode == "server" or not seconds:
+        # A file is read first, for which a batch does not wait; and who does not wait has its request carried out all
+        # the same: what only waits at the desk is dropped when its caller goes.
         return await _signed(desk, await desk.submit(submission), seconds)
     until = asyncio.get_running_loop().time() + seconds
     try:
         async with asyncio.timeout(seconds):
             dossier = await desk.ask(submission, seconds or DEFAULT_WAIT_S)
-    except (TimeoutError, Failed):  # the records know how far it came, or why it failed: this finds it there
+    except TimeoutError:  # the records know how far it came, if it was begun
+        return await _signed(desk, await desk.submit(submission), 0)
+    except Failed:  # and why it failed
         return await desk.submit(submission)
     return await _signed(desk, dossier, max(0.0, until - asyncio.get_running_loop().time()))
 

@@ -104,9 +104,8 @@ class Desk:
             return lambda items, seconds: self.metrics.step(step, items, seconds)
 
         self._who = Batcher(self._authenticate, self._batches, droppable=True, observe=told("authenticate"))
-        # Not droppable: who asks and does not wait has its request carried out all the same.
         self._ask: Batcher[Submission, Dossier] = Batcher(
-            lambda items: ask(seal, items), self._batches, observe=told("ask")
+            lambda items: ask(seal, items), self._batches, droppable=True, observe=told("ask")
         )
         self._submit: Batcher[Submission, Dossier] = Batcher(
             lambda items: submit(seal, items), self._batches, droppable=True, observe=told("submit")
@@ -131,11 +130,13 @@ class Desk:
 
     async def authenticate(self, presented: credentials.Presented) -> Actor:
         """Return the Actor behind a request's headers and client certificate; raise NotAuthenticated."""
-        remembered = credentials.Register(self._recall, self._recall, self.seal.clock())
-        try:
-            return credentials.authenticate(presented, remembered)
-        except KeyError:  # not seen just now: the records know
-            return await self._who.put(presented, self._longest_wait)
+        if presented.certificate is None:  # a key whose registration ended is refused from the next request on
+            remembered = credentials.Register(self._recall, self._recall, self.seal.clock())
+            try:
+                return credentials.authenticate(presented, remembered)
+            except KeyError:  # not seen just now: the records know
+                pass
+        return await self._who.put(presented, self._longest_wait)
 
     async def submit(self, submission: Submission) -> Dossier:
         """Write a request down, or find the one under its Idempotency-Key; it is not signed by this."""
@@ -262,10 +263,7 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(self._single, work)
 
     def _recall(self, digest: bytes) -> Member:
-        """Return whose token or key was found good within REMEMBERED; KeyError for any other.
-
-        One table holds both: what has the digest of a token is a token, for SHA-256 meets no other octets.
-        """
+        """Return whose token was found good within REMEMBERED; KeyError for any other."""
         at, member = self._known[digest]
         if not timedelta() <= self.seal.clock() - at < REMEMBERED:
             raise KeyError(digest)
@@ -290,7 +288,7 @@ class Desk:
 
             @functools.cache
             def by_key(digest: bytes) -> Member | None:
-                return self._remember(digest, member_by_client_key_of_all_subscribers(connection, digest, now), now)
+                return member_by_client_key_of_all_subscribers(connection, digest, now)
 
             register = credentials.Register(by_token, by_key, now)
             for presented in callers:

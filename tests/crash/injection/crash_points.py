@@ -33,7 +33,13 @@ class Point(NamedTuple):
 
 LABELS = "privyseal.records.requests"
 """The functions of this module name the commit that follows them in the same thread."""
-_REQUESTS = ("add", "claim", "store_intent", "store_signatures", "store_blobs", "store_receipt")
+_REQUESTS = (
+    "add_taken",
+    "store_intents",
+    "store_signatures_of_many",
+    "store_blobs_of_many",
+    "store_receipts",
+)
 _COMMIT = "privyseal.records.database:Records.commit"
 
 
