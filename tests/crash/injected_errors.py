@@ -144,7 +144,9 @@ def _suffer(world: RealRooms, injection: Injection, folder: Path, figures: Figur
     for code in ended:
         assert code == LOST, f"{injection}: the process ended with {code}: {world.said()[-2000:]}"
         figures.exits[f"{room} {injection.call} {injection.error}"] += 1
-    if reached and injection.call in SYNCS and injection.error == "EIO":
+    if reached and injection.call in SYNCS and injection.error == "EIO" and not client.given:
+        # Where the client was served, every commit was synced: it was SQLite's checkpoint of a full WAL, which nobody
+        # waits for and which is done again, from the WAL that stays (sqlite3_wal_autocheckpoint).
         assert ended, f"{injection}: a sync failed and the process goes on"
     world.insist()
     assert client.given, f"{injection}: a client is not served any more: {world.said()[-2000:]}"
