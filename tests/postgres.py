@@ -148,7 +148,7 @@ class Bouncer:
 
     def stop(self) -> None:
         """End it."""
-        self._process.send_signal(signal.SIGQUIT)
+        self._process.terminate()  # pgbouncer ends at once (SIGTERM); SIGQUIT a shell may have had ignored
         self._process.wait(START_LIMIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
