@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -168,19 +167,14 @@ def test_a_reader_of_stdout_may_leave(tmp_path: Path) -> None:
     assert done.returncode in (0, 141)
 
 
-def test_the_version_is_there_at_once() -> None:
-    """A build asks `--version` on every run: under 150 ms of wall time, best of five, the interpreter included."""
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        done = subprocess.run([*PROGRAM, "--version"], capture_output=True, check=True, text=True)
-        times.append(time.perf_counter() - started)
+def test_the_version_is_said() -> None:
+    """One line for builds to read; how long it takes is `./seal bench --only start`'s to say, for times drift."""
+    done = subprocess.run([*PROGRAM, "--version"], capture_output=True, check=True, text=True)
     assert done.stdout == f"privyseal {__version__}\n"
-    assert min(times) < 0.150
 
 
 def test_the_version_loads_nothing_heavy() -> None:
-    """Neither HTTP, nor cryptography, nor msgspec: the measure above may not creep up unseen."""
+    """Neither HTTP, nor cryptography, nor msgspec: what a build asks on every run may not creep up unseen."""
     code = (
         "import sys; from privyseal.cli import main; main.run(['--version']); sys.stderr.write(str(list(sys.modules)))"
     )
