@@ -172,6 +172,12 @@ class Unlogged(NotPermitted):
     code, title = "unlogged", "No valid intent in the log"
 
 
+class IntentSpent(Unlogged):
+    """The signer was asked to use a key for an intent that it has spent: whether a signature was made is unknown."""
+
+    code, title = "intent-spent", "The intent is spent already"
+
+
 def _leaves(of: type[PrivySealError]) -> dict[str, type[PrivySealError]]:
     found = {of.code: of}
     for leaf in of.__subclasses__():

@@ -180,9 +180,7 @@ def _die_at(campaign: Campaign, point: Point, nth: int) -> None:
 
 def _provoke(campaign: Campaign, point: Point, clients: list[Client]) -> list[threading.Thread]:
     """Do what leads a process to its point, and let the clients ask."""
-    if point.trigger == "no signer":
-        campaign.kill("signer")
-    elif point.trigger == "start":
+    if point.trigger == "start":
         campaign.kill(point.role)
         if point.role == "serve":
             campaign.victim.process.wait(30)

@@ -101,9 +101,11 @@ def test_what_stands_once_never_changes(records: Records) -> None:
         taken = requests.claim(tx, dossier.id, NOW)
         assert taken is not None
         taken = requests.move(tx, taken, State.SIGNING)
-        requests.store_intent(tx, taken, Intent(7, 3))
+        taken = requests.store_intent(tx, taken, Intent(7, 3))
         with pytest.raises(Conflict):
             requests.store_intent(tx, taken, Intent(8, 4))
+        with pytest.raises(Conflict):
+            requests.store_signatures(tx, msgspec.structs.replace(taken, intent=Intent(8, 4)), [b"another's"])
         requests.store_signatures(tx, taken, [b"one"])
         with pytest.raises(Conflict):
             requests.store_signatures(tx, taken, [b"two"])
@@ -157,6 +159,10 @@ def test_the_unfinished_and_the_late_are_found(records: Records) -> None:
     assert {request_id for _, request_id in late} == {"R-demo-waits", "R-demo-free", "R-demo-held"}
 
 
+def _placed(dossier: Dossier, intent: Intent) -> Dossier:
+    return msgspec.structs.replace(dossier, intent=intent)
+
+
 def test_a_step_of_many_is_written_for_all_or_none(records: Records) -> None:
     """Where one of them was changed meanwhile, nothing of the others is written either."""
     first, second = submitted(records, key="a"), submitted(records, key="b")
@@ -166,10 +172,10 @@ def test_a_step_of_many_is_written_for_all_or_none(records: Records) -> None:
         held = [each for each in taken if each is not None]
         with pytest.raises(Conflict), batch.item("demo") as tx:
             late = msgspec.structs.replace(held[1], fence=held[1].fence - 1)
-            requests.store_intents(tx, [(held[0], Intent(1, 0)), (late, Intent(2, 1))])
+            requests.store_intents(tx, [_placed(held[0], Intent(1, 0)), _placed(late, Intent(2, 1))])
         with batch.item("demo") as tx:
             assert [requests.get(tx, each.id).intent for each in held] == [None, None]
-            requests.store_intents(tx, [(held[0], Intent(1, 0)), (held[1], Intent(2, 1))])
+            requests.store_intents(tx, [_placed(held[0], Intent(1, 0)), _placed(held[1], Intent(2, 1))])
             assert [requests.get(tx, each.id).intent for each in held] == [Intent(1, 0), Intent(2, 1)]
 
 

@@ -26,11 +26,11 @@ def _released(outcomes: list[Dossier | PrivySealError]) -> list[Dossier]:
 
 
 @pytest.mark.parametrize("clients", [1, 20])
-@pytest.mark.parametrize(("timestamp", "transactions"), [(False, 4), (True, 5)])
+@pytest.mark.parametrize(("timestamp", "transactions"), [(False, 3), (True, 4)])
 def test_a_batch_costs_a_fixed_number_of_transactions(
     world: World, clients: int, timestamp: bool, transactions: int
 ) -> None:
-    """However many wait: taken in, intent, signature and blob, receipt; the timestamp is one more."""
+    """However many wait: taken in, intent with signature and blob, receipt; the timestamp is one more."""
     _released(world.ask([world.client(1000)]))  # opens the log, which publishes once more
     world.writes.clear()
     _released(world.ask([world.client(number, timestamp=timestamp) for number in range(clients)]))

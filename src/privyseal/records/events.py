@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import insert, select
 
 from privyseal.records.database import Transaction
+from privyseal.records.prepared import Prepared
 from privyseal.records.tables import events
 
 
@@ -20,7 +21,7 @@ class Event(msgspec.Struct, frozen=True):
     subject: str
 
 
-_INSERT = insert(events)
+_INSERT = Prepared(insert(events), ("subscriber", "at", "actor", "what", "subject"))
 
 
 def record(tx: Transaction, *happened: Event) -> None:
@@ -29,8 +30,7 @@ def record(tx: Transaction, *happened: Event) -> None:
         {"subscriber": tx.subscriber, "at": one.at, "actor": one.actor, "what": one.what, "subject": one.subject}
         for one in happened
     ]
-    if rows:
-        tx.connection.execute(_INSERT, rows)
+    _INSERT.carry_out(tx.connection, rows)
 
 
 def events_about(tx: Transaction, subject: str) -> list[Event]:

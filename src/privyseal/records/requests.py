@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
+from privyseal.records.prepared import Prepared
 from privyseal.records.tables import approvals, requests
 from privyseal.terms.requests import FINAL, Approval, Dossier, Intent, SigningRequest, State, may_follow
 from privyseal.terms.signatures import TimestampToken
@@ -38,7 +39,13 @@ _THIS = (_table.subscriber == bindparam("p_subscriber"), _table.id == bindparam(
 _MINE = update(requests).where(*_THIS, _table.fence == bindparam("p_fence"))
 _STATE = _MINE.where(_table.state == bindparam("p_was"))
 
+_FIRST = (
+    "id", "subscriber", "idempotency_key", "timeless_digest", "requester", "state", "canonical", "digest", "created",
+    "expires", "salt", "completion_salt", "fence", "lease_until", "lease_node", "lease_boot",
+)  # fmt: skip
+"""What stands in a row from its first moment."""
 _ADD = insert(requests)
+_ADD_TAKEN = Prepared(_ADD, _FIRST)
 _BY_ID = select(requests).where(*_THIS)
 _BY_KEY = select(requests).where(
     _table.subscriber == bindparam("p_subscriber"), _table.idempotency_key == bindparam("p_key")
@@ -70,15 +77,19 @@ _RELEASE = _MINE.values(_UNHELD)
 _PROLONG = _STATE.values(lease_until=bindparam("p_until"))
 _MOVE = _STATE.values(state=bindparam("p_state"))
 _END = _STATE.values(state=bindparam("p_state"), **_UNHELD)
-_STORE_INTENT = _STATE.where(_table.intent_index.is_(None)).values(
-    intent_index=bindparam("p_index"), intent_seq=bindparam("p_seq")
+_SAME_INTENT = or_(_table.intent_index.is_(None), _table.intent_index == bindparam("p_index"))
+_INTENT: dict[str, Any] = {"intent_index": bindparam("p_index"), "intent_seq": bindparam("p_seq")}
+_STORE_INTENT = Prepared(_STATE.where(_SAME_INTENT).values(_INTENT))
+_STORE_SIGNATURES = Prepared(
+    _STATE.where(_table.signatures.is_(None), _SAME_INTENT).values(signatures=bindparam("p_signatures"), **_INTENT)
 )
-_STORE_SIGNATURES = _STATE.where(_table.signatures.is_(None)).values(signatures=bindparam("p_signatures"))
-_STORE_BLOBS = _STATE.where(_table.blobs.is_(None)).values(
-    state=bindparam("p_state"), tokens=bindparam("p_tokens"), blobs=bindparam("p_blobs")
+_STORE_BLOBS = Prepared(
+    _STATE.where(_table.blobs.is_(None)).values(
+        state=bindparam("p_state"), tokens=bindparam("p_tokens"), blobs=bindparam("p_blobs")
+    )
 )
-_STORE_RECEIPT = _STATE.where(_table.receipt.is_(None)).values(
-    state=bindparam("p_state"), receipt=bindparam("p_receipt"), **_UNHELD
+_STORE_RECEIPT = Prepared(
+    _STATE.where(_table.receipt.is_(None)).values(state=bindparam("p_state"), receipt=bindparam("p_receipt"), **_UNHELD)
 )
 _FAIL = _STATE.values(
     state=bindparam("p_state"),
@@ -87,11 +98,14 @@ _FAIL = _STATE.values(
     **_UNHELD,
 )
 
-_STORE_SIGNED = _STATE.where(_table.signatures.is_(None), _table.blobs.is_(None)).values(
-    state=bindparam("p_state"),
-    signatures=bindparam("p_signatures"),
-    tokens=bindparam("p_tokens"),
-    blobs=bindparam("p_blobs"),
+_STORE_SIGNED = Prepared(
+    _STATE.where(_table.signatures.is_(None), _table.blobs.is_(None), _SAME_INTENT).values(
+        **_INTENT,
+        state=bindparam("p_state"),
+        signatures=bindparam("p_signatures"),
+        tokens=bindparam("p_tokens"),
+        blobs=bindparam("p_blobs"),
+    )
 )
 
 _octets_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
@@ -112,7 +126,7 @@ def add_taken(
     """
     lease = {"lease_until": now + holder.lease, "lease_node": holder.node, "lease_boot": holder.boot}
     try:
-        tx.connection.execute(_ADD, [_row(tx, *each) | lease for each in fresh])
+        _ADD_TAKEN.carry_out(tx.connection, [_row(tx, *each) | lease for each in fresh])
     except IntegrityError as error:
         raise Conflict("One of these Idempotency-Keys is in use.", hint="look for each") from error
 
@@ -193,16 +207,15 @@ def move(tx: Transaction, dossier: Dossier, becomes: State) -> Dossier:
     return msgspec.structs.replace(dossier, state=becomes)
 
 
-def store_intents(tx: Transaction, places: Sequence[tuple[Dossier, Intent]]) -> list[Dossier]:
-    """Write down where each intent stands, before the key is used; all or none, Conflict where one was changed."""
-    rows = [_supposed(dossier) | {"p_index": intent.index, "p_seq": intent.key_seq} for dossier, intent in places]
-    _all(tx, _STORE_INTENT, rows)
-    return [msgspec.structs.replace(dossier, intent=intent) for dossier, intent in places]
+def store_intents(tx: Transaction, dossiers: Sequence[Dossier]) -> list[Dossier]:
+    """Write down where each intent stands, all or none; Conflict where a request was changed or has another one."""
+    _all(tx, _STORE_INTENT, [_supposed(dossier) | _placed(dossier) for dossier in dossiers])
+    return list(dossiers)
 
 
 def store_intent(tx: Transaction, dossier: Dossier, intent: Intent) -> Dossier:
     """Write down where one intent stands, as :func:`store_intents`."""
-    return store_intents(tx, [(dossier, intent)])[0]
+    return store_intents(tx, [msgspec.structs.replace(dossier, intent=intent)])[0]
 
 
 def store_signatures(tx: Transaction, dossier: Dossier, signatures: Sequence[bytes]) -> Dossier:
@@ -211,8 +224,10 @@ def store_signatures(tx: Transaction, dossier: Dossier, signatures: Sequence[byt
 
 
 def store_signatures_of_many(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes]]]) -> list[Dossier]:
-    """Write down the raw signatures of several requests, all or none, as :func:`store_signatures`."""
-    rows = [_supposed(dossier) | {"p_signatures": _packed(signatures)} for dossier, signatures in made]
+    """Write down raw signatures and where their intents stand, all or none, as :func:`store_signatures`."""
+    rows = [
+        _supposed(dossier) | _placed(dossier) | {"p_signatures": _packed(signatures)} for dossier, signatures in made
+    ]
     _all(tx, _STORE_SIGNATURES, rows)
     return [msgspec.structs.replace(dossier, signatures=tuple(signatures)) for dossier, signatures in made]
 
@@ -223,7 +238,7 @@ def store_signed(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes],
     for dossier, signatures, blobs in made:
         _check_arrow(dossier, State.SIGNED)
         octets = {"p_signatures": _packed(signatures), "p_tokens": _packed(()), "p_blobs": _packed(blobs)}
-        rows.append(_supposed(dossier) | {"p_state": State.SIGNED.value} | octets)
+        rows.append(_supposed(dossier) | _placed(dossier) | {"p_state": State.SIGNED.value} | octets)
     _all(tx, _STORE_SIGNED, rows)
     return [
         msgspec.structs.replace(dossier, signatures=tuple(signatures), blobs=tuple(blobs), state=State.SIGNED)
@@ -354,14 +369,20 @@ def _supposed(dossier: Dossier) -> dict[str, Any]:
     return _whose(dossier) | {"p_was": dossier.state.value}
 
 
+def _placed(dossier: Dossier) -> dict[str, Any]:
+    """Return where the dossier's intent stands in the log."""
+    intent = dossier.intent
+    return {"p_index": intent and intent.index, "p_seq": intent and intent.key_seq}
+
+
 def _one(tx: Transaction, dossier: Dossier, statement: Update, **values: Any) -> None:
     if tx.connection.execute(statement, _supposed(dossier) | values).rowcount != 1:
         raise Conflict(f"Request {dossier.id} was changed by somebody else meanwhile.", hint="ask for it again")
 
 
-def _all(tx: Transaction, statement: Update, rows: list[dict[str, Any]]) -> None:
-    """Carry a statement out for every row in one call, which costs a fifth of as many calls; Conflict unless all."""
-    if rows and tx.connection.execute(statement, rows).rowcount != len(rows):
+def _all(tx: Transaction, statement: Prepared, rows: list[dict[str, Any]]) -> None:
+    """Carry a statement out for every row; Conflict unless each changed one."""
+    if statement.carry_out(tx.connection, rows) != len(rows):
         which = f"Request {rows[0]['p_id']}" if len(rows) == 1 else f"One of {len(rows)} requests"
         raise Conflict(f"{which} was changed by somebody else meanwhile.", hint="ask for it again")
 

@@ -1,7 +1,7 @@
 """A batch of requests goes from APPROVED to RELEASED: log, key, timestamp, log.
 
 Every step reads where a request stands and takes it one step on, so that a walk which was cut short anywhere is taken
-up by the next one. Four transactions (five for what was written down before, one more with timestamps) and two appends
+up by the next one. Three transactions (four for what was written down before, one more with timestamps) and two appends
 serve the whole batch, however many wait; a step that fails for one request leaves that one where it is and its
 neighbours go on. What a crash leaves behind, and why each case is decided as it is, stands at the head of
 ``terms/requests.py``.
@@ -12,71 +12,39 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
-from privyseal.errors import Conflict, Failed, LogUnavailable, PrivySealError
+from privyseal.errors import Conflict, Failed, IntentSpent, LogUnavailable, PrivySealError, Unavailable
 from privyseal.formats import catalogue
-from privyseal.formats.protocol import Identity
 from privyseal.records import events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
 from privyseal.signing import artifacts, entries
+from privyseal.signing.case import Case, errors_into, portions
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.signing.submit import Taken, give_back
-from privyseal.strongroom.messages import Appended, Logged, Refused, SignBatch, SignedBatch, SignItem, Stale
+from privyseal.strongroom.messages import (
+    Appended,
+    Logged,
+    Refused,
+    SignBatch,
+    SignedBatch,
+    SignedItem,
+    SignItem,
+    Stale,
+    refused,
+)
 from privyseal.terms.canonical import decode_canonical
-from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
-from privyseal.terms.signatures import DigestAlgorithm, Signature, TimestampToken, ToBeSigned
+from privyseal.terms.requests import Dossier, SigningRequest, State
+from privyseal.terms.signatures import DigestAlgorithm, Signature, TimestampToken
 from privyseal.timestamp.token import verify_token
-
-PORTION_OCTETS = 8 << 20
-"""Octets of requests and chains in one question to the signer: half of a frame, for proofs and approvals come along."""
-
-
-@dataclass(slots=True)
-class _Case:
-    """One request on its walk: what this walk knows of it."""
-
-    dossier: Dossier
-    request: SigningRequest
-    chain: tuple[bytes, ...]
-    key_tag: str
-    approvals: tuple[Approval, ...]
-    uncertain: bool
-    """Found SIGNING with an intent and without a signature: nobody can tell whether the key was used."""
-    error: PrivySealError | None = None
-    refused: tuple[str, str] | None = None
-    octets: list[list[ToBeSigned]] = field(default_factory=list)
-    files: entries.Files = msgspec.UNSET
-    """SHA-256 of the finished file, in mode ``server``."""
-
-    def stands(self, state: State) -> bool:
-        """Tell whether the walk may go on with it from this state."""
-        return self.error is None and self.dossier.state is state
-
-    @property
-    def identity(self) -> Identity:
-        """Return the public side of the signer."""
-        return Identity(self.chain, self.request.scheme)
-
-    def build(self) -> list[list[ToBeSigned]]:
-        """Return, for each piece of code, the octets its format wants signed."""
-        if not self.octets:
-            for described in self.request.described:
-                code_format = catalogue.BY_NAME[described.format]
-                self.octets.append(list(code_format.to_be_signed(described, self.identity, self.request.options)))
-        return self.octets
-
-    def uses(self) -> int:
-        """Count the signatures the key will make."""
-        return sum(len(each) for each in self.build())
+from privyseal.tlog.entry import CompletionSubmission
 
 
 def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]], *, files: bool = False) -> list[Dossier | PrivySealError]:
@@ -98,37 +66,23 @@ def go_on(seal: PrivySeal, taken: Sequence[Taken]) -> dict[str, Dossier | PrivyS
     return _walk(seal, [_case(one) for one in taken])
 
 
-def _walk(seal: PrivySeal, cases: Sequence[_Case], files: bool = False) -> dict[str, Dossier | PrivySealError]:
+def _walk(seal: PrivySeal, cases: Sequence[Case], files: bool = False) -> dict[str, Dossier | PrivySealError]:
     """Take requests through all steps, no more at a time than fit into one question to the signer."""
     outcomes: dict[str, Dossier | PrivySealError] = {}
-    for portion in _portions(cases):
+    for portion in portions(cases):
         outcomes |= _steps(seal, portion, files)
     return outcomes
 
 
-def _portions(cases: Sequence[_Case]) -> Iterator[list[_Case]]:
-    portion: list[_Case] = []
-    octets = 0
-    for case in cases:
-        size = len(case.dossier.canonical) + sum(map(len, case.chain))
-        if portion and octets + size > PORTION_OCTETS:
-            yield portion
-            portion, octets = [], 0
-        portion.append(case)
-        octets += size
-    if portion:
-        yield portion
-
-
-def _steps(seal: PrivySeal, walk: Sequence[_Case], files: bool) -> dict[str, Dossier | PrivySealError]:
+def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Dossier | PrivySealError]:
     """Take requests that this walk has leased through all steps; return how each stands, by its id."""
-    untouched = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures and not c.uncertain]
-    with _errors_into(untouched):
-        _log_intents_and_sign(seal, untouched)
-    _abort(seal, [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures])
+    unsigned = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures]
+    with errors_into(unsigned):
+        _log_intents_and_sign(seal, unsigned)
+    _abort(seal, [c for c in unsigned if c.error is None])
     _timestamp(seal, [c for c in walk if c.stands(State.SIGNING)])
     finished = [c for c in walk if c.stands(State.SIGNED) and c.request.mode == "local"]
-    with _errors_into(finished):
+    with errors_into(finished):
         _complete(seal, finished)
     _finish_files(seal, [c for c in walk if c.stands(State.SIGNED)] if files else [])
     unfinished = [c for c in walk if c.error is not None and not isinstance(c.error, Failed)]
@@ -138,9 +92,9 @@ def _steps(seal: PrivySeal, walk: Sequence[_Case], files: bool) -> dict[str, Dos
 
 def _claim(
     seal: PrivySeal, ids: Sequence[tuple[str, str]]
-) -> tuple[dict[str, _Case], dict[str, Dossier | PrivySealError]]:
+) -> tuple[dict[str, Case], dict[str, Dossier | PrivySealError]]:
     now = seal.clock()
-    cases: dict[str, _Case] = {}
+    cases: dict[str, Case] = {}
     others: dict[str, Dossier | PrivySealError] = {}
     shelf = Shelf()
     try:
@@ -152,7 +106,7 @@ def _claim(
                 except PrivySealError as error:
                     others[request_id] = error
                     continue
-                if isinstance(taken, _Case):
+                if isinstance(taken, Case):
                     cases[request_id] = taken
                 else:
                     others[request_id] = taken
@@ -164,19 +118,18 @@ def _claim(
     return cases, others
 
 
-def _case(taken: Taken) -> _Case:
-    return _Case(
+def _case(taken: Taken) -> Case:
+    return Case(
         dossier=taken.dossier,
         request=taken.request,
         chain=taken.chain,
         key_tag=taken.pair.key_tag,
         approvals=(),
-        uncertain=False,
         octets=taken.octets,
     )
 
 
-def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, shelf: Shelf) -> _Case | Dossier:
+def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, shelf: Shelf) -> Case | Dossier:
     dossier = requests.claim(tx, request_id, now, holder)
     if dossier is None:
         return requests.get(tx, request_id)
@@ -186,48 +139,50 @@ def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, 
             return requests.move(tx, dossier, State.EXPIRED)
         dossier = requests.move(tx, dossier, State.SIGNING)
     pair = shelf.pair(tx, request.key)
-    return _Case(
+    return Case(
         dossier=dossier,
         request=request,
         chain=shelf.chain(tx, request.certificate),
         key_tag=pair.key_tag,
         approvals=tuple(requests.approvals_of(tx, request_id)) if pair.quorum else (),
-        uncertain=dossier.state is State.SIGNING and dossier.intent is not None and not dossier.signatures,
     )
 
 
-def _log_intents_and_sign(seal: PrivySeal, fresh: list[_Case]) -> None:
-    """Put every intent in a signed checkpoint, write down where it stands, and only then ask for the signatures."""
+def _log_intents_and_sign(seal: PrivySeal, fresh: list[Case]) -> None:
+    """Put every intent in a signed checkpoint, ask for the signatures, and write both down at once.
+
+    Where the signer's answer is lost, or it cannot answer, all stay as they are: the next walk finds the same intents
+    in the log and asks again, and the signer alone knows which of them it has spent.
+    """
     if not fresh:
         return
     submissions = [entries.intent(c.dossier, c.key_tag, c.uses()) for c in fresh]
     appended = seal.logger.append(submissions, since=seal.signer_mark)
-    logged = dict(zip((c.dossier.id for c in fresh), appended.items, strict=True))
-    _store(
-        seal,
-        fresh,
-        lambda tx, some: requests.store_intents(tx, [(c.dossier, entries.place(logged[c.dossier.id])) for c in some]),
-    )
-    going = [c for c in fresh if c.error is None]
-    try:
-        results = _ask_signer(seal, going, appended, [logged[c.dossier.id] for c in going])
-    except PrivySealError:
-        return  # whether the key was used is unknown: what has no signature now is aborted
-    for case, result in zip(going, results.results, strict=True):
-        if isinstance(result, Refused):
-            case.refused = (result.code, result.detail)
-    outcomes = Counter((c.request.scheme, c.refused[0] if c.refused else "signed") for c in going)
+    for case, logged in zip(fresh, appended.items, strict=True):
+        case.dossier = msgspec.structs.replace(case.dossier, intent=entries.place(logged))
+    made: dict[str, tuple[bytes, ...]] = {}
+    for case, result in zip(fresh, _asked_signer(seal, fresh, appended), strict=True):
+        if isinstance(result, SignedItem):
+            made[case.dossier.id] = result.values
+        else:
+            case.refused = _reason(result)
+    outcomes = Counter((c.request.scheme, c.refused[0] if c.refused else "signed") for c in fresh)
     for (scheme, outcome), count in outcomes.items():
         seal.watch.signed(scheme, outcome, count)
-    made = {
-        case.dossier.id: result.values
-        for case, result in zip(going, results.results, strict=True)
-        if not isinstance(result, Refused)
-    }
-    _store_signatures(seal, [c for c in going if c.dossier.id in made], made)
+    _store_signatures(seal, [c for c in fresh if c.dossier.id in made], made)
 
 
-def _store_signatures(seal: PrivySeal, cases: list[_Case], made: Mapping[str, tuple[bytes, ...]]) -> None:
+def _asked_signer(seal: PrivySeal, cases: list[Case], appended: Appended) -> Sequence[SignedItem | Refused]:
+    """Return what the signer made of each; what it refuses as a whole is refused for each, unless it may pass."""
+    try:
+        return _ask_signer(seal, cases, appended, list(appended.items)).results
+    except Unavailable:
+        raise
+    except PrivySealError as error:
+        return [refused(error)] * len(cases)
+
+
+def _store_signatures(seal: PrivySeal, cases: list[Case], made: Mapping[str, tuple[bytes, ...]]) -> None:
     """Write the signatures down at once; where no timestamp is wanted, together with the blobs made of them."""
     blobs: dict[str, list[bytes]] = {}
     for case in cases:
@@ -235,7 +190,7 @@ def _store_signatures(seal: PrivySeal, cases: list[_Case], made: Mapping[str, tu
             with suppress(PrivySealError):  # the signature is stored all the same, and the next step says why
                 blobs[case.dossier.id] = _finish(case, made[case.dossier.id], [])
 
-    def _write(tx: Transaction, some: Sequence[_Case]) -> list[Dossier]:
+    def _write(tx: Transaction, some: Sequence[Case]) -> list[Dossier]:
         done = [c.dossier for c in some if c.dossier.id in blobs]
         rest = [c.dossier for c in some if c.dossier.id not in blobs]
         written = requests.store_signed(tx, [(each, made[each.id], blobs[each.id]) for each in done])
@@ -246,7 +201,7 @@ def _store_signatures(seal: PrivySeal, cases: list[_Case], made: Mapping[str, tu
     _store(seal, cases, _write)
 
 
-def _ask_signer(seal: PrivySeal, cases: list[_Case], appended: Appended, logged: list[Logged]) -> SignedBatch:
+def _ask_signer(seal: PrivySeal, cases: list[Case], appended: Appended, logged: list[Logged]) -> SignedBatch:
     """Send one batch to the signer, proving the log afresh where the signer has seen a newer head meanwhile."""
     for _ in range(REFUSALS_OF_THE_MARK):
         answer = seal.signer.sign(
@@ -265,7 +220,7 @@ def _ask_signer(seal: PrivySeal, cases: list[_Case], appended: Appended, logged:
     raise LogUnavailable("The signer's mark moved on each time the log was proven to it.", hint="safe to run again")
 
 
-def _item(case: _Case, logged: Logged) -> SignItem:
+def _item(case: Case, logged: Logged) -> SignItem:
     place = entries.place(logged)
     return SignItem(
         request=case.dossier.canonical,
@@ -278,30 +233,52 @@ def _item(case: _Case, logged: Logged) -> SignItem:
     )
 
 
-def _abort(seal: PrivySeal, cases: list[_Case]) -> None:
-    """End requests whose intent is logged and that will have no signature: completion ``aborted``, then FAILED."""
-    over = [c for c in cases if c.dossier.intent is not None]
+def _reason(result: Refused) -> tuple[str, str]:
+    """Return the code and the sentence that a request fails with."""
+    if result.code == IntentSpent.code:
+        return "key-use-unknown", "its intent is spent and no signature is there: nobody can tell whether one was made"
+    return result.code, result.detail
+
+
+def _abort(seal: PrivySeal, cases: list[Case]) -> None:
+    """End requests that the signer refused for good: completion ``aborted``, then FAILED.
+
+    That the walk still holds them is made sure first: to whoever took one over, the log must not say that it is ended.
+    """
+    over = [(c, *c.refused) for c in cases if c.refused is not None]
     if not over:
         return
-    with _errors_into(over):
-        submissions = [entries.aborted(c.dossier, c.key_tag, _reason(c)[1]) for c in over]
-        seal.logger.append(submissions, since=0)
-        _store(seal, over, lambda tx, some: [requests.fail(tx, c.dossier, *_reason(c)) for c in some])
-    for case in over:
+    refused_cases = [c for c, _, _ in over]
+    _store(seal, refused_cases, lambda tx, some: requests.store_intents(tx, [c.dossier for c in some]))
+    going = [(c, code, why) for c, code, why in over if c.error is None]
+    with errors_into([c for c, _, _ in going]):
+        _log_aborted(seal, [entries.aborted(c.dossier, c.key_tag, why) for c, _, why in going])
+        reasons = {c.dossier.id: (code, why) for c, code, why in going}
+        _store(
+            seal,
+            [c for c, _, _ in going],
+            lambda tx, some: [requests.fail(tx, c.dossier, *reasons[c.dossier.id]) for c in some],
+        )
+    for case, _, why in going:
         if case.dossier.state is State.FAILED:
             case.error = Failed(
-                f"Request {case.dossier.id} failed: {_reason(case)[1]}",
-                hint="ask again under a new Idempotency-Key",
+                f"Request {case.dossier.id} failed: {why}", hint="ask again under a new Idempotency-Key"
             )
 
 
-def _reason(case: _Case) -> tuple[str, str]:
-    if case.refused is not None:
-        return case.refused
-    return "key-use-unknown", "the signer's answer was lost, so nobody can tell whether the key was used"
+def _log_aborted(seal: PrivySeal, completions: Sequence[CompletionSubmission]) -> None:
+    """Log completions of what came to nothing; one that was logged before, for another reason, stands as it is."""
+    if not completions:
+        return
+    try:
+        seal.logger.append(completions, since=0)
+    except Conflict:
+        for one in completions:
+            with suppress(Conflict):
+                seal.logger.append([one], since=0)
 
 
-def _timestamp(seal: PrivySeal, cases: list[_Case]) -> None:
+def _timestamp(seal: PrivySeal, cases: list[Case]) -> None:
     """Have every signature timestamped, one question for each digest algorithm, and build the blobs."""
     if not cases:
         return
@@ -309,14 +286,14 @@ def _timestamp(seal: PrivySeal, cases: list[_Case]) -> None:
     for algorithm in sorted({_imprint(c) for c in cases if c.request.options.timestamp}):
         asked = [c for c in cases if c.request.options.timestamp and _imprint(c) == algorithm]
         values = [value for c in asked for value in c.dossier.signatures]
-        with _errors_into(asked):
+        with errors_into(asked):
             answers = iter(seal.stamper.stamp(algorithm, [hashlib.new(algorithm, v).digest() for v in values]))
             for case in asked:
                 for value in case.dossier.signatures:
                     tokens[case.dossier.id].append(verify_token(next(answers, b""), octets=value))
     blobs: dict[str, list[bytes]] = {}
     for case in (c for c in cases if c.error is None):
-        with _errors_into([case]):
+        with errors_into([case]):
             blobs[case.dossier.id] = _finish(case, case.dossier.signatures, tokens[case.dossier.id])
     _store(
         seal,
@@ -327,11 +304,11 @@ def _timestamp(seal: PrivySeal, cases: list[_Case]) -> None:
     )
 
 
-def _imprint(case: _Case) -> DigestAlgorithm:
+def _imprint(case: Case) -> DigestAlgorithm:
     return case.request.described[0].digest_algorithm
 
 
-def _finish(case: _Case, signatures: Sequence[bytes], tokens: Sequence[TimestampToken]) -> list[bytes]:
+def _finish(case: Case, signatures: Sequence[bytes], tokens: Sequence[TimestampToken]) -> list[bytes]:
     blobs = []
     values, stamps = iter(signatures), iter(tokens)
     for described, octets in zip(case.request.described, case.build(), strict=True):
@@ -342,16 +319,16 @@ def _finish(case: _Case, signatures: Sequence[bytes], tokens: Sequence[Timestamp
     return blobs
 
 
-def _finish_files(seal: PrivySeal, cases: list[_Case]) -> None:
+def _finish_files(seal: PrivySeal, cases: list[Case]) -> None:
     """Make the signed files of mode ``server``, and release each as soon as it is made."""
     for case in cases:
-        with _errors_into([case]):
+        with errors_into([case]):
             case.files = artifacts.finish(seal, case.dossier, case.request, case.chain)
             _complete(seal, [case])
     artifacts.let_go(seal, [c.dossier for c in cases if c.stands(State.RELEASED)])
 
 
-def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
+def _complete(seal: PrivySeal, cases: list[Case]) -> None:
     """Log what came of each, build the receipts, release."""
     if not cases:
         return
@@ -362,7 +339,7 @@ def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
     }
     now = seal.clock()
 
-    def _release(tx: Transaction, some: Sequence[_Case]) -> list[Dossier]:
+    def _release(tx: Transaction, some: Sequence[Case]) -> list[Dossier]:
         events.record(tx, *(Event(now, "service", "released", c.dossier.id) for c in some))
         return requests.store_receipts(tx, [(c.dossier, receipts[c.dossier.id]) for c in some])
 
@@ -370,7 +347,7 @@ def _complete(seal: PrivySeal, cases: list[_Case]) -> None:
 
 
 def _store(
-    seal: PrivySeal, cases: Sequence[_Case], write: Callable[[Transaction, Sequence[_Case]], list[Dossier]]
+    seal: PrivySeal, cases: Sequence[Case], write: Callable[[Transaction, Sequence[Case]], list[Dossier]]
 ) -> None:
     """Write one step of many requests in one transaction; who cannot be written keeps its error, alone.
 
@@ -378,11 +355,11 @@ def _store(
     """
     if not cases:
         return
-    by_subscriber: dict[str, list[_Case]] = {}
+    by_subscriber: dict[str, list[Case]] = {}
     for case in cases:
         by_subscriber.setdefault(case.dossier.subscriber, []).append(case)
-    written: list[tuple[_Case, Dossier]] = []
-    with _errors_into(cases):
+    written: list[tuple[Case, Dossier]] = []
+    with errors_into(cases):
         with seal.records.batch() as batch:
             for subscriber, some in by_subscriber.items():
                 try:
@@ -391,18 +368,7 @@ def _store(
                     written += zip(some, dossiers, strict=True)
                 except Conflict:
                     for case in some:
-                        with _errors_into([case]), batch.item(subscriber) as tx:
+                        with errors_into([case]), batch.item(subscriber) as tx:
                             written.append((case, write(tx, [case])[0]))
         for case, dossier in written:
             case.dossier = dossier
-
-
-@contextmanager
-def _errors_into(cases: Iterable[_Case]) -> Iterator[None]:
-    """Give what the body raises to every case that is still going; their requests stay where they are."""
-    concerned = list(cases)
-    try:
-        yield
-    except PrivySealError as error:
-        for case in concerned:
-            case.error = case.error or error

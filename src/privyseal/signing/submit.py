@@ -133,8 +133,8 @@ def take_in(seal: PrivySeal, submissions: Sequence[Submission]) -> dict[int, Tak
                     if fresh:
                         new = [(one.dossier, one.request) for one in fresh.values()]
                         requests.add_taken(tx, new, now, seal.holder)
-                        for n, one in fresh.items():
-                            events.record(tx, *_submitted(submissions[n], one.dossier, State.APPROVED))
+                        said = [_submitted(submissions[n], one.dossier, State.APPROVED) for n, one in fresh.items()]
+                        events.record(tx, *(event for each in said for event in each))
                         taken |= fresh
     except PrivySealError:
         give_back(seal, [one.dossier for one in taken.values()])  # perhaps it was done: nobody shall wait for the lease

@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from privyseal.errors import BadInput, Conflict, Denied, NotFound, NotPermitted, Unavailable, Unlogged
+from privyseal.errors import BadInput, Conflict, Denied, IntentSpent, NotFound, NotPermitted, Unavailable
 from privyseal.keystore.catalogue import store_name
 from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
@@ -213,7 +213,7 @@ class Administration:
 
     def _spend(self, transaction: sqlite3.Connection, asked: AdministrativeAct) -> None:
         if not self._journal.spend(transaction, asked.index):
-            raise Unlogged(f"The intent at entry {asked.index} of the log is spent already.", hint="log a new one")
+            raise IntentSpent(f"The intent at entry {asked.index} of the log is spent already.", hint="log a new one")
 
 
 def _changed(act: Amend | Freeze | Unfreeze | Destroy, held: Holding) -> Holding:

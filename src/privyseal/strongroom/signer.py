@@ -18,10 +18,10 @@ from datetime import datetime
 from privyseal.errors import (
     BadInput,
     Denied,
+    IntentSpent,
     KeyStoreUnavailable,
     PrivySealError,
     TooLarge,
-    Unlogged,
     VerificationFailed,
 )
 from privyseal.keystore.protocol import KeyStore
@@ -207,8 +207,8 @@ class Signer:
         return Refused("internal", f"The signer met a bug of ours ({type(error).__name__}); its log says where.")
 
 
-def _spent(index: int) -> Unlogged:
-    return Unlogged(
+def _spent(index: int) -> IntentSpent:
+    return IntentSpent(
         f"The intent at entry {index} of the log is spent already.", hint="each signature needs its own intent"
     )
 

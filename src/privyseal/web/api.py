@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from litestar import Response
 from litestar.params import FromPath, HeaderParameter, JSONBody
@@ -15,6 +15,8 @@ from privyseal.errors import BadInput, Failed, Misused, NotFound, PrivySealError
 from privyseal.records import keys, requests
 from privyseal.records.database import Transaction
 from privyseal.signing.submit import Submission
+from privyseal.telemetry import Call
+from privyseal.terms.parties import Actor
 from privyseal.terms.requests import FINAL, Approval, Dossier, SigningRequest, State
 from privyseal.web import problem, views
 from privyseal.web.desk import Desk, TheDesk
@@ -141,20 +143,41 @@ async def submit_request(
     signature is answered with the problem that ended it; the request itself can be read all the same.
     """
     # ``idempotency_key`` stands above for the OpenAPI document; of two such headers it would hold one.
-    key = _only_key(request.headers.getall("idempotency-key", []))
-    if data.subscriber != subscriber:
-        raise BadInput(f"The body names Subscriber {data.subscriber[:63]!r} and the path {subscriber[:63]!r}.")
-    dossier = await _asked(desk, Submission(request.user, key, data), _seconds(prefer, DEFAULT_WAIT_S))
-    call = problem.call_of(request.scope)
+    asked = Asked(request.user, subscriber, request.headers.getall("idempotency-key", []), prefer, data)
+    status, headers, view = await ask_for(desk, asked, problem.call_of(request.scope))
+    return Response(view, status_code=status, headers=headers)
+
+
+class Asked(NamedTuple):
+    """A request for signatures as it came: by whom, where to, under which headers."""
+
+    actor: Actor
+    subscriber: str
+    """Of the path."""
+    keys: Sequence[str]
+    """The values of all Idempotency-Key headers."""
+    prefer: str | None
+    request: SigningRequest
+
+
+async def ask_for(desk: Desk, asked: Asked, call: Call) -> tuple[int, dict[str, str], views.RequestView]:
+    """Have a request signed, or find what became of it: status, header fields and the request as it stands.
+
+    Raises what ended a request without a signature.
+    """
+    key = _only_key(asked.keys)
+    named = asked.request.subscriber
+    if named != asked.subscriber:
+        raise BadInput(f"The body names Subscriber {named[:63]!r} and the path {asked.subscriber[:63]!r}.")
+    dossier = await _asked(desk, Submission(asked.actor, key, asked.request), _seconds(asked.prefer, DEFAULT_WAIT_S))
     call.request, call.state = dossier.id, dossier.state.value
     refused = views.refusal(dossier)
     if refused is not None:
         raise refused
-    done = dossier.state is State.RELEASED
-    headers = {"Location": f"/v1/{subscriber}/requests/{dossier.id}"}
-    if not done:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    return Response(views.request_view(dossier), status_code=201 if done else 202, headers=headers)
+    headers = {"Location": f"/v1/{asked.subscriber}/requests/{dossier.id}"}
+    if dossier.state is State.RELEASED:
+        return 201, headers, views.request_view(dossier)
+    return 202, headers | {"Retry-After": str(RETRY_AFTER_S)}, views.request_view(dossier)
 
 
 async def read_request(
@@ -205,6 +228,8 @@ async def _asked(desk: Desk, submission: Submission, seconds: float) -> Dossier:
         return await _signed(desk, await desk.submit(submission), 0)
     except Failed:  # and why it failed
         return await desk.submit(submission)
+    if dossier.state in FINAL:
+        return dossier
     return await _signed(desk, dossier, max(0.0, until - asyncio.get_running_loop().time()))
 
 

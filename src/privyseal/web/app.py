@@ -1,7 +1,8 @@
 """Every route of the service in one table: method, path, handler, who may come in, what may come out.
 
-A request passes: the router (404, 405) -> :func:`_admit`, who you are and what you may -> the body, under its limit and
-strictly decoded (``intake.py``) -> the handler. Whatever is raised on the way ends in ``problem.answer``.
+One route is answered before all that, as ``direct.py`` says. A request passes: the router (404, 405) -> :func:`_admit`,
+who you are and what you may -> the body, under its limit and strictly decoded (``intake.py``) -> the handler.
+Whatever is raised on the way ends in ``problem.answer``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.spec import Components, License, SecurityScheme
+from litestar.types import ASGIApp
 
 from privyseal import __version__
 from privyseal.access import permissions
@@ -28,6 +30,7 @@ from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
 from privyseal.web import api, files, logfiles, problem, tsa, views
 from privyseal.web.desk import Desk
+from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
 from privyseal.web.metrics import MEDIA_TYPE as METRICS
 from privyseal.web.tls import CLIENT_CERTIFICATE
@@ -105,7 +108,7 @@ DOCUMENTS = (
 """What goes in and out as JSON, with all that these are made of."""
 
 
-def build(desk: Desk) -> Litestar:
+def build(desk: Desk) -> ASGIApp:
     """Build the application over one desk, which it closes when it stops."""
 
     @asynccontextmanager
@@ -113,7 +116,7 @@ def build(desk: Desk) -> Litestar:
         yield
         await desk.close()
 
-    return Litestar(
+    routed = Litestar(
         [_handler(route) for route in ROUTES],
         state=State({"desk": desk}),
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
@@ -125,6 +128,7 @@ def build(desk: Desk) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    return Direct(routed, desk)
 
 
 async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

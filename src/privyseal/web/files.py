@@ -87,7 +87,7 @@ async def append_upload(
     With the last octet the SHA-256 of the whole is checked; where it is another than announced, the upload is dropped.
     What came before a broken connection is kept.
     """
-    require_media_type(request, PARTIAL)
+    require_media_type(request.headers.get("content-type"), PARTIAL)
     at, ends, actor = _offset(upload_offset), _flag(upload_complete), request.user
     with desk.transfer():
         part = await desk.file(lambda: uploads.open_part(desk.seal, actor, subscriber, upload_id, at))

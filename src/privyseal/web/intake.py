@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from litestar.connection import Request
 from litestar.exceptions import ClientException, HTTPException
+from litestar.types import Receive
 
 from privyseal.errors import BadInput, TooLarge
 
@@ -44,13 +45,12 @@ class Incoming(Request[Any, Any, Any]):
         """
         known = self._connection_state.body
         if not isinstance(known, bytes):
-            self._refuse_encodings()
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    known = await self._read()
-            except TimeoutError as error:
-                detail = f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s."
-                raise HTTPException(detail, status_code=408) from error
+            known = await receive_whole(
+                self.receive,
+                self.route_handler.resolve_request_max_body_size() or BODY_LIMIT,
+                encoding=self.headers.get("content-encoding"),
+                announced=self.headers.get("content-length"),
+            )
             self._connection_state.body = known
         return known
 
@@ -60,8 +60,8 @@ class Incoming(Request[Any, Any, Any]):
         Nothing more is read of a body that is too large, too slow or broken: the connection is closed after the answer.
         Raises TooLarge before the octets that are too many are yielded, and 400, 408 and 415 as :meth:`body` does.
         """
-        self._refuse_encodings()
-        if self._announced() > most:
+        _refuse_encoding(self.headers.get("content-encoding"))
+        if _octets(self.headers.get("content-length")) > most:
             raise _too_large(most)
         clock = asyncio.get_running_loop()
         began, received, more = clock.time(), 0, True
@@ -84,44 +84,60 @@ class Incoming(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """Decode the body as the handler's ``data``: 415 or 400 where it is no JSON, BadInput where it is another."""
-        require_media_type(self, "application/json")
+        require_media_type(self.headers.get("content-type"), "application/json")
         field = self.route_handler.parsed_data_field
         return decode(await self.body(), field.annotation if field else Any)
 
-    def _refuse_encodings(self) -> None:
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", ""):
-            raise HTTPException(
-                "The body is compressed; it was expected as it is.",
-                status_code=415,
-                extra={"hint": "send it without Content-Encoding"},
-            )
 
-    def _announced(self) -> int:
-        announced = self.headers.get("content-length", "0")
-        if not announced.isascii() or not announced.isdigit():
-            raise ClientException("The Content-Length header is not a number.")
-        return int(announced) if len(announced) <= 18 else 10**18
+async def receive_whole(receive: Receive, limit: int, encoding: str | None, announced: str | None) -> bytes:
+    """Read a whole body, never keeping more than ``limit`` octets of it.
 
-    async def _read(self) -> bytes:
-        limit = self.route_handler.resolve_request_max_body_size() or BODY_LIMIT
-        if self._announced() > limit:
+    ``encoding`` and ``announced`` are the request's Content-Encoding and Content-Length, None where it has none. Raises
+    as :meth:`Incoming.body`.
+    """
+    _refuse_encoding(encoding)
+    if _octets(announced) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await _received(receive, limit)
+    except TimeoutError as error:
+        raise HTTPException(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.", status_code=408) from error
+
+
+async def _received(receive: Receive, limit: int) -> bytes:
+    received = bytearray()
+    while True:
+        event: Any = await receive()
+        if event["type"] == "http.disconnect":
+            raise ClientException("The client left before its body was complete.")
+        received += event.get("body", b"")
+        if len(received) > limit:
             raise _too_large(limit)
-        received = bytearray()
-        while True:
-            event: Any = await self.receive()
-            if event["type"] == "http.disconnect":
-                raise ClientException("The client left before its body was complete.")
-            received += event.get("body", b"")
-            if len(received) > limit:
-                raise _too_large(limit)
-            if not event.get("more_body", False):
-                return bytes(received)
+        if not event.get("more_body", False):
+            return bytes(received)
 
 
-def require_media_type(request: Request[Any, Any, Any], expected: str) -> None:
+def _refuse_encoding(encoding: str | None) -> None:
+    if (encoding or "").strip().lower() not in ("identity", ""):
+        raise HTTPException(
+            "The body is compressed; it was expected as it is.",
+            status_code=415,
+            extra={"hint": "send it without Content-Encoding"},
+        )
+
+
+def _octets(announced: str | None) -> int:
+    if announced is None:
+        return 0
+    if not announced.isascii() or not announced.isdigit():
+        raise ClientException("The Content-Length header is not a number.")
+    return int(announced) if len(announced) <= 18 else 10**18
+
+
+def require_media_type(content_type: str | None, expected: str) -> None:
     """Raise 415 where the body is declared as something other than ``expected``; parameters do not matter."""
-    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    declared = (content_type or "").partition(";")[0].strip().lower()
     if declared != expected:
         raise HTTPException(
             f"The body's Content-Type is {declared[:100]!r}; {expected} was expected.",

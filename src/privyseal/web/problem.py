@@ -14,7 +14,7 @@ import msgspec
 from litestar import Response
 from litestar.connection import Request
 from litestar.exceptions import HTTPException
-from litestar.types import Message, Scope
+from litestar.types import HTTPScope, Message, Scope
 
 from privyseal import telemetry
 from privyseal.errors import NotAuthenticated, NotFound, Overloaded, PrivySealError, TooLarge
@@ -119,17 +119,23 @@ async def stamp_response(message: Message, scope: Scope) -> None:
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Turn whatever a handler, a guard or the router raised into a problem document."""
-    headers = {"Cache-Control": "no-store"}
+    status, headers, body = told(request.scope, error)
+    return Response(body, status_code=status, media_type=headers.pop("Content-Type"), headers=headers)
+
+
+def told(scope: HTTPScope, error: Exception) -> tuple[int, dict[str, str], bytes]:
+    """Return status, header fields and problem document of whatever was raised; log it where nobody foresaw it."""
+    headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
     if isinstance(error, HTTPException) and error.status_code < 500:
-        kind, detail, hint = _of_http(error, request)
+        kind, detail, hint = _of_http(error, scope)
         if error.status_code == 405:
             headers["Allow"] = (error.headers or {}).get("allow", "")
     elif isinstance(error, PrivySealError) and type(error) is not PrivySealError:
         kind, detail, hint = _kind(type(error)), error.detail, error.hint
     else:
-        route = request.scope.get("path_template")
+        route = scope.get("path_template")
         facts = telemetry.Facts(
-            request_id=request_id(request.scope), method=request.method, route=route, where=telemetry.where(error)
+            request_id=request_id(scope), method=scope["method"], route=route, where=telemetry.where(error)
         )
         telemetry.tell("a bug of ours", facts, logging.ERROR)
         kind, detail = _kind(PrivySealError), "Something went wrong inside; it is in the service's log."
@@ -138,12 +144,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         headers["WWW-Authenticate"] = 'Bearer realm="privyseal"'  # RFC 9110 11.6.1 requires one
     if kind.retryable and kind.status == 503:
         headers["Retry-After"] = str(retry_after(error))
-    return Response(
-        msgspec.json.encode(document(kind, detail, hint, request_id(request.scope))),
-        status_code=kind.status,
-        media_type=MEDIA_TYPE,
-        headers=headers,
-    )
+    return kind.status, headers, msgspec.json.encode(document(kind, detail, hint, request_id(scope)))
 
 
 def retry_after(error: Exception) -> int:
@@ -176,13 +177,13 @@ def document(kind: Kind, detail: str, hint: str | None, request: str) -> Problem
     )
 
 
-def _of_http(error: HTTPException, request: Request[Any, Any, Any]) -> tuple[Kind, str, str | None]:
+def _of_http(error: HTTPException, scope: HTTPScope) -> tuple[Kind, str, str | None]:
     """Name what the framework refused, in our words where its own say nothing."""
     status = error.status_code
     if status == 404:
-        return _kind(NotFound), f"There is nothing at {request.url.path[:200]}.", "see /v1/openapi.json"
+        return _kind(NotFound), f"There is nothing at {scope['path'][:200]}.", "see /v1/openapi.json"
     if status == 405:
-        detail = f"{request.method} is not a method of this path."
+        detail = f"{scope['method']} is not a method of this path."
         return HTTP_KINDS[405], detail, f"allowed: {(error.headers or {}).get('allow', 'none')}"
     if status == 413:
         return _kind(TooLarge), "The body is larger than this path takes.", None

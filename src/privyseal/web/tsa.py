@@ -20,7 +20,7 @@ async def timestamp(request: Incoming, desk: TheDesk) -> Response[bytes]:
     A query that is understood but not granted (SHA-1, an unknown policy), or that is no TimeStampReq at all, is
     answered by the authority itself with status 200 and a rejection inside.
     """
-    require_media_type(request, QUERY)
+    require_media_type(request.headers.get("content-type"), QUERY)
     query = await request.body()
     if not query:
         raise ClientException("The body is empty; a DER TimeStampReq was expected.")

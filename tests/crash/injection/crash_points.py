@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 Role = Literal["serve", "logger", "signer", "stamper"]
 Phase = Literal["before", "after"]
-Trigger = Literal["walk", "start", "full tile", "no signer"]
+Trigger = Literal["walk", "start", "full tile"]
 
 BEFORE: tuple[Phase, ...] = ("before",)
 AFTER: tuple[Phase, ...] = ("after",)
@@ -35,7 +35,6 @@ LABELS = "privyseal.records.requests"
 """The functions of this module name the commit that follows them in the same thread."""
 _REQUESTS = (
     "add_taken",
-    "store_intents",
     "store_signatures_of_many",
     "store_blobs_of_many",
     "store_receipts",
@@ -52,7 +51,6 @@ def _points() -> list[Point]:
 
     for statement in _REQUESTS:
         at(f"the commit of {statement}", "serve", _COMMIT, BOTH, f"label {statement}")
-    at("the commit of fail", "serve", _COMMIT, BOTH, "label fail", trigger="no signer")
     client = "privyseal.strongroom.client"
     at("the intents are appended", "serve", f"{client}:LoggerClient.append", BOTH, "intents")
     at("the signer is asked", "serve", f"{client}:SignerClient.sign", BOTH)

@@ -1,0 +1,82 @@
+"""One request on its walk, and many of them: in portions, and with errors that are each one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from privyseal.errors import PrivySealError
+from privyseal.formats import catalogue
+from privyseal.formats.protocol import Identity
+from privyseal.signing import entries
+from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
+from privyseal.terms.signatures import ToBeSigned
+
+PORTION_OCTETS = 8 << 20
+"""Octets of requests and chains in one question to the signer: half of a frame, for proofs and approvals come along."""
+
+
+@dataclass(slots=True)
+class Case:
+    """One request on its walk: what this walk knows of it."""
+
+    dossier: Dossier
+    request: SigningRequest
+    chain: tuple[bytes, ...]
+    key_tag: str
+    approvals: tuple[Approval, ...]
+    error: PrivySealError | None = None
+    refused: tuple[str, str] | None = None
+    octets: list[list[ToBeSigned]] = field(default_factory=list)
+    files: entries.Files = msgspec.UNSET
+    """SHA-256 of the finished file, in mode ``server``."""
+
+    def stands(self, state: State) -> bool:
+        """Tell whether the walk may go on with it from this state."""
+        return self.error is None and self.dossier.state is state
+
+    @property
+    def identity(self) -> Identity:
+        """Return the public side of the signer."""
+        return Identity(self.chain, self.request.scheme)
+
+    def build(self) -> list[list[ToBeSigned]]:
+        """Return, for each piece of code, the octets its format wants signed."""
+        if not self.octets:
+            for described in self.request.described:
+                code_format = catalogue.BY_NAME[described.format]
+                self.octets.append(list(code_format.to_be_signed(described, self.identity, self.request.options)))
+        return self.octets
+
+    def uses(self) -> int:
+        """Count the signatures the key will make."""
+        return sum(len(each) for each in self.build())
+
+
+def portions(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """Yield the cases in their order, no more at a time than fit into one question to the signer."""
+    portion: list[Case] = []
+    octets = 0
+    for case in cases:
+        size = len(case.dossier.canonical) + sum(map(len, case.chain))
+        if portion and octets + size > PORTION_OCTETS:
+            yield portion
+            portion, octets = [], 0
+        portion.append(case)
+        octets += size
+    if portion:
+        yield portion
+
+
+@contextmanager
+def errors_into(cases: Iterable[Case]) -> Iterator[None]:
+    """Give what the body raises to every case that is still going; their requests stay where they are."""
+    concerned = list(cases)
+    try:
+        yield
+    except PrivySealError as error:
+        for case in concerned:
+            case.error = case.error or error
