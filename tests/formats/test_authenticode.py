@@ -3,10 +3,13 @@
 import base64
 import hashlib
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.formats.pe_builder import program
 from tests.formats.signing import APPEND, PE, look, sign, signatory, stamp, troubles
 from tests.pki import mint
@@ -16,7 +19,7 @@ from privyseal.formats import authenticode, authenticode_blob
 from privyseal.formats.authenticode import SUBJECTS
 from privyseal.formats.pe_table import write_entry
 from privyseal.pki import cms, der
-from privyseal.terms.signatures import Described, Options, Signature
+from privyseal.terms.signatures import DIGEST_SIZES, Described, DigestAlgorithm, Options, Signature, TimestampToken
 
 DIGEST = bytes(range(32))
 DESCRIBED = Described(format="pe", filename="x", digest_algorithm="sha256", digest=DIGEST, size=2036)
@@ -73,6 +76,54 @@ def test_every_kind_round_trips(kind: str):
     assert not judged(blob.raw, kind) and not loose(blob.raw)
     other = next(name for name in SUBJECTS if SUBJECTS[name].kind != SUBJECTS[kind].kind)
     assert judged(blob.raw, other) == {"other-format"}
+
+
+def written_out(kind: str, described: Described, wishes: Options, value: bytes, token: bytes | None) -> bytes:
+    """Return the blob as the writer of CMS alone writes it, element by element, with nothing remembered."""
+    who, name = signatory("ecdsa-p256").identity, described.digest_algorithm
+    content = authenticode.indirect_data(SUBJECTS[kind], name, described.digest)
+    hashed = hashlib.new(name, der.read(content).content).digest()
+    return cms.build_signed_data(
+        content_type=authenticode.ID_INDIRECT_DATA,
+        content=content,
+        digest_algorithm=name,
+        certificates=who.chain,
+        signers=[
+            cms.signer_info(
+                certificate=who.chain[0],
+                digest_algorithm=name,
+                signed_attributes=authenticode._attributes(hashed, who, wishes),
+                signature=value,
+                unsigned_attributes=[cms.attribute(authenticode.ID_TIMESTAMP, token)] if token else [],
+            )
+        ],
+        version=1,
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_what_is_filled_in_is_what_would_be_written_out(data: st.DataObject):
+    """Whatever the file, the wishes and the signature: the blob and the octets signed are those written in full."""
+    who = signatory("ecdsa-p256").identity
+    kind = data.draw(st.sampled_from(sorted(SUBJECTS)))
+    name: DigestAlgorithm = data.draw(st.sampled_from(sorted(DIGEST_SIZES)))
+    size = DIGEST_SIZES[name]
+    digest = data.draw(st.binary(min_size=size, max_size=size))
+    described = msgspec.structs.replace(DESCRIBED, digest_algorithm=name, digest=digest)
+    wishes = Options(
+        program_name=data.draw(st.sampled_from([None, "Prüfung", "100 %b", "n" * 130])),
+        program_url=data.draw(st.sampled_from([None, "https://u/%20%s"])),
+    )
+    value = data.draw(st.binary(min_size=8, max_size=600))
+    token = data.draw(st.none() | st.binary(min_size=1, max_size=600))
+    tbs = authenticode.to_be_signed(SUBJECTS[kind], described, who, wishes)
+    stamped = None if token is None else TimestampToken(token, datetime(2026, 1, 1, tzinfo=UTC), "CN=T", "1")
+    blob = authenticode.finish(SUBJECTS[kind], described, who, wishes, Signature(tbs, value), stamped)
+    assert blob == written_out(kind, described, wishes, value, token)
+    signed = der.children(der.children(der.children(der.read(blob))[1])[0])
+    info = der.children(der.children(signed[-1])[0])
+    assert tbs.octets == der.tlv(der.SET, info[3].content) and info[3].tag == 0xA0
 
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "code"

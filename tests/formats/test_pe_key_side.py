@@ -51,6 +51,18 @@ def test_key_side_refuses_what_prepare_would_not_make(change: dict, words: str):
         PE.finish(described, who.identity, PLAIN, signed, ())
 
 
+def test_headers_that_were_believed_once_open_no_door():
+    """What was found good is remembered; facts that only compare equal to it, as True does to 1, are refused still."""
+    who = signatory()
+    good = msgspec.structs.replace(GOOD, facts=FACTS | {"subsystem": 1})
+    octets = PE.to_be_signed(good, who.identity, PLAIN)
+    for facts in (FACTS | {"subsystem": True}, FACTS | {"subsystem": "1"}, good.facts | {"Subsystem": 1}):
+        with pytest.raises(BadInput, match="facts"):
+            PE.to_be_signed(msgspec.structs.replace(GOOD, facts=facts), who.identity, PLAIN)
+    turned = dict(reversed(good.facts.items()))
+    assert PE.to_be_signed(msgspec.structs.replace(GOOD, facts=turned), who.identity, PLAIN) == octets
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -1,6 +1,7 @@
 """DER is written as everybody else writes it, and read without a second opinion."""
 
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -32,6 +33,44 @@ def test_an_oid_reads_back_and_cryptography_agrees(arcs: tuple[int, int, list[in
     assert der.oid_of(der.read(written)) == dotted
     if len(arcs[2]) and max(arcs[2]) < 2**32:
         assert asn1.encode_der(ObjectIdentifier(dotted)) == written
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.binary(max_size=20))
+def test_a_skeleton_gives_what_the_writer_gives(values: list[bytes], fixed: bytes) -> None:
+    """Whatever the values and whatever stands around them, also per cent signs, and also where a hole has no room."""
+
+    def build(*parts: bytes) -> bytes:
+        return der.sequence(der.octet_string(fixed), *map(der.octet_string, parts), der.utf8_string("100 % %b %%"))
+
+    skeleton = der.Skeleton(build, *(len(value) for value in values if len(value) != 1))
+    fitting = [value for value in values if len(value) != 1]
+    assert skeleton.fill(*fitting) == build(*fitting)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda a, b: der.sequence(der.octet_string(b), der.octet_string(a)),
+        lambda a, b: der.octet_string(a),
+        lambda a, b: der.octet_string(a + b + a),
+        lambda a, b: der.octet_string(bytes(reversed(a)) + b),
+        lambda a, b: der.octet_string(a + b + a[:1]),
+        lambda a, b: der.set_of(der.octet_string(a), der.octet_string(bytes((128,)) * len(a)), der.octet_string(b)),
+    ],
+    ids=["exchanged", "missing", "twice", "another form", "copied in part", "sorted"],
+)
+def test_a_skeleton_is_of_nothing_but_what_has_holes(build: Callable[[bytes, bytes], bytes]) -> None:
+    """An encoding in which a value moves, stands twice, or is not there as it is cannot be made into one."""
+    with pytest.raises(ValueError, match="value"):
+        der.Skeleton(build, 32, 32)
+
+
+def test_a_skeleton_takes_only_values_of_its_sizes() -> None:
+    """Otherwise the lengths around them would lie."""
+    skeleton = der.Skeleton(lambda a, b: der.sequence(der.octet_string(a), der.octet_string(b)), 32, 16)
+    for values in ((bytes(31), bytes(16)), (bytes(16), bytes(32)), (bytes(32),), (bytes(32), bytes(16), b"")):
+        with pytest.raises(ValueError, match="do not fit"):
+            skeleton.fill(*values)
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 255, 256, 65535, 65536, 70000])

@@ -66,14 +66,6 @@ def _sip(version: int, guid: str) -> Subject:
     return Subject(ID_SIP_INFO, der.sequence(der.integer(version), der.octet_string(bytes.fromhex(guid)), *zeros))
 
 
-class _Built(NamedTuple):
-    """What is made of one description: the content, the signed attributes, and these as the octets a key signs."""
-
-    content: bytes
-    attributes: tuple[bytes, ...]
-    octets: bytes
-
-
 SUBJECTS: dict[str, Subject] = {
     # SpcPeImageData: no flags, and as file the empty SpcString that signtool writes since Windows 8.
     "pe": Subject(
@@ -86,6 +78,7 @@ SUBJECTS: dict[str, Subject] = {
 }
 """Every kind we can write, by the name of its format: a format is one row here and the way it hashes."""
 
+_HASHES = {name: getattr(hashlib, name) for name in DIGEST_SIZES}
 _STATEMENT_TYPE = cms.attribute(ID_STATEMENT_TYPE, der.sequence(der.oid(ID_INDIVIDUAL)))
 _CONTENT_TYPE = cms.attribute(cms.ID_CONTENT_TYPE, der.oid(ID_INDIRECT_DATA))
 
@@ -109,8 +102,8 @@ def to_be_signed(subject: Subject, described: Described, identity: Identity, opt
     BadInput where the digest has not its algorithm's size, the identity is no chain for its scheme, or the program name
     or URL cannot be written.
     """
-    built = _built(subject, described.digest_algorithm, described.digest, identity, options)
-    return ToBeSigned(built.octets, described.digest_algorithm)
+    octets, _ = _attributes_of(_moulds(subject, described.digest_algorithm, identity, options), described)
+    return ToBeSigned(octets, described.digest_algorithm)
 
 
 def finish(
@@ -122,42 +115,78 @@ def finish(
     token: TimestampToken | None,
 ) -> bytes:
     """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
-    built = _built(subject, described.digest_algorithm, described.digest, identity, options)
-    if signed.to_be_signed != ToBeSigned(built.octets, described.digest_algorithm):
+    algorithm = described.digest_algorithm
+    octets, message_digest = _attributes_of(_moulds(subject, algorithm, identity, options), described)
+    if signed.to_be_signed != ToBeSigned(octets, algorithm):
         raise BadInput("The signature is over other octets than this description, identity and options make.")
-    signer = cms.signer_info(
-        certificate=identity.chain[0],
-        digest_algorithm=described.digest_algorithm,
-        signed_attributes=built.attributes,
-        signature=signed.value,
-        unsigned_attributes=() if token is None else (cms.attribute(ID_TIMESTAMP, token.der),),
-    )
-    return cms.build_signed_data(
-        content_type=ID_INDIRECT_DATA,
-        content=built.content,
-        digest_algorithm=described.digest_algorithm,
-        certificates=identity.chain,
-        signers=(signer,),
-        version=1,
-    )
+    stamped = b"" if token is None else token.der
+    blob = _blob_mould(subject, algorithm, identity, options, len(signed.value), len(stamped))
+    return blob.fill(described.digest, message_digest, signed.value, stamped)
 
 
-@lru_cache(maxsize=4096)  # less than 1 KiB each; a batch of requests for a hundred programs each comes through twice
-def _built(subject: Subject, algorithm: DigestAlgorithm, digest: bytes, identity: Identity, options: Options) -> _Built:
-    """Build what is signed; remembered, because ``finish`` asks for the same as ``to_be_signed``."""
+# -- the same octets for every file but for a few ----------------------------------------------------------------------
+class _Moulds(NamedTuple):
+    """What is signed of any file, with one hole each: its digest in the content, the content's in the attributes."""
+
+    content: der.Skeleton
+    attributes: der.Skeleton
+
+
+def _attributes_of(moulds: _Moulds, described: Described) -> tuple[bytes, bytes]:
+    """Return the octets to be signed, and the digest of the content that stands in them."""
+    algorithm, digest = described.digest_algorithm, described.digest
     if len(digest) != DIGEST_SIZES[algorithm]:
         raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
+    message_digest = _HASHES[algorithm](moulds.content.fill(digest)).digest()
+    return moulds.attributes.fill(message_digest), message_digest
+
+
+@lru_cache(maxsize=256)  # one for each way in which a build signs; 4 KiB each
+def _moulds(subject: Subject, algorithm: DigestAlgorithm, identity: Identity, options: Options) -> _Moulds:
     # PKCS#7, unlike CMS, hashes the content's value octets without its tag and length (Authenticode, "ContentInfo").
-    whole = indirect_data(subject, algorithm, digest)
-    content = der.read(whole).content
-    attributes = (
+    size = DIGEST_SIZES[algorithm]
+    return _Moulds(
+        der.Skeleton(lambda digest: der.read(indirect_data(subject, algorithm, digest)).content, size),
+        der.Skeleton(lambda digest: cms.attributes_to_be_signed(_attributes(digest, identity, options)), size),
+    )
+
+
+@lru_cache(maxsize=256)  # as above, 8 KiB each: an ECDSA signature has three sizes or four
+def _blob_mould(
+    subject: Subject, algorithm: DigestAlgorithm, identity: Identity, options: Options, signature: int, token: int
+) -> der.Skeleton:
+    """Return the blob of any file, with holes for its digest, the content's, the signature and the timestamp."""
+
+    def _write(digest: bytes, message_digest: bytes, value: bytes, stamped: bytes) -> bytes:
+        signer = cms.signer_info(
+            certificate=identity.chain[0],
+            digest_algorithm=algorithm,
+            signed_attributes=_attributes(message_digest, identity, options),
+            signature=value,
+            unsigned_attributes=(cms.attribute(ID_TIMESTAMP, stamped),) if stamped else (),
+        )
+        return cms.build_signed_data(
+            content_type=ID_INDIRECT_DATA,
+            content=indirect_data(subject, algorithm, digest),
+            digest_algorithm=algorithm,
+            certificates=identity.chain,
+            signers=(signer,),
+            version=1,
+        )
+
+    size = DIGEST_SIZES[algorithm]
+    return der.Skeleton(_write, size, size, signature, token)
+
+
+def _attributes(message_digest: bytes, identity: Identity, options: Options) -> tuple[bytes, ...]:
+    """Return the signed attributes over content of this digest."""
+    return (
         _CONTENT_TYPE,
-        cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(hashlib.new(algorithm, content).digest())),
+        cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(message_digest)),
         _opus_info(options.program_name, options.program_url),
         _STATEMENT_TYPE,
         _signing_certificate(identity.chain, identity.scheme),
     )
-    return _Built(whole, attributes, cms.attributes_to_be_signed(attributes))
 
 
 @lru_cache(maxsize=256)

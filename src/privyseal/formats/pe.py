@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -296,13 +297,18 @@ def _check_facts(described: Described) -> None:
     """Refuse a description that no PE file gives: other facts, impossible numbers, a size that is not covered."""
     if described.format != pe_layout.NAME:
         raise BadInput(f"This description is of the format {described.format}; {pe_layout.NAME} was expected.")
-    try:
-        facts = msgspec.convert(described.facts, PeFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a PE file: {error}.") from None
-    if (why := pe_layout.contradiction(facts.machine, facts.magic)) is not None:
-        raise BadInput(f"No PE file is described here: {why}.")
-    if not (0 < facts.machine <= 0xFFFF and 0 <= facts.subsystem <= 0xFFFF):
-        raise BadInput("No PE file is described here: machine and subsystem are 16-bit numbers.")
+    _check_headers(**described.facts)
     if not _SMALLEST <= described.size <= pe_layout.MAX_FILE or (described.size + _UNHASHED) % 8:
         raise BadInput(f"No PE file is described here: a signature cannot cover {described.size} octets of one.")
+
+
+@lru_cache(maxsize=256, typed=True)  # a build's programs say the same few things; typed, because True equals 1
+def _check_headers(**facts: str | int | bool) -> None:
+    try:
+        headers = msgspec.convert(facts, PeFacts, strict=True)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"The facts of this description are not those of a PE file: {error}.") from None
+    if (why := pe_layout.contradiction(headers.machine, headers.magic)) is not None:
+        raise BadInput(f"No PE file is described here: {why}.")
+    if not (0 < headers.machine <= 0xFFFF and 0 <= headers.subsystem <= 0xFFFF):
+        raise BadInput("No PE file is described here: machine and subsystem are 16-bit numbers.")

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
@@ -47,6 +48,7 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )
 """All that ``cryptography`` raises over a certificate or CRL that it cannot read."""
 
+_DIGESTS = {name: getattr(hashlib, name) for name in HASHES}
 _PKCS1 = padding.PKCS1v15()
 _PREHASHED = {name: utils.Prehashed(algorithm) for name, algorithm in HASHES.items()}
 _ECDSA = {name: ec.ECDSA(prehashed) for name, prehashed in _PREHASHED.items()}
@@ -211,7 +213,7 @@ def verify(spki: bytes, tbs: ToBeSigned, value: bytes) -> None:
     ``value`` is as in :class:`~privyseal.terms.signatures.Signature`. PSS means MGF1 with the same hash and a salt as
     long as the digest (RFC 4055 3.1). BadInput if the key is of no kind we know.
     """
-    digest = hashlib.new(tbs.digest_algorithm, tbs.octets).digest()
+    digest = _DIGESTS[tbs.digest_algorithm](tbs.octets).digest()
     salt = len(digest) if tbs.padding == "pss" else None
     verify_digest(spki, tbs.digest_algorithm, digest, value, salt)
 
@@ -220,13 +222,21 @@ def verify_digest(
     spki: bytes, algorithm: DigestAlgorithm, digest: bytes, value: bytes, pss_salt: int | None = None
 ) -> None:
     """Check a signature value over a digest; ``pss_salt``, octets, makes it RSASSA-PSS. Raises as :func:`verify`."""
-    loaded = public_key(spki)
     try:
-        if isinstance(loaded, ec.EllipticCurvePublicKey):
-            loaded.verify(value, digest, _ECDSA[algorithm])
-        elif pss_salt is None:
-            loaded.verify(value, digest, _PKCS1, _PREHASHED[algorithm])
-        else:
-            loaded.verify(value, digest, padding.PSS(_MGF1[algorithm], pss_salt), _PREHASHED[algorithm])
+        _check_of(spki, algorithm, pss_salt)(value, digest)
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         raise VerificationFailed(f"The signature value does not verify under the key {key_id(spki)[:16]}….") from None
+
+
+@lru_cache(
+    maxsize=512
+)  # the same key and way, a hundred times in one request: looking them up costs as much as hashing
+def _check_of(spki: bytes, algorithm: DigestAlgorithm, pss_salt: int | None) -> Callable[[bytes, bytes], None]:
+    """Return the check of a signature value over a digest, which raises what ``cryptography`` does."""
+    loaded = public_key(spki)
+    if isinstance(loaded, ec.EllipticCurvePublicKey):
+        curve, way = loaded, _ECDSA[algorithm]
+        return lambda value, digest: curve.verify(value, digest, way)
+    key, hashed = loaded, _PREHASHED[algorithm]
+    padded = _PKCS1 if pss_salt is None else padding.PSS(_MGF1[algorithm], pss_salt)
+    return lambda value, digest: key.verify(value, digest, padded, hashed)

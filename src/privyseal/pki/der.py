@@ -7,6 +7,8 @@ limit on the whole and on the number of children, and no recursion, because a ca
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NoReturn
@@ -145,6 +147,43 @@ def bmp_string(text: str) -> bytes:
     if any(ord(character) > 0xFFFF for character in text):
         raise BadInput(f"{text!r} holds characters beyond U+FFFF, which a BMPString cannot carry.")
     return tlv(BMP_STRING, text.encode("utf-16-be"))
+
+
+class Skeleton:
+    """An encoding of which all but a few values is always the same: built once, then only filled in.
+
+    It is cut out of what the ordinary writer builds, so nothing is spliced by hand. A hole keeps its size, and so every
+    length around it stays true. What else could depend on a value is an order, that of a SET OF; one that is the same
+    for the lowest and for the highest values is the same for all between, and that is tried.
+    """
+
+    __slots__ = ("_form", "_sizes")
+
+    def __init__(self, build: Callable[..., bytes], *sizes: int) -> None:
+        """Cut what ``build`` gives for values of these sizes, octets, which stand in it in the order of its arguments.
+
+        ValueError where they do not, each once, or where more than the holes depends on them.
+        """
+        marks = [hashlib.shake_128(b"hole %d" % number).digest(size) for number, size in enumerate(sizes)]
+        rest = build(*marks)
+        fixed: list[bytes] = []
+        for mark in marks:
+            before, found, rest = rest.partition(mark) if mark else (b"", b"", rest)
+            if found != mark:
+                raise ValueError("a value does not stand in its encoding as it is, in the order of the arguments")
+            fixed.append(before)
+        self._sizes = sizes
+        self._form = b"%b".join(part.replace(b"%", b"%%") for part in (*fixed, rest))
+        for octet in (b"\x00", b"\xff"):
+            values = [octet * size for size in sizes]
+            if self.fill(*values) != build(*values):
+                raise ValueError("more of an encoding than its holes depends on the values")
+
+    def fill(self, *values: bytes) -> bytes:
+        """Return the encoding of these values, the octets that ``build`` would give; ValueError for other sizes."""
+        if tuple(map(len, values)) != self._sizes:
+            raise ValueError(f"values of {[*map(len, values)]} octets do not fit into holes of {self._sizes}")
+        return self._form % values
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
