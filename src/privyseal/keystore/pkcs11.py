@@ -68,7 +68,8 @@ class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     writable: tuple[str, ...] = ()
     """Files and directories that it also writes, such as the token directory of SoftHSM."""
     network: bool = False
-    """Whether the module may call somebody over TCP, as that of a network HSM must. Unix sockets are never barred."""
+    """Whether the module may call somebody over TCP, as that of a network HSM must, and make new connections of any kind
+    after the login. Without it, it may use a Unix socket that it opened before."""
 
     def __post_init__(self) -> None:
         """Refuse what names no token, or no PIN, or a limit that is none."""
