@@ -9,8 +9,8 @@ What it is left with was found by running SoftHSM and p11-kit's client under str
 
 * Landlock: the module's directory and what the settings name; TCP only with ``network``.
 * Until it is logged in (:func:`seccomp.restrict`): Unix sockets, for p11-kit's client connects to its server in
-  C_Initialize, as pcscd's does; code from files, for the module is one and loads OpenSSL, its configuration's engines or
-  its vendor's own libraries; threads, for some modules start one.
+  C_Initialize, as pcscd's does; code from files, for the module is one and loads OpenSSL or its vendor's own
+  libraries; threads, for some modules start one.
 * Afterwards (:func:`seccomp.settle`): threads, files and the sockets that are open. No new socket, because a
   connection that is lost poisons the module, and a fresh worker makes a fresh one; no further code, because SoftHSM
   and p11-kit have loaded all by then. Only with ``network`` both stay: a network HSM's module connects again by itself
@@ -32,7 +32,7 @@ from pathlib import Path
 from privyseal.errors import PrivySealError
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.pkcs11_messages import Failure, Ready, decode_question, encode
-from privyseal.keystore.pkcs11_module import OpenToken, open_token
+from privyseal.keystore.pkcs11_module import Opening, OpenToken, open_token
 from privyseal.keystore.pkcs11_pin import read_pin
 from privyseal.keystore.pkcs11_token import Desk, Shared
 from privyseal.strongroom.confinement import confine
@@ -54,10 +54,12 @@ def main(section: Pkcs11Section, notes: Path, channels: list[socket.socket], par
     sys.unraisablehook = lambda _: None  # python-pkcs11 ends its searches in __del__, also those of a lost session
     os.environ.update(section.environment)  # putenv(3): the module, written in C, reads it there
     first = Frames(channels[0])
+    opening = Opening()
     try:
-        token = _opened(section, notes, len(channels))
+        token = _opened(section, notes, len(channels), opening)
     except PrivySealError as error:
-        first.send(encode(Failure(error.code, error.detail, error.hint, poisoned=True)))
+        standing = opening.standing(error)
+        first.send(encode(Failure(error.code, error.detail, error.hint, poisoned=True, standing=standing)))
         os._exit(0)
     first.send(encode(Ready(token.label, token.serial)))
     shared = Shared()
@@ -66,7 +68,7 @@ def main(section: Pkcs11Section, notes: Path, channels: list[socket.socket], par
     _work(first, Desk(token, token.sessions[0], shared))
 
 
-def _opened(section: Pkcs11Section, notes: Path, sessions: int) -> OpenToken:
+def _opened(section: Pkcs11Section, notes: Path, sessions: int, opening: Opening) -> OpenToken:
     pin = read_pin(Path(section.pin_file)) if section.pin_file is not None else (section.pin or "").encode("utf-8")
     module = Path(section.module).resolve()
     confine(
@@ -77,7 +79,7 @@ def _opened(section: Pkcs11Section, notes: Path, sessions: int) -> OpenToken:
     )
     needs = Needs(network=section.network, late_code=section.network)
     restrict(needs)
-    token = open_token(section, pin, notes, sessions)
+    token = open_token(section, pin, notes, sessions, opening)
     settle(needs)
     return token
 
