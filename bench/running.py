@@ -197,9 +197,9 @@ class Running:
 
 
 @contextmanager
-def running(directory: Path, scheme: str) -> Iterator[Running]:
-    """Make a rehearsal service with a key of this scheme, run it, and stop it at the end."""
-    made: list[str | Path] = [PRIVYSEAL, "init", "--dir", directory, "--rehearsal", "--scheme", scheme]
+def running(directory: Path, scheme: str, options: Iterable[str | Path] = ()) -> Iterator[Running]:
+    """Make a rehearsal service with a key of this scheme, run it, and stop it at the end; ``options`` go to init."""
+    made: list[str | Path] = [PRIVYSEAL, "init", "--dir", directory, "--rehearsal", "--scheme", scheme, *options]
     subprocess.run(made, check=True, capture_output=True)
     command: list[str | Path] = [PRIVYSEAL, "serve", "--dir", directory, "--bind", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:
