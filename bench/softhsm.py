@@ -38,7 +38,7 @@ def throughput(folder: Path, rounds: int) -> list[Row]:
     loads: list[Load] = []
     with running(folder / "service-softhsm", "rsa-3072", options) as service:
         service.load(seconds=1)
-        service.pids["worker"] = _worker(service)
+        service.watch("worker", _worker(service))
 
         def signatures() -> float:
             loads.append(service.load(seconds=SECONDS))
