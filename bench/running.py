@@ -113,6 +113,11 @@ class Running:
             expires_at=(datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0),
         )
 
+    def watch(self, name: str, pid: int) -> None:
+        """Count the processor time of one more process that works for this service."""
+        self.pids[name] = pid
+        _as_urgent_as_we_are([pid])
+
     def one(self, *, timestamp: bool) -> None:
         """Have one request signed and read the answer: 201 with a receipt, or the bench ends here."""
         digest = hashlib.sha256(os.urandom(32)).digest()
@@ -197,9 +202,9 @@ class Running:
 
 
 @contextmanager
-def running(directory: Path, scheme: str) -> Iterator[Running]:
-    """Make a rehearsal service with a key of this scheme, run it, and stop it at the end."""
-    made: list[str | Path] = [PRIVYSEAL, "init", "--dir", directory, "--rehearsal", "--scheme", scheme]
+def running(directory: Path, scheme: str, options: Iterable[str | Path] = ()) -> Iterator[Running]:
+    """Make a rehearsal service with a key of this scheme, run it, and stop it at the end; ``options`` go to init."""
+    made: list[str | Path] = [PRIVYSEAL, "init", "--dir", directory, "--rehearsal", "--scheme", scheme, *options]
     subprocess.run(made, check=True, capture_output=True)
     command: list[str | Path] = [PRIVYSEAL, "serve", "--dir", directory, "--bind", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:

@@ -44,7 +44,7 @@ from privyseal.signing.submit import Submission, submit
 from privyseal.strongroom import rooms
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.strongroom.messages import Answer, Question
-from privyseal.terms.keys import KeyPair, KeyProtection
+from privyseal.terms.keys import KeyPair, KeyProtection, TokenState
 from privyseal.terms.parties import Actor, Affiliation, Factor, Member, Role, SigningService
 from privyseal.terms.requests import Dossier, SigningRequest, State
 from privyseal.terms.signatures import Described, Options, Scheme, ToBeSigned
@@ -410,6 +410,10 @@ class _FragileKeyStore:
     def destroy(self, uri: str) -> None:
         """Destroy."""
         self._inner.destroy(uri)
+
+    def tokens(self, uris: Sequence[str]) -> tuple[TokenState, ...]:
+        """Return how the tokens are."""
+        return self._inner.tokens(uris)
 
     def protection(self, uri: str) -> KeyProtection:
         """Return the protection."""

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from privyseal.cli import doctor
+from privyseal.strongroom.door import Door
+from privyseal.strongroom.messages import SignerState
+from privyseal.terms.keys import TokenState
 
 
 @contextmanager
@@ -89,3 +92,30 @@ def test_metrics_that_are_not_for_us_are_no_fault(status: int) -> None:
     assert found.state == "weak"
     (gone,) = doctor._watched(url, None)
     assert gone.state == "weak"
+
+
+def test_each_token_is_told_with_its_keys(tmp_path: Path) -> None:
+    """Asked of a signer's own socket: good where usable, bad where keys are in it and it is not, else weak."""
+    tokens = (
+        TokenState("well", "usable", keys=1, losses=2),
+        TokenState("vault", "away", "The token was removed.", keys=2),
+        TokenState("spare", "pin", "The token refused the PIN."),
+    )
+    (tmp_path / "run").mkdir()
+    door = Door(tmp_path / "run" / "signer.sock", lambda question: SignerState(7, 3, True, tokens))
+    door.open()
+    thread = threading.Thread(target=door.serve)
+    thread.start()
+    found = list(doctor._tokens(tmp_path))
+    door.stop()
+    thread.join()
+    door.dispose()
+    assert [(each.what, each.state) for each in found] == [
+        ("token well", "good"),
+        ("token vault", "bad"),
+        ("token spare", "weak"),
+    ]
+    assert "holds one key, and 2 workers were lost" in found[0].text
+    assert found[1].text == "away: The token was removed. It holds 2 keys"
+    assert "its PIN is held back: The token refused the PIN." in found[2].text
+    assert list(doctor._tokens(tmp_path)) == []  # nobody answers there any more

@@ -16,11 +16,9 @@ from tests.strongroom.processes import wait_until
 from tests.strongroom.signroom import SignRoom, refused, signed
 
 from privyseal.errors import KeyStoreUnavailable, Misused, Unavailable
-from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
 from privyseal.strongroom.messages import SignedBatch
-from privyseal.terms.keys import KeyProtection
-from privyseal.terms.signatures import SCHEMES, Scheme, ToBeSigned
+from privyseal.terms.signatures import SCHEMES, ToBeSigned
 
 P256 = SCHEMES["ecdsa-p256"]
 TBS = ToBeSigned(b"hello", "sha256")
@@ -122,51 +120,6 @@ def test_a_lost_nursery_makes_the_signer_start_again(hsm: SoftHsm, tmp_path: Pat
         assert keys.lost
 
 
-class Lying:
-    """A key store whose token lies: real in all, but every signature has one bit flipped."""
-
-    away, lost = True, False
-
-    def __init__(self, inner: KeyStore) -> None:
-        self._inner = inner
-        self.uses = 0
-
-    def sign(self, uri: str, tbs: list[ToBeSigned]) -> list[bytes]:
-        self.uses += 1
-        return [value[:-1] + bytes([value[-1] ^ 1]) for value in self._inner.sign(uri, tbs)]
-
-    def generate(self, label: str, scheme: Scheme) -> str:
-        return self._inner.generate(label, scheme)
-
-    def public_key(self, uri: str) -> bytes:
-        return self._inner.public_key(uri)
-
-    def destroy(self, uri: str) -> None:
-        self._inner.destroy(uri)
-
-    def protection(self, uri: str) -> KeyProtection:
-        return self._inner.protection(uri)
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-def test_a_wrong_signature_never_leaves_the_signer(hsm: SoftHsm, tmp_path: Path) -> None:
-    """Every one of thirty wrong signatures is caught before it is answered."""
-    (tmp_path / "room").mkdir()
-    with store(tmp_path, hsm.section("one")) as (keys, _, _):
-        room = SignRoom(tmp_path / "room")
-        room.stores.clear()
-        room.stores["pkcs11"] = lying = Lying(keys)  # type: ignore[assignment]
-        pair = room.key()
-        own = room.rehearsal_ca.issue(pair.public_key)
-        for number in range(30):
-            outcome = room.sign(pair, own, room.request(pair, own, number))
-            refused(outcome, "key-store-unavailable", "does not verify under the key; it was thrown away")
-        assert lying.uses == 30
-        room.close()
-
-
 def test_an_intent_whose_answer_was_lost_is_not_signed_again(hsm: SoftHsm, server: Server, tmp_path: Path) -> None:
     """The token hangs over a signature: refused as safe to run again, the same intent is spent, a fresh one signs."""
     (tmp_path / "room").mkdir()
@@ -243,3 +196,68 @@ def test_a_token_is_lost_under_load_again_and_again(hsm: SoftHsm, server: Server
         assert wrong == []
         assert child.losses >= losses
         print(f"{losses} losses, {tally}, 0 wrong, slowest recovery {slowest:.2f} s")
+
+
+def test_a_token_says_how_it_is_without_being_asked(hsm: SoftHsm, tmp_path: Path) -> None:
+    """Usable, with how many keys; missing where no settings name it; usable again when its watch has had a worker."""
+    with store(tmp_path, hsm.section("one")) as (keys, (child,), notes):
+        uri = keys.generate("demo/state", P256)
+        other = uri.replace("token=one", "token=two")
+        mine, stranger = keys.tokens([uri, uri, other])
+        assert (mine.name, mine.state, mine.why, mine.keys, mine.losses) == ("one", "usable", "", 2, 0)
+        assert (stranger.name, stranger.state, stranger.keys) == ("two", "missing", 1)
+        child.look()
+        assert child.losses == 0 and notes == []
+        pid = child.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}/maps").exists() or not Path(f"/proc/{pid}/maps").read_bytes())
+        child.look()  # as its watch does; nobody had asked anything
+        assert child.pid not in (None, pid)
+        assert [(each.state, each.losses) for each in keys.tokens([])] == [("usable", 1)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({"token": "nobody"}, "missing", "no token called 'nobody'"),
+        ({"pin_file": "/nonexistent/pin"}, "pin", "PIN file"),
+        ({"pin_file": None, "pin": "wrong-0000"}, "pin", "refused the PIN"),
+        ({"module": "/nonexistent/module.so"}, "refused", "no PKCS#11 module"),
+    ],
+    ids=["no token", "no PIN", "wrong PIN", "no module"],
+)
+def test_a_token_that_cannot_be_had_says_why(
+    hsm: SoftHsm, tmp_path: Path, changes: dict[str, object], state: str, words: str
+) -> None:
+    """In one word for a program and one sentence for a person; looking often tries no PIN a second time."""
+    with store(tmp_path, hsm.section("one", **changes)) as (keys, (child,), _):
+        for again in range(3):
+            child._next_try = 0.0  # without the pause that spares a token
+            child.look()
+            (found,) = keys.tokens([])
+            assert found.state == state
+            assert words in found.why or (again and "is not tried again" in found.why)
+    if changes.get("pin"):
+        assert "user PIN count low" in hsm.flags("one")
+
+
+def test_nobody_waits_for_a_token_that_hangs_to_hear_how_it_is(hsm: SoftHsm, server: Server, tmp_path: Path) -> None:
+    """Its watch finds that out, and meanwhile and afterwards the state is told at once, from what is known."""
+    with store(tmp_path, server.section(hsm, "one", timeout=5.0)) as (keys, (child,), _):
+        keys.generate("demo/hung", P256)
+        server.signal(signal.SIGSTOP)
+        os.kill(server.process.pid, signal.SIGSTOP)  # nor does it take new connections
+        looking = threading.Thread(target=child.look)
+        looking.start()
+        said = set()
+        while looking.is_alive():
+            said.add(keys.tokens([])[0].state)
+        looking.join()
+        (found,) = keys.tokens([])
+        assert said == {"usable", "away"}
+        assert found.state == "away" and "did not answer within 5 s" in found.why
+        os.kill(server.process.pid, signal.SIGCONT)
+        child._next_try = 0.0
+        child.look()
+        assert keys.tokens([])[0].state == "usable"

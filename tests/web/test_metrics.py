@@ -14,6 +14,8 @@ from tests.web.house import House
 
 from privyseal.config import TelemetrySection
 from privyseal.errors import KeyStoreUnavailable, NotAuthenticated, NotFound
+from privyseal.strongroom.messages import SignerState
+from privyseal.terms.keys import TokenState
 from privyseal.web import readings
 from privyseal.web.metrics import Metrics
 
@@ -66,6 +68,16 @@ def test_a_part_that_is_not_ready_is_0(house: House, scraped: Any) -> None:
     text = scraped()
     assert value(text, "privyseal_ready", part="signer") == 0
     assert value(text, "privyseal_ready", part="logger") == 1
+
+
+def test_each_token_has_a_gauge(house: House, scraped: Any) -> None:
+    """1 where its keys can be used, else 0; and how many keys it holds and workers it lost are among the facts."""
+    tokens = (TokenState("vault", "away", "The token was removed.", 2, 3), TokenState("other", "usable", keys=1))
+    house.seal.signer.health = lambda: SignerState(7, 3, True, tokens)  # type: ignore[method-assign]
+    text = scraped()
+    assert value(text, "privyseal_token_usable", token="vault") == 0
+    assert value(text, "privyseal_token_usable", token="other") == 1
+    assert value(text, "privyseal_room_state", room="signer", fact="tokens.vault.losses") == 3
 
 
 def test_no_name_of_anybody_is_a_label(house: House, scraped: Any) -> None:

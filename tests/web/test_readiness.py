@@ -12,6 +12,8 @@ from tests.web.house import House, check
 
 from privyseal.errors import LogRolledBack
 from privyseal.records.database import open_records
+from privyseal.strongroom.messages import SignerState
+from privyseal.terms.keys import TokenState
 from privyseal.web import desk as desk_module
 from privyseal.web.readiness import Readiness
 
@@ -60,6 +62,19 @@ def test_a_log_that_was_put_back_is_said_to_be(house: House) -> None:
     document = check(house.client.get("/readyz"), 503, "unavailable")
     for said in ("logger: A head of 9", "signer: It holds no key", "stamper: The clock went back."):
         assert said in document["detail"]
+
+
+def test_a_token_that_keys_are_in_and_that_is_away_is_said(house: House) -> None:
+    """With its sentence; one that holds no key keeps nobody from signing."""
+    away = TokenState("vault", "away", "The token was removed.", keys=2)
+    idle = TokenState("spare", "pin", "The token refused the PIN.", keys=0)
+    well = TokenState("other", "usable", keys=1)
+    house.seal.signer.health = lambda: SignerState(7, 3, True, (away, idle, well))  # type: ignore[method-assign]
+    assert told(house) == {"signer": "Token vault, which holds 2 keys: The token was removed."}
+    document = check(house.client.get("/readyz"), 503, "unavailable")
+    assert "signer: Token vault" in document["detail"] and "spare" not in document["detail"]
+    house.seal.signer.health = lambda: SignerState(7, 3, True, (idle, well))  # type: ignore[method-assign]
+    assert told(house) == {}
 
 
 def test_a_part_that_does_not_answer_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

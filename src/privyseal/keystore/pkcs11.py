@@ -8,6 +8,7 @@ signed, and asks. A question after which a key may have been used is asked once,
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
@@ -31,7 +32,7 @@ from privyseal.keystore.pkcs11_messages import (
     Spki,
 )
 from privyseal.keystore.pkcs11_uri import KeyUri
-from privyseal.terms.keys import KeyProtection
+from privyseal.terms.keys import KeyProtection, TokenState
 from privyseal.terms.signatures import Scheme, ToBeSigned
 
 MAX_SESSIONS = 64
@@ -68,7 +69,8 @@ class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     writable: tuple[str, ...] = ()
     """Files and directories that it also writes, such as the token directory of SoftHSM."""
     network: bool = False
-    """Whether the module may call somebody over TCP, as that of a network HSM must. Unix sockets are never barred."""
+    """Whether the module may call somebody over TCP, as that of a network HSM must, and make new connections after the
+    login. Without it, it may use a Unix socket that it opened before."""
 
     def __post_init__(self) -> None:
         """Refuse what names no token, or no PIN, or a limit that is none."""
@@ -112,6 +114,10 @@ class Token(Protocol):
     @property
     def lost(self) -> bool:
         """Tell whether no worker can be had any more by this process."""
+        ...
+
+    def state(self) -> TokenState:
+        """Return how it is, as far as that is known without asking it."""
         ...
 
     def ask(self, question: Question, *, again: bool, long: bool = False) -> Answer:
@@ -177,6 +183,22 @@ class Pkcs11:
         key, token = self._of(uri)
         return _only(Protected, token.ask(Protection(key.label, key.key), again=True)).protection
 
+    def tokens(self, uris: Sequence[str]) -> tuple[TokenState, ...]:
+        """Say how each token is and how many of these keys are in it, without asking any.
+
+        A token that keys are in and that the settings do not name is missing.
+        """
+        keys, strangers = Counter[Token](), Counter[str]()
+        for uri in uris:
+            key = KeyUri.of(uri)
+            if (token := self._holding(key)) is not None:
+                keys[token] += 1
+            else:
+                strangers[key.token] += 1
+        known = [msgspec.structs.replace(token.state(), keys=keys[token]) for token in self._tokens]
+        known += [TokenState(name, "missing", _unknown(name), count) for name, count in strangers.items()]
+        return tuple(known)
+
     def close(self) -> None:
         """End all workers."""
         for token in self._tokens:
@@ -185,13 +207,16 @@ class Pkcs11:
 
     def _of(self, uri: str) -> tuple[KeyUri, Token]:
         key = KeyUri.of(uri)
+        if (token := self._holding(key)) is None:
+            raise NotFound(_unknown(key.token), hint="add its [[pkcs11]] section")
+        return key, token
+
+    def _holding(self, key: KeyUri) -> Token | None:
         for token in self._tokens:
             section = token.section
             if section.token in (None, key.token) and section.serial in (None, key.serial):
-                return key, token
-        raise NotFound(
-            f"No token called {key.token!r} is in this signer's settings.", hint="add its [[pkcs11]] section"
-        )
+                return token
+        return None
 
     def _for(self, subscriber: str) -> Token:
         chosen = [token for token in self._tokens if subscriber in token.section.subscribers]
@@ -199,6 +224,10 @@ class Pkcs11:
         if not chosen:
             raise NotFound(f"No token takes new keys of Subscriber {subscriber}.", hint="name it under subscribers")
         return chosen[0]
+
+
+def _unknown(token: str) -> str:
+    return f"No token called {token!r} is in this signer's settings."
 
 
 def _only(kind: type[_A], answer: Answer) -> _A:

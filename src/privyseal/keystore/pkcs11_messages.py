@@ -6,6 +6,8 @@ a stranger: digests go in, public keys and signatures come out, and all of it is
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from msgspec import Struct
 
@@ -61,11 +63,19 @@ class Protection(_Message, frozen=True):
     key: bytes
 
 
+class Look(_Message, frozen=True):
+    """Ask whether the token is still there and the session good, without using a key; answered with Seen."""
+
+
 class Ready(_Message, frozen=True):
     """The worker's first word: the module is loaded, the token found, and the PIN was right."""
 
     token: str
     serial: str
+
+
+class Seen(_Message, frozen=True):
+    """The token is there, and the session with it is good."""
 
 
 class Born(_Message, frozen=True):
@@ -104,12 +114,14 @@ class Failure(_Message, frozen=True):
     hint: str | None = None
     poisoned: bool = False
     """The module is in a state that only a fresh process gets out of."""
+    standing: Literal["away", "missing", "pin", "refused"] = "away"
+    """Of a worker that could not begin: in which of these states the token is (``terms/keys.py``)."""
     used: bool = False
     """A key may have been used before it failed, so that the same must not be asked again."""
 
 
-Question = Generate | PublicKey | Sign | Destroy | Protection
-Answer = Ready | Born | Spki | Signed | Destroyed | Protected | Failure
+Question = Generate | PublicKey | Sign | Destroy | Protection | Look
+Answer = Ready | Seen | Born | Spki | Signed | Destroyed | Protected | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pkcs11 import TokenFlag, _pkcs11
+from pkcs11 import Attribute, TokenFlag, _pkcs11
 from pkcs11.constants import SlotFlag
 from pkcs11.exceptions import PinIncorrect, PinLocked, PKCS11Error
 
@@ -32,6 +32,8 @@ _ALREADY_INITIALIZED = 0x191
 _FUNCTIONS_AT = object.__basicsize__
 if _pkcs11.lib.__mro__[1].__basicsize__ != object.__basicsize__ + 3 * ctypes.sizeof(ctypes.c_void_p):
     raise ImportError("python-pkcs11 is not the version whose objects this file knows (0.10)")
+_NOBODYS = "privyseal: nobody's"
+"""A label that no key has, for every key's begins with its Subscriber and a slash."""
 _SOFTWARE = ("softhsm", "kryoptic", "nss", "gnome keyring", "p11-kit")
 """Beginnings of the manufacturers, in lower case, of tokens that are known to be software whatever they say."""
 
@@ -78,15 +80,31 @@ class OpenToken(NamedTuple):
     """Kept, because python-pkcs11 unloads a module that nobody holds, under the feet of its sessions."""
 
 
-def open_token(section: Pkcs11Section, pin: bytes, notes: Path, sessions: int) -> OpenToken:
+class Opening:
+    """How far the opening of a token has come, from which follows what a failure means."""
+
+    def __init__(self) -> None:
+        """Begin with the PIN, which is read before everything else."""
+        self.at: Literal["pin", "module", "slot", "session"] = "pin"
+
+    def standing(self, error: PrivySealError) -> Literal["away", "missing", "pin", "refused"]:
+        """Return the state of a token whose opening ended with this error, as ``TokenState`` names it."""
+        if error.retryable:
+            return "missing" if self.at == "slot" else "away"
+        return "pin" if self.at == "pin" else "refused"
+
+
+def open_token(section: Pkcs11Section, pin: bytes, notes: Path, sessions: int, opening: Opening) -> OpenToken:
     """Load the module, log in to its token and open sessions; raises our own errors.
 
     Misused where a person must change something (no module, wrong PIN), KeyStoreUnavailable where it may come back.
     """
+    opening.at = "module"
     if not Path(section.module).is_file():
         raise Misused(f"There is no PKCS#11 module at {section.module}.", hint="install it, or correct the path")
     try:
         module = LockingModule(section.module)
+        opening.at = "slot"
         token = _token(module, section)
         if token is None:
             raise KeyStoreUnavailable(
@@ -97,7 +115,7 @@ def open_token(section: Pkcs11Section, pin: bytes, notes: Path, sessions: int) -
             _serial(token),
             _described(module, token),
             _assurance(token),
-            tuple(_sessions(token, pin, PinNote(notes, _plain(token.label), _serial(token)), sessions)),
+            tuple(_sessions(token, pin, PinNote(notes, _plain(token.label), _serial(token)), sessions, opening)),
             module,
         )
     except PrivySealError:
@@ -123,8 +141,25 @@ def _token(module: LockingModule, section: Pkcs11Section) -> Any | None:
     return found[0] if found else None
 
 
-def _sessions(token: Any, pin: bytes, note: PinNote, sessions: int) -> Iterator[Any]:
-    """Log in with the first session and open the others without a PIN, which is given once."""
+def look(opened: OpenToken, session: Any) -> None:
+    """See whether the token is still in its slot and the session good; raises as the module does where it is not."""
+    token = session.token.slot.get_token()
+    if (_plain(token.label), _serial(token)) != (opened.label, opened.serial):
+        raise KeyStoreUnavailable("Another token is in the slot now.", hint="put the right one back")
+    for _ in session.get_objects({Attribute.LABEL: _NOBODYS}):
+        break
+
+
+def _sessions(token: Any, pin: bytes, note: PinNote, sessions: int, opening: Opening) -> Iterator[Any]:
+    """Log in with one session and open the others without a PIN, which is given once.
+
+    One is opened before the PIN is given: a token that allows no session at all has not been given it.
+    """
+    opening.at = "session"
+    early = token.open(rw=True)
+    if sessions == 1:
+        early.close()  # some tokens have but one
+    opening.at = "pin"
     if token.flags & TokenFlag.USER_PIN_LOCKED:
         raise refusal(PinLocked())
     if token.flags & TokenFlag.USER_PIN_FINAL_TRY:
@@ -141,8 +176,11 @@ def _sessions(token: Any, pin: bytes, note: PinNote, sessions: int) -> Iterator[
         note.wrong(pin)
         raise
     note.good(pin)
+    opening.at = "session"
     yield first
-    for _ in range(sessions - 1):
+    if sessions > 1:
+        yield early
+    for _ in range(sessions - 2):
         yield token.open(rw=True)
 
 

@@ -28,15 +28,17 @@ from privyseal.keystore.pkcs11_messages import (
     Failure,
     Generate,
     Hashed,
+    Look,
     Protected,
     Protection,
     PublicKey,
     Question,
+    Seen,
     Sign,
     Signed,
     Spki,
 )
-from privyseal.keystore.pkcs11_module import OpenToken
+from privyseal.keystore.pkcs11_module import OpenToken, look
 from privyseal.keystore.pkcs11_refusals import refusal
 from privyseal.keystore.pkcs11_uri import KeyUri
 from privyseal.pki import der
@@ -128,6 +130,9 @@ class Desk:
             return Signed(tuple(self._sign(key, one) for one in question.hashed))
         if isinstance(question, PublicKey):
             return Spki(spki(self._object(ObjectClass.PUBLIC_KEY, question.label, question.key)))
+        if isinstance(question, Look):
+            look(self._token, self._session)
+            return Seen()
         if isinstance(question, Protection):
             return Protected(self._protection(self._private(question.label, question.key)))
         with self._shared.making:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from privyseal.terms.keys import KeyProtection
+from privyseal.terms.keys import KeyProtection, TokenState
 from privyseal.terms.signatures import Scheme, ToBeSigned
 
 
@@ -43,6 +43,13 @@ class KeyStore(Protocol):
 
     def protection(self, uri: str) -> KeyProtection:
         """Say what this module itself can prove of the key."""
+        ...
+
+    def tokens(self, uris: Sequence[str]) -> tuple[TokenState, ...]:
+        """Say how each token is and how many of these keys are in it, at once and without asking any of them.
+
+        A store that has no tokens has nothing to say.
+        """
         ...
 
     def close(self) -> None:

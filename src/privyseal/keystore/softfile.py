@@ -32,7 +32,7 @@ from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, N
 from privyseal.keystore.sealing import FORMAT, MAX_ENVELOPE_OCTETS, Envelope, Header, MasterKey, read_envelope
 from privyseal.pki.certificates import key_id
 from privyseal.terms.canonical import canonical_json
-from privyseal.terms.keys import Assurance, KeyProtection
+from privyseal.terms.keys import Assurance, KeyProtection, TokenState
 from privyseal.terms.signatures import DIGEST_SIZES, Family, Scheme, ToBeSigned
 
 _LABEL = re.compile(r"([a-z0-9][a-z0-9-]{0,62})/([a-z0-9][a-z0-9.-]{0,79})")
@@ -195,6 +195,10 @@ class SoftFile:
             raise _unknown(uri) from None
         except OSError as error:
             raise _unavailable(uri, error) from None
+
+    def tokens(self, uris: Sequence[str]) -> tuple[TokenState, ...]:
+        """Return nothing: keys in files are in no token."""
+        return ()
 
     def protection(self, uri: str) -> KeyProtection:
         """Say what can be proved of the key: that it was generated in here, by software, which can be copied."""

@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from privyseal.errors import BadInput, Conflict, Denied, IntentSpent, NotFound, NotPermitted, Unavailable
+from privyseal.errors import BadInput, Conflict, Denied, IntentSpent, NotFound, NotPermitted, PrivySealError
 from privyseal.keystore.catalogue import store_name
 from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
@@ -84,13 +84,20 @@ class Administration:
             head = self._log.extended(mark, asked.checkpoint, asked.consistency)
             if self._clock() > act.expires_at:
                 raise Denied(f"The act expired at {act.expires_at.isoformat()}.", hint="agree to it anew")
-            if not isinstance(act, Generate):
-                return self._change(act, asked, digest, head)
-            born = self._prepare_birth(act, asked, digest, head)
-            if born is not None:
-                return Acted(mark.number, born.key_pair(), born.charter.version)
-            label = self._spend_birth(act, asked, head)
-        return self._give_birth(act, label, digest, asked.tag_key, head)
+            if isinstance(act, Generate):
+                born = self._prepare_birth(act, asked, digest, head)
+                if born is not None:
+                    return Acted(mark.number, born.key_pair(), born.charter.version)
+                label = self._spend_birth(act, asked, head)
+            else:
+                changed = self._change(act, asked, digest, head)
+        # Outside the lock: RSA takes seconds, and a token that hangs keeps nobody else from signing or from being asked
+        # how he is.
+        if isinstance(act, Generate):
+            return self._give_birth(act, label, digest, asked.tag_key, head)
+        if changed.destroyed:
+            self._stores[store_name(changed.charter.uri)].destroy(changed.charter.uri)
+        return Acted(head.number, changed.key_pair(), changed.charter.version)
 
     def finish_destructions(self) -> None:
         """Destroy what was to be destroyed when a crash came between the word and the deed; called at the start.
@@ -103,7 +110,7 @@ class Administration:
                 self._stores[store_name(held.charter.uri)].destroy(held.charter.uri)
             except NotFound:
                 continue
-            except Unavailable as error:
+            except PrivySealError as error:  # also a PIN that is held back: a person's turn, and others sign meanwhile
                 self._note(f"the key {held.charter.key_id} is to be destroyed and could not be: {error.detail}")
 
     # -- birth -------------------------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ class Administration:
         return act.label if attempt == 1 else f"{act.label}.{attempt}"
 
     def _give_birth(self, act: Generate, label: str, digest: bytes, tag_key: bytes, head: Mark) -> Acted:
-        """Generate the key, outside the lock because RSA takes seconds, and write its charter down."""
+        """Generate the key and write its charter down."""
         store = next(iter(self._stores.values()))
         uri = store.generate(label, SCHEMES[act.scheme])
         spki = store.public_key(uri)
@@ -166,7 +173,7 @@ class Administration:
     # -- changes -----------------------------------------------------------------------------------------------------
     def _change(
         self, act: Amend | Freeze | Unfreeze | Destroy, asked: AdministrativeAct, digest: bytes, head: Mark
-    ) -> Acted:
+    ) -> Holding:
         held = self._charters.get(act.key_id)
         charter = held.charter
         if act.version != charter.version:
@@ -181,9 +188,7 @@ class Administration:
         with self._journal.writing(head) as transaction:
             self._spend(transaction, asked)
             self._charters.put(transaction, changed)
-        if changed.destroyed:
-            self._stores[store_name(charter.uri)].destroy(charter.uri)
-        return Acted(head.number, changed.key_pair(), changed.charter.version)
+        return changed
 
     def _check_agreed(
         self, act: Amend | Freeze | Unfreeze | Destroy, asked: AdministrativeAct, charter: Charter, digest: bytes

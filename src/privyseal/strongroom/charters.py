@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from privyseal.errors import NotFound, NotPermitted
+from privyseal.keystore.catalogue import store_name
 from privyseal.strongroom.durable import Database
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.keys import Approver, Charter, KeyPair, KeyProtection
@@ -60,6 +61,7 @@ class Charters:
         """Keep the holdings in ``database``, whose tables ``journal.py`` makes."""
         self._database = database
         self._known: dict[str, Holding] = {}
+        self._uris: dict[str, list[str]] | None = None
 
     def get(self, key_id: str) -> Holding:
         """Return a key's holding; NotFound if there is none, or the key was destroyed."""
@@ -82,6 +84,15 @@ class Charters:
         """Return how many keys there are that can be used."""
         return int(self._database.read("SELECT count(*) FROM keys WHERE destroyed = 0")[0][0])
 
+    def uris(self) -> dict[str, list[str]]:
+        """Return where the keys are that can be used, by the name of their key store; read anew after a change."""
+        if self._uris is None:
+            self._uris = {}
+            for row in self._database.read("SELECT holding FROM keys WHERE destroyed = 0"):
+                uri = _decoder.decode(row[0]).charter.uri
+                self._uris.setdefault(store_name(uri), []).append(uri)
+        return self._uris
+
     def destroyed(self) -> list[Holding]:
         """Return the keys that were to be destroyed: a crash may have come between the word and the deed."""
         return [_decoder.decode(row[0]) for row in self._database.read("SELECT holding FROM keys WHERE destroyed = 1")]
@@ -90,6 +101,7 @@ class Charters:
         """Write a holding within a transaction; what was known is read again afterwards, whether it commits or not."""
         charter = holding.charter
         self._known.clear()
+        self._uris = None
         transaction.execute(
             "INSERT INTO keys VALUES (?, ?, ?, ?) ON CONFLICT (key_id) "
             "DO UPDATE SET destroyed = excluded.destroyed, holding = excluded.holding",

@@ -13,12 +13,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from privyseal.errors import KeyStoreUnavailable, PrivySealError, from_code
 from privyseal.keystore.pkcs11 import Pkcs11Section
-from privyseal.keystore.pkcs11_messages import Answer, Failure, Question, Ready, decode_answer, encode
+from privyseal.keystore.pkcs11_messages import Answer, Failure, Look, Question, Ready, decode_answer, encode
 from privyseal.strongroom.frames import Frames
 from privyseal.strongroom.nursery import Nursery
+from privyseal.terms.keys import TokenState
 
 PATIENCE_SECONDS = 3.0
 """How long a question waits for a token that is away before it is refused; clients and web wait 30 s and more."""
@@ -26,6 +28,8 @@ PAUSE_SECONDS = 0.25
 """Between two attempts to have a worker, so that a token that is away costs little."""
 REFUSED_PAUSE_SECONDS = 5.0
 """The same after a refusal that a person must see to, such as a wrong PIN, which is not tried again in any case."""
+WATCH_SECONDS = 5.0
+"""How long a token may be silent before its watch looks whether it is still there."""
 _TRIES = 3
 """Workers that one question may be asked of, where that is safe."""
 _SMALL_OCTETS = 16 << 10
@@ -47,6 +51,10 @@ class _Worker:
     def __init__(self, pid: int, channels: list[socket.socket]) -> None:
         self.pid = pid
         self.gone = threading.Event()
+        self.standing: Literal["away", "missing", "pin", "refused"] = "away"
+        """What kept it from beginning."""
+        self.heard = time.monotonic()
+        """When it last said anything."""
         self._frames = [Frames(each) for each in channels]
         self._sockets = channels
         self._idle: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -55,6 +63,7 @@ class _Worker:
         """Wait for the worker's first word; raises what it says instead."""
         said = self._receive(0, seconds, "it was started and")
         if isinstance(said, Failure):
+            self.standing = said.standing
             raise from_code(said.code, said.detail, said.hint)
         if not isinstance(said, Ready):
             raise KeyStoreUnavailable("A PKCS#11 worker began with an answer.")
@@ -70,6 +79,17 @@ class _Worker:
         if number is None:
             self._idle.put(None)  # for the next one who waits
             raise _Lost(False, "it ended")
+        return self._exchange(number, question, seconds)
+
+    def look(self, seconds: float) -> Answer | None:
+        """Ask whether the token is there, on a channel that nobody uses; None where all are in use, as others watch."""
+        with contextlib.suppress(queue.Empty):
+            if (number := self._idle.get_nowait()) is not None:
+                return self._exchange(number, encode(Look()), seconds)
+            self._idle.put(None)
+        return None
+
+    def _exchange(self, number: int, question: bytes, seconds: float) -> Answer:
         try:
             self._sockets[number].settimeout(seconds)
             self._frames[number].send(question)
@@ -95,6 +115,7 @@ class _Worker:
         if octets is None:
             self._frames[number].close()
             raise _Lost(True, "it ended in the middle of a call")
+        self.heard = time.monotonic()
         return decode_answer(octets)
 
     def end(self) -> None:
@@ -127,7 +148,8 @@ class TokenChild:
         self._worker: _Worker | None = None
         self._next_try = 0.0
         self._why: PrivySealError = KeyStoreUnavailable("No worker was started yet.")
-        self._closed = False
+        self._standing: Literal["away", "missing", "pin", "refused"] = "away"
+        self._closed = threading.Event()
         self.losses = 0
         """Workers that were lost so far."""
 
@@ -142,12 +164,44 @@ class TokenChild:
         worker = self._worker
         return None if worker is None else worker.pid
 
+    def state(self) -> TokenState:
+        """Return how the token was when it was last heard of; takes no lock that a hung module could hold."""
+        worker, why, standing = self._worker, self._why, self._standing
+        if worker is not None and not worker.gone.is_set():
+            return TokenState(self.section.name, "usable", losses=self.losses)
+        return TokenState(self.section.name, standing, why.detail, losses=self.losses)
+
     def warm(self) -> None:
         """Start a worker before anybody asks, and tell the operator if that cannot be."""
         try:
             self._alive(time.monotonic())
         except PrivySealError as error:
             self._note(f"token {self.section.name}: {error}")
+
+    def watch(self, pause: float = WATCH_SECONDS) -> None:
+        """Start a worker and look after the token until it is closed, so that its state is known while nobody asks."""
+        self.warm()
+        while not self._closed.wait(pause):
+            self.look(pause)
+
+    def look(self, silence: float = 0.0) -> None:
+        """Look whether a token that was silent for so many seconds is there, and have a worker for it if that can be.
+
+        No PIN is tried that was refused, or whose outcome is unknown (``keystore/pkcs11_pin.py``).
+        """
+        worker = self._worker
+        if worker is not None and time.monotonic() - worker.heard >= silence:
+            try:
+                answer = worker.look(self.section.timeout)
+            except _Lost as lost:
+                self._retire(worker, lost.why)
+            except PrivySealError as error:  # an answer that is none
+                self._retire(worker, error.detail)
+            else:
+                if isinstance(answer, Failure):
+                    self._retire(worker, answer.detail)
+        with contextlib.suppress(PrivySealError):  # it is kept as the token's state
+            self._alive(time.monotonic())
 
     def ask(self, question: Question, *, again: bool, long: bool = False) -> Answer:
         """Ask, as ``keystore.pkcs11.Token`` promises."""
@@ -178,7 +232,7 @@ class TokenChild:
     def close(self) -> None:
         """End the worker and start no other."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.end()
@@ -188,7 +242,7 @@ class TokenChild:
         """Return the worker, a fresh one if there is none; raises why there is none at the time ``until``."""
         while True:
             with self._lock:
-                if self._closed:
+                if self._closed.is_set():
                     raise KeyStoreUnavailable("The signer is ending.")
                 if self._worker is not None and not self._worker.gone.is_set():
                     return self._worker
@@ -213,8 +267,10 @@ class TokenChild:
         except _Lost as lost:
             self._nursery.kill(pid)
             worker.abandon()
+            self._standing = "away"
             raise self._unavailable(lost.why) from None
         except PrivySealError:
+            self._standing = worker.standing
             self._nursery.kill(pid)
             worker.abandon()
             raise
@@ -227,6 +283,7 @@ class TokenChild:
                 return
             worker.end()
             self.losses += 1
+            self._why, self._standing = self._unavailable(why), "away"
             if self._worker is worker:
                 self._worker = None
         self._nursery.kill(worker.pid)

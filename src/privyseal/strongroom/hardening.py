@@ -31,18 +31,21 @@ def harden() -> bool:
             raise Misused(
                 f"The kernel refused prctl({option}), without which a process that holds keys does not start."
             )
-    return _lock_memory(libc)
+    return lock_memory()
 
 
-def _lock_memory(libc: ctypes.CDLL) -> bool:
-    """Lock pages as they come into use; False where the user may not (``RLIMIT_MEMLOCK``, unless CAP_IPC_LOCK)."""
+def lock_memory() -> bool:
+    """Lock pages as they come into use; False where the user may not (``RLIMIT_MEMLOCK``, unless CAP_IPC_LOCK).
+
+    A child that was forked has the rest of :func:`harden` from its parent, but not this (mlockall(2)).
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
     enough = hard == resource.RLIM_INFINITY or hard >= LEAST_LOCKABLE
     if not enough and not _may_lock_without_limit():
         return False
-    return bool(libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0)
+    return bool(ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0)
 
 
 def _may_lock_without_limit() -> bool:

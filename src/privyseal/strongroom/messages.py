@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from privyseal.errors import PrivySealError
 from privyseal.telemetry import LONGEST_ID
-from privyseal.terms.keys import Charter, KeyPair
+from privyseal.terms.keys import Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
@@ -190,6 +190,8 @@ class SignerState(_Message, frozen=True, tag="signer-state"):
     mark: int
     keys: int
     rehearsal: bool
+    tokens: tuple[TokenState, ...] = ()
+    """How each token of its key stores was when it was last heard of; nobody waits for one to answer."""
 
 
 # -- the stamper -----------------------------------------------------------------------------------------------------

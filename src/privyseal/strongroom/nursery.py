@@ -26,6 +26,7 @@ from msgspec import Struct
 from privyseal.errors import KeyStoreUnavailable
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.strongroom.hardening import harden
+from privyseal.strongroom.seccomp import Needs, restrict
 
 _ANSWER_SECONDS = 10.0
 """Seconds until the nursery must have forked; it takes it a hundredth of one."""
@@ -133,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     brood = _decoder.decode(signer.recv(_MAX_OCTETS) or b"\xc0")
     if not isinstance(brood, Brood):
         return 2
+    # It forks and kills, and nothing else; what a worker's module needs besides, it must be left with here already.
+    restrict(Needs(fork=True, network=any(section.network for section in brood.sections)))
     workers: set[int] = set()
     while asked := signer.recv(_MAX_OCTETS):
         question = _decoder.decode(asked)

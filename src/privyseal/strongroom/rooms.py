@@ -90,7 +90,7 @@ def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
         tokens = [TokenChild(nursery, each, os.cpu_count() or 1, note) for each in range(len(asked.pkcs11))]
         stores["pkcs11"] = Pkcs11(tokens, nursery.close)
         for token in tokens:
-            threading.Thread(target=token.warm, name="warm", daemon=True).start()
+            threading.Thread(target=token.watch, name="watch", daemon=True).start()
     if asked.softfile is not None:
         directory = config.parent / asked.softfile.directory
         stores["softfile"] = SoftFile.open(directory, asked.softfile.passphrase.encode("utf-8"), clock)

@@ -112,7 +112,9 @@ class Signer:
             return CharterRead(held.charter, held.key_pair())
         if isinstance(question, SignerHealth):
             with self._order:
-                return SignerState(self._journal.mark().number, self._charters.count(), self._rehearsal)
+                mark, keys, uris = self._journal.mark(), self._charters.count(), self._charters.uris()
+            tokens = [each for name, store in self._stores.items() for each in store.tokens(uris.get(name, ()))]
+            return SignerState(mark.number, keys, self._rehearsal, tuple(tokens))
         raise BadInput(f"The signer does not answer {type(question).__name__}.")
 
     def close(self) -> None:

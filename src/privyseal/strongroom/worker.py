@@ -1,8 +1,22 @@
 """A worker: one token's PKCS#11 module in a process that is thrown away when it misbehaves.
 
-Forked by the nursery, it closes what is not its own, reads the PIN, is confined to the module's files, loads the
-module, logs in, and says so on its first channel. Then each channel has a thread, a session and one question at a
-time. It judges nothing and restarts nothing; the signer's watchdog kills it when a call hangs.
+Forked by the nursery, it closes what is not its own, locks its memory, reads the PIN, is confined to the module's
+files, loads the module, logs in, is shut in for good, and says so on its first channel. Then each channel has a thread,
+a session and one question at a time. It judges nothing and restarts nothing; the signer's watchdog kills it when a call
+hangs.
+
+What it is left with was found by running SoftHSM and p11-kit's client under strace, and is no more than they need:
+
+* Landlock: the module's directory and what the settings name; TCP only with ``network``.
+* Until it is logged in (:func:`seccomp.restrict`): Unix sockets, for p11-kit's client connects to its server in
+  C_Initialize, as pcscd's does; code from files, for the module is one and loads OpenSSL or its vendor's own
+  libraries; threads, for some modules start one.
+* Afterwards (:func:`seccomp.settle`): threads, files and the sockets that are open. No new socket, because a
+  connection that is lost poisons the module, and a fresh worker makes a fresh one; no further code, because SoftHSM
+  and p11-kit have loaded all by then. Only with ``network`` both stay: a network HSM's module connects again by itself
+  and to several, and who resolves names loads libraries as it does (nsswitch.conf(5)).
+
+Never: another program, a child, a signal to others, others' memory, a page that can be written and run.
 """
 
 from __future__ import annotations
@@ -18,11 +32,13 @@ from pathlib import Path
 from privyseal.errors import PrivySealError
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.pkcs11_messages import Failure, Ready, decode_question, encode
-from privyseal.keystore.pkcs11_module import OpenToken, open_token
+from privyseal.keystore.pkcs11_module import Opening, OpenToken, open_token
 from privyseal.keystore.pkcs11_pin import read_pin
 from privyseal.keystore.pkcs11_token import Desk, Shared
 from privyseal.strongroom.confinement import confine
 from privyseal.strongroom.frames import Frames
+from privyseal.strongroom.hardening import lock_memory
+from privyseal.strongroom.seccomp import Needs, restrict, settle
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SWITCH_SECONDS = 0.0005  # as in run.py, for the same reason
@@ -34,13 +50,16 @@ def main(section: Pkcs11Section, notes: Path, channels: list[socket.socket], par
     if os.getppid() != parent:  # it died before we could ask to die with it
         os._exit(0)
     sys.setswitchinterval(_SWITCH_SECONDS)
+    lock_memory()  # where it may; the nursery has seen to core dumps and tracers, and children inherit that
     sys.unraisablehook = lambda _: None  # python-pkcs11 ends its searches in __del__, also those of a lost session
     os.environ.update(section.environment)  # putenv(3): the module, written in C, reads it there
     first = Frames(channels[0])
+    opening = Opening()
     try:
-        token = _opened(section, notes, len(channels))
+        token = _opened(section, notes, len(channels), opening)
     except PrivySealError as error:
-        first.send(encode(Failure(error.code, error.detail, error.hint, poisoned=True)))
+        standing = opening.standing(error)
+        first.send(encode(Failure(error.code, error.detail, error.hint, poisoned=True, standing=standing)))
         os._exit(0)
     first.send(encode(Ready(token.label, token.serial)))
     shared = Shared()
@@ -49,7 +68,7 @@ def main(section: Pkcs11Section, notes: Path, channels: list[socket.socket], par
     _work(first, Desk(token, token.sessions[0], shared))
 
 
-def _opened(section: Pkcs11Section, notes: Path, sessions: int) -> OpenToken:
+def _opened(section: Pkcs11Section, notes: Path, sessions: int, opening: Opening) -> OpenToken:
     pin = read_pin(Path(section.pin_file)) if section.pin_file is not None else (section.pin or "").encode("utf-8")
     module = Path(section.module).resolve()
     confine(
@@ -58,7 +77,11 @@ def _opened(section: Pkcs11Section, notes: Path, sessions: int) -> OpenToken:
         readable={module, module.parent, *map(Path, section.readable)},
         network=section.network,
     )
-    return open_token(section, pin, notes, sessions)
+    needs = Needs(network=section.network, late_code=section.network)
+    restrict(needs)
+    token = open_token(section, pin, notes, sessions, opening)
+    settle(needs)
+    return token
 
 
 def _work(channel: Frames, desk: Desk) -> None:

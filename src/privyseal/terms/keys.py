@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -29,6 +30,21 @@ class KeyProtection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Maker, model and versions of a hardware module, and which token of it; empty for a store that has none."""
     attributes: tuple[str, ...] = ()
     """What the module said when it was asked, such as ``CKA_NEVER_EXTRACTABLE=true``."""
+
+
+class TokenState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a token is, as its signer knows it at this moment without asking it."""
+
+    name: str
+    state: Literal["usable", "away", "missing", "pin", "refused"]
+    """``away``: it may come back by itself; ``missing``: no slot shows it; ``pin``: its PIN is held back, so that it
+    does not lock; ``refused``: something else that a person must put right."""
+    why: str = ""
+    """One sentence, empty where it is usable."""
+    keys: int = 0
+    """Keys of this signer that are in it."""
+    losses: int = 0
+    """Workers with this token that were lost since the signer began."""
 
 
 class Approver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -108,4 +108,9 @@ def _complaint(part: str, state: object) -> str:
         return str(getattr(state, "why", "")) or "It says that it is not ready."
     if part == "signer" and getattr(state, "keys", None) == 0:
         return "It holds no key."
-    return ""
+    away = [each for each in getattr(state, "tokens", ()) if each.keys and each.state != "usable"]
+    return " ".join(f"Token {each.name}, {_keys(each.keys)}: {each.why}" for each in away)
+
+
+def _keys(count: int) -> str:
+    return "which holds one key" if count == 1 else f"which holds {count} keys"

@@ -124,7 +124,10 @@ class Living(Collector):
         for room, said in self.look.states.items():
             for fact, value in list(numbers(said))[:MOST_FACTS]:
                 state.add_metric([room, fact], value)
-        yield from (ready, took, state)
+        tokens = GaugeMetricFamily("privyseal_token_usable", "1 where keys in a token can be used.", labels=["token"])
+        for each in getattr(self.look.states.get("signer"), "tokens", ()):
+            tokens.add_metric([each.name[:64]], each.state == "usable")
+        yield from (ready, took, state, tokens)
         age = time.monotonic() - self.look.at
         yield _one("privyseal_health_age_seconds", "Seconds since every part had answered or refused.", age)
 
