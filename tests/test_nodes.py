@@ -10,109 +10,19 @@ import signal
 import subprocess
 import threading
 import time
-import tomllib
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from psycopg.rows import dict_row
-from tests import postgres
-from tests.rehearsal import PRIVYSEAL, initialise, start, stop, wait_ready
-from tests.world import a_description
+from tests.rehearsal import PRIVYSEAL, stop
+from tests.town import LEASE_S, Node, Town, logger_of
 
 from privyseal import config
 from privyseal.errors import Misused
-from privyseal.records import keys
-from privyseal.records.database import open_records
 from privyseal.terms.requests import SigningRequest
-from privyseal.terms.signatures import Options
-
-LEASE_S = 2
-
-
-class Node:
-    """One ``serve`` process with a directory of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.process = start(directory)
-        self.url = wait_ready(self.process)
-
-
-class Town:
-    """One rehearsal service on PostgreSQL: a node that starts the guarded processes and two that join it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.database = postgres.cluster().database()
-        first = folder / "n1"
-        initialise(first, "--scheme", "ecdsa-p256", "--records", self.database.url, "--owner", self.database.owner)
-        settings = first / "serve.toml"
-        plain = settings.read_text().replace("[records]", f'[records]\nlisten = "{self.database.url}"')
-        settings.write_text(plain + f'[node]\nname = "n1"\nlease_seconds = {LEASE_S}\n')
-        self.token = tomllib.loads((first / "client.toml").read_text())["token"]
-        self.nodes = [Node(first)]
-        for name in ("n2", "n3"):
-            directory = folder / name
-            directory.mkdir()
-            joined = plain.replace('public = "log"', f'public = "{first}/log"')
-            node = f'[node]\nname = "{name}"\nrooms = "join"\nsockets = "{first}/run"\nlease_seconds = {LEASE_S}\n'
-            (directory / "serve.toml").write_text(joined + node)
-            self.nodes.append(Node(directory))
-
-    def stop(self) -> None:
-        for node in reversed(self.nodes):
-            with suppress(ProcessLookupError):
-                node.process.send_signal(signal.SIGCONT)
-            stop(node.process)
-        self.database.drop()
-
-    def requests(self, count: int) -> list[SigningRequest]:
-        """Build requests as the command line would."""
-        records = open_records(self.database.url)
-        with records.reading("demo") as tx:
-            pair = keys.key_pair(tx, "release")
-            chain = keys.certificate_chains_of(tx, pair.key_id)[0]
-        records.close()
-        plain = SigningRequest(
-            subscriber="demo",
-            key="release",
-            key_id=pair.key_id,
-            scheme=pair.scheme,
-            certificate=hashlib.sha256(chain[0]).hexdigest(),
-            mode="local",
-            options=Options(),
-            described=(a_description(0),),
-            expires_at=datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1),
-        )
-        return [msgspec.structs.replace(plain, described=(a_description(n),)) for n in range(count)]
-
-    def ask(self, node: Node, request: SigningRequest, key: str) -> tuple[int, dict[str, Any]]:
-        """Post a request to one node; 0 where it does not answer."""
-        headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": key, "Content-Type": "application/json"}
-        posted = urllib.request.Request(f"{node.url}/v1/demo/requests", request.canonical(), headers)
-        try:
-            with urllib.request.urlopen(posted, timeout=60) as answer:
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-        except OSError:
-            return 0, {}
-
-    def intents(self) -> int:
-        """Verify the whole log with our own auditor, and count the signatures that it knows intents of."""
-        command = [PRIVYSEAL, "log", "fsck", "--dir", str(self.nodes[0].directory)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        with self.database.connect() as connection:
-            rows = connection.execute("SELECT intent_index FROM requests WHERE intent_index IS NOT NULL").fetchall()
-        assert len({index for (index,) in rows}) == len(rows), "two requests claim one intent"
-        return len(rows)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +93,7 @@ def test_a_killed_nodes_requests_are_finished_by_the_others(town: Town) -> None:
 def test_a_frozen_nodes_late_write_is_refused(town: Town) -> None:
     """SIGSTOP while it holds a lease: another node finishes; what the frozen one does when it wakes changes nothing."""
     *_, request = town.requests(91)
-    before, logger = town.intents(), _logger_of(town.nodes[0])
+    before, logger = town.intents(), logger_of(town.nodes[0])
     key, frozen, late = "frozen", town.nodes[1], []
     os.kill(logger, signal.SIGSTOP)  # so that the walk stands still after it has taken the request
     try:
@@ -216,7 +126,7 @@ def test_a_frozen_nodes_late_write_is_refused(town: Town) -> None:
 def test_who_waits_at_one_node_hears_of_another(town: Town) -> None:
     """A client that waits with Prefer: wait at n3 is answered when the request is finished through n2."""
     *_, request = town.requests(92)
-    logger = _logger_of(town.nodes[0])
+    logger = logger_of(town.nodes[0])
     os.kill(logger, signal.SIGSTOP)
     try:
         asking = threading.Thread(target=lambda: town.ask(town.nodes[1], request, "heard"))
@@ -287,15 +197,6 @@ def _said(*arguments: str) -> tuple[int, str]:
     done = subprocess.run([PRIVYSEAL, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
-
-
-def _logger_of(node: Node) -> int:
-    for entry in Path(f"/proc/{node.process.pid}/task").glob("*/children"):
-        for child in entry.read_text().split():
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            if b"logger" in words:
-                return int(child)
-    raise AssertionError("the node has no logger")
 
 
 def _row(town: Town, key: str) -> dict[str, Any]:

@@ -73,8 +73,10 @@ class LogSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """``[log]``: the directory that the logger writes for everybody to read, and where further loggers answer."""
 
     public: str = "log"
+    standby: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = None
+    """The folder beside this file of a further logger, which this node runs (``privyseal log add-logger``)."""
     loggers: tuple[str, ...] = ()
-    """Sockets of loggers on standby, besides the one that ``serve`` starts; relative to this file."""
+    """Sockets of the other nodes' further loggers, relative to this file; the one of ``rooms`` is known."""
 
 
 class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,11 +158,14 @@ class Sockets(msgspec.Struct, frozen=True):
     logger: Path
     signer: Path
     stamper: Path
+    standby: Path | None = None
+    """Of this node's further logger, if it runs one."""
 
     @classmethod
-    def under(cls, folder: Path) -> Sockets:
-        """Name the three sockets in one folder."""
-        return cls(folder / "logger.sock", folder / "signer.sock", folder / "stamper.sock")
+    def under(cls, folder: Path, standby: str | None = None) -> Sockets:
+        """Name the sockets in one folder; ``standby`` names the further logger."""
+        further = None if standby is None else folder / f"{standby}.sock"
+        return cls(folder / "logger.sock", folder / "signer.sock", folder / "stamper.sock", further)
 
 
 def load(directory: Path) -> Settings:
@@ -270,7 +275,8 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
 
 def _logger(settings: Settings, directory: Path, sockets: Sockets) -> Ask:
     """Return the way to the one logger, or to whichever of several is the active one."""
-    if not settings.log.loggers:
+    own = () if sockets.standby is None else (sockets.standby,)
+    paths = (sockets.logger, *own, *(directory.resolve() / each for each in settings.log.loggers))
+    if len(paths) == 1:
         return SocketAsk(sockets.logger)
-    paths = (sockets.logger, *(directory.resolve() / each for each in settings.log.loggers))
     return ActiveLogger([SocketAsk(path, LOGGER_SECONDS) for path in paths])

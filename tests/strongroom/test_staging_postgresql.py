@@ -1,9 +1,11 @@
 """The journal in PostgreSQL: the same places as in a file, and only for the one who holds the lease."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.strongroom.cluster import Cluster, folder
 from tests.strongroom.logroom import KEY, ORIGIN, LogRoom, client, completion, intent, verified
@@ -98,8 +100,7 @@ def test_only_the_holder_of_the_lease_stages(cluster: Cluster):
     with pytest.raises(LogStandby):
         second.stage(zero, one, [], [], zero)
     cluster.execute("UPDATE privyseal_log_head SET until = '-infinity'")
-    with second._connected_apart() as connection:
-        second._look(connection)
+    second.lease.look()
     assert second.term() == 2
     with pytest.raises(LogStandby):
         first.stage(zero, one, [], [], zero)
@@ -109,15 +110,58 @@ def test_only_the_holder_of_the_lease_stages(cluster: Cluster):
     with pytest.raises(LogUnavailable, match="no longer the one of size 0"):
         second.stage(zero, one, [], [], zero)
     second.confirm_term()
-    with first._connected_apart() as connection:
-        first._look(connection)  # finds out, and the lease is not free
+    first.lease.look()  # finds out, and the lease is not free
     with pytest.raises(LogStandby):
         first.term()
     second.close()
-    with first._connected_apart() as connection:
-        first._look(connection)
+    first.lease.look()
     assert first.term() == 3
     first.close()
+
+
+def test_a_holder_that_froze_with_the_row_locked_locks_nobody_out(cluster: Cluster):
+    """In the middle of a pipeline a session waits for its client and counts as active, so no timeout of the server's
+    ends it: who finds the lease over does, and what the frozen one sends when it wakes changes nothing."""
+    frozen = PostgresqlStaging(cluster.url, ORIGIN, keep=False)
+    other = PostgresqlStaging(cluster.url, ORIGIN, keep=False)
+    locked = "SELECT 1 FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND state_change < now() - interval '3 s'"
+    with (
+        pytest.raises(psycopg.OperationalError, match="connection"),
+        psycopg.connect(cluster.url) as connection,
+        connection.pipeline(),
+    ):
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
+        connection.execute("UPDATE privyseal_log_head SET size = 7")
+        connection.pgconn.send_flush_request()
+        connection.pgconn.flush()  # carried out, and no end of the transaction comes after it
+        wait_until(lambda: cluster.execute(locked))
+        other.lease.look()
+        assert (other.term(), other.head().size) == (2, 0)
+    with pytest.raises(LogStandby):
+        frozen.stage(Head(0, EMPTY_ROOT), Head(1, bytes(32)), [], [], Head(0, EMPTY_ROOT))
+    frozen.close()
+    other.close()
+
+
+def test_a_holder_whose_batch_is_being_written_is_not_ended(cluster: Cluster):
+    """The lease may be over while its holder's statement is at work: the standby leaves it alone and looks again."""
+    holder = PostgresqlStaging(cluster.url, ORIGIN, keep=False)
+    other = PostgresqlStaging(cluster.url, ORIGIN, keep=False)
+    cluster.execute("UPDATE privyseal_log_head SET until = '-infinity'")
+
+    def write() -> None:
+        with psycopg.connect(cluster.url, autocommit=True) as connection:
+            connection.execute("UPDATE privyseal_log_head SET size = 8; SELECT pg_sleep(2.5)")  # one transaction
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    while writing.is_alive():
+        other.lease.look()
+        time.sleep(0.05)
+    writing.join()
+    assert holder.head().size == 8
+    holder.close()
+    other.close()
 
 
 def test_a_standby_answers_how_it_is_and_nothing_else(room: PgRoom, tmp_path: Path):

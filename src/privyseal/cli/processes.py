@@ -20,8 +20,9 @@ from privyseal.config import Sockets
 from privyseal.errors import Unavailable
 from privyseal.telemetry import Facts, tell
 
-Room = Literal["logger", "signer", "stamper"]
+Room = Literal["logger", "signer", "stamper", "standby"]
 ROOMS: tuple[Room, ...] = ("logger", "signer", "stamper")
+"""What every service has; ``standby`` is a further logger, which a node may run besides or instead."""
 
 START_LIMIT = 60.0
 """Seconds a process may take until it answers; the signer spends most on Argon2id, well under one."""
@@ -40,10 +41,21 @@ def settings_of(directory: Path, room: Room) -> Path:
 
 
 class Processes:
-    """The three guarded processes of one service directory, kept running by a thread of this process."""
+    """The guarded processes of one service directory, kept running by a thread of this process."""
 
-    def __init__(self, directory: Path, rooms: tuple[Room, ...] = ROOMS, arguments: Sequence[str] = ()) -> None:
-        """Prepare to start ``rooms`` for the service in ``directory``, each with ``arguments`` besides its own."""
+    def __init__(
+        self,
+        directory: Path,
+        rooms: tuple[Room, ...] = ROOMS,
+        arguments: Sequence[str] = (),
+        standby: str | None = None,
+    ) -> None:
+        """Prepare to start ``rooms`` for the service in ``directory``, each with ``arguments`` besides its own.
+
+        ``standby`` is the folder of a further logger that is to be started too.
+        """
+        rooms = (*rooms, "standby") if standby is not None else rooms
+        self._standby = standby
         self._arguments = tuple(arguments)
         self._directory = directory.resolve()
         self._rooms = rooms
@@ -53,7 +65,7 @@ class Processes:
         # watches the other: none outlives a killed ``serve`` with keys in its memory.
         self._held, self._lifeline = os.pipe()
         self._folder, self._temporary = _socket_folder(self._directory)
-        self.sockets = Sockets.under(self._folder)
+        self.sockets = Sockets.under(self._folder, standby)
         self._watcher = threading.Thread(target=self._watch, name="processes", daemon=True)
         self._restarts: dict[Room, int] = dict.fromkeys(rooms, 0)
 
@@ -88,8 +100,11 @@ class Processes:
 
     def _spawn(self, room: Room) -> int:
         ready, say = os.pipe()
-        command = [sys.executable, "-m", "privyseal.strongroom.run", room]
-        command += ["--config", str(settings_of(self._directory, room)), "--socket", str(getattr(self.sockets, room))]
+        which, config = room, settings_of(self._directory, room)
+        if room == "standby":
+            which, config = "logger", self._directory / str(self._standby) / "logger.toml"
+        command = [sys.executable, "-m", "privyseal.strongroom.run", which]
+        command += ["--config", str(config), "--socket", str(getattr(self.sockets, room))]
         command += ["--ready-fd", str(say), "--lifeline-fd", str(self._held), *self._arguments]
         try:
             # In a session of its own: Ctrl-C on the terminal reaches a whole group, and only we decide when these end.

@@ -110,17 +110,18 @@ def add_witness(directory: Path, vkey: str, url: str, quorum: int) -> None:
 
 
 @click.command("add-logger", cls=Command)
-@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The node's directory.")
+@click.option("--beside", type=click.Path(path_type=Path), help="The directory with the first logger, if another one.")
 @click.option("--name", default="logger2", show_default=True, help="The new logger's folder in it.")
 @click.option("--mark", type=click.Path(path_type=Path), help="The file of its mark; on a disk of its own.")
-def add_logger(directory: Path, name: str, mark: Path | None) -> None:
-    """Make a standby for the logger, whose journal must be in PostgreSQL."""
+def add_logger(directory: Path, beside: Path | None, name: str, mark: Path | None) -> None:
+    """Make a further logger, which takes over from the active one; their journal must be in PostgreSQL."""
     from privyseal.strongroom import founding
 
-    founding.create_standby(directory / name, directory / "logger", mark or directory / "marks" / f"{name}.mark")
-    socket, config = directory / "run" / f"{name}.sock", directory / name / "logger.toml"
+    first = (beside or directory) / "logger"
+    founding.create_standby(directory / name, first, mark or directory / "marks" / f"{name}.mark")
     click.echo(
-        f"  start it   python -m privyseal.strongroom.run logger --config {config} --socket {socket}\n"
-        f'  use it     loggers = ["run/{name}.sock"] under [log] in {directory / "serve.toml"}',
+        f'  run it   standby = "{name}" under [log] in {directory / "serve.toml"}\n'
+        f'  use it   loggers = ["{directory.resolve() / "run" / f"{name}.sock"}"] under [log] of every other node',
         err=True,
     )

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from privyseal import config, telemetry
 from privyseal.cli.processes import ROOMS, Processes
@@ -50,8 +51,7 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     """
     settings = config.load(directory)
     host, port = config.bind_address(bind or settings.service.bind)
-    if settings.node.rooms == "start":
-        _check_rooms(directory)
+    _check_rooms(settings, directory)
     tls = tls_files(settings, directory)
     if tls is not None:
         tls.context()
@@ -78,13 +78,16 @@ def _telling(settings: config.Settings) -> list[str]:
 
 @contextmanager
 def _rooms(settings: config.Settings, directory: Path) -> Iterator[tuple[config.Sockets, Processes | None]]:
-    """Start the guarded processes, or join those that another node on this machine has started."""
-    joined = config.sockets_to_join(settings, directory)
-    if joined is not None:
+    """Start the guarded processes, or join those that another node on this machine has started; a further logger is
+    this node's own in either case."""
+    joined, standby = config.sockets_to_join(settings, directory), settings.log.standby
+    if joined is not None and standby is None:
         yield joined, None
         return
-    with Processes(directory, arguments=_telling(settings)) as processes:
-        yield processes.sockets, processes
+    rooms = ROOMS if joined is None else ()
+    with Processes(directory, rooms, arguments=_telling(settings), standby=standby) as processes:
+        own = processes.sockets
+        yield (own if joined is None else msgspec.structs.replace(joined, standby=own.standby)), processes
 
 
 class _Running:
@@ -179,14 +182,17 @@ def refresh_crl(directory: Path) -> None:
         (directory / "ca.crl").chmod(0o644)
 
 
-def _check_rooms(directory: Path) -> None:
+def _check_rooms(settings: config.Settings, directory: Path) -> None:
     """Read the guarded processes' settings as they will, so that a mistake in them is found before anything starts."""
     from privyseal.cli.processes import settings_of
-    from privyseal.strongroom import settings
+    from privyseal.strongroom import settings as rooms
 
-    settings.load(settings_of(directory, "logger"), settings.LoggerSettings)
-    settings.load(settings_of(directory, "signer"), settings.SignerSettings)
-    settings.load(settings_of(directory, "stamper"), settings.StamperSettings)
+    if settings.node.rooms == "start":
+        rooms.load(settings_of(directory, "logger"), rooms.LoggerSettings)
+        rooms.load(settings_of(directory, "signer"), rooms.SignerSettings)
+        rooms.load(settings_of(directory, "stamper"), rooms.StamperSettings)
+    if settings.log.standby is not None:
+        rooms.load(directory / settings.log.standby / "logger.toml", rooms.LoggerSettings)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Unavailable of its kind.
 from __future__ import annotations
 
 import contextlib
+import queue
 import select
 import socket
 import threading
@@ -65,11 +66,14 @@ ANSWER_SECONDS = 120.0
 """How long an answer may take; a batch of 256 RSA-4096 signatures on two old cores takes a fifth of it."""
 CONNECT_SECONDS = 5.0
 TAKEOVER_SECONDS = 10.0
-"""How long to look for an active logger; the lease of one that died ends 3 s after its last renewal."""
-LOGGER_SECONDS = 2.0
+"""How long to look for an active logger; the lease of one that died ends 2 s after its last renewal."""
+LOGGER_SECONDS = 1.5
 """How long one of several loggers may take before the others are asked as well: it may be frozen. A slow one is asked
 again, and answers then with what it has logged meanwhile."""
 TAKEOVER_PAUSE = 0.1
+"""Between two rounds of questions while no logger is active."""
+AGAIN_SECONDS = 0.5
+"""Between two questions to a logger that cannot be reached or does not answer."""
 _A = TypeVar("_A")
 
 
@@ -166,6 +170,8 @@ class ActiveLogger:
 
     Asking another one after a road failed has no double effect: a logged entry is known by its hash and keeps its
     place. While one logger takes over from another none is active, for about the lease's length; so long is waited.
+    One that does not answer may be frozen, or slow, or dead. Until it answers again it is asked beside the others, in
+    a thread, so that nobody waits for it while another one has taken over.
     """
 
     def __init__(self, asks: Sequence[Ask], seconds: float = TAKEOVER_SECONDS) -> None:
@@ -173,33 +179,64 @@ class ActiveLogger:
         self._asks = tuple(asks)
         self._seconds = seconds
         self._first = 0
+        self._silent: set[int] = set()
 
     def __call__(self, question: Question) -> Answer:
         """Ask until one answers as the active one; raise what the last one said when none does in time."""
         until = time.monotonic() + self._seconds
-        later: dict[int, float] = {}  # those that did not answer, frozen perhaps, and when they are asked again
-        while True:
-            first, refused = self._first, Unavailable("No logger has answered in time.", hint="are they running?")
+        beside: queue.SimpleQueue[tuple[int, Answer | Exception]] = queue.SimpleQueue()
+        again: dict[int, float] = {}  # the silent ones, and when they may be asked; never while they are being asked
+        refused: Exception = Unavailable("No logger has answered in time.", hint="are they running?")
+        while time.monotonic() < until:
+            first = self._first
             for place in (*range(first, len(self._asks)), *range(first)):
-                if later.get(place, 0.0) > time.monotonic():
+                if place not in self._silent:
+                    said = self._said(place, question)
+                elif again.get(place, 0.0) <= time.monotonic():
+                    again[place] = until
+                    threading.Thread(target=self._beside, args=(place, question, beside), daemon=True).start()
                     continue
-                try:
-                    answer: Answer = self._asks[place](question)
-                except LogStandby as error:
-                    refused = error
-                except Unavailable as error:
-                    if type(error) is not Unavailable:  # the active logger itself, which is what to be told
-                        raise
-                    refused = error
-                    later[place] = time.monotonic() + LOGGER_SECONDS
                 else:
-                    if not (isinstance(answer, LogState) and answer.standby):
-                        self._first = place
-                        return answer
-                    refused = LogStandby("The logger is on standby, and no other one is active.")
-            if time.monotonic() >= until:
-                raise refused
-            time.sleep(TAKEOVER_PAUSE)
+                    continue
+                if not isinstance(said, Exception):
+                    return said
+                refused = said
+            try:
+                place, late = beside.get(timeout=TAKEOVER_PAUSE)
+            except queue.Empty:
+                continue
+            if not isinstance(late, Exception):
+                return late
+            if not isinstance(late, LogStandby) and type(late) is not Unavailable:
+                raise late
+            refused, again[place] = late, time.monotonic() + AGAIN_SECONDS
+        raise refused
+
+    def _said(self, place: int, question: Question) -> Answer | Exception:
+        """Return what the active one answered, or why this is not it; raise what the active one refuses."""
+        try:
+            answer = self._asks[place](question)
+        except LogStandby as error:
+            self._silent.discard(place)
+            return error
+        except Unavailable as error:
+            if type(error) is not Unavailable:  # the active logger itself, which is what to be told
+                raise
+            self._silent.add(place)
+            return error
+        self._silent.discard(place)
+        if isinstance(answer, LogState) and answer.standby:
+            return LogStandby("The logger is on standby, and no other one is active.")
+        self._first = place
+        return answer
+
+    def _beside(
+        self, place: int, question: Question, beside: queue.SimpleQueue[tuple[int, Answer | Exception]]
+    ) -> None:
+        try:
+            beside.put((place, self._said(place, question)))
+        except Exception as error:  # what the active one refuses: for whoever asked to raise
+            beside.put((place, error))
 
 
 class LoggerClient:

@@ -1,9 +1,9 @@
 """The logger's journal in PostgreSQL, which two loggers share so that one takes over from the other.
 
-Only the holder of the lease stages: a row says who holds it, under which number, the *fence*, and until when. The
-holder renews it each second; a standby takes it when its time is over, by the database's clock, never by one of
-ours, and counts the fence up. Every transaction that stages swaps the head only where head, holder and fence are still
-the ones it began with, so a logger that was frozen and wakes up stages nothing.
+Only the holder of the lease stages (``lease_postgresql.py``): a batch is one statement that swaps the head only where
+head, holder and fence are still the ones it began with, so a logger that was frozen and wakes up stages nothing. One
+statement is one message and one answer. It holds no lock while it is on its way, so who freezes in the middle of
+sending it locks nobody out, and it is the fewest round trips a batch can have.
 
 No lock outlives its transaction and no setting its transaction either, so this works through a pooler. What no
 database can promise stands in ``ledger.py``: after a failover that lost commits, the database is behind what was
@@ -12,32 +12,22 @@ signed, and then mark, published head and witnesses say so.
 
 from __future__ import annotations
 
-import threading
-import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.rows import tuple_row
 
-from privyseal.errors import LogStandby, LogUnavailable
+from privyseal.errors import LogUnavailable
+from privyseal.strongroom.lease_postgresql import LEASE_SECONDS, LOCAL, Lease, connected, standby, unavailable
 from privyseal.strongroom.messages import Submission
 from privyseal.strongroom.staging import Place
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
 from privyseal.tlog.log import EMPTY, Head
 
-LEASE_SECONDS = 3
-"""How long the lease lasts without being renewed: so long is nothing logged after the holder died."""
-RENEW_SECONDS = 1.0
-"""Between two renewals."""
-WATCH_SECONDS = 0.25
-"""Between two looks of a standby at the lease."""
-CONNECT_SECONDS = 3
 _TRANSACTION = (
-    # A commit is on the disk (and at the synchronous standby, where there is one) before it is told. A transaction that
-    # its logger left open, frozen, is ended by the server, or its row lock would outlast the lease.
+    # What is more than one statement: made at the start, or by the recovery. A commit is on the disk (and at the
+    # synchronous standby, where there is one) before it is told.
     "SET LOCAL synchronous_commit = on; SET LOCAL idle_in_transaction_session_timeout = '2s'; "
     "SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '30s'"
 )
@@ -55,14 +45,39 @@ CREATE TABLE IF NOT EXISTS privyseal_log_places (
 CREATE TABLE IF NOT EXISTS privyseal_log_sequences (
     log text NOT NULL, key_tag text NOT NULL, next bigint NOT NULL, PRIMARY KEY (log, key_tag));
 """
+_OURS = "log = %(log)s AND holder = %(holder)s AND fence = %(fence)s"
+_SWAP = f"""
+UPDATE privyseal_log_head SET size = %(size)s, root = %(root)s, floor_size = %(floor_size)s,
+    floor_root = %(floor_root)s, until = clock_timestamp() + make_interval(secs => {LEASE_SECONDS})
+WHERE {_OURS} AND size = %(was_size)s AND root = %(was_root)s"""  # noqa: S608 - literals of this file
+_STAGE = f"""
+WITH local AS MATERIALIZED ({LOCAL}),
+swapped AS ({_SWAP} AND EXISTS (SELECT 1 FROM local) RETURNING log),
+staged AS (
+    INSERT INTO privyseal_log_staged
+    SELECT log, entry, octets FROM swapped, unnest(%(entries)s::bigint[], %(octets)b::bytea[]) AS new (entry, octets)),
+placed AS (
+    INSERT INTO privyseal_log_places
+    SELECT log, entry, submission, key_tag, key_seq, intent FROM swapped,
+        unnest(%(entries)s::bigint[], %(submissions)b::bytea[], %(tags)s::text[], %(sequence)s::bigint[],
+            %(intents)s::bigint[]) AS new (entry, submission, key_tag, key_seq, intent)),
+counted AS (
+    INSERT INTO privyseal_log_sequences
+    SELECT log, key_tag, next FROM swapped, unnest(%(counted)s::text[], %(next)s::bigint[]) AS new (key_tag, next)
+    ON CONFLICT (log, key_tag) DO UPDATE SET next = excluded.next),
+dropped AS (
+    DELETE FROM privyseal_log_staged AS old USING swapped WHERE old.log = swapped.log AND entry < %(floor_size)s)
+SELECT (SELECT count(*) FROM swapped), (SELECT count(*) FROM privyseal_log_head WHERE {_OURS})
+"""  # noqa: S608 - literals of this file
+_SEQUENCES = "SELECT NULL, NULL, key_tag, next, NULL FROM privyseal_log_sequences WHERE log = %s AND key_tag = ANY(%s)"
 _PLACE = "SELECT entry, submission, key_tag, key_seq, intent FROM privyseal_log_places WHERE log = %s AND "
 
 
 class PostgresqlStaging:
     """The journal of one log in one database; a ``LogJournal``.
 
-    The sequencer's thread uses ``_connection`` and what was read ahead, the lease's thread a connection of its own;
-    ``_fence`` is written by the lease's thread alone.
+    The sequencer's thread uses ``_connection`` and what was read ahead; the lease has a thread and a connection of its
+    own.
     """
 
     def __init__(self, url: str, origin: str, *, keep: bool = True) -> None:
@@ -72,11 +87,8 @@ class PostgresqlStaging:
         """
         self._url = url
         self._log = origin
-        self._holder = uuid.uuid4().hex
-        self._fence: int | None = None
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._ahead: _Ahead | None = None
-        self._ending = threading.Event()
         with self._transaction() as connection:
             if connection.execute("SELECT to_regclass('privyseal_log_sequences')").fetchall()[0][0] is None:
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext('privyseal_log'))")
@@ -85,93 +97,43 @@ class PostgresqlStaging:
                 "INSERT INTO privyseal_log_head VALUES (%s, 0, %s, 0, %s, '', 0, '-infinity') ON CONFLICT DO NOTHING",
                 (origin, EMPTY.head.root, EMPTY.head.root),
             )
-        with self._connected_apart() as connection:
-            self._look(connection)
-        self._keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
-        if keep:
-            self._keeper.start()
+        self.lease = Lease(url, origin)
+        self.lease.begin(keep=keep)
 
     @property
     def lost(self) -> bool:
         """Return False: a disk that fails is the database server's to notice, which then ends itself."""
         return False
 
-    # -- the lease -----------------------------------------------------------------------------------------------------
     def term(self) -> int:
         """Return the fence; LogStandby where another process holds the lease, as far as is known here."""
-        fence = self._fence
-        if fence is None:
-            raise _standby()
-        return fence
+        return self.lease.term()
 
     def wait_for_term(self, seconds: float) -> None:
         """Wait until this process holds the lease; LogStandby if another one still has it after ``seconds``."""
-        until = time.monotonic() + seconds
-        while self._fence is None and time.monotonic() < until:
-            time.sleep(0.05)
-        self.term()
+        self.lease.wait_for_term(seconds)
 
     def confirm_term(self) -> None:
         """Ask the database whether the lease is still ours; LogStandby if not."""
-        with self._transaction() as connection:
-            held = connection.execute(
-                "SELECT 1 FROM privyseal_log_head WHERE log = %s AND holder = %s AND fence = %s",
-                (self._log, self._holder, self.term()),
-            ).fetchall()
-        if not held:
-            raise _standby()
-
-    def _keep(self) -> None:
-        """Renew the lease, or wait for it; after any trouble with the database try again on a new connection."""
-        while not self._ending.is_set():
-            try:
-                with self._connected_apart() as connection:
-                    while not self._ending.wait(WATCH_SECONDS if self._fence is None else RENEW_SECONDS):
-                        self._look(connection)
-            except (psycopg.Error, LogUnavailable):
-                # The fence is kept: if nobody took the lease meanwhile it is still ours, and if somebody did, nothing
-                # can be staged under it.
-                self._ending.wait(WATCH_SECONDS)
-
-    def _look(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Renew the lease if it is ours, take it if its time is over."""
-        asked = {"log": self._log, "me": self._holder, "fence": self._fence, "seconds": LEASE_SECONDS}
-        until = "until = clock_timestamp() + make_interval(secs => %(seconds)s)"
-        if self._fence is not None:
-            renewed = connection.execute(
-                f"UPDATE privyseal_log_head SET {until} WHERE log = %(log)s AND holder = %(me)s AND fence = %(fence)s",  # noqa: S608
-                asked,
-            )
-            if renewed.rowcount == 1:
-                return
-            self._fence = None
-        free = connection.execute(
-            "SELECT 1 FROM privyseal_log_head WHERE log = %(log)s AND until < clock_timestamp()", asked
-        ).fetchall()
-        if free:  # looked at first, so that a waiting standby writes nothing
-            taken = connection.execute(
-                f"UPDATE privyseal_log_head SET holder = %(me)s, fence = fence + 1, {until} "  # noqa: S608
-                "WHERE log = %(log)s AND until < clock_timestamp() RETURNING fence",
-                asked,
-            ).fetchall()
-            self._fence = int(taken[0][0]) if taken else None
+        if not self._read(f"SELECT 1 FROM privyseal_log_head WHERE {_OURS}", self.lease.ours()):  # noqa: S608
+            raise standby()
 
     # -- reading -------------------------------------------------------------------------------------------------------
     def head(self) -> Head:
         """Return the head of all entries that have an index."""
-        return Head(*self._read("SELECT size, root FROM privyseal_log_head WHERE log = %s", self._log)[0])
+        return Head(*self._read("SELECT size, root FROM privyseal_log_head WHERE log = %s", (self._log,))[0])
 
     def floor(self) -> Head:
         """Return the head below the first staged entry, whose tiles are on the disk."""
-        return Head(*self._read("SELECT floor_size, floor_root FROM privyseal_log_head WHERE log = %s", self._log)[0])
+        return Head(
+            *self._read("SELECT floor_size, floor_root FROM privyseal_log_head WHERE log = %s", (self._log,))[0]
+        )
 
     def staged(self, floor: Head, head: Head) -> list[bytes]:
         """Return the staged entries; LogUnavailable unless they are all those from ``floor`` to ``head``."""
         rows = self._read(
             "SELECT entry, octets FROM privyseal_log_staged WHERE log = %s AND entry BETWEEN %s AND %s ORDER BY entry",
-            self._log,
-            floor.size,
-            head.size - 1,
+            (self._log, floor.size, head.size - 1),
         )
         if [row[0] for row in rows] != list(range(floor.size, head.size)):
             raise LogUnavailable(
@@ -181,29 +143,20 @@ class PostgresqlStaging:
         return [row[1] for row in rows]
 
     def prepare(self, submissions: Sequence[Submission]) -> None:
-        """Read in three questions what the places of these will be looked up by."""
+        """Read in one question what the places of these will be looked up by."""
         ahead = _Ahead()
         identities = [each.submission_id() for each in submissions]
         tags = {each.key_tag for each in submissions if isinstance(each, IntentSubmission)}
         intents = [each.intent for each in submissions if isinstance(each, CompletionSubmission)]
         rows = self._read(
-            _PLACE + "(submission = ANY(%s) OR entry = ANY(%s) OR intent = ANY(%s))",
-            self._log,
-            identities,
-            intents,
-            intents,
+            f"{_PLACE} (submission = ANY(%s) OR entry = ANY(%s) OR intent = ANY(%s)) UNION ALL {_SEQUENCES}",
+            (self._log, identities, intents, intents, self._log, sorted(tags)),
         )
-        ahead.take(Place(*row) for row in rows)
+        ahead.take(Place(*row) for row in rows if row[0] is not None)
         ahead.submissions.update(dict.fromkeys(set(identities) - set(ahead.submissions)))
         ahead.entries.update(dict.fromkeys(set(intents) - set(ahead.entries)))
         ahead.completions.update(dict.fromkeys(set(intents) - set(ahead.completions)))
-        if tags:
-            rows = self._read(
-                "SELECT key_tag, next FROM privyseal_log_sequences WHERE log = %s AND key_tag = ANY(%s)",
-                self._log,
-                sorted(tags),
-            )
-            ahead.sequences = dict.fromkeys(tags, 0) | dict(rows)
+        ahead.sequences = dict.fromkeys(tags, 0) | {row[2]: row[3] for row in rows if row[0] is None}
         self._ahead = ahead
 
     def place_of(self, submission: bytes) -> Place | None:
@@ -229,7 +182,7 @@ class PostgresqlStaging:
         if self._ahead is not None and key_tag in self._ahead.sequences:
             return self._ahead.sequences[key_tag]
         rows = self._read(
-            "SELECT next FROM privyseal_log_sequences WHERE log = %s AND key_tag = %s", self._log, key_tag
+            "SELECT next FROM privyseal_log_sequences WHERE log = %s AND key_tag = %s", (self._log, key_tag)
         )
         return int(rows[0][0]) if rows else 0
 
@@ -239,126 +192,85 @@ class PostgresqlStaging:
 
         Staged entries below ``floor``, whose tiles are on the disk by now, are dropped in the same transaction.
         """
-        staged = [(self._log, place.index, entry) for place, entry in zip(places, entries, strict=True)]
-        with self._writing(was, becomes, floor) as cursor:
-            cursor.executemany("INSERT INTO privyseal_log_staged VALUES (%s, %s, %s)", staged)
-            self._insert_places(cursor, places)
-            cursor.execute("DELETE FROM privyseal_log_staged WHERE log = %s AND entry < %s", (self._log, floor.size))
+        self._ahead = None
+        sequences = _following(places)
+        asked = self._swap(was, becomes, floor) | {
+            "entries": [place.index for place in places],
+            "octets": list(entries),
+            "submissions": [place.submission for place in places],
+            "tags": [place.key_tag for place in places],
+            "sequence": [place.key_seq for place in places],
+            "intents": [place.intent for place in places],
+            "counted": list(sequences),
+            "next": list(sequences.values()),
+        }
+        swapped, ours = self._read(_STAGE, asked)[0]
+        if not swapped:
+            raise _not_swapped(was, ours)
 
     def advance(self, was: Head, becomes: Head, floor: Head, places: Iterable[Place], entries: Sequence[bytes]) -> None:
         """Take in what was logged without this journal: the places after ``was``, and the entries from ``floor`` on."""
         staged = [(self._log, floor.size + at, entry) for at, entry in enumerate(entries)]
         taken = list(places)  # before the transaction, which must not idle while they are read from the disk
-        with self._writing(was, becomes, floor) as cursor:
-            self._insert_places(cursor, taken)
+        with self._transaction() as connection, connection.cursor() as cursor:
+            if cursor.execute(_SWAP, self._swap(was, becomes, floor)).rowcount != 1:
+                held = f"SELECT 1 FROM privyseal_log_head WHERE {_OURS}"  # noqa: S608
+                raise _not_swapped(was, len(cursor.execute(held, self.lease.ours()).fetchall()))
+            cursor.executemany(
+                "INSERT INTO privyseal_log_places VALUES (%s, %s, %s, %s, %s, %s)",
+                [(self._log, one.index, one.submission, one.key_tag, one.key_seq, one.intent) for one in taken],
+            )
+            cursor.executemany(
+                "INSERT INTO privyseal_log_sequences VALUES (%s, %s, %s) "
+                "ON CONFLICT (log, key_tag) DO UPDATE SET next = excluded.next",
+                [(self._log, tag, following) for tag, following in _following(taken).items()],
+            )
             cursor.execute("DELETE FROM privyseal_log_staged WHERE log = %s", (self._log,))
             cursor.executemany("INSERT INTO privyseal_log_staged VALUES (%s, %s, %s)", staged)
 
     def close(self) -> None:
         """Give the lease up, so that a standby need not wait for its end, and close the connections."""
-        self._ending.set()
-        if self._keeper.is_alive():
-            self._keeper.join(CONNECT_SECONDS + 1)
-        fence, self._fence = self._fence, None
         self._drop()  # which may be to a server that is gone
-        try:
-            if fence is not None:
-                with self._transaction() as connection:
-                    connection.execute(
-                        "UPDATE privyseal_log_head SET until = '-infinity' "
-                        "WHERE log = %s AND holder = %s AND fence = %s",
-                        (self._log, self._holder, fence),
-                    )
-        except LogUnavailable:
-            return  # it ends by itself
-        finally:
-            self._drop()
+        self.lease.close()
 
-    @contextmanager
-    def _writing(self, was: Head, becomes: Head, floor: Head) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
-        """Run the body in one transaction that began by swapping the head, under our fence, and commit it durably."""
-        fence = self.term()
-        self._ahead = None
-        with self._transaction() as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE privyseal_log_head SET size = %s, root = %s, floor_size = %s, floor_root = %s "
-                "WHERE log = %s AND size = %s AND root = %s AND holder = %s AND fence = %s",
-                (
-                    *(becomes.size, becomes.root, floor.size, floor.root),
-                    *(self._log, was.size, was.root, self._holder, fence),
-                ),
-            )
-            if cursor.rowcount != 1:
-                held = cursor.execute(
-                    "SELECT 1 FROM privyseal_log_head WHERE log = %s AND holder = %s AND fence = %s",
-                    (self._log, self._holder, fence),
-                ).fetchall()
-                if not held:
-                    raise _standby()
-                raise LogUnavailable(
-                    f"The journal's head is no longer the one of size {was.size} that this batch began from.",
-                    hint="the database was put back, or another process writes to it",
-                )
-            yield cursor
-
-    def _insert_places(self, cursor: psycopg.Cursor[tuple[Any, ...]], places: Sequence[Place]) -> None:
-        cursor.executemany(
-            "INSERT INTO privyseal_log_places VALUES (%s, %s, %s, %s, %s, %s)",
-            [(self._log, one.index, one.submission, one.key_tag, one.key_seq, one.intent) for one in places],
-        )
-        sequences = {one.key_tag: one.key_seq + 1 for one in places if one.key_seq is not None}
-        cursor.executemany(
-            "INSERT INTO privyseal_log_sequences VALUES (%s, %s, %s) "
-            "ON CONFLICT (log, key_tag) DO UPDATE SET next = excluded.next",
-            [(self._log, tag, following) for tag, following in sorted(sequences.items())],
-        )
+    def _swap(self, was: Head, becomes: Head, floor: Head) -> dict[str, Any]:
+        """Return the parameters of what swaps the head, under our fence."""
+        return self.lease.ours() | {
+            "size": becomes.size,
+            "root": becomes.root,
+            "floor_size": floor.size,
+            "floor_root": floor.root,
+            "was_size": was.size,
+            "was_root": was.root,
+        }
 
     # -- the connection ------------------------------------------------------------------------------------------------
     def _place(self, which: str, value: bytes | int) -> Place | None:
-        rows = self._read(_PLACE + which, self._log, value)
+        rows = self._read(_PLACE + which, (self._log, value))
         return Place(*rows[0]) if rows else None
 
-    def _read(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with self._transaction() as connection:
+    def _read(self, statement: str, parameters: Any) -> list[tuple[Any, ...]]:
+        """Carry out one statement, a transaction of its own, and return its rows."""
+        with self._connected() as connection:
             return connection.execute(statement, parameters).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        """Run the body in a transaction. After any failure of the database the connection is thrown away: an error from
-        the commit says nothing of whether it is done, and the caller must read again what it believes."""
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            with self._connection.transaction():
-                self._connection.execute(_TRANSACTION)
-                yield self._connection
-        except psycopg.Error as error:
-            self._drop()
-            raise _unavailable(error) from None
+        with self._connected() as connection, connection.transaction():
+            connection.execute(_TRANSACTION)
+            yield connection
 
     @contextmanager
-    def _connected_apart(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        connection = self._connect()
+    def _connected(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """Hand out the connection. After any failure of the database it is thrown away: an error from the commit says
+        nothing of whether it is done, and the caller must read again what it believes."""
         try:
-            yield connection
-        finally:
-            connection.close()
-
-    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        try:
-            return psycopg.connect(
-                self._url,
-                autocommit=True,
-                row_factory=tuple_row,
-                prepare_threshold=None,  # a pooler hands the next transaction to another server process
-                connect_timeout=CONNECT_SECONDS,
-                keepalives_idle=2,
-                keepalives_interval=1,
-                keepalives_count=2,
-                tcp_user_timeout=4000,
-            )
+            if self._connection is None:
+                self._connection = connected(self._url)
+            yield self._connection
         except psycopg.Error as error:
-            raise _unavailable(error) from None
+            self._drop()
+            raise unavailable(error) from None
 
     def _drop(self) -> None:
         connection, self._connection, self._ahead = self._connection, None, None
@@ -383,14 +295,15 @@ class _Ahead:
                 self.completions[place.intent] = place
 
 
-def _standby() -> LogStandby:
-    return LogStandby("This logger is on standby; another one is active.", hint="ask the active one")
+def _following(places: Sequence[Place]) -> dict[str, int]:
+    """Return the sequence number after these places, for each key tag among them."""
+    return {one.key_tag: one.key_seq + 1 for one in places if one.key_seq is not None}
 
 
-def _unavailable(error: psycopg.Error) -> LogUnavailable:
-    """Return what a client is told: the server's first line, which names no password."""
-    lines = str(error).strip().splitlines()
+def _not_swapped(was: Head, ours: int) -> LogUnavailable:
+    if not ours:
+        return standby()
     return LogUnavailable(
-        f"The logger's database could not be used: {lines[0] if lines else type(error).__name__}.".replace("..", "."),
-        hint="look at the database, then try again",
+        f"The journal's head is no longer the one of size {was.size} that this batch began from.",
+        hint="the database was put back, or another process writes to it",
     )
