@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 from sqlalchemy import insert, select, update
@@ -13,6 +14,12 @@ from privyseal.records.tables import certificates, key_pairs
 from privyseal.terms.keys import KeyPair
 
 _chain_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
+
+
+@lru_cache(maxsize=256)  # about 5 KiB each
+def _chain(stored: bytes) -> tuple[bytes, ...]:
+    """Decode a chain; the same one for all that remember it, or each of them would keep a copy of its certificates."""
+    return _chain_decoder.decode(stored)
 
 
 def add_key_pair(tx: Transaction, pair: KeyPair) -> None:
@@ -83,7 +90,7 @@ def certificate_chain(tx: Transaction, fingerprint: str) -> tuple[bytes, ...] | 
             certificates.c.subscriber == tx.subscriber, certificates.c.fingerprint == fingerprint
         )
     ).first()
-    return None if row is None else _chain_decoder.decode(row.chain)
+    return None if row is None else _chain(bytes(row.chain))
 
 
 def certificate_chains_of(tx: Transaction, key_id: str | None = None) -> list[tuple[bytes, ...]]:
@@ -92,7 +99,7 @@ def certificate_chains_of(tx: Transaction, key_id: str | None = None) -> list[tu
     if key_id is not None:
         wanted = wanted.where(certificates.c.key_id == key_id)
     rows = tx.connection.execute(wanted.order_by(certificates.c.installed.desc(), certificates.c.fingerprint))
-    return [_chain_decoder.decode(row.chain) for row in rows]
+    return [_chain(bytes(row.chain)) for row in rows]
 
 
 def _row(tx: Transaction, name: str) -> bytes | None:
