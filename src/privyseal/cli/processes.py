@@ -21,7 +21,9 @@ from privyseal.errors import Unavailable
 from privyseal.telemetry import Facts, tell
 
 Room = Literal["logger", "signer", "stamper"]
+"""A guarded process, by what it is called everywhere: its folder, its socket, its lines in the log."""
 ROOMS: tuple[Room, ...] = ("logger", "signer", "stamper")
+"""All of them, in the order in which they are started."""
 
 START_LIMIT = 60.0
 """Seconds a process may take until it answers; the signer spends most on Argon2id, well under one."""
