@@ -7,10 +7,13 @@ import http.client
 import os
 import threading
 import time
+import urllib.request
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -166,6 +169,38 @@ class Load:
                 wrong.append(f"{key}: {told['id']} {told['state']} became {answer.status} {octets[:200]!r}")
         connection.close()
         return wrong
+
+
+def rise(curve: Sequence[float]) -> float:
+    """Return how much a curve rose late: the median of its last quarter over that of the quarter before.
+
+    What fills up to a bound has done so by then, whatever still rises has none; one odd sample changes nothing.
+    """
+    quarter = len(curve) // 4
+    return median(curve[-quarter:]) - median(curve[-2 * quarter : -quarter])
+
+
+def blocks(url: str) -> float:
+    """Return how many pieces of memory the Python of a service holds."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
+        return numbers(answer.read().decode())["privyseal_python_allocated_blocks"]
+
+
+def numbers(text: str) -> dict[str, float]:
+    """Return the samples of Prometheus's text format, each under its name with its labels."""
+    lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def quickly(before: dict[str, float], after: dict[str, float], seconds: float) -> float:
+    """Return the share of those accepted between two readings that the service answered within so long.
+
+    By its own clock: that of callers who share the machine says more of them than of it.
+    """
+    route = 'method="POST",route="/v1/{subscriber}/requests",status="201"'
+    name = "privyseal_http_request_duration_seconds"
+    under, every = f'{name}_bucket{{le="{seconds}",{route}}}', f"{name}_count{{{route}}}"
+    return (after[under] - before.get(under, 0.0)) / (after[every] - before.get(every, 0.0))
 
 
 def memory(pids: list[int]) -> dict[int, int]:

@@ -192,6 +192,27 @@ def test_an_older_log_is_refused_with_a_sentence(own: Rehearsal, tmp_path: Path)
         assert not _ready(rolled_back.url)
 
 
+def test_a_hang_up_ends_nothing(tmp_path: Path) -> None:
+    """SIGHUP while it starts, while it serves and to its guarded processes: without ``[tls]`` it changes nothing."""
+    directory = tmp_path / "seal"
+    initialise(directory, "--scheme", "ecdsa-p256")
+    process = start(directory)
+    until = time.monotonic() + 60
+    while not (directory / "run").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGHUP)
+    service = Rehearsal(directory, wait_ready(process), process)
+    try:
+        for pid in (process.pid, *_rooms(service).values()):
+            os.kill(pid, signal.SIGHUP)
+        _signed(service, _program(tmp_path))
+        process.send_signal(signal.SIGHUP)
+        assert _ready(service.url)
+    finally:
+        code = stop(process)
+    assert code == 0
+
+
 def test_two_services_do_not_share_a_directory(own: Rehearsal) -> None:
     """A second ``serve`` says why it does not start, and the first goes on."""
     second = subprocess.run(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import signal
+import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tests.access.clients import Authority, new_key, write
@@ -143,6 +148,32 @@ def _serve(folder: Path, name: str, certificate: Path, key: Path, *more: str) ->
         if line.startswith("ACCEPT"):
             return server, int(line.rsplit(":", 1)[1])
     raise AssertionError(f"openssl s_server did not start for {name}")
+
+
+def _fingerprint(running: Rehearsal) -> bytes:
+    address = urlsplit(running.url)
+    assert address.hostname and address.port
+    return hashlib.sha256(ssl.get_server_certificate((address.hostname, address.port)).encode()).digest()
+
+
+def test_sighup_reads_the_certificate_anew(own: Rehearsal, tmp_path: Path) -> None:
+    """The same process shows the new one; a file that is no certificate changes nothing."""
+    directory = tmp_path / "d"
+    shutil.copytree(own.directory, directory, ignore=shutil.ignore_patterns("run", "serve.lock"))
+    key, certificate = directory / "tls" / "server.key", directory / "tls" / "server.pem"
+    with serving(directory) as running:
+        before = _fingerprint(running)
+        certificate.write_bytes(b"junk")
+        running.process.send_signal(signal.SIGHUP)
+        assert _fingerprint(running) == before
+        command = ["openssl", "req", "-x509", "-key", str(key), "-subj", "/CN=renewed", "-days", "2"]
+        subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True, timeout=60)
+        running.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 30
+        while _fingerprint(running) == before and time.monotonic() < until:
+            time.sleep(0.05)
+        assert _fingerprint(running) != before
+        assert running.process.poll() is None
 
 
 def test_a_service_without_client_authorities_says_that_it_wants_no_certificate(own: Rehearsal, tmp_path: Path) -> None:

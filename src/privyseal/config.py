@@ -54,6 +54,7 @@ class RecordsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,63}$")]
+"""What a ``serve`` may be called among several; leases say it, so that who reads them knows which one it is."""
 
 
 class NodeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

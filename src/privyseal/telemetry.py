@@ -25,7 +25,9 @@ from typing import IO, Any, Literal
 import msgspec
 
 Style = Literal["json", "text"]
+"""How lines are written: one JSON object each, or text for people."""
 Level = Literal["debug", "info", "warning", "error"]
+"""From which weight on lines are written."""
 
 LONGEST_ID = 64
 """Characters of a request id; a UUID has 36, a W3C trace id 32."""

@@ -40,6 +40,7 @@ Verdict = Literal["valid", "invalid", "unsigned", "untrusted", "indeterminate"]
 ``indeterminate`` that something asked for could not be settled either way."""
 
 WORST_FIRST: tuple[Verdict, ...] = ("invalid", "untrusted", "indeterminate", "valid")
+"""Verdicts of signatures in the order in which one decides for the whole file."""
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a timestamp may lie ahead of the moment of verification: what Kerberos allows two clocks (RFC 4120 5.3)."""

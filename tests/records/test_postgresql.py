@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
 from contextlib import suppress
 from datetime import timedelta
@@ -14,9 +15,11 @@ from tests import postgres
 from tests.records.test_requests import NOW, submitted
 
 from privyseal.errors import Conflict, Misused, PrivySealError, Unavailable
-from privyseal.records import requests, schema
+from privyseal.records import parties, requests, schema
 from privyseal.records.database import Records, open_records
+from privyseal.records.dialect import CREDENTIALS
 from privyseal.records.listening import Listener
+from privyseal.terms.parties import Member
 from privyseal.terms.requests import State
 
 
@@ -275,6 +278,13 @@ def test_changes_are_heard_on_another_connection(postgres_records: Records, data
                 raise RuntimeError
         assert heard.get(timeout=30) == [waits.id]
         assert here == [waits.id]
+        digest = hashlib.sha256(b"pst_revoked").digest()
+        with postgres_records.writing("demo") as tx:
+            parties.add_member(tx, Member("M-ends", "demo", "ends", ()))
+            parties.add_token(tx, "M-ends", digest, NOW, None)
+        with postgres_records.writing("demo") as tx:
+            parties.remove_token(tx, digest)
+        assert heard.get(timeout=30) == [CREDENTIALS]
         database.cluster.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
         assert heard.get(timeout=30) is None
         assert heard.empty()

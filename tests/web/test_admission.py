@@ -5,14 +5,18 @@ A route that is not declared here fails, so nobody adds one without saying who m
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete
 from tests.web.house import House
 
+from privyseal.access.credentials import token_digest
+from privyseal.errors import NotFound
 from privyseal.records.tables import tokens
+from privyseal.signing import enrol
+from privyseal.terms.parties import Member
 from privyseal.web import desk
 from privyseal.web.app import ROUTES, Route
 from privyseal.web.desk import REMEMBERED
@@ -140,6 +144,59 @@ def test_a_revoked_token_is_refused_a_second_later(house: House) -> None:
     for passed in (REMEMBERED, -timedelta(microseconds=1)):  # the latter where the clock was put back
         house.seal.clock = lambda passed=passed: start + passed
         assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 401
+
+
+def test_a_token_that_is_revoked_here_is_refused_at_once(house: House) -> None:
+    """No second passes: the very next request is refused, and everybody else's token is as good as before."""
+    start = house.seal.clock()
+    house.seal.clock = lambda: start
+    other = house.auth("auditor")
+    for headers in (house.auth(), other):
+        assert house.client.get("/v1/whoami", headers=headers).status_code == 200
+    digest = token_digest(house.auth()["Authorization"].removeprefix("Bearer ").encode())
+    enrol.revoke_token(house.seal, "demo", digest)
+    assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 401
+    assert house.client.get("/v1/whoami", headers=other).status_code == 200
+    with pytest.raises(NotFound):
+        enrol.revoke_token(house.seal, "demo", digest)
+
+
+def test_a_token_revoked_while_it_is_looked_up_is_not_remembered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was found good before the revocation, by a question that ends after it, is asked for again."""
+    start = house.seal.clock()
+    house.seal.clock = lambda: start
+    digest = token_digest(house.auth()["Authorization"].removeprefix("Bearer ").encode())
+    plain = desk.member_by_token_of_all_subscribers
+
+    def slow(connection: Connection, asked: bytes, now: datetime) -> Member | None:
+        found = plain(connection, asked, now)
+        enrol.revoke_token(house.seal, "demo", digest)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk, "member_by_token_of_all_subscribers", slow)
+        assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 200
+    assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 401
+
+
+def test_a_token_of_another_subscriber_cannot_be_revoked(house: House) -> None:
+    """NotFound, as if it were nobody's, and it is as good as before."""
+    digest = token_digest(house.auth()["Authorization"].removeprefix("Bearer ").encode())
+    with pytest.raises(NotFound):
+        enrol.revoke_token(house.seal, "other", digest)
+    assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 200
+
+
+def test_what_other_nodes_say_of_credentials_is_heeded(house: House) -> None:
+    """A row that another node removed counts from its notice on, and so after every new connection that listens."""
+    start = house.seal.clock()
+    house.seal.clock = lambda: start
+    for notice in (["credentials"], None):
+        assert house.client.get("/v1/whoami", headers=house.auth()).status_code == 200
+        house.desk.tell(["R-another"])
+        assert len(house.desk._known) == 1
+        house.desk.tell(notice)
+        assert not house.desk._known
 
 
 def test_a_memory_of_tokens_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

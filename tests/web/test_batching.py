@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -217,26 +218,74 @@ def test_a_thousand_callers_all_get_their_own(pool: ThreadPoolExecutor) -> None:
 
 
 def test_who_would_wait_too_long_is_refused_at_once(pool: ThreadPoolExecutor) -> None:
-    """By the pace of the last batches; the error says when to come again, and nothing waits for it."""
+    """By the pace of the last items; the error says when to come again, and nothing waits for it."""
     work = Work()
     work.gate.clear()
 
     async def story() -> None:
         batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1, largest=2)
-        batcher._pace = 3.0
+        batcher._pace.add(items=2, seconds=6.0)
         first = asyncio.create_task(batcher.put(0, within=0.1))  # nobody is before it: it is tried
         await work.begun(1)
-        assert batcher.expected_wait() == 3.0
+        assert batcher.expected_wait() == 6.0  # the one under way, and its own turn
         await asyncio.sleep(0)
         behind = [asyncio.create_task(batcher.put(item, within=20)) for item in (2, 4, 6, 8)]
         await asyncio.sleep(0)
-        assert (batcher.waiting, batcher.expected_wait()) == (4, 9.0)
+        assert (batcher.waiting, batcher.expected_wait()) == (4, 18.0)
         with pytest.raises(Overloaded) as refused:
-            await batcher.put(10, within=8.9)
-        assert (refused.value.retry_after, batcher.refused, batcher.waiting) == (9, 1, 4)
+            await batcher.put(10, within=17.9)
+        assert (refused.value.retry_after, batcher.refused, batcher.waiting) == (18, 1, 4)
         work.gate.set()
         assert await asyncio.gather(first, *behind) == [0, 20, 40, 60, 80]
         assert batcher.expected_wait() == 0.0
+
+    run(story())
+
+
+def test_a_large_batch_is_expected_to_take_longer_than_a_small_one(pool: ThreadPoolExecutor) -> None:
+    """What is admitted is bounded by items, not by batches: 256 slow items in one batch are a long wait too."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> int:
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1)
+        batcher._pace.add(items=10, seconds=1.0)
+        waiting = [asyncio.create_task(batcher.put(0))]
+        await work.begun(1)
+        for item in range(2, 202, 2):
+            waiting.append(asyncio.create_task(batcher.put(item, within=2.05)))
+        await asyncio.sleep(0)
+        work.gate.set()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        return sum(not isinstance(outcome, Overloaded) for outcome in outcomes)
+
+    assert run(story()) == 20
+
+
+def test_what_has_come_to_a_stop_lets_nobody_in(pool: ThreadPoolExecutor) -> None:
+    """Nothing lands, so no pace is measured: the time that the youngest batch is under way counts instead."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> None:
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        batcher._pace.add(items=1000, seconds=0.001)
+        hanging = []
+        for count in (1, 2):
+            hanging.append(asyncio.create_task(batcher.put(0)))
+            await work.begun(count)
+        while True:
+            await asyncio.sleep(0.01)
+            with contextlib.suppress(Overloaded):
+                hanging.append(asyncio.create_task(batcher.put(0, within=0.05)))
+                await asyncio.sleep(0)
+                if not hanging[-1].done():
+                    continue
+                hanging.pop().result()
+            break
+        assert batcher.expected_wait() > 0.05
+        work.gate.set()
+        assert await asyncio.gather(*hanging) == [0] * len(hanging)
 
     run(story())
 
@@ -247,11 +296,11 @@ def test_the_pace_is_measured_and_forgotten(pool: ThreadPoolExecutor) -> None:
     async def story() -> None:
         batcher: Batcher[int, int] = Batcher(Work(), pool)
         await batcher.put(0)
-        assert 0 < batcher._pace < 5
-        batcher._pace = 100.0
-        for _ in range(30):
+        assert 0 < batcher._pace.seconds < 5
+        batcher._pace.add(items=1, seconds=500.0)
+        for _ in range(60):
             await batcher.put(0)
-        assert batcher._pace < 1
+        assert batcher._pace.seconds < 1
 
     run(story())
 

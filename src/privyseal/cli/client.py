@@ -62,6 +62,7 @@ BY_STATUS: dict[int, type[PrivySealError]] = {
 """What a refusal means that names none of our codes: a proxy's, or one of HTTP's own mistakes."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts to which a token may go without TLS, for nobody listens in between."""
 
 
 class Problem(msgspec.Struct, frozen=True):

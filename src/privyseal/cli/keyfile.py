@@ -39,8 +39,10 @@ PASSWORD = "PRIVYSEAL_KEYFILE_PASSWORD"  # noqa: S105 - the name of the variable
 LARGEST_KEY = 64 * 1024
 """Octets of a key file; RSA-4096 has 3.3 KiB."""
 LARGEST_CHAIN = 1 << 20
+"""Octets of a file of certificates; four RSA-4096 certificates have 10 KiB in PEM."""
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+"""The kinds of key that a code signing certificate may be for."""
 
 
 class KeyFile(msgspec.Struct, frozen=True):

@@ -58,6 +58,7 @@ EXIT_CODES = """\b
 9  some files done, some not
 130  interrupted; nothing half-written is left
 """
+"""The exit codes as ``--help`` shows them, and all that scripts are promised; ``\\b`` keeps click from wrapping it."""
 
 BUG, USAGE, WAITING, SOME, INTERRUPTED, TERMINATED, PIPE_CLOSED = 1, 2, 6, 9, 130, 143, 141
 

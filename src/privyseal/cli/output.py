@@ -24,6 +24,7 @@ import click
 import msgspec
 
 JsonMode = Literal["object", "lines"]
+"""``object``: one document when all is done; ``lines``: one document a file, as each is done."""
 
 WIDTH = 80
 """Columns that our lines try to fit; the narrowest terminal anyone still opens."""

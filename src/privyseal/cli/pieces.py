@@ -41,6 +41,7 @@ from privyseal.tlog.proof import SUFFIX
 from privyseal.verify import Expected, confirm
 
 IfSigned = Literal["fail", "skip", "add", "replace"]
+"""What to do with a file that is signed already: refuse it, leave it, sign it besides, or in its place."""
 
 PASSES = 2
 """Times the content is read: to describe it, and once more from what was written."""

@@ -21,8 +21,10 @@ from privyseal.errors import Unavailable
 from privyseal.telemetry import Facts, tell
 
 Room = Literal["logger", "signer", "stamper", "standby"]
+"""A guarded process, by what it is called everywhere: its folder, its socket, its lines in the log."""
 ROOMS: tuple[Room, ...] = ("logger", "signer", "stamper")
-"""What every service has; ``standby`` is a further logger, which a node may run besides or instead."""
+"""What every service has, in the order in which they are started; ``standby`` is a further logger, which a node may run
+besides or instead."""
 
 START_LIMIT = 60.0
 """Seconds a process may take until it answers; the signer spends most on Argon2id, well under one."""

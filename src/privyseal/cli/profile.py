@@ -33,7 +33,9 @@ from privyseal.cli.output import printable, shown_path
 from privyseal.errors import Misused
 
 PROJECT_FILE = "privyseal.toml"
+"""The profile of a project, looked for from the working directory upwards."""
 SYSTEM_FILE = Path("/etc/privyseal/config.toml")
+"""The profile of a machine."""
 
 ENVIRONMENT = {
     "url": "PRIVYSEAL_URL",
@@ -51,7 +53,9 @@ ENVIRONMENT = {
 """Setting -> environment variable; lists of paths are separated as in ``PATH``. An empty variable counts as unset."""
 
 LISTS = frozenset({"trust", "crl", "rehearsal_anchors"})
+"""Settings that are lists of paths; all others are one value."""
 PATHS = LISTS | {"log_policy", "ca", "client_certificate", "client_key"}
+"""Settings that name files; where a profile says them, they are relative to it."""
 HOMEBOUND = ("token", "client_key", "ca")
 """What a file says for its own url only: who one is, and whom one believes to be the service. A stranger's ``ca`` with
 our url would let whoever is on the way read our token."""

@@ -20,6 +20,7 @@ LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal (contract: manners)."""
 
 BAR_WIDTH = 24
+"""Columns of the bar, so that the counts beside it fit into 80."""
 
 
 class Progress:

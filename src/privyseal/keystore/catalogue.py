@@ -15,6 +15,7 @@ KEY_STORES: dict[str, type[KeyStore]] = {
     "pkcs11": Pkcs11,  # hardware modules, and SoftHSM for trying them out
     "softfile": SoftFile,  # files under a passphrase: rehearsal and closed PKIs only
 }
+"""Every home for keys, by the name with which its URIs begin."""
 
 
 def store_name(uri: str) -> str:

@@ -101,6 +101,7 @@ class MasterKey:
     __slots__ = ("_key",)
 
     def __init__(self, key: bytes) -> None:
+        """Take 32 secret octets; see :meth:`from_passphrase`."""
         self._key = key
 
     @classmethod

@@ -79,6 +79,7 @@ class RehearsalAuthority:
     """A root and its two issuing CAs, with their keys. Holds secrets; only :meth:`private_pem` lets them out."""
 
     def __init__(self, issuers: dict[_Part, _Issuer]) -> None:
+        """Take the CAs with their keys; see :meth:`create` and :meth:`load`."""
         self._issuers = issuers
 
     @classmethod

@@ -16,6 +16,9 @@ ALL_SUBSCRIBERS = "*"
 Tell = Callable[[Sequence[str] | None], None]
 """Takes the ids of requests whose state changed, or None where any may have."""
 
+CREDENTIALS = "credentials"
+"""Told in the place of a request's id where a credential ended: whoever remembers one asks the records again."""
+
 
 class Dialect(Protocol):
     """One kind of database. Its methods take an open connection and keep nothing themselves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 from sqlalchemy import bindparam, insert, select, update
@@ -21,6 +22,12 @@ _CHAIN = select(certificates.c.chain).where(
 )
 
 _chain_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
+
+
+@lru_cache(maxsize=256)  # about 5 KiB each
+def _chain(stored: bytes) -> tuple[bytes, ...]:
+    """Decode a chain; the same one for all that remember it, or each of them would keep a copy of its certificates."""
+    return _chain_decoder.decode(stored)
 
 
 def add_key_pair(tx: Transaction, pair: KeyPair) -> None:
@@ -87,7 +94,7 @@ def install_certificate(
 def certificate_chain(tx: Transaction, fingerprint: str) -> tuple[bytes, ...] | None:
     """Read the chain of the certificate with this SHA-256 (lower-case hex), or None."""
     row = tx.connection.execute(_CHAIN, {"p_subscriber": tx.subscriber, "p_fingerprint": fingerprint}).first()
-    return None if row is None else _chain_decoder.decode(row.chain)
+    return None if row is None else _chain(bytes(row.chain))
 
 
 def certificate_chains_of(tx: Transaction, key_id: str | None = None) -> list[tuple[bytes, ...]]:
@@ -96,7 +103,7 @@ def certificate_chains_of(tx: Transaction, key_id: str | None = None) -> list[tu
     if key_id is not None:
         wanted = wanted.where(certificates.c.key_id == key_id)
     rows = tx.connection.execute(wanted.order_by(certificates.c.installed.desc(), certificates.c.fingerprint))
-    return [_chain_decoder.decode(row.chain) for row in rows]
+    return [_chain(bytes(row.chain)) for row in rows]
 
 
 def _row(tx: Transaction, name: str) -> bytes | None:

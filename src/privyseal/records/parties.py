@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
+from privyseal.records.dialect import CREDENTIALS
 from privyseal.records.tables import client_certificates, members, subscribers, tokens
 from privyseal.terms.parties import Member, Role, Subscriber
 
@@ -43,6 +44,15 @@ def add_member(tx: Transaction, member: Member) -> None:
 def add_token(tx: Transaction, member: str, digest: bytes, created: datetime, expires: datetime | None) -> None:
     """Write down the SHA-256 of a bearer token of a member; the token itself is nowhere."""
     tx.connection.execute(insert(tokens).values(digest=digest, member=member, created=created, expires=expires))
+
+
+def remove_token(tx: Transaction, digest: bytes) -> None:
+    """Forget the token with this SHA-256 of one of the Subscriber's members; NotFound where it is none of theirs."""
+    theirs = select(members.c.id).where(members.c.subscriber == tx.subscriber)
+    statement = delete(tokens).where(tokens.c.digest == digest, tokens.c.member.in_(theirs))
+    if tx.connection.execute(statement).rowcount == 0:
+        raise NotFound("No member has this token.")
+    tx.changed.append(CREDENTIALS)
 
 
 def member_by_token_of_all_subscribers(connection: Connection, digest: bytes, now: datetime) -> Member | None:

@@ -28,6 +28,7 @@ from privyseal.errors import BadInput, Conflict, NotFound, TooLarge, Unavailable
 
 T = TypeVar("T")
 Side = Literal["in", "out"]
+"""Which way a file goes: ``in`` is code that was sent, ``out`` is code that was signed."""
 
 LARGEST_FILE = 0xFFFFFFFF
 """Octets of a file where the settings do not say: what a PE file may have, and a ZIP archive without Zip64."""

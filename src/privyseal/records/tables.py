@@ -35,6 +35,7 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+"""All tables, with names for their constraints that are the same on both databases: migrations name them."""
 
 
 class Moment(TypeDecorator[datetime]):
@@ -59,6 +60,7 @@ subscribers = Table(
     Column("display_name", Text, nullable=False),
     Column("tag_key", LargeBinary, nullable=False),
 )
+"""Subscribers; ``tag_key`` makes the pseudonyms under which the log knows their keys, and never leaves."""
 
 members = Table(
     "members",
@@ -68,6 +70,7 @@ members = Table(
     Column("name", Text, nullable=False),
     Column("roles", Text, nullable=False),
 )
+"""People and machines of a Subscriber; ``roles`` are words with blanks between."""
 
 tokens = Table(
     "tokens",
@@ -77,6 +80,7 @@ tokens = Table(
     Column("created", Moment, nullable=False),
     Column("expires", Moment),
 )
+"""Bearer tokens, by the SHA-256 of each: the token itself is nowhere."""
 
 client_certificates = Table(
     "client_certificates",
@@ -86,6 +90,7 @@ client_certificates = Table(
     Column("created", Moment, nullable=False),
     Column("expires", Moment),
 )
+"""Public keys whose certificates prove a member, by the SHA-256 of their SubjectPublicKeyInfo."""
 
 key_pairs = Table(
     "key_pairs",
@@ -96,6 +101,7 @@ key_pairs = Table(
     Column("frozen", Boolean, nullable=False),
     Column("document", LargeBinary, nullable=False),
 )
+"""Key Pairs as the last act made them: ``document`` is the JSON of a ``KeyPair``, ``frozen`` its copy to ask by."""
 
 certificates = Table(
     "certificates",
@@ -106,6 +112,7 @@ certificates = Table(
     Column("installed", Moment, nullable=False),
     Column("chain", LargeBinary, nullable=False),
 )
+"""Certificates by the SHA-256 of their DER; ``chain`` is msgpack, the certificate itself first."""
 
 requests = Table(
     "requests",
@@ -137,6 +144,10 @@ requests = Table(
     UniqueConstraint("subscriber", "idempotency_key"),
     Index("ix_requests_state_lease", "state", "lease_until"),
 )
+"""One row for each signing request, from its submission to its receipt; which columns are set is told by ``state``.
+
+``fence`` and ``lease_*`` say which walk holds it (``records/requests.py``), ``canonical`` is what everybody signs.
+"""
 
 approvals = Table(
     "approvals",
@@ -148,6 +159,7 @@ approvals = Table(
     Column("signature", LargeBinary, nullable=False),
     Column("created", Moment, nullable=False),
 )
+"""Signatures of approvers over a request's digest, one for each public key."""
 
 uploads = Table(
     "uploads",
@@ -161,6 +173,7 @@ uploads = Table(
     Column("expires", Moment, nullable=False),
     UniqueConstraint("subscriber", "sha256"),
 )
+"""Files that were sent, or are being sent, by their content; the octets are in the spool."""
 
 artifacts = Table(
     "artifacts",
@@ -173,6 +186,7 @@ artifacts = Table(
     Column("size", BigInteger),
     Column("expires", Moment),
 )
+"""Signed files that the service made, until they are fetched or their time is over; the octets are in the spool."""
 
 events = Table(
     "events",
@@ -185,3 +199,4 @@ events = Table(
     Column("subject", Text, nullable=False),
     Index("ix_events_subscriber_at", "subscriber", "at"),
 )
+"""What happened to whom, in order; rows are added and never changed."""

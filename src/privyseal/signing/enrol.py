@@ -61,6 +61,16 @@ def token(seal: PrivySeal, holder: Member, expires: datetime | None = None) -> s
     return secret
 
 
+def revoke_token(seal: PrivySeal, of: str, digest: bytes) -> None:
+    """End the token with this SHA-256 of a Subscriber's member: here from the next request on.
+
+    Other nodes hear of it where they listen to the records, and else refuse it a second later.
+    """
+    with seal.records.writing(of) as tx:
+        parties.remove_token(tx, digest)
+        events.record(tx, Event(seal.clock(), "service", "token revoked", digest.hex()))
+
+
 def client_certificate(
     seal: PrivySeal, holder: Member, certificate: bytes, expires: datetime | None = None
 ) -> ClientCertificate:

@@ -87,6 +87,7 @@ class Destroy(_Act, frozen=True, kw_only=True, tag="destroy"):
 
 
 Act = Generate | Amend | Freeze | Unfreeze | Destroy
+"""What can be done to a Key Pair besides signing with it."""
 
 _decoder: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)
 

@@ -31,6 +31,7 @@ from privyseal.tlog.entry import Intent, commit, encode, key_tag
 USES_OF_AN_ACT = 0
 """An act makes no signature over code; its intent says so."""
 TAG_KEY_OCTETS = SALT_OCTETS = 32
+"""Octets of a tag key and of a salt: as many as SHA-256 gives, so that neither can be guessed."""
 
 
 class Operators(Struct, frozen=True):

@@ -33,7 +33,9 @@ from privyseal.tlog.merkle import EMPTY_ROOT
 from privyseal.tlog.note import KeyType, parse_vkey
 
 STAMPER_LABEL = "stamper/timestamp"
+"""The label of the timestamp key in the stamper's store."""
 PASSPHRASE_OCTETS = 32
+"""Random octets of a store's passphrase, which is written as base64url: 256 bits."""
 
 
 def create_logger(directory: Path, public: Path, mark: Path, origin: str, *, journal: str | None = None) -> str:

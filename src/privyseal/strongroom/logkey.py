@@ -15,6 +15,7 @@ from privyseal.strongroom.durable import write_whole
 from privyseal.tlog.note import KeyType, Verifier, parse_vkey
 
 MAX_KEY_OCTETS = 4096
+"""Octets of the file with the log's key; an encoded Ed25519 key has about 100."""
 
 
 def create(path: Path, origin: str) -> str:

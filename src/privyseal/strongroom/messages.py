@@ -21,10 +21,12 @@ from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
 
 Submission = IntentSubmission | CompletionSubmission
+"""What can be put into the log: that something will be signed, or what became of it."""
 
 MOST_IDS = 1024
 """Request ids that travel with one question: one for each item of the largest batch."""
 RequestId = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, pattern="^[A-Za-z0-9._-]+$")]
+"""A request id as it travels to the guarded processes: fit for a line of a log, whatever the sender says."""
 
 
 class _Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="is"):

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from privyseal.strongroom.staging import LogJournal
 
 Clock = Callable[[], datetime]
+"""Tells the time, aware and in UTC."""
 Note = Callable[[str], None]
+"""Takes one line for whoever keeps the process's standard error."""
 _Settings = settings.SignerSettings | settings.LoggerSettings | settings.StamperSettings
 
 
@@ -198,10 +200,14 @@ def needs(which: str, config: Path) -> Needs:
 
 
 NEEDS: dict[str, Needs] = {"signer": Needs(), "logger": Needs(), "stamper": Needs()}
+"""What each kind of process needs of the system where its configuration asks for nothing more."""
 ROOMS: dict[str, Builder] = {"signer": _signer, "logger": _logger, "stamper": _stamper}
+"""Each kind of guarded process and who builds it."""
 SETTINGS: dict[str, type[_Settings]] = {
     "signer": settings.SignerSettings,
     "logger": settings.LoggerSettings,
     "stamper": settings.StamperSettings,
 }
+"""What the configuration of each may say."""
 HEALTH: dict[str, Question] = {"signer": SignerHealth(), "logger": LogHealth(), "stamper": StamperHealth()}
+"""The question that each is asked to find out how it is."""

@@ -32,6 +32,7 @@ class Needs(NamedTuple):
 
 
 NOTHING = Needs()
+"""What a room needs that only answers at its own door."""
 
 
 class Check(NamedTuple):

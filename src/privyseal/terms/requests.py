@@ -68,8 +68,10 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     State.EXPIRED: {},
     State.FAILED: {},
 }
+"""The life of a request: from each state to those that may follow, and what has happened then."""
 
 FINAL = frozenset(state for state, onward in TRANSITIONS.items() if not onward)
+"""States that nothing follows."""
 
 
 def may_follow(was: State, becomes: State) -> bool:

@@ -12,6 +12,7 @@ DigestAlgorithm = Literal["sha256", "sha384", "sha512"]
 """Names as in ``hashlib``; SHA-1 and MD5 are not spoken here (CSBR 7.1.3.2)."""
 
 DIGEST_SIZES: dict[DigestAlgorithm, int] = {"sha256": 32, "sha384": 48, "sha512": 64}
+"""Octets of a digest by each algorithm (FIPS 180-4)."""
 
 
 class Family(StrEnum):

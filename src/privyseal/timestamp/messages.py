@@ -11,7 +11,9 @@ from privyseal.pki import algorithms, ber, der
 from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm
 
 QUERY_TYPE = "application/timestamp-query"
+"""Media type of a TimeStampReq (RFC 3161 3.4)."""
 REPLY_TYPE = "application/timestamp-reply"
+"""Media type of a TimeStampResp (RFC 3161 3.4)."""
 
 MAX_REQUEST_OCTETS = 16 << 10
 """Octets of a request; one with a SHA-512 imprint, nonce and policy has about 110."""

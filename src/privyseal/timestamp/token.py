@@ -40,8 +40,11 @@ __all__ = [
 ]
 
 ID_TST_INFO = "1.2.840.113549.1.9.16.1.4"
+"""id-ct-TSTInfo (RFC 3161 2.4.2)."""
 ID_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
+"""id-aa-signingCertificate (RFC 2634 5.4)."""
 ID_SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
+"""id-aa-signingCertificateV2 (RFC 5035 3)."""
 
 MAX_ATTRIBUTE_OCTETS = 8192
 """Octets of a SigningCertificate attribute; one with a chain of four certificates and their issuers has about 800."""

@@ -36,6 +36,23 @@ _PACE_KEPT = 0.8
 """How much of the measured pace is kept when a batch lands: five batches forget the past, one hiccup does not rule."""
 
 
+class _Pace:
+    """How long an item keeps a thread: seconds over items of the last batches, the large ones counting more."""
+
+    def __init__(self) -> None:
+        self._seconds = self._items = 0.0
+
+    def add(self, items: int, seconds: float) -> None:
+        """Learn from a batch that landed."""
+        self._seconds = _PACE_KEPT * self._seconds + seconds
+        self._items = _PACE_KEPT * self._items + items
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of one thread for each item; 0 while nothing is known."""
+        return self._seconds / self._items if self._items else 0.0
+
+
 class _Waiting(NamedTuple, Generic[Item, Outcome]):
     """One item that waits: for whom, and until when there is any use in it."""
 
@@ -70,13 +87,14 @@ class Batcher(Generic[Item, Outcome]):
         self.work = work
         self._droppable = droppable
         self._observe = observe
-        self._pace = 0.0
+        self._pace = _Pace()
         self.refused = self.dropped = 0
         self._pool = pool
         self._most_in_flight = in_flight
         self._largest = largest
         self._waiting: deque[_Waiting[Item, Outcome]] = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[asyncio.Task[None], tuple[int, float]] = {}
+        """Of each batch in its thread, how many items it has and when it went there."""
         self._flushing = False
         self._closed = False
 
@@ -86,26 +104,30 @@ class Batcher(Generic[Item, Outcome]):
         return len(self._waiting)
 
     def expected_wait(self) -> float:
-        """Return the seconds after which an item that comes now would begin, by the pace of the last batches.
+        """Return the seconds after which an item that comes now would be done.
 
-        0 while a thread is free, whatever was measured: what is slow is found out again by trying.
+        By the pace of the last batches and the items before it; and as long as even the youngest batch is in its thread
+        already, for a pace is known only when a batch has landed, and what has come to a stop never lands. 0 while a
+        thread is free, whatever was measured: what is slow is found out again by trying.
         """
-        if len(self._in_flight) < self._most_in_flight:
+        under_way = list(self._in_flight.values())  # at once: metrics are read in a thread
+        if len(under_way) < self._most_in_flight:
             return 0.0
-        return (len(self._waiting) // self._largest + 1) * self._pace / self._most_in_flight
+        before = sum(items for items, _ in under_way) + len(self._waiting)
+        youngest = time.monotonic() - max(began for _, began in under_way)
+        return max((before + 1) * self._pace.seconds / self._most_in_flight, youngest)
 
     def admit(self, within: float = math.inf) -> None:
-        """Raise Overloaded where an item that comes now could not begin ``within`` so many seconds."""
-        expected = self.expected_wait()
-        if expected <= within and len(self._waiting) < LONGEST_QUEUE:
+        """Raise Overloaded where an item that comes now could not be done ``within`` so many seconds."""
+        if len(self._waiting) < LONGEST_QUEUE and (within == math.inf or self.expected_wait() <= within):
             return
         self.refused += 1
-        raise overloaded("More requests wait than the service can take in time.", expected)
+        raise overloaded("More requests wait than the service can take in time.", self.expected_wait())
 
     async def put(self, item: Item, within: float = math.inf) -> Outcome:
         """Wait for the item's batch and return its outcome or raise its error.
 
-        Overloaded at once where it would not begin ``within`` so many seconds, or where too many wait.
+        Overloaded at once where it would not be done ``within`` so many seconds, or where too many wait.
         """
         if self._closed:
             raise Unavailable("The service is stopping.", hint="try again in a moment")
@@ -135,7 +157,7 @@ class Batcher(Generic[Item, Outcome]):
             if not batch:
                 continue
             task = asyncio.get_running_loop().create_task(self._carry_out(batch))
-            self._in_flight.add(task)
+            self._in_flight[task] = (len(batch), time.monotonic())
             task.add_done_callback(self._landed)
 
     def _next(self) -> list[_Waiting[Item, Outcome]]:
@@ -157,7 +179,7 @@ class Batcher(Generic[Item, Outcome]):
         return batch
 
     def _landed(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
+        self._in_flight.pop(task, None)
         self._flush()
 
     def _work(self, items: list[Item], calls: tuple[Call, ...]) -> Sequence[Outcome | PrivySealError]:
@@ -189,8 +211,7 @@ class Batcher(Generic[Item, Outcome]):
                     one.future.set_exception(_copy(error))
             return
         finally:
-            taken = loop.time() - began
-            self._pace = _PACE_KEPT * self._pace + (1 - _PACE_KEPT) * taken if self._pace else taken
+            self._pace.add(len(batch), loop.time() - began)
         for one, outcome in zip(batch, outcomes, strict=True):
             if one.future.done():  # its caller went away
                 continue
@@ -201,7 +222,7 @@ class Batcher(Generic[Item, Outcome]):
 
 
 def overloaded(detail: str, expected: float) -> Overloaded:
-    """Return the error for who comes at the wrong time: come back when what waits now is expected to have begun."""
+    """Return the error for who comes at the wrong time: come back when what waits now is expected to be done."""
     error = Overloaded(detail, hint="try again in a moment; the same request under the same Idempotency-Key is safe")
     error.retry_after = max(1, min(LONGEST_RETRY_S, math.ceil(expected)))
     return error

@@ -20,6 +20,7 @@ from litestar.di import NamedDependency
 from privyseal.access import credentials
 from privyseal.errors import PrivySealError, Unavailable
 from privyseal.records.database import Transaction
+from privyseal.records.dialect import CREDENTIALS
 from privyseal.records.parties import member_by_client_key_of_all_subscribers, member_by_token_of_all_subscribers
 from privyseal.signing.approve import approve
 from privyseal.signing.ask import ask
@@ -45,8 +46,9 @@ CLOSE_LIMIT_S = 10.0
 """Seconds for batches that nobody waits for any more, when the service closes; then their processes are ended."""
 
 REMEMBERED = timedelta(seconds=1)
-"""How long a token that was found good is believed without asking the records again; a revoked or expired one is
-refused that much later. Only good ones are remembered."""
+"""How long a token that was found good is believed without asking the records again. One that expired is refused that
+much later, and one that was revoked elsewhere, unless the records tell us; one revoked here at once. Only good ones are
+remembered."""
 
 MOST_REMEMBERED = 1024
 """Tokens remembered at once; beyond it all are forgotten, which costs one question for each."""
@@ -83,7 +85,7 @@ class Desk:
     ) -> None:
         """Serve ``seal``, and the log's tiles and checkpoint out of the directory ``public_log``.
 
-        Who could not begin within ``longest_wait`` seconds is refused at once.
+        Who would not be answered within ``longest_wait`` seconds is refused at once.
         """
         self.seal = seal
         self.public_log = public_log
@@ -147,7 +149,7 @@ class Desk:
     async def ask(self, submission: Submission, within: float = math.inf) -> Dossier:
         """Write a request down, or find the one under its Idempotency-Key, and take it as far as it goes.
 
-        Overloaded, and nothing is written, where it could not be begun ``within`` so many seconds.
+        Overloaded, and nothing is written, where it would not be done ``within`` so many seconds.
         """
         return await self._ask.put(submission, min(within, self._longest_wait))
 
@@ -238,6 +240,8 @@ class Desk:
 
     def tell(self, changed: Sequence[str] | None) -> None:
         """Wake who waits for one of these requests, or everybody; may be called from any thread."""
+        if changed is None or CREDENTIALS in changed:
+            self._known = {}
         self._waiters.tell(changed)
 
     def stop(self) -> None:
@@ -269,22 +273,21 @@ class Desk:
             raise KeyError(digest)
         return member
 
-    def _remember(self, digest: bytes, member: Member | None, now: datetime) -> Member | None:
-        if member is not None:
-            if len(self._known) >= MOST_REMEMBERED:
-                self._known = {}
-            self._known[digest] = (now, member)
-        return member
-
     def _authenticate(self, callers: list[credentials.Presented]) -> list[Actor | PrivySealError]:
         """Find out who all of a batch are in one transaction, asking once for each token and each key."""
         outcomes: list[Actor | PrivySealError] = []
+        known = self._known  # what is revoked from here on empties another one, in which this batch does not write
         with self.seal.records.reading_all_subscribers() as connection:
             now = self.seal.clock()
 
             @functools.cache
             def by_token(digest: bytes) -> Member | None:
-                return self._remember(digest, member_by_token_of_all_subscribers(connection, digest, now), now)
+                member = member_by_token_of_all_subscribers(connection, digest, now)
+                if member is not None:
+                    if len(known) >= MOST_REMEMBERED:
+                        known.clear()
+                    known[digest] = (now, member)
+                return member
 
             @functools.cache
             def by_key(digest: bytes) -> Member | None:

@@ -37,6 +37,7 @@ UploadOffset = Annotated[
         name="Upload-Offset", required=True, description="Where the piece begins: how many octets are there."
     ),
 ]
+"""The header that says where a piece goes (draft-ietf-httpbis-resumable-upload)."""
 UploadComplete = Annotated[
     str | None,
     HeaderParameter(
@@ -45,10 +46,12 @@ UploadComplete = Annotated[
         description="`?1`: the file ends with this piece; refused if it does not.",
     ),
 ]
+"""The header that says whether a piece is the last one; a structured field's boolean (RFC 8941 3.3.6)."""
 Range = Annotated[
     str | None,
     HeaderParameter(name="Range", required=False, description="One range, `bytes=FIRST-` or `bytes=FIRST-LAST`."),
 ]
+"""The header that asks for a part of a file (RFC 9110 14.2)."""
 
 
 async def create_upload(

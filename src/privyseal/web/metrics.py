@@ -21,6 +21,7 @@ from privyseal.web.readings import Living
 from privyseal.web.tracing import Tracing
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Media type of Prometheus's text format 0.0.4."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

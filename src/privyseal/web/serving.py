@@ -43,6 +43,7 @@ MOST_CONNECTIONS = 2000
 SPARE_DESCRIPTORS = 256
 """Open files that we need besides connections: databases, sockets of the guarded processes, files of the log."""
 BACKLOG = 1024
+"""Connections that wait to be accepted; Linux allows 4096 by default (net.core.somaxconn)."""
 _LOOK_S = 0.02
 
 
@@ -69,7 +70,8 @@ def run(  # noqa: PLR0913 - each is one independent fact of how it is served
 
     ``port`` 0 takes any free one. ``on_ready`` is called once when requests are accepted; ``on_stop`` on the event loop
     when draining begins. A second signal, or the bound, ends the draining. With ``tls`` it is https, and SIGHUP reads
-    certificate and key anew. Raises Misused where the address cannot be listened on, or a file of ``tls`` not used.
+    certificate and key anew; without, it changes nothing. Raises Misused where the address cannot be listened on, or a
+    file of ``tls`` not used.
     """
     scheme = "https" if tls else "http"
     with bind(host, port) as listening:
@@ -159,14 +161,15 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._tls is not None:
             _bound_handshakes(asyncio.get_running_loop())
-            with contextlib.suppress(ValueError, RuntimeError):  # only the main thread hears signals
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
         await super().startup(sockets)
         if self.started:
             self._on_ready()
 
     def reload(self) -> None:
-        """Read certificate and key anew for the connections to come; where they cannot be used, say so and go on."""
+        """Read certificate and key anew for the connections to come; where they cannot be used, say so and go on.
+
+        They are all that is read anew, so without ``[tls]`` there is nothing to do.
+        """
         if self._tls is None or self._context is None:
             return
         try:
@@ -195,6 +198,10 @@ class Server(uvicorn.Server):
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._begin_to_stop)
 
+    def _hang_up(self, sig: int, frame: FrameType | None) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.reload)
+
     def _begin_to_stop(self) -> None:
         if not self._told:
             self._told = True
@@ -206,11 +213,12 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT; unlike uvicorn do not send ourselves the signal again afterwards."""
+        """Stop on SIGTERM and SIGINT, reload on SIGHUP; unlike uvicorn send ourselves no signal again afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        heard = {signal.SIGTERM: self.handle_exit, signal.SIGINT: self.handle_exit, signal.SIGHUP: self._hang_up}
+        before = {number: signal.signal(number, handler) for number, handler in heard.items()}
         try:
             yield
         finally:
