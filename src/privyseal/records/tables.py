@@ -136,6 +136,7 @@ requests = Table(
     Column("lease_boot", String(32)),
     UniqueConstraint("subscriber", "idempotency_key"),
     Index("ix_requests_state_lease", "state", "lease_until"),
+    Index("ix_requests_intent_index", "intent_index"),
 )
 
 approvals = Table(
@@ -172,6 +173,15 @@ artifacts = Table(
     Column("sha256", String(64)),
     Column("size", BigInteger),
     Column("expires", Moment),
+)
+
+log_gaps = Table(
+    "log_gaps",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("missing", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 events = Table(
