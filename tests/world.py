@@ -40,6 +40,7 @@ from privyseal.records.database import Records, open_records
 from privyseal.signing import duties
 from privyseal.signing.ask import ask
 from privyseal.signing.instance import Premises, PrivySeal
+from privyseal.signing.recollection import Recollection, size_of
 from privyseal.signing.submit import Submission, submit
 from privyseal.strongroom import rooms
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
@@ -55,6 +56,7 @@ from privyseal.tlog.note import parse_note
 from privyseal.tlog.policy import Policy, parse_policy
 from privyseal.tlog.proof import read_receipt
 from privyseal.tlog.tiles import decode_bundle, entries_path
+from privyseal.tlog.tilestore import DirectoryTileStore
 
 T = TypeVar("T")
 Way = Literal["lost", "unreported"]
@@ -172,16 +174,22 @@ class World:
         for name in rooms.ROOMS:
             self._rooms[name] = rooms.ROOMS[name](self.directory / name / f"{name}.toml", lambda: self.now).room
         self._break_rooms()
+        records, logger = _FragileRecords(self), LoggerClient(self._asker("logger"))
         self.seal = PrivySeal(
             SigningService("World", Affiliation.UNAFFILIATED),
-            _FragileRecords(self),
-            LoggerClient(self._asker("logger")),
+            records,
+            logger,
             SignerClient(self._asker("signer")),
             StamperClient(self._asker("stamper")),
             clock=lambda: self.now,
             premises=self.premises(),
+            recollection=self.recollection(records, logger),
         )
         duties.begin(self.seal)
+
+    def recollection(self, records: Records, logger: LoggerClient) -> Recollection:
+        """Return what holds the records against the log."""
+        return Recollection(records, size_of(logger), DirectoryTileStore(self.directory / "log").read, self.policy())
 
     def premises(self) -> Premises | None:
         """Return where files of mode ``server`` are; None in a world whose service sees no files."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import stat
 import tomllib
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,10 +15,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from privyseal.errors import Misused
-from privyseal.records.database import open_records
+from privyseal.errors import BadInput, Misused
+from privyseal.records.database import Records, open_records
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.signing.instance import Premises, PrivySeal
+from privyseal.signing.recollection import Recollection, published_size, size_of
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import (
@@ -31,9 +34,13 @@ from privyseal.strongroom.client import (
 from privyseal.strongroom.watched import watched
 from privyseal.telemetry import Level, Style
 from privyseal.terms.parties import Affiliation, SigningService
+from privyseal.tlog.policy import MAX_POLICY, Policy, parse_policy
+from privyseal.tlog.tilestore import DirectoryTileStore
 
 FILE = "serve.toml"
 """The name of ``serve``'s configuration in a service's directory."""
+LOG_POLICY = "log-policy"
+"""The name of the C2SP log policy that verifiers are given, in the same directory."""
 
 
 class ServiceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -261,17 +268,41 @@ def premises(settings: Settings, directory: Path) -> Premises | None:
 def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Watch | None = None) -> PrivySeal:
     """Build the running service that these settings describe; nothing is connected until it is used."""
     looking = watch or Watch()
+    logger = LoggerClient(watched(_logger(settings, directory, sockets), looking.step))
+    records = open_records(records_url(settings.records, directory))
     return PrivySeal(
         SigningService(settings.service.name, settings.service.affiliation),
-        open_records(records_url(settings.records, directory)),
-        LoggerClient(watched(_logger(settings, directory, sockets), looking.step)),
+        records,
+        logger,
         SignerClient(watched(SocketAsk(sockets.signer), looking.step)),
         StamperClient(watched(SocketAsk(sockets.stamper), looking.step)),
         node=node_name(settings, directory),
         lease=timedelta(seconds=settings.node.lease_seconds),
         watch=looking,
         premises=premises(settings, directory),
+        recollection=recollection(settings, directory, records, size_of(logger)),
     )
+
+
+def recollection(
+    settings: Settings, directory: Path, records: Records, size: Callable[[], int] | None = None
+) -> Recollection:
+    """Return what holds the records against the log; without ``size`` against its published head, as nobody runs."""
+    public, policy = DirectoryTileStore(public_log(settings, directory)), log_policy(directory)
+    if size is None:
+        if policy is None:
+            raise Misused(f"{directory / LOG_POLICY} is missing or wrong, so no head of the log can be believed.")
+        size = functools.partial(published_size, public.read, policy)
+    return Recollection(records, size, public.read, policy)
+
+
+def log_policy(directory: Path) -> Policy | None:
+    """Return the policy that verifiers were given, beside the service; None where there is none that can be read."""
+    try:
+        with (directory / LOG_POLICY).open("rb") as file:
+            return parse_policy(file.read(MAX_POLICY + 1))
+    except (OSError, BadInput):
+        return None
 
 
 def _logger(settings: Settings, directory: Path, sockets: Sockets) -> Ask:

@@ -154,6 +154,12 @@ class LogRolledBack(LogUnavailable):
     code, title, retryable = "log-rolled-back", "The log was put back to an older state", False
 
 
+class RecordsRolledBack(Unavailable):
+    """Records that do not know what the log holds of their own requests; nobody may sign from there."""
+
+    code, title, retryable = "records-rolled-back", "The records were put back to an older state", False
+
+
 class LogStandby(LogUnavailable):
     """This logger is not the active one; whoever knows another asks that."""
 

@@ -70,7 +70,7 @@ def _look(world: World, since: list[Ledger], given: list[Given], known: dict[int
     fresh = [world.client(number) for number in range(20, 24)]
     said, served = set(), 0
     for each in fresh:
-        for outcome in world.ask([each]) if not isinstance(each, str) else ():
+        for outcome in world._ask_safely([each]):
             if isinstance(outcome, PrivySealError):
                 said.add(outcome.detail)
             else:
@@ -79,7 +79,7 @@ def _look(world: World, since: list[Ledger], given: list[Given], known: dict[int
     again = 0
     for each in since:
         asked = Ledger(each.request, list(each.keys))
-        for outcome in world.ask([asked]):
+        for outcome in world._ask_safely([asked]):
             released = isinstance(outcome, Dossier) and outcome.state is State.RELEASED
             again += released and asked.given != each.given
             if isinstance(outcome, PrivySealError):

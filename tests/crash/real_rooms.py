@@ -48,13 +48,15 @@ class RealRooms(World):
         """Begin a serve anew, as far as the walks are it."""
         asks = [SocketAsk(self.directory.parent / f"{room}.sock", 30) for room in ROOMS]
         self._asks += asks
+        records, logger = open_records(f"sqlite:///{self.directory / 'records.db'}"), LoggerClient(asks[0])
         self.seal = PrivySeal(
             SigningService("World", Affiliation.UNAFFILIATED),
-            open_records(f"sqlite:///{self.directory / 'records.db'}"),
-            LoggerClient(asks[0]),
+            records,
+            logger,
             SignerClient(asks[1]),
             StamperClient(_nobody),
             clock=lambda: self.now,
+            recollection=self.recollection(records, logger),
         )
         duties.begin(self.seal)
 
@@ -98,7 +100,7 @@ class RealRooms(World):
             ask.close()
         for process in self.processes.values():
             if process.popen.poll() is None:
-                assert process.terminate() == 0, process.said()
+                assert process.terminate(60) == 0, process.said()
 
 
 def _nobody(question: Question) -> Answer:

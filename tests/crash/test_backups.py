@@ -10,6 +10,11 @@ from tests.world import found
 
 BEHIND = "The journal holds 8 entries, and a head of 16 was signed."
 KNOWN = "A head of 15 entries is known where this log has 8."
+REMEMBERED = "The log has 8 entries (no witness knows of any), and the records know an intent at entry 14."
+FORGOTTEN = (
+    "The records know the log up to its entry 4, and it has 16 entries (no witness knows of any); "
+    "they lack 4 requests with intents at entries 8 to 14, so nothing is signed."
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +30,9 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("journal", "mark"), BEHIND),  # the published head knows
         (("journal", "tiles"), BEHIND),  # the mark knows
         (("records", "journal"), BEHIND),
-        (("journal", "mark", "tiles"), KNOWN),  # the signer knows
-        (("journal", "mark", "tiles", "records"), KNOWN),
+        (("journal", "mark", "tiles"), REMEMBERED),  # the records know
+        (("journal", "mark", "tiles", "signer", "signer's mark"), REMEMBERED),
+        (("journal", "mark", "tiles", "records"), KNOWN),  # the signer knows
     ],
     ids="+".join,
 )
@@ -55,31 +61,22 @@ def test_an_older_signer_uses_no_key(founded: Path, tmp_path: Path, parts: tuple
 
 
 def test_a_log_and_a_signer_put_back_together_use_no_key(founded: Path, tmp_path: Path) -> None:
-    """The signer cannot say what the log has forgotten, so heads fork; but its own mark keeps it from signing."""
-    became = put_back(founded, tmp_path / "world", ("journal", "mark", "tiles", "signer"))
+    """Where the records are as old too, heads fork; but the signer's mark, on another path, keeps it from signing."""
+    became = put_back(founded, tmp_path / "world", ("journal", "mark", "tiles", "signer", "records"))
     assert became.served == 0
 
 
-def test_older_records_forget_requests_and_fork_nothing(founded: Path, tmp_path: Path) -> None:
-    """The log stays whole, and holds both intents of a request that the records forgot and that was asked for again.
-
-    Nothing tells yet that the records are old: the service does not start read-only (docs/design/reliability.md).
-    """
-    became = put_back(founded, tmp_path / "world", ("records",))
-    assert (became.served, became.forked, became.problem) == (4, set(), "")
-    assert became.again == 4
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [("journal", "mark", "tiles", "signer", "signer's mark"), tuple(PARTS)],
-    ids=["log and signer", "all"],
-)
-def test_who_puts_back_everything_is_found_out_by_receipts_only(
-    founded: Path, tmp_path: Path, parts: tuple[str, ...]
-) -> None:
-    """Nothing that was put back knows better, as the threat model says; newer receipts and heads prove the fork."""
+@pytest.mark.parametrize("parts", [("records",), ("records", "mark", "tiles"), ("records", "signer", "signer's mark")])
+def test_older_records_sign_nothing(founded: Path, tmp_path: Path, parts: tuple[str, ...]) -> None:
+    """The log holds intents of requests that the records lack: nobody is served, and the sentence names the sizes."""
     became = put_back(founded, tmp_path / "world", parts)
+    assert (became.served, became.again, became.forked, became.problem) == (0, 0, set(), "")
+    assert became.said == {FORGOTTEN}
+
+
+def test_who_puts_back_everything_is_found_out_by_receipts_only(founded: Path, tmp_path: Path) -> None:
+    """Nothing that was put back knows better, as the threat model says; newer receipts and heads prove the fork."""
+    became = put_back(founded, tmp_path / "world", tuple(PARTS))
     assert became.served == 4
     assert became.forked
     assert became.problem.startswith("I2")

@@ -30,7 +30,7 @@ INJECTION = Path(__file__).parent / "injection"
 PAGE_SIZE, COUNTERS = 16384, 1024
 ORDER = struct.Struct("<IIII")
 ROOMS = ("logger", "signer", "stamper")
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds until a killed service must be itself again, on a machine that is busy with other tests."""
 
 

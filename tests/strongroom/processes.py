@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 
 
 class Process:

@@ -268,6 +268,19 @@ def test_a_socket_left_by_a_killed_process_is_replaced_and_a_living_one_is_not(t
     assert opened.close()
 
 
+def test_a_disk_that_takes_no_write_keeps_no_door_open(opened: Opened, monkeypatch: pytest.MonkeyPatch):
+    """Closing writes nothing, so that a process which can write nothing any more can still be ended."""
+
+    def fails(descriptor: int, octets: bytes) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "write", fails)
+    opened.door.stop()
+    opened.door.stop()
+    opened.thread.join(10)
+    assert not opened.thread.is_alive()
+
+
 def test_closing_waits_for_the_answer_that_is_due(opened: Opened, ask: SocketAsk):
     """What was asked before is answered; whoever comes later finds nobody; idle conversations end."""
     idle = raw(opened)

@@ -18,6 +18,7 @@ import msgspec
 
 from privyseal import config
 from privyseal.cli import profile as profiles
+from privyseal.cli.gap import accept_gap
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.recover import add_logger, add_witness, recover
 from privyseal.cli.tls import Tls
@@ -112,7 +113,7 @@ def prove(index: int, json_mode: JsonMode | None, **where: Any) -> None:
     Output(json_mode).result({"schema": "privyseal/log-proof/1", "proof": proof})
 
 
-for _command in (recover, add_witness, add_logger):
+for _command in (recover, accept_gap, add_witness, add_logger):
     log.add_command(_command)
 
 

@@ -143,6 +143,7 @@ requests = Table(
     Column("lease_boot", String(32)),
     UniqueConstraint("subscriber", "idempotency_key"),
     Index("ix_requests_state_lease", "state", "lease_until"),
+    Index("ix_requests_intent_index", "intent_index"),
 )
 """One row for each signing request, from its submission to its receipt; which columns are set is told by ``state``.
 
@@ -187,6 +188,15 @@ artifacts = Table(
     Column("expires", Moment),
 )
 """Signed files that the service made, until they are fetched or their time is over; the octets are in the spool."""
+
+log_gaps = Table(
+    "log_gaps",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("missing", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
+)
 
 events = Table(
     "events",

@@ -23,6 +23,7 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
     answer may ask again. Raises VerificationFailed where the signature is not over this request, NotPermitted where its
     signer is not an approver of the key, Denied where the request's time ran out, Conflict where it no longer waits.
     """
+    seal.require_memory()
     now = seal.clock()
     with seal.records.writing(actor.subscriber) as tx:
         permissions.require(actor, "approve", actor.subscriber)

@@ -20,6 +20,7 @@ def ask(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier | Pr
     What is plainly new and waits for nobody is written and leased in one transaction; the rest goes the longer way.
     The outcomes are those of ``submit`` where it refuses, and otherwise those of ``advance``.
     """
+    seal.require_memory()
     taken = take_in(seal, submissions)
     outcomes = _the_longer_way(seal, {n: one for n, one in enumerate(submissions) if n not in taken})
     walked = go_on(seal, list(taken.values()))

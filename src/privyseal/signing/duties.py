@@ -1,6 +1,10 @@
-"""What the house does unasked: take up what a crash left behind, and end what nobody agreed to in time."""
+"""What the house does unasked: look whether the records are whole, take up what a crash left behind, and end what
+nobody agreed to in time.
+"""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from privyseal.errors import PrivySealError
 from privyseal.records import events, requests
@@ -24,7 +28,14 @@ def begin(seal: PrivySeal) -> None:
 
 
 def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
-    """Take up every request that was approved or half signed and that no walk holds; return how each stands."""
+    """Take up every request that was approved or half signed and that no walk holds; return how each stands.
+
+    The records are held against the log first; RecordsRolledBack where they lack what it holds of them.
+    """
+    if seal.recollection is not None:
+        with suppress(PrivySealError):  # where the log cannot be asked now, what was found before holds
+            seal.recollection.look()
+    seal.require_memory()
     with seal.records.reading_all_subscribers() as connection:
         unfinished = requests.unfinished_of_all_subscribers(
             connection, (State.APPROVED, State.SIGNING, State.SIGNED), limit=BATCH, unleased_at=seal.clock()

@@ -12,6 +12,7 @@ from privyseal.errors import PrivySealError
 from privyseal.records.database import Records
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
+from privyseal.signing.recollection import Recollection
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
@@ -57,11 +58,12 @@ class PrivySeal:
         lease: timedelta = LEASE,
         watch: Watch | None = None,
         premises: Premises | None = None,
+        recollection: Recollection | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
         This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
-        sees no files, and signs descriptions only.
+        sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are.
         """
         self.service = service
         self.records = records
@@ -73,6 +75,7 @@ class PrivySeal:
         self.holder = Holder(node, secrets.token_hex(16), lease)
         self.watch = watch or Watch()
         self.premises = premises
+        self.recollection = recollection
         self._mark_guard = threading.Lock()
         self._signer_mark: int | None = None
 
@@ -92,6 +95,11 @@ class PrivySeal:
             return 0
         self.learn_signer_mark(mark)
         return mark
+
+    def require_memory(self) -> None:
+        """Raise RecordsRolledBack where the records lack what the log holds of them: then they are only read."""
+        if self.recollection is not None:
+            self.recollection.require()
 
     def learn_signer_mark(self, mark: int) -> None:
         """Remember what the signer said of its own mark."""

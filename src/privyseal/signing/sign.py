@@ -54,6 +54,7 @@ def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]], *, files: bool = Fa
     neighbours do not wait. A request that another walk holds is returned as it stands. An error means that the request
     is where the records say, and that advancing it again is safe; Failed means that it is over.
     """
+    seal.require_memory()
     began = time.monotonic()
     cases, others = _claim(seal, ids)
     seal.watch.step("claim", len(ids), time.monotonic() - began)

@@ -50,6 +50,7 @@ def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier |
     A key that asks for no approval gets its request APPROVED at once. The outcome of each is its Dossier, or the error
     for that one alone: NotPermitted, NotFound, BadInput, Denied (expired), IdempotencyMismatch.
     """
+    seal.require_memory()
     outcomes: dict[int, Dossier | PrivySealError] = {}
     found = [_described(seal, submission) for submission in submissions]
     now, shelf = seal.clock(), Shelf()

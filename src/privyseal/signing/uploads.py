@@ -39,6 +39,7 @@ def announce(seal: PrivySeal, actor: Actor, subscriber: str, wanted: NewUpload) 
 
     TooLarge where the file, or all the Subscriber's together, are too large; Unavailable where the disk has no room.
     """
+    seal.require_memory()
     permissions.require(actor, "send-code", subscriber)
     spool, now = premises(seal).spool, seal.clock()
     with seal.records.reading(subscriber) as tx:

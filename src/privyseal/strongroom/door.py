@@ -8,6 +8,7 @@ hold a secret.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -49,8 +50,8 @@ class Door:
         self._mode = 0o600 if self._admitted == {os.geteuid()} else 0o666
         self._note = note
         self._listener: socket.socket | None = None
-        self._closing, self._close = os.pipe()  # readable for ever once the door closes; nobody reads it
-        self._stopped = False
+        self._closing, other = os.pipe()  # at its end for ever once the door closes; nobody writes or reads
+        self._other_end = [other]
         self._conversations: set[threading.Thread] = set()
         self._guard = threading.Lock()
 
@@ -97,9 +98,9 @@ class Door:
 
     def stop(self) -> None:
         """Let nobody in any more and end every conversation after its present answer; may be called from a signal."""
-        if not self._stopped:
-            self._stopped = True
-            os.write(self._close, b"x")
+        with contextlib.suppress(IndexError):  # somebody was quicker; taking out of a list is done by one only
+            # Closed, not written to: a write can fail, and then the process could never be ended but by SIGKILL.
+            os.close(self._other_end.pop())
 
     def drain(self, seconds: float) -> bool:
         """Wait until every conversation has ended, at most ``seconds``; tell whether all have."""
@@ -115,11 +116,10 @@ class Door:
 
     def dispose(self) -> None:
         """Close what :meth:`serve` left open; call it once, after draining."""
-        self._stopped = True
+        self.stop()
         if self._listener is not None:
             self._listener.close()
         os.close(self._closing)
-        os.close(self._close)
 
     def _begin(self, connection: socket.socket) -> None:
         thread = threading.Thread(target=self._converse, args=(connection,), daemon=True)

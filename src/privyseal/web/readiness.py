@@ -86,6 +86,7 @@ class Readiness:
                 standby = connection.exec_driver_sql("SELECT current_setting('transaction_read_only')").scalar()
                 if standby == "on":
                     raise Unavailable("The database is read-only; it may be a standby.")
+        self._seal.require_memory()
 
     def _there_is_room(self) -> None:
         for directory in self.directories.values():
