@@ -31,19 +31,28 @@ def place(logged: Logged) -> Intent:
     return Intent(logged.index, logged.key_seq)
 
 
-def completed(dossier: Dossier, key_tag: str, files: Files = msgspec.UNSET) -> CompletionSubmission:
-    """Return the completion of a request that was signed; ``files`` are the SHA-256 of those finished here."""
-    return _completion(dossier, key_tag, "signed", _completed(dossier, None, files))
+def completed(dossier: Dossier, files: Files = msgspec.UNSET, reason: str | None = None) -> bytes:
+    """Return what the completion commits to: what was made for a request, or the ``reason`` why it came to nothing.
+
+    ``files`` are the SHA-256 of the files that were finished here.
+    """
+    return canonical_json(
+        Completed(
+            intent=_intent_of(dossier).index,
+            request=dossier.digest,
+            signatures=tuple([hashlib.sha256(each).hexdigest() for each in dossier.signatures]),
+            blobs=tuple([hashlib.sha256(each).hexdigest() for each in dossier.blobs]),
+            tokens=tuple([hashlib.sha256(each.der).hexdigest() for each in dossier.tokens]),
+            files=files,
+            reason=reason,
+        )
+    )
 
 
-def aborted(dossier: Dossier, key_tag: str, reason: str) -> CompletionSubmission:
-    """Return the completion of a request that came to nothing, and why."""
-    return _completion(dossier, key_tag, "aborted", _completed(dossier, reason))
-
-
-def _completion(
-    dossier: Dossier, key_tag: str, outcome: Literal["signed", "aborted"], payload: bytes
+def completion(
+    dossier: Dossier, key_tag: str, payload: bytes, outcome: Literal["signed", "aborted"] = "signed"
 ) -> CompletionSubmission:
+    """Return the completion of a request; ``payload`` is what :func:`completed` returned."""
     return CompletionSubmission(
         key_tag=key_tag,
         intent=_intent_of(dossier).index,
@@ -52,8 +61,8 @@ def _completion(
     )
 
 
-def receipt(dossier: Dossier, key_tag: str, appended: Appended, logged: Logged, files: Files = msgspec.UNSET) -> str:
-    """Return the receipt (C2SP tlog-proof) of a request's completion, with both openings."""
+def receipt(dossier: Dossier, key_tag: str, payload: bytes, appended: Appended, logged: Logged) -> str:
+    """Return the receipt (C2SP tlog-proof) of a request's completion, with both openings; ``payload`` as above."""
     stands = _intent_of(dossier)
     return build_receipt(
         intent=IntentOpening(
@@ -66,24 +75,10 @@ def receipt(dossier: Dossier, key_tag: str, appended: Appended, logged: Logged, 
             payload=dossier.canonical,
             path=logged.intent_path,
         ),
-        completion=CompletionOpening(salt=dossier.completion_salt, payload=_completed(dossier, None, files)),
+        completion=CompletionOpening(salt=dossier.completion_salt, payload=payload),
         index=logged.index,
         path=logged.path,
         checkpoint=appended.checkpoint,
-    )
-
-
-def _completed(dossier: Dossier, reason: str | None, files: Files = msgspec.UNSET) -> bytes:
-    return canonical_json(
-        Completed(
-            intent=_intent_of(dossier).index,
-            request=dossier.digest,
-            signatures=tuple(hashlib.sha256(each).hexdigest() for each in dossier.signatures),
-            blobs=tuple(hashlib.sha256(each).hexdigest() for each in dossier.blobs),
-            tokens=tuple(hashlib.sha256(each.der).hexdigest() for each in dossier.tokens),
-            files=files,
-            reason=reason,
-        )
     )
 
 

@@ -253,7 +253,8 @@ def _abort(seal: PrivySeal, cases: list[Case]) -> None:
     _store(seal, refused_cases, lambda tx, some: requests.store_intents(tx, [c.dossier for c in some]))
     going = [(c, code, why) for c, code, why in over if c.error is None]
     with errors_into([c for c, _, _ in going]):
-        _log_aborted(seal, [entries.aborted(c.dossier, c.key_tag, why) for c, _, why in going])
+        ends = [(c, entries.completed(c.dossier, reason=why)) for c, _, why in going]
+        _log_aborted(seal, [entries.completion(c.dossier, c.key_tag, payload, "aborted") for c, payload in ends])
         reasons = {c.dossier.id: (code, why) for c, code, why in going}
         _store(
             seal,
@@ -333,10 +334,12 @@ def _complete(seal: PrivySeal, cases: list[Case]) -> None:
     """Log what came of each, build the receipts, release."""
     if not cases:
         return
-    appended = seal.logger.append([entries.completed(c.dossier, c.key_tag, c.files) for c in cases], since=0)
+    payloads = [entries.completed(c.dossier, c.files) for c in cases]
+    completions = [entries.completion(c.dossier, c.key_tag, each) for c, each in zip(cases, payloads, strict=True)]
+    appended = seal.logger.append(completions, since=0)
     receipts = {
-        case.dossier.id: entries.receipt(case.dossier, case.key_tag, appended, logged, case.files)
-        for case, logged in zip(cases, appended.items, strict=True)
+        case.dossier.id: entries.receipt(case.dossier, case.key_tag, payload, appended, logged)
+        for case, payload, logged in zip(cases, payloads, appended.items, strict=True)
     }
     now = seal.clock()
 

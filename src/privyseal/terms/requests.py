@@ -5,16 +5,13 @@ States, and the rules for the table below:
 * A state changes only by compare-and-swap on the row (``records/requests.py``): ``UPDATE ... WHERE state = :was``.
 * A request that waits for nobody may be written as SIGNING at once, by the walk that takes it under its own lease.
 * SIGNING is on disk before the intent is logged, and the intent is in a signed checkpoint before the key is used.
-* Where the intent stands is stored before the key is used: SIGNING without it means that the key was not touched, and
-  the walk goes on from the log, where appending the same intent again changes nothing.
+* Where the intent stands is stored with the signature. SIGNING without one means that the intent may be logged and the
+  key may have been used: the walk goes on from the log, where appending the same intent again changes nothing, and asks
+  the signer, who alone knows which intents it has spent and never uses a key for one twice.
 * A raw signature is stored before anything else is done with it, alone or with the blob that was made of it without
-  asking anybody: ECDSA does not give the same one twice. SIGNING with a stored signature goes on to the timestamp;
-  SIGNING with an intent but without a signature, found after a crash, becomes FAILED, for nobody can tell whether the
-  key was used; the completion in the log then says ``aborted``.
-* SIGNED in mode ``server`` waits for its file to be made. Where the uploaded one is lost, or no longer what was
-  approved, whoever asked may send it again until the request's time runs out; then it becomes RELEASED without a file.
-  Its signature exists, so it is logged and handed out, and who has the file can apply it. That nobody makes the file
-  any more is written down before the completion says so, and never taken back: an intent has one completion.
+  asking anybody: ECDSA does not give the same one twice. SIGNING with a stored signature goes on to the timestamp. Where
+  the signer has spent the intent and no signature is stored, nobody can tell whether one was made: the request becomes
+  FAILED, and the completion in the log then says ``aborted``.
 * A final state never changes. The Idempotency-Key of a request in it answers with that state for ever.
 
 The diagram in the documentation is printed from this table (``python -m privyseal.terms.requests``).
