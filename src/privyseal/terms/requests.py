@@ -9,8 +9,8 @@ States, and the rules for the table below:
   key may have been used: the walk goes on from the log, where appending the same intent again changes nothing, and asks
   the signer, who alone knows which intents it has spent and never uses a key for one twice.
 * A raw signature is stored before anything else is done with it, alone or with the blob that was made of it without
-  asking anybody: ECDSA does not give the same one twice. SIGNING with a stored signature goes on to the timestamp. Where
-  the signer has spent the intent and no signature is stored, nobody can tell whether one was made: the request becomes
+  asking anybody: ECDSA does not give the same one twice. SIGNING with a stored signature goes on to the timestamp.
+  Where the signer has spent the intent and no signature is stored, nobody can tell whether one was made: it becomes
   FAILED, and the completion in the log then says ``aborted``.
 * A final state never changes. The Idempotency-Key of a request in it answers with that state for ever.
 
