@@ -10,7 +10,7 @@ from tests.world import SUBSCRIBER, Plan, World, a_description
 
 from privyseal.errors import BadInput, IdempotencyMismatch, PrivySealError, Unavailable
 from privyseal.records import events, requests
-from privyseal.signing import sign
+from privyseal.signing import case
 from privyseal.signing.ask import ask
 from privyseal.signing.submit import MOST_DESCRIBED, Submission, take_in
 from privyseal.strongroom.judgement import MAX_USES
@@ -108,7 +108,7 @@ def test_a_walk_that_died_after_its_first_write_is_taken_up(world: World) -> Non
 
 def test_what_does_not_fit_into_one_question_goes_in_several(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large requests that meet in one batch never make it too large for the signer."""
-    monkeypatch.setattr(sign, "PORTION_OCTETS", 1)
+    monkeypatch.setattr(case, "PORTION_OCTETS", 1)
     _released(world.ask([world.client(number) for number in range(3)]))
     assert world.writes.count("signer's journal") == 3
     world.check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -12,9 +12,11 @@ from tests.world import SUBSCRIBER, Plan, World, a_description
 
 from privyseal.errors import (
     BadInput,
+    Conflict,
     Denied,
     Failed,
     IdempotencyMismatch,
+    KeyStoreUnavailable,
     LogUnavailable,
     NotFound,
     PrivySealError,
@@ -24,7 +26,10 @@ from privyseal.records import events, requests
 from privyseal.signing import duties
 from privyseal.signing.sign import advance
 from privyseal.signing.submit import LONGEST_LIFE, Submission, submit
+from privyseal.strongroom.messages import Appended, SignBatch, SignedBatch, Stale
+from privyseal.strongroom.messages import Submission as Submitted
 from privyseal.terms.requests import Dossier, State
+from privyseal.tlog.entry import CompletionSubmission
 from privyseal.tlog.proof import read_receipt
 
 Make = Callable[[Plan | None], World]
@@ -229,14 +234,54 @@ def test_without_the_log_nothing_is_signed_and_nothing_is_lost(make_world: Make)
     world.check()
 
 
-@pytest.mark.parametrize("way", ["lost", "unreported"])
-def test_a_lost_answer_of_the_signer_ends_the_request(make_world: Make, way: str) -> None:
-    """Nobody can tell whether the key was used: FAILED, completion ``aborted``, and a new request is signed."""
-    world = make_world(Plan(_first(make_world, "signer: SignBatch"), "lost" if way == "lost" else "unreported"))
+def test_a_signer_that_did_not_hear_is_asked_again(make_world: Make) -> None:
+    """The intent stays in the log and unspent, so the same request is signed under it later."""
+    world = make_world(Plan(_first(make_world, "signer: SignBatch"), "lost"))
     ledger = world.client(1)
+    assert isinstance(_refusal(world.ask([ledger])), KeyStoreUnavailable)
+    before = len(world.entries())
+    assert _only(world.ask([ledger])).state is State.RELEASED
+    assert len(world.entries()) == before + 1  # the completion; the intent was there
+    assert world.key_uses == 1
+    world.check()
+
+
+def test_a_lost_answer_of_the_signer_ends_the_request(make_world: Make) -> None:
+    """The intent is spent and its signature lost: FAILED, completion ``aborted``, and a new request is signed."""
+    world = make_world(Plan(_first(make_world, "signer: SignBatch"), "unreported"))
+    ledger = world.client(1)
+    assert isinstance(_refusal(world.ask([ledger])), KeyStoreUnavailable)
     assert isinstance(_refusal(world.ask([ledger])), Failed)
     again = _only(world.ask([ledger]))
     assert again.state is State.FAILED, "its Idempotency-Key stays failed"
+    assert again.failure_code == "key-use-unknown"
     world.insist()
     assert ledger.given
+    world.check()
+
+
+def test_who_lost_its_lease_does_not_end_in_the_log_what_another_walk_signs(world: World) -> None:
+    """A walk that is refused as spent, because the next one has just signed, writes nothing: not even the log."""
+    ledger = world.client(1)
+    (asked,) = submit(world.seal, [Submission(world.actor, ledger.key, ledger.request)])
+    assert isinstance(asked, Dossier)
+    sign, append = world.seal.signer.sign, world.seal.logger.append
+
+    def without_completions(submissions: Sequence[Submitted], since: int) -> Appended:
+        if isinstance(submissions[0], CompletionSubmission):
+            raise LogUnavailable("not now")
+        return append(submissions, since)
+
+    def overtaking(batch: SignBatch) -> SignedBatch | Stale:
+        world.seal.signer.sign, world.seal.logger.append = sign, without_completions  # type: ignore[method-assign]
+        world.now += timedelta(seconds=61)
+        advance(world.seal, [(SUBSCRIBER, asked.id)])  # signs, and comes no further
+        world.seal.logger.append = append  # type: ignore[method-assign]
+        return sign(batch)
+
+    world.seal.signer.sign = overtaking  # type: ignore[method-assign]
+    (late,) = advance(world.seal, [(SUBSCRIBER, asked.id)])
+    assert isinstance(late, Conflict)
+    assert _only(world.ask([ledger])).state is State.RELEASED
+    assert world.key_uses == 1
     world.check()
