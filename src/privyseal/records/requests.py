@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Update, and_, bindparam, insert, or_, se
 from sqlalchemy.exc import IntegrityError
 
 from privyseal.errors import Conflict, NotFound
+from privyseal.records import packed
 from privyseal.records.database import Transaction
 from privyseal.records.prepared import Prepared
 from privyseal.records.tables import approvals, requests
@@ -107,9 +108,6 @@ _STORE_SIGNED = Prepared(
         blobs=bindparam("p_blobs"),
     )
 )
-
-_octets_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
-_tokens_decoder = msgspec.msgpack.Decoder(tuple[TimestampToken, ...])
 
 
 def add(tx: Transaction, dossier: Dossier, request: SigningRequest) -> None:
@@ -226,7 +224,8 @@ def store_signatures(tx: Transaction, dossier: Dossier, signatures: Sequence[byt
 def store_signatures_of_many(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes]]]) -> list[Dossier]:
     """Write down raw signatures and where their intents stand, all or none, as :func:`store_signatures`."""
     rows = [
-        _supposed(dossier) | _placed(dossier) | {"p_signatures": _packed(signatures)} for dossier, signatures in made
+        _supposed(dossier) | _placed(dossier) | {"p_signatures": packed.pack(signatures)}
+        for dossier, signatures in made
     ]
     _all(tx, _STORE_SIGNATURES, rows)
     return [msgspec.structs.replace(dossier, signatures=tuple(signatures)) for dossier, signatures in made]
@@ -237,7 +236,7 @@ def store_signed(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes],
     rows = []
     for dossier, signatures, blobs in made:
         _check_arrow(dossier, State.SIGNED)
-        octets = {"p_signatures": _packed(signatures), "p_tokens": _packed(()), "p_blobs": _packed(blobs)}
+        octets = {"p_signatures": packed.pack(signatures), "p_tokens": packed.pack(()), "p_blobs": packed.pack(blobs)}
         rows.append(_supposed(dossier) | _placed(dossier) | {"p_state": State.SIGNED.value} | octets)
     _all(tx, _STORE_SIGNED, rows)
     return [
@@ -258,7 +257,7 @@ def store_blobs_of_many(
     rows = []
     for dossier, tokens, blobs in made:
         _check_arrow(dossier, State.SIGNED)
-        octets = {"p_tokens": _packed(tokens), "p_blobs": _packed(blobs)}
+        octets = {"p_tokens": packed.pack(tokens), "p_blobs": packed.pack(blobs)}
         rows.append(_supposed(dossier) | {"p_state": State.SIGNED.value} | octets)
     _all(tx, _STORE_BLOBS, rows)
     return [
@@ -387,10 +386,6 @@ def _all(tx: Transaction, statement: Prepared, rows: list[dict[str, Any]]) -> No
         raise Conflict(f"{which} was changed by somebody else meanwhile.", hint="ask for it again")
 
 
-def _packed(values: Sequence[bytes] | Sequence[TimestampToken]) -> bytes:
-    return msgspec.msgpack.encode(tuple(values))
-
-
 def _dossier(row: Row[Any]) -> Dossier:
     return Dossier(
         id=row.id,
@@ -404,9 +399,9 @@ def _dossier(row: Row[Any]) -> Dossier:
         salt=row.salt,
         completion_salt=row.completion_salt,
         intent=None if row.intent_index is None else Intent(row.intent_index, row.intent_seq),
-        signatures=() if row.signatures is None else _octets_decoder.decode(row.signatures),
-        tokens=() if row.tokens is None else _tokens_decoder.decode(row.tokens),
-        blobs=() if row.blobs is None else _octets_decoder.decode(row.blobs),
+        signatures=packed.octets(row.signatures),
+        tokens=packed.tokens(row.tokens),
+        blobs=packed.octets(row.blobs),
         receipt=row.receipt,
         failure_code=row.failure_code,
         failure_detail=row.failure_detail,
