@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
+from privyseal.records.packing import pack, unpack
 from privyseal.records.prepared import Prepared
 from privyseal.records.tables import approvals, requests
 from privyseal.terms.requests import FINAL, Approval, Dossier, Intent, SigningRequest, State, may_follow
@@ -108,7 +109,6 @@ _STORE_SIGNED = Prepared(
     )
 )
 
-_octets_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
 _tokens_decoder = msgspec.msgpack.Decoder(tuple[TimestampToken, ...])
 
 
@@ -225,9 +225,7 @@ def store_signatures(tx: Transaction, dossier: Dossier, signatures: Sequence[byt
 
 def store_signatures_of_many(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes]]]) -> list[Dossier]:
     """Write down raw signatures and where their intents stand, all or none, as :func:`store_signatures`."""
-    rows = [
-        _supposed(dossier) | _placed(dossier) | {"p_signatures": _packed(signatures)} for dossier, signatures in made
-    ]
+    rows = [_supposed(dossier) | _placed(dossier) | {"p_signatures": pack(signatures)} for dossier, signatures in made]
     _all(tx, _STORE_SIGNATURES, rows)
     return [msgspec.structs.replace(dossier, signatures=tuple(signatures)) for dossier, signatures in made]
 
@@ -237,7 +235,7 @@ def store_signed(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes],
     rows = []
     for dossier, signatures, blobs in made:
         _check_arrow(dossier, State.SIGNED)
-        octets = {"p_signatures": _packed(signatures), "p_tokens": _packed(()), "p_blobs": _packed(blobs)}
+        octets = {"p_signatures": pack(signatures), "p_tokens": pack(()), "p_blobs": pack(blobs)}
         rows.append(_supposed(dossier) | _placed(dossier) | {"p_state": State.SIGNED.value} | octets)
     _all(tx, _STORE_SIGNED, rows)
     return [
@@ -258,7 +256,7 @@ def store_blobs_of_many(
     rows = []
     for dossier, tokens, blobs in made:
         _check_arrow(dossier, State.SIGNED)
-        octets = {"p_tokens": _packed(tokens), "p_blobs": _packed(blobs)}
+        octets = {"p_tokens": msgspec.msgpack.encode(tuple(tokens)), "p_blobs": pack(blobs)}
         rows.append(_supposed(dossier) | {"p_state": State.SIGNED.value} | octets)
     _all(tx, _STORE_BLOBS, rows)
     return [
@@ -387,10 +385,6 @@ def _all(tx: Transaction, statement: Prepared, rows: list[dict[str, Any]]) -> No
         raise Conflict(f"{which} was changed by somebody else meanwhile.", hint="ask for it again")
 
 
-def _packed(values: Sequence[bytes] | Sequence[TimestampToken]) -> bytes:
-    return msgspec.msgpack.encode(tuple(values))
-
-
 def _dossier(row: Row[Any]) -> Dossier:
     return Dossier(
         id=row.id,
@@ -404,9 +398,9 @@ def _dossier(row: Row[Any]) -> Dossier:
         salt=row.salt,
         completion_salt=row.completion_salt,
         intent=None if row.intent_index is None else Intent(row.intent_index, row.intent_seq),
-        signatures=() if row.signatures is None else _octets_decoder.decode(row.signatures),
+        signatures=() if row.signatures is None else unpack(row.signatures),
         tokens=() if row.tokens is None else _tokens_decoder.decode(row.tokens),
-        blobs=() if row.blobs is None else _octets_decoder.decode(row.blobs),
+        blobs=() if row.blobs is None else unpack(row.blobs),
         receipt=row.receipt,
         failure_code=row.failure_code,
         failure_detail=row.failure_detail,
