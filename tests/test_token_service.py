@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,13 +19,14 @@ from tests.softhsm import MODULE, PIN, SoftHsm
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
-    """Run a rehearsal service that keeps its Key Pair in SoftHSM."""
+    """Run a rehearsal service that keeps its Key Pair and its timestamp key in SoftHSM."""
     folder = tmp_path_factory.mktemp("token")
     hsm = SoftHsm(folder / "hsm", "rehearsal")
     token = ["--pkcs11-module", MODULE, "--token", "rehearsal", "--pin-file", str(hsm.pin_file)]
     token += ["--module-env", f"SOFTHSM2_CONF={hsm.conf}"]
     token += ["--module-reads", str(hsm.conf), "--module-writes", str(hsm.tokens)]
-    initialise(folder / "seal", "--scheme", "ecdsa-p256", *token)
+    initialise(folder / "seal", "--scheme", "ecdsa-p256", "--timestamp-in-token", *token)
+    assert "stamper/timestamp" in hsm.tool("rehearsal", "--list-objects", "--type", "privkey")
     assert "demo/release" in hsm.tool("rehearsal", "--list-objects", "--type", "privkey")
     with serving(folder / "seal") as running:
         yield running
@@ -88,6 +90,16 @@ def test_a_service_signs_with_a_key_in_a_token_and_outlives_its_worker(service: 
         _verified_by_a_stranger(service, each)
     assert service.run("verify", *many).returncode == 0
     assert service.run("log", "fsck", "--dir", service.directory, profile=False).returncode == 0
+
+
+def test_doctor_shows_the_token_and_what_holds_its_worker(service: Rehearsal) -> None:
+    """How many keys are in it, and that the kernel says of the worker what it says of the processes above it."""
+    assert service.run("sign", _program(service.directory.parent, "doctor.exe")).returncode == 0
+    said = service.run("doctor", "--dir", service.directory, "--url", service.url, "--json", profile=False)
+    found = {each["what"]: each for each in json.loads(said.stdout)["findings"]}
+    assert found["token rehearsal"]["state"] == "good" and "holds one key" in found["token rehearsal"]["text"]
+    assert "no seccomp" not in found["sandbox"]["text"]
+    assert found["service"]["state"] == "good"
 
 
 def test_a_pin_is_nowhere_but_in_its_file(service: Rehearsal) -> None:
