@@ -14,7 +14,15 @@ import msgspec
 import pytest
 from tests.world import SUBSCRIBER, WAYS, Ledger, Plan, Way, World
 
-from privyseal.errors import BadInput, Conflict, IdempotencyMismatch, NotFound, PrivySealError, Unavailable
+from privyseal.errors import (
+    BadInput,
+    Conflict,
+    IdempotencyMismatch,
+    LogUnavailable,
+    NotFound,
+    PrivySealError,
+    Unavailable,
+)
 from privyseal.formats import catalogue
 from privyseal.formats.patch import carry_out
 from privyseal.formats.source import FileSource
@@ -297,19 +305,134 @@ def test_a_stranger_finds_out_nothing(yard: Yard) -> None:
             question()
 
 
-def test_a_file_that_is_lost_from_the_spool_is_said(yard: Yard) -> None:
-    """SIGNED without its upload is Unavailable, not a crash; put back, it is finished."""
+def _signed(yard: Yard) -> tuple[Ledger, tuple[str, str], Path]:
+    """Bring one request to SIGNED; return who asked, the request, and where its upload is."""
     ledger = yard.file()
     yard.send(ledger)
     dossier = submit(yard.seal, [Submission(yard.actor, ledger.key, ledger.request)])[0]
     assert isinstance(dossier, Dossier)
-    advance(yard.seal, [(SUBSCRIBER, dossier.id)])
+    name = (SUBSCRIBER, dossier.id)
+    (signed,) = advance(yard.seal, [name])
+    assert isinstance(signed, Dossier) and signed.state is State.SIGNED
     (path,) = (yard.directory / "spool" / SUBSCRIBER / "in").iterdir()
+    return ledger, name, path
+
+
+def _refused(yard: Yard, name: tuple[str, str]) -> str:
+    """Let the file be made, which must fail and leave the request where it is; return what is said."""
+    (outcome,) = advance(yard.seal, [name], files=True)
+    assert isinstance(outcome, PrivySealError)
+    with yard.seal.records.reading(SUBSCRIBER) as tx:
+        assert requests.get(tx, name[1]).state is State.SIGNED
+    return outcome.detail
+
+
+def _released_without_a_file(yard: Yard, ledger: Ledger) -> None:
+    """The duties have released it: the signature holds, its completion names no file, and there is none to fetch."""
+    (dossier,) = [_released(outcome) for outcome in duties.recover(yard.seal)]
+    yard._give(ledger, dossier)
+    yard.check()
+    assert read_receipt(str(dossier.receipt), yard.policy()).completed.files is msgspec.UNSET
+    assert yard.applied(ledger, dossier.blobs[0]), "the client can make the file"
+    with pytest.raises(NotFound, match="no file"):
+        artifacts.fetch(yard.seal, yard.actor, SUBSCRIBER, dossier.id)
+
+
+def test_a_file_that_is_lost_from_the_spool_is_said(yard: Yard) -> None:
+    """SIGNED without its upload says so and is no crash; put back, it is finished."""
+    _, name, path = _signed(yard)
     path.rename(yard.directory / "hidden")
-    outcome = advance(yard.seal, [(SUBSCRIBER, dossier.id)], files=True)[0]
-    assert isinstance(outcome, Unavailable) and "not in the spool" in outcome.detail
+    assert "lost from the spool" in _refused(yard, name)
     (yard.directory / "hidden").rename(path)
-    _released(advance(yard.seal, [(SUBSCRIBER, dossier.id)], files=True)[0])
+    _released(advance(yard.seal, [name], files=True)[0])
+
+
+@pytest.mark.parametrize("left", [None, 1000], ids=["gone", "cut"])
+def test_a_file_that_is_lost_can_be_sent_again(yard: Yard, left: int | None) -> None:
+    """Announced again, the upload stands where the disk has it; other content is dropped, the right one is finished."""
+    ledger, name, path = _signed(yard)
+    octets = path.read_bytes()
+    path.unlink() if left is None else path.write_bytes(octets[:left])
+    assert "lost from the spool" in _refused(yard, name)
+    wanted = NewUpload(filename="a", size=len(octets), sha256=str(ledger.request.input))
+    upload, offset = walk.announce(yard.seal, yard.actor, SUBSCRIBER, wanted)
+    assert (upload.complete, offset) == (False, left or 0)
+    with walk.open_part(yard.seal, yard.actor, SUBSCRIBER, upload.id, offset) as part:
+        part.append(bytes(len(octets) - offset))
+        assert "lost from the spool" in _refused(yard, name), "an upload under way is not taken for one that is there"
+        with pytest.raises(BadInput, match="dropped"):
+            walk.accept(yard.seal, yard.actor, upload, part)
+    yard.send(ledger)
+    _released(advance(yard.seal, [name], files=True)[0])
+    yard.ask([ledger])
+    yard.check()
+    yard.check_files()
+
+
+def test_a_new_request_for_a_lost_file_asks_for_it(yard: Yard) -> None:
+    """An upload that the disk lost before anything was signed counts as not uploaded."""
+    ledger = yard.file()
+    yard.send(ledger)
+    (path,) = (yard.directory / "spool" / SUBSCRIBER / "in").iterdir()
+    path.unlink()
+    assert isinstance(yard._submit(ledger), NotFound)
+    _released(yard.ask([ledger])[0])
+    yard.check_files()
+
+
+def test_what_is_signed_is_released_in_the_end_without_its_file(yard: Yard) -> None:
+    """A lost file that nobody sends again by the request's time: the signature is released, whatever comes later."""
+    ledger, name, path = _signed(yard)
+    path.rename(yard.directory / "hidden")
+    yard.now = ledger.request.expires_at - timedelta(seconds=1)
+    assert "lost from the spool" in _refused(yard, name)
+    yard.now += timedelta(seconds=1)
+    _released_without_a_file(yard, ledger)
+
+
+def test_what_is_signed_is_released_in_the_end_without_a_damaged_file(yard: Yard) -> None:
+    """A file that is no longer what was approved is never signed; its signature is released all the same."""
+    ledger, name, path = _signed(yard)
+    octets = bytearray(path.read_bytes())
+    octets[2000] ^= 1
+    path.write_bytes(octets)
+    assert "no longer the one that was approved" in _refused(yard, name)
+    yard.now = ledger.request.expires_at
+    _released_without_a_file(yard, ledger)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_gave_a_file_up_does_not_find_it_again(yard: Yard, way: Way) -> None:
+    """The log has one completion for an intent: once it may say that there is no file, none is made any more."""
+    ledger, name, path = _signed(yard)
+    path.rename(yard.directory / "hidden")
+    yard.now = ledger.request.expires_at
+    before = len(yard.writes)
+    yard.plan = Plan(before + 3, way)  # claim, prolong and forget, then the logger's own writes
+    _refused(yard, name)
+    assert len(yard.writes) > before + 3
+    (yard.directory / "hidden").rename(path)
+    yard.now += timedelta(seconds=61)
+    _released_without_a_file(yard, ledger)
+
+
+def test_a_finished_file_that_is_lost_stays_bound(yard: Yard) -> None:
+    """Made, written down, perhaps logged, then lost with its upload: the completion binds it as it may have before."""
+    ledger, name, path = _signed(yard)
+    commit, yard.plan = yard.seal.logger.append, None
+    yard.seal.logger.append = lambda *_, **__: (_ for _ in ()).throw(LogUnavailable("away"))  # type: ignore[method-assign]
+    assert "away" in _refused(yard, name)
+    yard.seal.logger.append = commit  # type: ignore[method-assign]
+    path.unlink()
+    (finished,) = (yard.directory / "spool" / SUBSCRIBER / "out").iterdir()
+    bound = hashlib.sha256(finished.read_bytes()).hexdigest()
+    finished.unlink()
+    assert "lost from the spool" in _refused(yard, name)
+    yard.now = ledger.request.expires_at
+    dossier = _released(duties.recover(yard.seal)[0])
+    assert read_receipt(str(dossier.receipt), yard.policy()).completed.files == (bound,)
+    with pytest.raises(NotFound, match="deleted"):
+        artifacts.fetch(yard.seal, yard.actor, SUBSCRIBER, dossier.id)
 
 
 def _places(founded: Path, directory: Path, workshop: Workshop, everywhere: bool) -> list[int]:

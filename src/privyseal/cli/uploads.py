@@ -18,6 +18,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
+from msgspec import UNSET
+
 from privyseal.cli import pieces
 from privyseal.cli.client import Answer
 from privyseal.cli.pieces import Counted, Job, Made, Opened, Pending
@@ -116,7 +118,8 @@ class Sender(Requester):
         """Fetch the signed file into a draft, check it as a stranger would, do ``then``, and then give it its name.
 
         Where the service keeps the file no longer, it is made here from the same signature, and must have the same
-        SHA-256. VerificationFailed where it is not as expected; after any error the target is as it was.
+        SHA-256; where the service lost the upload before it could make the file, there is none to compare with.
+        VerificationFailed where it is not as expected; after any error the target is as it was.
         """
         plan = opened.format.apply(opened.code, expected.prepared, options, (expected.blob,))
         found: list[EmbeddedSignature] = []
@@ -132,7 +135,9 @@ class Sender(Requester):
 
             def follow(written: Source) -> None:
                 found.append(confirm(opened.format, written, expected))
-                if made.receipt is None or completed_of(made.receipt).files != (_sha256(written, counted),):
+                bound = None if made.receipt is None else completed_of(made.receipt).files
+                made_here = whole is plan and bound is UNSET
+                if not made_here and bound != (_sha256(written, counted),):
                     raise VerificationFailed("The signed file is not the one that the log's completion binds.")
                 then(found[0])
 

@@ -67,6 +67,12 @@ def complete(tx: Transaction, upload_id: str, expires: datetime) -> None:
         raise Conflict(f"The upload {upload_id} was taken away meanwhile.", hint="announce the file again")
 
 
+def reopen(tx: Transaction, upload_id: str, expires: datetime) -> bool:
+    """Write down that octets of an upload were lost and are to be sent again; False where it is gone."""
+    lost = update(uploads).where(*_whose(tx, upload_id)).values(complete=False, expires=expires)
+    return tx.connection.execute(lost).rowcount == 1
+
+
 def remove(tx: Transaction, upload_id: str) -> None:
     """Forget an upload; Conflict where a request that is not over needs it."""
     if is_needed(tx, upload_id):
@@ -114,12 +120,18 @@ def refer(tx: Transaction, request_id: str, upload: Upload) -> None:
 
 def artifact(tx: Transaction, request_id: str) -> Artifact:
     """Read the file of a request; NotFound where it has none, or none any more."""
+    found = artifact_if_any(tx, request_id)
+    if found is None:
+        raise NotFound(f"Request {request_id[:40]!r} has no file here.", hint="it was local, or the file was deleted")
+    return found
+
+
+def artifact_if_any(tx: Transaction, request_id: str) -> Artifact | None:
+    """Read the file of a request; None where it has none, or none any more."""
     row = tx.connection.execute(
         select(artifacts).where(artifacts.c.subscriber == tx.subscriber, artifacts.c.request == request_id)
     ).first()
-    if row is None:
-        raise NotFound(f"Request {request_id[:40]!r} has no file here.", hint="it was local, or the file was deleted")
-    return Artifact(**row._mapping)
+    return None if row is None else Artifact(**row._mapping)
 
 
 def finish(tx: Transaction, request_id: str, sha256: str, size: int, expires: datetime) -> None:

@@ -12,12 +12,16 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
+
+import msgspec
 
 from privyseal.access import permissions
-from privyseal.errors import Conflict, NotFound, PrivySealError, Unavailable
+from privyseal.errors import BadInput, Conflict, NotFound, PrivySealError, Unavailable, VerificationFailed
 from privyseal.records import events, requests, uploads
 from privyseal.records.events import Event
 from privyseal.records.spool import open_finished
+from privyseal.signing.entries import Files
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.uploads import premises
 from privyseal.signing.workshop import Finish, time_allowed
@@ -32,29 +36,69 @@ a draft takes its name within minutes."""
 BATCH = 256
 """Files looked at in one round of the duties."""
 
+_LOST = (NotFound, BadInput, VerificationFailed)
+"""What is said of an upload that is not there, or no longer what was approved: trying again does not help."""
+
 _OURS = re.compile(r"[UR]-[a-z2-7]{24}|\..+\.privyseal")
 """Names of files in a spool: uploads, finished files, drafts. Anything else there is not ours to delete."""
 
 
-def finish(seal: PrivySeal, dossier: Dossier, request: SigningRequest, chain: tuple[bytes, ...]) -> tuple[str, ...]:
+def finish(seal: PrivySeal, dossier: Dossier, request: SigningRequest, chain: tuple[bytes, ...]) -> Files:
     """Make the signed file of a SIGNED request, or find it made; return the SHA-256 of each finished file.
 
-    The walk's lease is prolonged by as long as the work may take. VerificationFailed where what was made does not
-    verify; Unavailable where the spool or a child process does not do its part.
+    The walk's lease is prolonged by as long as the work may take. NotFound where the upload is lost and can be sent
+    again, VerificationFailed where what was made does not verify; once the request's time is past, unset instead: there
+    will be no file, for ever. Unavailable where the spool or a child process does not do its part.
     """
-    where = premises(seal)
+    spool = premises(seal).spool
     with seal.records.reading(dossier.subscriber) as tx:
-        artifact = uploads.artifact(tx, dossier.id)
-    target = where.spool.place("out", dossier.subscriber, dossier.id)
-    if artifact.sha256 is not None and target.exists():
+        artifact = uploads.artifact_if_any(tx, dossier.id)
+    if artifact is None:
+        return msgspec.UNSET  # given up below, by this walk or one before it
+    if artifact.sha256 is not None and spool.path("out", dossier.subscriber, dossier.id).exists():
         return (artifact.sha256,)
-    source = where.spool.path("in", dossier.subscriber, artifact.upload)
     try:
-        size = source.stat().st_size
+        return (_make(seal, dossier, request, chain, _found(seal, dossier, artifact)),)
+    except _LOST:
+        if seal.clock() < request.expires_at:
+            raise
+    if artifact.sha256 is not None:
+        return (artifact.sha256,)  # it was made, checked and perhaps logged, and went since, as files do after a while
+    now = seal.clock()
+    with seal.records.writing(dossier.subscriber) as tx:
+        requests.prolong(tx, dossier, now + requests.LEASE)  # Conflict where another walk has taken it
+        uploads.forget(tx, dossier.id)
+        events.record(tx, Event(now, "service", "file lost", dossier.id))
+    return msgspec.UNSET
+
+
+def _found(seal: PrivySeal, dossier: Dossier, artifact: Artifact) -> Path:
+    """Return where a request's upload is; NotFound where it is not all there, Unavailable where nobody can tell."""
+    path = premises(seal).spool.path("in", dossier.subscriber, artifact.upload)
+    with seal.records.reading(dossier.subscriber) as tx:
+        upload = uploads.get(tx, artifact.upload)
+    try:
+        whole = upload.complete and path.stat().st_size == upload.size
+    except FileNotFoundError:
+        whole = False
     except OSError as error:
         raise Unavailable(
-            f"The uploaded file of request {dossier.id} is not in the spool.", hint="whoever runs the service must look"
+            f"The uploaded file of request {dossier.id} cannot be reached: {error.strerror}.",
+            hint="whoever runs the service must look",
         ) from error
+    if not whole:
+        raise NotFound(
+            f"The uploaded file of request {dossier.id} is lost from the spool.",
+            hint="upload it again; without it the signature alone is released when the request's time is over",
+        )
+    return path
+
+
+def _make(seal: PrivySeal, dossier: Dossier, request: SigningRequest, chain: tuple[bytes, ...], source: Path) -> str:
+    """Make the signed file and write its SHA-256 down, which is returned."""
+    where = premises(seal)
+    target = where.spool.place("out", dossier.subscriber, dossier.id)
+    size = source.stat().st_size
     allowed = timedelta(seconds=time_allowed(size))
     with seal.records.writing(dossier.subscriber) as tx:
         requests.prolong(tx, dossier, seal.clock() + requests.LEASE + allowed)
@@ -71,7 +115,7 @@ def finish(seal: PrivySeal, dossier: Dossier, request: SigningRequest, chain: tu
     made = where.spool.write("finish", lambda: where.workshop.finish(job, size))
     with seal.records.writing(dossier.subscriber) as tx:
         uploads.finish(tx, dossier.id, made.sha256, made.size, seal.clock() + where.keep)
-    return (made.sha256,)
+    return made.sha256
 
 
 def let_go(seal: PrivySeal, released: Sequence[Dossier]) -> None:

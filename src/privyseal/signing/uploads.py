@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from datetime import timedelta
 
+import msgspec
+
 from privyseal.access import permissions
 from privyseal.errors import BadInput, Conflict, NotFound, TooLarge
 from privyseal.records import events, keys, uploads
@@ -56,7 +58,17 @@ def announce(seal: PrivySeal, actor: Actor, subscriber: str, wanted: NewUpload) 
                 known = uploads.add(tx, upload_id, wanted, now + premises(seal).stale)
     if known.size != wanted.size:
         raise BadInput(f"A file with this SHA-256 was announced with {known.size} octets, not with {wanted.size}.")
-    return known, known.size if known.complete else spool.offset(subscriber, known.id)
+    offset = spool.offset(subscriber, known.id)
+    if known.complete and offset < known.size:  # the disk has lost it: whoever has it may send it again
+        expires = now + premises(seal).stale
+        with seal.records.writing(subscriber) as tx:
+            reopened = uploads.reopen(tx, known.id, expires)
+            if reopened:
+                events.record(tx, Event(now, "service", "upload lost", known.id))
+        if not reopened:  # a request was released meanwhile, and nobody needed it any more
+            return announce(seal, actor, subscriber, wanted)
+        known = msgspec.structs.replace(known, complete=False, expires=expires)
+    return known, offset
 
 
 def _require_quota(seal: PrivySeal, tx: Transaction, size: int) -> None:
@@ -110,7 +122,8 @@ def accept(seal: PrivySeal, actor: Actor, upload: Upload, part: Part) -> None:
     spool = premises(seal).spool
     if found != upload.sha256:
         with seal.records.writing(upload.subscriber) as tx:
-            uploads.remove(tx, upload.id)
+            if not uploads.is_needed(tx, upload.id):  # else it was sent again, for one that waits for it
+                uploads.remove(tx, upload.id)
             events.record(tx, Event(now, actor.member.id, "upload refused", upload.id))
         spool.remove("in", upload.subscriber, upload.id)
         raise BadInput(
@@ -138,8 +151,12 @@ def uploaded(tx: Transaction, request: SigningRequest) -> Upload:
     """Return the upload that a request names; NotFound, in the same words, where it is not there or not complete."""
     upload = uploads.by_digest(tx, str(request.input))
     if upload is None or not upload.complete:
-        raise NotFound(f"No file with the SHA-256 {str(request.input)[:16]}... was uploaded.", hint="upload it first")
+        raise _not_uploaded(request)
     return upload
+
+
+def _not_uploaded(request: SigningRequest) -> NotFound:
+    return NotFound(f"No file with the SHA-256 {str(request.input)[:16]}... was uploaded.", hint="upload it first")
 
 
 def describe(seal: PrivySeal, actor: Actor, request: SigningRequest) -> tuple[Described, ...]:
@@ -158,6 +175,8 @@ def describe(seal: PrivySeal, actor: Actor, request: SigningRequest) -> tuple[De
                 f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key."
             )
         upload = uploaded(tx, request)
+    if where.spool.offset(upload.subscriber, upload.id) < upload.size:
+        raise _not_uploaded(request)
     said = request.described[0] if request.described else None
     job = Describe(
         path=str(where.spool.path("in", upload.subscriber, upload.id)),
