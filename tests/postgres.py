@@ -81,9 +81,13 @@ class Cluster:
 
     def restart_immediately(self) -> None:
         """Let the server end without a checkpoint, as ``pg_ctl -m immediate restart`` does, and start it again."""
+        self.end_immediately()
+        self.start()
+
+    def end_immediately(self) -> None:
+        """Let the server end without a checkpoint, as ``pg_ctl -m immediate stop`` does."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(START_LIMIT)
-        self.start()
 
     def stop(self) -> None:
         """End the server and delete everything."""

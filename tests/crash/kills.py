@@ -1,4 +1,4 @@
-"""The two campaigns of kills on real processes; ``python -m tests.crash.kills [KILLS]`` runs both for long."""
+"""The two campaigns of kills on real processes; ``python -m tests.crash.kills [KILLS [HOME]]`` runs both for long."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def at_random(folder: Path, home: str, kills: int, seed: int, clients: int = 4) 
                 for _ in range(8):
                     load.await_progress()
                     time.sleep(chance.random() * 0.25)
-                    for who in _victims(chance):
+                    for who in _victims(chance, list(running.others)):
                         campaign.kill(who)
                     running.revive()
                     campaign.house.look()
@@ -209,8 +209,10 @@ def at_random(folder: Path, home: str, kills: int, seed: int, clients: int = 4) 
         return campaign.close()
 
 
-def _victims(chance: random.Random) -> list[str]:
-    """Choose who dies: serve once in five times, else one room or several at once."""
+def _victims(chance: random.Random, others: list[str]) -> list[str]:
+    """Choose who dies: serve once in five times, else one room or several at once, or what they stand on."""
+    if others and chance.random() < 0.4:
+        return [chance.choice(others), *chance.sample(("serve", *ROOMS), chance.choice((0, 0, 1)))]
     if chance.random() < 0.2:
         return ["serve"]
     return chance.sample(ROOMS, chance.choice((1, 1, 1, 2, 2, 3)))
@@ -260,13 +262,13 @@ class _Load:
             self._ending.wait(0.03)
 
 
-def main(kills: int) -> None:
+def main(kills: int, home: str) -> None:
     """Run both campaigns until about so many processes were killed, and print the figures."""
     with tempfile.TemporaryDirectory(prefix="crash-") as folder:
         rounds = max(1, kills // 2 // len(POINTS))
-        print("named points:", named_points(Path(folder) / "n", "sqlite", rounds), flush=True)
-        print("at random:", at_random(Path(folder) / "r", "sqlite", kills // 2, 20261125), flush=True)
+        print("named points:", named_points(Path(folder) / "n", home, rounds), flush=True)
+        print("at random:", at_random(Path(folder) / "r", home, kills // 2, 20261125), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3000, sys.argv[2] if len(sys.argv) > 2 else "sqlite")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import random
 import signal
 import socket
 import struct
@@ -16,10 +17,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+import psycopg
+from tests import postgres
 from tests.crash.injection.crash_points import POINTS, Point
 from tests.rehearsal import PRIVYSEAL, initialise, wait_ready
 
@@ -31,13 +34,66 @@ PATIENCE = 120.0
 """Seconds until a killed service must be itself again, on a machine that is busy with other tests."""
 
 
-def _in_sqlite(directory: Path) -> AbstractContextManager[None]:
+Killing = Callable[[], bool]
+"""Ends something and lets it come again; False where there was nothing to end at this moment."""
+
+
+def _in_sqlite(directory: Path) -> AbstractContextManager[Mapping[str, Killing]]:
     initialise(directory, "--scheme", "ecdsa-p256")
-    return nullcontext()
+    return nullcontext({})
 
 
-HOMES: dict[str, Callable[[Path], AbstractContextManager[None]]] = {"sqlite": _in_sqlite}
-"""Where the records live: each makes a service in a directory, and keeps what it needs running inside its block."""
+@contextmanager
+def _in_postgresql(directory: Path) -> Iterator[Mapping[str, Killing]]:
+    """Keep the records in a cluster of our own, for it is killed as well."""
+    cluster = postgres.Cluster()
+    try:
+        made = cluster.database()
+        initialise(directory, "--scheme", "ecdsa-p256", "--records", made.url, "--owner", made.owner)
+        sessions = "FROM pg_stat_activity WHERE application_name = 'privyseal' ORDER BY random() LIMIT 2"
+
+        def restart() -> bool:
+            cluster.end_immediately()
+            time.sleep(random.random())
+            cluster.start()
+            return True
+
+        def terminate() -> bool:
+            with made.connect() as connection:
+                return bool(connection.execute(f"SELECT pg_terminate_backend(pid) {sessions}").fetchall())
+
+        def kill() -> bool:
+            with made.connect() as connection:
+                row = connection.execute(f"SELECT pid {sessions}").fetchone()
+            if row is None:
+                return False
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(int(row[0]), signal.SIGKILL)
+            _await(cluster)
+            return True
+
+        yield {"postgresql": restart, "a session": terminate, "a backend": kill}
+    finally:
+        cluster.stop()
+
+
+def _await(cluster: postgres.Cluster) -> None:
+    """Wait until a server that lost a process has thrown all others out and recovered."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return cluster.execute("SELECT 1")
+        except psycopg.Error:
+            assert time.monotonic() < until, "PostgreSQL does not recover"
+            time.sleep(0.02)
+
+
+HOMES: dict[str, Callable[[Path], AbstractContextManager[Mapping[str, Killing]]]] = {
+    "sqlite": _in_sqlite,
+    "postgresql": _in_postgresql,
+}
+"""Where the records live: each makes a service in a directory, keeps what it needs running inside its block, and says
+what else there is to kill."""
 
 
 class Page:
@@ -70,9 +126,11 @@ class Page:
 class Victim:
     """A running service, killed and started again under one URL."""
 
-    def __init__(self, directory: Path, page: Page | None = None) -> None:
+    def __init__(self, directory: Path, page: Page | None = None, others: Mapping[str, Killing] | None = None) -> None:
         self.directory = directory
         self.page = page
+        self.others = others or {}
+        """What the service stands on and does not start itself, by name, and how each is killed."""
         self.kills = 0
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -115,8 +173,11 @@ class Victim:
         return found
 
     def kill(self, who: str) -> bool:
-        """End ``serve`` or a room as ``kill -9`` does; False if that room is not there at this moment."""
-        if who == "serve":
+        """End ``serve``, a room or what they stand on, as ``kill -9`` does; False if it is not there at this moment."""
+        if who in self.others:
+            if not self.others[who]():
+                return False
+        elif who == "serve":
             self.process.kill()
         else:
             pid = self.rooms().get(who)
@@ -183,8 +244,8 @@ class Victim:
 @contextmanager
 def victim(directory: Path, home: str, *, points: bool = False) -> Iterator[Victim]:
     """Found a service whose records live in ``home`` and run it until the block ends."""
-    with HOMES[home](directory):
-        running = Victim(directory, Page(directory.with_name(f"{directory.name}.page")) if points else None)
+    with HOMES[home](directory) as others:
+        running = Victim(directory, Page(directory.with_name(f"{directory.name}.page")) if points else None, others)
         try:
             running.await_ready()
             yield running
