@@ -49,7 +49,9 @@ class Database:
 class Cluster:
     """One PostgreSQL server, started now and stopped by :meth:`stop`."""
 
-    def __init__(self, *settings: str) -> None:
+    def __init__(self, *settings: str, wal: Path | None = None) -> None:
+        """Start it with these settings; ``wal`` is a folder on a disk of its own, where the log is kept in segments of
+        1 MiB."""
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory if os.access(memory, os.W_OK) else None))
         self._bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))[-1]
@@ -58,6 +60,9 @@ class Cluster:
         self._templates: dict[str, str] = {}
         self._as = as_unprivileged(self.folder)
         command = [*self._as, f"{self._bin}/initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-N"]
+        if wal is not None:
+            as_unprivileged(wal)
+            command += ["-X", f"{wal}/wal", "--wal-segsize=1"]
         subprocess.run([*command, "--locale=C", "-E", "UTF8"], check=True, cwd=self.folder, stdout=subprocess.DEVNULL)
         self.start()
         atexit.register(self.stop)

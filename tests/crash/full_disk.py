@@ -29,10 +29,10 @@ class Figures:
 
 
 @contextmanager
-def small_disk(place: Path, megabytes: int) -> Iterator[None]:
+def small_disk(place: Path, megabytes: int, mode: str = "700") -> Iterator[None]:
     """Mount a tmpfs of this size; only root can, and CI is root."""
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", str(place)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode={mode}", "tmpfs", str(place)], check=True)
     try:
         yield
     finally:
@@ -49,7 +49,7 @@ def campaign(founded: Path, folder: Path) -> Figures:
             assert world.session().given
             for left in LEFT:
                 ballast = disk / "ballast"
-                _fill(ballast, left)
+                fill(ballast, left)
                 for _ in range(3):
                     client = world.client(1000 + figures.times, timestamp=False)
                     figures.times += 1
@@ -68,7 +68,7 @@ def campaign(founded: Path, folder: Path) -> Figures:
     return figures
 
 
-def _fill(ballast: Path, left: int) -> None:
+def fill(ballast: Path, left: int) -> None:
     """Take all space but ``left`` octets, page by page."""
     status = os.statvfs(ballast.parent)
     free = status.f_bavail * status.f_frsize - left

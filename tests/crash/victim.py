@@ -30,7 +30,7 @@ INJECTION = Path(__file__).parent / "injection"
 PAGE_SIZE, COUNTERS = 16384, 1024
 ORDER = struct.Struct("<IIII")
 ROOMS = ("logger", "signer", "stamper")
-PATIENCE = 300.0
+PATIENCE = 120.0
 """Seconds until a killed service must be itself again, on a machine that is busy with other tests."""
 
 
@@ -50,6 +50,10 @@ def _in_postgresql(directory: Path) -> Iterator[Mapping[str, Killing]]:
     try:
         made = cluster.database()
         initialise(directory, "--scheme", "ecdsa-p256", "--records", made.url, "--owner", made.owner)
+        # Whoever could not give a request back, for the database was away, holds it for a whole lease; a client that
+        # meets that three times would have lost its patience with the lease of a minute that services have.
+        with (directory / "serve.toml").open("a") as settings:
+            settings.write("\n[node]\nlease_seconds = 5\n")
         sessions = "FROM pg_stat_activity WHERE application_name = 'privyseal' ORDER BY random() LIMIT 2"
 
         def restart() -> bool:

@@ -24,6 +24,11 @@ def _two_clients(world: World) -> None:
     world.client(2, timestamp=False)
 
 
+def _one_client_the_longer_way(world: World) -> None:
+    world.longer_way = True
+    world.client(1)
+
+
 def _told(world: World, nth: int) -> str:
     return f"fault at write {nth} of {len(world.writes)}: {world.writes[nth] if nth < len(world.writes) else 'none'}"
 
@@ -51,12 +56,13 @@ def test_no_fault_breaks_a_promise_where_others_take_what_was_written(
     founded: Path, tmp_path: Path, way: Way, crash: bool
 ) -> None:
     """The same where the request is written down in one transaction and taken in another, as after an approval."""
-
-    def one_client(world: World) -> None:
-        world.longer_way = True
-        world.client(1)
-
-    _suffer(founded, tmp_path, range(0, 1000, _stride(founded)), lambda nth: Plan(nth, way, crash), one_client)
+    _suffer(
+        founded,
+        tmp_path,
+        range(0, 1000, _stride(founded)),
+        lambda nth: Plan(nth, way, crash),
+        _one_client_the_longer_way,
+    )
 
 
 @pytest.mark.nightly
@@ -64,9 +70,13 @@ def test_no_fault_breaks_a_promise_where_others_take_what_was_written(
 @pytest.mark.parametrize("crash", [False, True], ids=["goes-on", "crashes"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("founded", ["postgresql"], indirect=True)
-def test_no_fault_breaks_a_promise_on_postgresql(founded: Path, tmp_path: Path, way: Way, crash: bool) -> None:
+@pytest.mark.parametrize("story", ["two at once", "one, taken by another walk"])
+def test_no_fault_breaks_a_promise_on_postgresql(
+    founded: Path, tmp_path: Path, way: Way, crash: bool, story: str
+) -> None:
     """The same for every single write, with the records in PostgreSQL."""
-    _suffer(founded, tmp_path, range(1000), lambda nth: Plan(nth, way, crash), _two_clients)
+    bring_in = _two_clients if story == "two at once" else _one_client_the_longer_way
+    _suffer(founded, tmp_path, range(1000), lambda nth: Plan(nth, way, crash), bring_in)
 
 
 def _suffer(
@@ -94,6 +104,7 @@ def _suffer(
         finally:
             world.discard()
             shutil.rmtree(world.directory)
+    print(f"{len(told)} faults met")
     least = 2 if (founded / "database").exists() else 4
     assert len(told) >= least, "too few writes were met for this to mean anything"
 

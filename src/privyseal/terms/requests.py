@@ -12,6 +12,10 @@ States, and the rules for the table below:
   asking anybody: ECDSA does not give the same one twice. SIGNING with a stored signature goes on to the timestamp.
   Where the signer has spent the intent and no signature is stored, nobody can tell whether one was made: it becomes
   FAILED, and the completion in the log then says ``aborted``.
+* SIGNED in mode ``server`` waits for its file to be made. Where the uploaded one is lost, or no longer what was
+  approved, whoever asked may send it again until the request's time runs out; then it becomes RELEASED without a file.
+  Its signature exists, so it is logged and handed out, and who has the file can apply it. That nobody makes the file
+  any more is written down before the completion says so, and never taken back: an intent has one completion.
 * A final state never changes. The Idempotency-Key of a request in it answers with that state for ever.
 
 The diagram in the documentation is printed from this table (``python -m privyseal.terms.requests``).
