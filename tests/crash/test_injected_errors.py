@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.crash import full_disk
+from tests.crash import full_disk, injected_serve
 from tests.crash.injected_errors import campaign
 from tests.world import found
 
@@ -18,6 +18,15 @@ def test_a_system_call_that_fails_breaks_no_promise(folder: Path, injections: in
     print(figures)
     assert figures.injections >= 0.9 * (injections or 180)
     assert figures.exits
+
+
+@pytest.mark.timeout(3 * 3600)
+@pytest.mark.parametrize("injections", [8, pytest.param(None, marks=pytest.mark.nightly)])
+def test_a_call_that_fails_on_the_records_breaks_no_promise(folder: Path, injections: int | None) -> None:
+    """The same for ``serve`` on its records, and for its stamper: it goes on serving, and nobody has two answers."""
+    figures = injected_serve.campaign(folder, injections)
+    print(figures)
+    assert sum(figures.by.values()) >= 0.7 * (injections or 30)
 
 
 @pytest.mark.timeout(900)

@@ -154,7 +154,9 @@ class Recollection:
             return ""
         if not accepted.witnesses:
             return " (no witness knows of any)"
-        return f" (the witnesses {', '.join(accepted.witnesses)} know {accepted.checkpoint.size})"
+        several = len(accepted.witnesses) > 1
+        names = ", ".join(accepted.witnesses)
+        return f" (the witness{'es' * several} {names} know{'s' * (not several)} {accepted.checkpoint.size})"
 
 
 def size_of(logger: LoggerClient) -> Callable[[], int]:
