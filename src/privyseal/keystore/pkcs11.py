@@ -57,7 +57,7 @@ class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     subscribers: tuple[str, ...] = ()
     """Subscribers whose new keys are born in this token; none named: everybody's that no other token names."""
     sessions: int | None = None
-    """Threads, each with a session of its own; as many as there are cores if not given."""
+    """Threads, each with a session of its own, and as many signatures are asked at once; two a core if not given."""
     timeout: float = 10.0
     """Seconds until a call counts as hung and the worker is killed; an RSA-4096 signature takes 7 ms in software."""
     generate_timeout: float = 120.0

@@ -28,6 +28,10 @@ Note = Callable[[str], None]
 _Settings = settings.SignerSettings | settings.LoggerSettings | settings.StamperSettings
 
 
+SESSIONS_A_CORE = 2
+"""Sessions with a token where its settings say nothing: one signs while the answer of the other is verified."""
+
+
 def _nobody(line: str) -> None:
     """Tell nobody."""
 
@@ -88,8 +92,9 @@ def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
     asked = settings.load(config, settings.SignerSettings)
     stores: dict[str, KeyStore] = {}  # new keys are born in the first
     nursery = nursery or nursery_for("signer", config)  # here only where nobody confined us: init, and tests
+    sessions = SESSIONS_A_CORE * (os.cpu_count() or 1)
     if nursery is not None:
-        tokens = [TokenChild(nursery, each, os.cpu_count() or 1, note) for each in range(len(asked.pkcs11))]
+        tokens = [TokenChild(nursery, each, sessions, note) for each in range(len(asked.pkcs11))]
         stores["pkcs11"] = Pkcs11(tokens, nursery.close)
         for token in tokens:
             threading.Thread(target=token.watch, name="watch", daemon=True).start()
@@ -103,6 +108,7 @@ def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
         tuple(PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors),
         Operators.of(asked),
         clock,
+        distant=sum(each.sessions or sessions for each in asked.pkcs11) or None,
         note=note,
     )
     return Built(signer, asked.admitted)

@@ -74,11 +74,13 @@ class Signer:
         clock: Callable[[], datetime],
         *,
         threads: int | None = None,
+        distant: int | None = None,
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Answer with the keys in ``stores`` (by URI scheme), believing the log with verifier key ``log``.
 
-        ``threads`` is how many long signatures are made at once, one for each core if not given.
+        ``threads`` is how many long signatures are made here at once, one for each core if not given; ``distant`` how
+        many are asked of stores that are away, where a thread waits more than it works: as many if not given.
         """
         self._journal = journal
         self._stores = stores
@@ -92,7 +94,9 @@ class Signer:
         self._rehearsal = operators.rehearsal
         self._clock = clock
         self._note = note
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "sign")
+        threads = threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(threads, "sign")
+        self._distant = ThreadPoolExecutor(distant or threads, "distant")
         self._administration.finish_destructions()
 
     @property
@@ -120,6 +124,7 @@ class Signer:
     def close(self) -> None:
         """Finish what is being signed and close the journal."""
         self._pool.shutdown()
+        self._distant.shutdown()
         for store in self._stores.values():
             store.close()
         self._journal.close()
@@ -168,7 +173,7 @@ class Signer:
     def _use_keys(self, outcomes: Sequence[Ready | Refused]) -> list[SignedItem | Refused]:
         """Make the signatures: long or distant ones in the pool, short ones here, where handing over does not pay."""
         started: list[Future[SignedItem | Refused] | Ready | Refused] = [
-            self._pool.submit(self._use_key, each)
+            (self._distant if each.store.away else self._pool).submit(self._use_key, each)
             if isinstance(each, Ready) and (each.scheme.long or each.store.away)
             else each
             for each in outcomes
