@@ -141,7 +141,7 @@ def test_an_intent_whose_answer_was_lost_is_not_signed_again(hsm: SoftHsm, serve
         proven = room.log.prove([appended.items[0].index], room.mark)
         answer = room.send(proven, room.items(proven, [again.canonical()], own))
         assert isinstance(answer, SignedBatch)
-        refused(answer.results[0], "unlogged", "spent already")
+        refused(answer.results[0], "intent-spent", "spent already")
         anew = room.request(pair, own, 2)
         signed(room.sign(pair, own, anew), pair, own, anew)
         room.close()
