@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -88,6 +89,16 @@ def test_a_service_signs_with_a_key_in_a_token_and_outlives_its_worker(service: 
         _verified_by_a_stranger(service, each)
     assert service.run("verify", *many).returncode == 0
     assert service.run("log", "fsck", "--dir", service.directory, profile=False).returncode == 0
+
+
+def test_doctor_shows_the_token_and_what_holds_its_worker(service: Rehearsal) -> None:
+    """How many keys are in it, and that the kernel says of the worker what it says of the processes above it."""
+    assert service.run("sign", _program(service.directory.parent, "doctor.exe")).returncode == 0
+    said = service.run("doctor", "--dir", service.directory, "--url", service.url, "--json", profile=False)
+    found = {each["what"]: each for each in json.loads(said.stdout)["findings"]}
+    assert found["token rehearsal"]["state"] == "good" and "holds one key" in found["token rehearsal"]["text"]
+    assert "no seccomp" not in found["sandbox"]["text"]
+    assert found["service"]["state"] == "good"
 
 
 def test_a_pin_is_nowhere_but_in_its_file(service: Rehearsal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -197,9 +198,10 @@ def _sandbox(directory: Path) -> Diagnosis:
         status = _status(directory / "run" / f"{room}.sock")
         if status is None:
             return Diagnosis("sandbox", "weak", f"the {room} process does not run, so what holds it cannot be seen")
-        weak += [] if status.get("Seccomp") == "2" else [f"{room}: no seccomp"]
-        weak += [] if status.get("NoNewPrivs") == "1" else [f"{room}: may gain privileges"]
-        weak += [f"{room}: memory not locked"] if status.get("VmLck", "0 kB") == "0 kB" else []
+        for who, held in ((room, status), *((f"{room}'s child", each) for each in _below(status.get("Pid", "")))):
+            weak += [] if held.get("Seccomp") == "2" else [f"{who}: no seccomp"]
+            weak += [] if held.get("NoNewPrivs") == "1" else [f"{who}: may gain privileges"]
+            weak += [f"{who}: memory not locked"] if held.get("VmLck", "0 kB") == "0 kB" else []
     landlock = confinement.version()
     weak += [] if landlock else ["this kernel has no landlock"]
     if weak:
@@ -236,10 +238,26 @@ def _status(door: Path) -> dict[str, str] | None:
         try:
             connection.connect(str(door))
             peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            lines = Path(f"/proc/{struct.unpack('iII', peer)[0]}/status").read_text().splitlines()
+            return _of_process(str(struct.unpack("iII", peer)[0]))
         except OSError:
             return None
+
+
+def _of_process(pid: str) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _below(pid: str) -> Iterator[dict[str, str]]:
+    """Return what the kernel says of a process's children and theirs: a signer's nursery and its tokens' workers."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            yield _of_process(child)
+            yield from _below(child)
 
 
 def _trust_itself(settings: config.Settings, directory: Path) -> ssl.SSLContext | None:
