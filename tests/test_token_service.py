@@ -19,13 +19,14 @@ from tests.softhsm import MODULE, PIN, SoftHsm
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
-    """Run a rehearsal service that keeps its Key Pair in SoftHSM."""
+    """Run a rehearsal service that keeps its Key Pair and its timestamp key in SoftHSM."""
     folder = tmp_path_factory.mktemp("token")
     hsm = SoftHsm(folder / "hsm", "rehearsal")
     token = ["--pkcs11-module", MODULE, "--token", "rehearsal", "--pin-file", str(hsm.pin_file)]
     token += ["--module-env", f"SOFTHSM2_CONF={hsm.conf}"]
     token += ["--module-reads", str(hsm.conf), "--module-writes", str(hsm.tokens)]
-    initialise(folder / "seal", "--scheme", "ecdsa-p256", *token)
+    initialise(folder / "seal", "--scheme", "ecdsa-p256", "--timestamp-in-token", *token)
+    assert "stamper/timestamp" in hsm.tool("rehearsal", "--list-objects", "--type", "privkey")
     assert "demo/release" in hsm.tool("rehearsal", "--list-objects", "--type", "privkey")
     with serving(folder / "seal") as running:
         yield running

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
+from tests.shim import Shim
+from tests.softhsm import SoftHsm, store
 
 from privyseal.errors import BadInput, TimestampUnavailable, TooLarge
+from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.strongroom.client import StamperClient
 from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.messages import LogHealth
+from privyseal.strongroom.settings import SoftFileSection, StamperSettings
 from privyseal.strongroom.stamper import MAX_STAMPS, Stamper
 from privyseal.terms.signatures import SCHEMES
 from privyseal.timestamp.token import verify_token
@@ -218,3 +222,38 @@ def test_times_given_to_many_threads_never_go_back(site: Site, stamper: Stamper)
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_timestamp_key_may_be_in_a_token(tmp_path: Path, authority: RehearsalAuthority) -> None:
+    """It stamps; a token that fails or is gone is told as no timestamp, and by the health; then it goes on."""
+    shim = Shim(SoftHsm(tmp_path / "hsm", "one"), tmp_path / "orders")
+    with store(tmp_path, shim.section("one")) as (keys, (child,), _):
+        uri = keys.generate("stamper/timestamp", SCHEMES["ecdsa-p256"])
+        chain = (authority.issue_timestamp_authority(keys.public_key(uri), START), authority.timestamp_issuer)
+        MarkFile.create(tmp_path / "time.mark", Mark(0, bytes(32)))
+        stamper = Stamper(keys, uri, chain, POLICY, MarkFile(tmp_path / "time.mark"), lambda: START)
+        client = StamperClient(stamper.handle)
+        assert stamp(stamper) == START and client.health().ready
+        shim.order("C_Sign", "0x30")  # CKR_DEVICE_ERROR
+        with pytest.raises(TimestampUnavailable, match="The token has a fault"):
+            stamp(stamper)
+        shim.withdraw("C_Sign")
+        assert stamp(stamper) == START
+        shim.order("C_GetTokenInfo", "0xe0")  # CKR_TOKEN_NOT_PRESENT
+        child.look()
+        assert (client.health().ready, client.health().why) == (False, "The module shows no token called 'one'.")
+        shim.withdraw("C_GetTokenInfo")
+        child._next_try = 0.0  # without the pause that spares a token
+        child.look()
+        assert client.health().ready and stamp(stamper) == START
+        stamper.close()
+
+
+def test_a_timestamp_key_has_one_home() -> None:
+    """A file or a token; not both, not neither."""
+    file = SoftFileSection(directory="keys", passphrase="p")
+    token = Pkcs11Section(module="m", token="t", pin="1")
+    assert StamperSettings(key="k", pkcs11=token).softfile is None
+    for homes in ({}, {"softfile": file, "pkcs11": token}):
+        with pytest.raises(ValueError, match="one of softfile and pkcs11"):
+            StamperSettings(key="k", **homes)  # type: ignore[arg-type]

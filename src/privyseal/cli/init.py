@@ -57,6 +57,7 @@ TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", clie
 @click.option("--module-env", multiple=True, metavar="NAME=VALUE", help="A variable that the module reads.")
 @click.option("--module-reads", type=_PATH, multiple=True, help="A file or directory that the module reads.")
 @click.option("--module-writes", type=_PATH, multiple=True, help="One that it also writes.")
+@click.option("--timestamp-in-token", is_flag=True, help="Keep the timestamp key in that token too.")
 # Each argument is an option of the command line.
 def init(  # noqa: PLR0913
     directory: Path,
@@ -66,6 +67,7 @@ def init(  # noqa: PLR0913
     name: str,
     records: str | None,
     owner: str | None,
+    timestamp_in_token: bool,
     **token: Any,
 ) -> None:
     """Make a new service in a directory."""
@@ -75,9 +77,14 @@ def init(  # noqa: PLR0913
             hint="privyseal init --dir D --rehearsal",
         )
     tokens = _tokens(**token)
+    if timestamp_in_token and not tokens:
+        raise Misused(
+            "--timestamp-in-token needs a token.", hint="name it with --pkcs11-module, --token and --pin-file"
+        )
+    stamper = tokens[0] if timestamp_in_token else None
     with _fresh(directory) as fresh:
         section = config.RecordsSection() if records is None else config.RecordsSection(url=records)
-        found_rehearsal(fresh, scheme, name, section, owner, tls=tls, tokens=tokens)
+        found_rehearsal(fresh, scheme, name, section, owner, tls=tls, tokens=tokens, stamper=stamper)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -123,11 +130,12 @@ def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
     *,
     tls: bool = False,
     tokens: Sequence[Pkcs11Section] = (),
+    stamper: Pkcs11Section | None = None,
 ) -> None:
     """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole.
 
     With ``tls`` it speaks https, and its one member is known by a client certificate and holds no token. Its key is
-    born in the first of ``tokens``, or in a file if there is none.
+    born in the first of ``tokens``, or in a file if there is none; the timestamp key in ``stamper``, or in a file.
     """
     url = _prepare_records(directory, section, owner)
     now = datetime.now(UTC)
@@ -139,7 +147,7 @@ def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
     founding.create_signer(
         directory / "signer", marks / "signer.mark", vkey, [anchor], wall_clock, rehearsal=True, tokens=tokens
     )
-    spki = founding.create_stamper(directory / "stamper", wall_clock)
+    spki = founding.create_stamper(directory / "stamper", wall_clock, token=stamper)
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)
     founding.install_stamper_chain(directory / "stamper", spki, chain)
     settings = config.Settings(

@@ -18,13 +18,15 @@ from pathlib import Path
 import msgspec
 
 from privyseal.errors import BadInput, Conflict, Misused
-from privyseal.keystore.pkcs11 import Pkcs11Section
+from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki.certificates import key_id, outline, pem
 from privyseal.strongroom import logkey
+from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.durable import sync_directory, write_whole
 from privyseal.strongroom.journal import Journal
 from privyseal.strongroom.mark import Mark, MarkFile
+from privyseal.strongroom.nursery import Nursery
 from privyseal.strongroom.settings import Anchor, LoggerSettings, Operator, WitnessSection, WitnessSettings, load
 from privyseal.strongroom.staging import Staging
 from privyseal.strongroom.witness import Record
@@ -182,9 +184,25 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
     _settings(directory / "signer.toml", settings, tables)
 
 
-def create_stamper(directory: Path, clock: Callable[[], datetime], scheme: str = "rsa-3072") -> bytes:
-    """Make a stamper with a fresh key and return its SubjectPublicKeyInfo, DER, to have a chain issued for."""
+def create_stamper(
+    directory: Path, clock: Callable[[], datetime], scheme: str = "rsa-3072", token: Pkcs11Section | None = None
+) -> bytes:
+    """Make a stamper with a fresh key and return its SubjectPublicKeyInfo, DER, to have a chain issued for.
+
+    The key is born in ``token``, whose paths are absolute, or in a file if none is given.
+    """
     _room(directory, "stamper.toml")
+    if token is not None:
+        nursery = Nursery([token], directory / "pins")
+        tokens = Pkcs11([TokenChild(nursery, 0, 1)], nursery.close)
+        try:
+            uri = tokens.generate(STAMPER_LABEL, SCHEMES[scheme])
+            public = tokens.public_key(uri)
+        finally:
+            tokens.close()
+        MarkFile.create(directory / "time.mark", Mark(0, bytes(32)))
+        _settings(directory / "stamper.toml", {"key": uri}, [("[pkcs11]", _token(token))])
+        return public
     passphrase = _passphrase()
     store = SoftFile.create(directory / "keys", passphrase.encode("ascii"), clock)
     uri = store.generate(STAMPER_LABEL, SCHEMES[scheme])

@@ -70,13 +70,19 @@ def territory(which: str, config: Path) -> set[Path]:
         named = {str(Path(asked.journal).parent)} | ({asked.softfile.directory} if asked.softfile else set())
         named |= {str(Path(asked.mark).parent)} if asked.mark else set()
     else:
-        named = {asked.softfile.directory, str(Path(asked.mark).parent), str(Path(asked.chain).parent)}
+        named = {str(Path(asked.mark).parent), str(Path(asked.chain).parent)}
+        named |= {asked.softfile.directory} if asked.softfile else set()
     return {config.parent} | {config.parent / each for each in named}
 
 
 def nursery_for(which: str, config: Path) -> Nursery | None:
     """Start the nursery that a process of this configuration needs for its tokens' workers, before it is confined."""
-    if which != "signer" or not (sections := settings.load(config, settings.SignerSettings).pkcs11):
+    if which == "signer":
+        sections = settings.load(config, settings.SignerSettings).pkcs11
+    else:
+        token = settings.load(config, settings.StamperSettings).pkcs11 if which == "stamper" else None
+        sections = () if token is None else (token,)
+    if not sections:
         return None
     return Nursery([each.placed(config.parent) for each in sections], config.parent / "pins")
 
@@ -173,8 +179,10 @@ def _logger(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
 
 
 def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
+    from privyseal.keystore.pkcs11 import Pkcs11
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.certificates import pem_certificates
+    from privyseal.strongroom.children import TokenChild
     from privyseal.strongroom.stamper import Stamper
 
     asked = settings.load(config, settings.StamperSettings)
@@ -182,7 +190,15 @@ def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery 
         chain = pem_certificates((config.parent / asked.chain).read_bytes())
     except OSError as error:
         raise Misused(f"The stamper's certificates {asked.chain} cannot be read: {error.strerror}.") from None
-    keys = SoftFile.open(config.parent / asked.softfile.directory, asked.softfile.passphrase.encode("utf-8"), clock)
+    keys: KeyStore
+    if asked.softfile is not None:
+        keys = SoftFile.open(config.parent / asked.softfile.directory, asked.softfile.passphrase.encode("utf-8"), clock)
+    elif (nursery := nursery or nursery_for("stamper", config)) is None:
+        raise Misused("The stamper's settings name neither a file nor a token for its key.")
+    else:
+        token = TokenChild(nursery, 0, SESSIONS_A_CORE * (os.cpu_count() or 1), note)
+        keys = Pkcs11([token], nursery.close)
+        threading.Thread(target=token.watch, name="watch", daemon=True).start()
     mark = MarkFile(config.parent / asked.mark)
     return Built(Stamper(keys, asked.key, chain, asked.policy, mark, clock), asked.admitted)
 

@@ -179,7 +179,9 @@ class WitnessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``stamper.toml``."""
 
-    softfile: SoftFileSection
+    softfile: SoftFileSection | None = None
+    """The timestamp key is in a file, or in a token: one of the two."""
+    pkcs11: Pkcs11Section | None = None
     key: str
     """URI of the timestamp key in the key store."""
     chain: str = "chain.pem"
@@ -188,6 +190,11 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """OID under which tokens are given; the default is the CA/Browser Forum's for timestamping (CSBR 7.1.6.1)."""
     mark: str = "time.mark"
     admitted: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse two homes for one key, and none."""
+        if (self.softfile is None) == (self.pkcs11 is None):
+            raise ValueError("one of softfile and pkcs11 says where the timestamp key is kept")
 
 
 def load(path: Path, kind: type[_S]) -> _S:

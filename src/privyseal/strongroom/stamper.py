@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from privyseal.errors import BadInput, PrivySealError, TimestampUnavailable, TooLarge
+from privyseal.errors import BadInput, KeyStoreUnavailable, PrivySealError, TimestampUnavailable, TooLarge
 from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
 from privyseal.strongroom.mark import Mark, MarkFile
@@ -65,12 +65,13 @@ class Stamper:
         self._given = mark.read().number
         self._authority = Authority(chain, self._sign, policy, self._time, os.urandom)
         threads = os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(threads, "stamp") if certificates.scheme_of(spki).long and threads > 1 else None
+        shared = store.away or (certificates.scheme_of(spki).long and threads > 1)
+        self._pool = ThreadPoolExecutor(2 * threads if store.away else threads, "stamp") if shared else None
 
     @property
     def lost(self) -> bool:
-        """Tell whether a sync failed, so that this process must end."""
-        return self._mark.lost
+        """Tell whether a sync failed, or the key store needs a fresh process, so that this one must end."""
+        return self._mark.lost or self._store.lost
 
     def handle(self, question: Question) -> Answer:
         """Answer one question; raises what the client is to be told."""
@@ -88,6 +89,7 @@ class Stamper:
         """Finish what is being signed and close the mark."""
         if self._pool is not None:
             self._pool.shutdown()
+        self._store.close()
         self._mark.close()
 
     def _limit(self, count: int) -> None:
@@ -99,6 +101,7 @@ class Stamper:
         try:
             if not self._certificate.in_force(self._time()):
                 why = "The authority's certificate is not in force now."
+            why = why or next((each.why for each in self._store.tokens([self._uri]) if each.keys and each.why), "")
         except PrivySealError as error:
             why = error.detail
         return StamperState(not why, why, self._certificate.subject, self._certificate.not_after)
@@ -119,8 +122,11 @@ class Stamper:
             return max(now, datetime.fromtimestamp(self._given, UTC))
 
     def _sign(self, tbs: list[ToBeSigned]) -> list[bytes]:
-        """Sign all, shared out over the cores where one signature outlasts the hand-off."""
-        if self._pool is None or len(tbs) < 2:
-            return self._store.sign(self._uri, tbs)
-        answers = self._pool.map(lambda one: self._store.sign(self._uri, [one]), tbs)
-        return [value for answer in answers for value in answer]
+        """Sign all, shared out where one outlasts the hand-off; TimestampUnavailable where a token is away."""
+        try:
+            if self._pool is None or len(tbs) < 2:
+                return self._store.sign(self._uri, tbs)
+            answers = self._pool.map(lambda one: self._store.sign(self._uri, [one]), tbs)
+            return [value for answer in answers for value in answer]
+        except KeyStoreUnavailable as error:
+            raise TimestampUnavailable(error.detail, hint=error.hint) from None
