@@ -186,7 +186,7 @@ def test_three_processes_sign_and_stamp(site: Site):
     )
     answer = site.signer.sign(replay)
     assert isinstance(answer, SignedBatch)
-    assert [isinstance(each, Refused) and each.code for each in answer.results] == ["unlogged"] * 4
+    assert [isinstance(each, Refused) and each.code for each in answer.results] == ["intent-spent"] * 4
     answer = site.signer.sign(site.batch(pair, certificate, range(10, 12)))
     assert isinstance(answer, SignedBatch) and all(isinstance(each, SignedItem) for each in answer.results)
 

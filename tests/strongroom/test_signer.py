@@ -132,13 +132,13 @@ def test_an_intent_is_good_for_one_use(room: SignRoom, pair: KeyPair, certificat
     answer = room.send(appended, items * 3)
     assert isinstance(answer, SignedBatch)
     assert [type(each) for each in answer.results] == [SignedItem, Refused, Refused]
-    refused(answer.results[1], "unlogged", "spent already")
+    refused(answer.results[1], "intent-spent", "spent already")
     if restarted:
         room.restart()
     again = room.log.prove([appended.items[0].index], room.mark)
     answer = room.send(again, room.items(again, [canonical], certificate))
     assert isinstance(answer, SignedBatch)
-    refused(answer.results[0], "unlogged", "spent already")
+    refused(answer.results[0], "intent-spent", "spent already")
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
