@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from importlib import resources
 from pathlib import Path
 
@@ -65,6 +66,10 @@ def test_receipts_of_a_witnessed_service_carry_the_cosignature(tmp_path: Path) -
             assert done.returncode == 0, done.stderr
             _privyseal("log", "verify", f"{file}.tlog-proof", "--log-policy", seal / "log-policy")
             assert service.run("log", "show", "--json").stdout.count('"witnesses":["w1"]') == 1
+            with urllib.request.urlopen(f"{service.url}/metrics", timeout=30) as answer:
+                assert 'privyseal_log_cosignature_timestamp_seconds{witness="witness.example/w"} 1' in str(
+                    answer.read()
+                )
             assert cosigned_with_go(seal / "log" / "checkpoint", policy.logs[0].key.vkey, vkey)
             running.terminate()
             assert running.wait(20) == 0

@@ -95,7 +95,7 @@ class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     requests: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     """In handlers at once; with 1 MiB of body each that is a gigabyte at the worst. gunicorn: 1000 a worker."""
     longest_wait_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
-    """Seconds a request may expect to wait for its batch; a third of the 30 s for which a POST waits."""
+    """Seconds within which a request may expect to be answered; a third of the 30 s for which a POST waits."""
     drain_s: Annotated[float, Meta(gt=0, le=3600)] = 40.0
     """Seconds that what is under way has after SIGTERM; a POST that waits for its signature gives up after 30."""
     least_free_mib: Annotated[int, Meta(ge=0)] = 256

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client.parser import text_string_to_metric_families
 from tests.web.house import House
 
@@ -16,6 +18,9 @@ from privyseal.config import TelemetrySection
 from privyseal.errors import KeyStoreUnavailable, NotAuthenticated, NotFound
 from privyseal.strongroom.messages import SignerState
 from privyseal.terms.keys import TokenState
+from privyseal.tlog.checkpoint import Checkpoint
+from privyseal.tlog.note import KeyType, Signer, Verifier, sign_note
+from privyseal.tlog.witness import cosign
 from privyseal.web import readings
 from privyseal.web.metrics import Metrics
 
@@ -160,6 +165,44 @@ def test_a_checkpoint_that_is_none_counts_nothing(tmp_path: Path, octets: bytes)
     found = readings.published(tmp_path)
     assert found is not None and found[0] == 7
     assert readings.published(tmp_path / "nowhere") is None
+
+
+def test_who_witnessed_the_published_head_and_when(house: House, scraped: Any) -> None:
+    """One number for each witness, the log's own signature apart; none where nobody has, or the file is no note."""
+    log = house.desk.public_log
+    assert readings.cosignatures(log) == {} == readings.cosignatures(log / "nowhere")
+    name = "privyseal_log_cosignature_timestamp_seconds"
+    head = Checkpoint("log.example", 7, b"r" * 32)
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2)]
+    signers = [
+        Signer(Verifier(called, kind, key.public_key().public_bytes_raw()), key.sign)
+        for called, kind, key in zip(
+            ("log.example", "w.example"), (KeyType.ED25519, KeyType.COSIGNATURE_V1), keys, strict=True
+        )
+    ]
+    note = sign_note(head.body(), signers[:1])
+    note += cosign(head.body(), 1_767_225_600, signers[1])
+    (log / "checkpoint").write_bytes(note)
+    assert value(scraped(), name, witness="w.example") == 1_767_225_600
+    (log / "checkpoint").write_bytes(b"origin\n7\nroot\n")
+    assert name + "{" not in scraped()
+
+
+def test_names_and_words_are_as_prometheus_has_them(house: House, scraped: Any) -> None:
+    """Counters end in _total and nothing else does, units are base units, every family says in a sentence what it is,
+    and each of ours stands in the how-to (prometheus.io/docs/practices/naming)."""
+    assert house.post(house.request(), "a").status_code == 201
+    text = scraped()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "watch-a-service.md").read_text()
+    for family in text_string_to_metric_families(text):
+        assert re.fullmatch(r"(privyseal|process)(_[a-z]+)+", family.name), family.name
+        assert family.documentation.endswith("."), family.name
+        assert not re.search(r"_(ms|millis|minutes|kib|mib|percent|created|total)(_|$)", family.name), family.name
+        named = family.name + ("_total" if family.type == "counter" else "")
+        assert f"# TYPE {named} " in text
+        if family.name.startswith("privyseal_"):
+            assert f"`{named}`" in page, named
+    assert len({line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}) == text.count("# TYPE ")
 
 
 def test_registries_do_not_share_anything() -> None:

@@ -15,7 +15,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -78,11 +78,22 @@ def doctor(directory: Path, url: str | None, json_mode: JsonMode | None) -> int:
         line = f"{sign} {each.what}: {each.text}"
         for piece in textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
             output.say(piece)
+    output.say(_summary(found))
     output.result({"schema": "privyseal/doctor/1", "findings": found})
     bad = [each.what for each in found if each.state == "bad"]
     if {"configuration", "secrets", "permissions"} & set(bad):
         return Misused.exit
     return Unavailable.exit if bad else 0
+
+
+def _summary(found: Sequence[Diagnosis]) -> str:
+    """Say in one line what all of it comes to."""
+    bad, weak = (sum(each.state == state for each in found) for state in ("bad", "weak"))
+    if bad:
+        return f"{bad} of {len(found)} things looked at must be mended; {weak} are weak."
+    if weak:
+        return f"Nothing is wrong. {weak} of {len(found)} things looked at are too weak for production."
+    return f"Nothing is wrong and nothing is weak: {len(found)} things were looked at."
 
 
 def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
@@ -179,7 +190,7 @@ def _room(directory: Path, least: int) -> Diagnosis:
     free, fullest = min((shutil.disk_usage(path).free, str(path)) for path in written)
     if free < least:
         return Diagnosis("disk", "bad", f"only {free >> 20} MiB are free in {fullest}, and {least >> 20} should be")
-    return Diagnosis("disk", "good", f"{free >> 20} MiB are free where least is")
+    return Diagnosis("disk", "good", f"at least {free >> 20} MiB are free wherever it writes")
 
 
 def _memory() -> Diagnosis:
@@ -196,7 +207,8 @@ def _sandbox(directory: Path) -> Diagnosis:
     for room in ROOMS:
         status = _status(directory / "run" / f"{room}.sock")
         if status is None:
-            return Diagnosis("sandbox", "weak", f"the {room} process does not run, so what holds it cannot be seen")
+            where = f"nobody answers at run/{room}.sock"
+            return Diagnosis("sandbox", "weak", f"{where}, so what holds the {room} process cannot be seen")
         weak += [] if status.get("Seccomp") == "2" else [f"{room}: no seccomp"]
         weak += [] if status.get("NoNewPrivs") == "1" else [f"{room}: may gain privileges"]
         weak += [f"{room}: memory not locked"] if status.get("VmLck", "0 kB") == "0 kB" else []
@@ -307,7 +319,7 @@ def _watched(url: str, context: ssl.SSLContext | None) -> Iterator[Diagnosis]:
         yield Diagnosis("metrics", "weak", f"not readable from here: {why.get(error.code, f'status {error.code}')}")
         return
     except (OSError, ValueError) as error:
-        yield Diagnosis("metrics", "weak", f"not readable: {getattr(error, 'reason', error)}")
+        yield Diagnosis("metrics", "weak", f"not readable: {_why(error)}")
         return
     series = sum(1 for line in text.splitlines() if line and not line.startswith("#"))
     yield Diagnosis("metrics", "good", f"{series} numbers can be read")
@@ -333,4 +345,10 @@ def _answers(url: str, context: ssl.SSLContext | None) -> Diagnosis:
             detail = ""
         return Diagnosis("service", "bad", f"{url} answers with {error.code}: {detail or 'no reason given'}")
     except (OSError, ValueError) as error:
-        return Diagnosis("service", "bad", f"{url} does not answer: {getattr(error, 'reason', error)}")
+        return Diagnosis("service", "bad", f"{url} does not answer: {_why(error)}; is serve running there?")
+
+
+def _why(error: Exception) -> str:
+    """Return what the system says, without its number."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)

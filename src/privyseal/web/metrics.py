@@ -12,8 +12,17 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
+from privyseal import __version__
 from privyseal.config import TelemetrySection
 from privyseal.errors import NotAuthenticated, NotFound
 from privyseal.signing.watch import Watch
@@ -69,6 +78,8 @@ class Metrics(Watch):
             ("scheme", "outcome"),
             registry=self.registry,
         )
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, with the time at which it began, that nobody asks for
+        Info("privyseal_build", "Which version this is.", registry=self.registry).info({"version": __version__})
         ProcessCollector(registry=self.registry)
         self.registry.register(self.living)
         for reason in ("stopping", "connections", "requests"):

@@ -15,6 +15,8 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from privyseal.errors import PrivySealError
+from privyseal.tlog.note import cosignature_time, parse_note
 from privyseal.web.readiness import Look
 
 MOST_FACTS = 64
@@ -92,7 +94,7 @@ class Living(Collector):
     def _of_children(self) -> Iterator[Metric]:
         restarts = CounterMetricFamily("privyseal_room_restarts", "Times a process was started anew.", labels=["room"])
         memory = GaugeMetricFamily(
-            "privyseal_room_resident_memory_bytes", "Memory of a guarded process.", labels=["room"]
+            "privyseal_room_resident_memory_bytes", "Resident memory of a guarded process.", labels=["room"]
         )
         for room, (pid, count) in self.children().items():
             restarts.add_metric([room], count)
@@ -105,12 +107,20 @@ class Living(Collector):
         if self.public_log is None or (head := published(self.public_log)) is None:
             return
         size, signed = head
-        yield _one("privyseal_log_published_entries", "Entries under the published head.", size)
+        yield _one("privyseal_log_published_entries", "Entries under the head that everybody can read.", size)
         yield _one("privyseal_log_checkpoint_timestamp_seconds", "When the published head was written.", signed)
         known = getattr(self.look.states.get("logger"), "size", None) if self.look else None
         if isinstance(known, int):
             lag = max(0, known - size)
             yield _one("privyseal_log_unpublished_entries", "Entries of the log without a published head.", lag)
+        seen = GaugeMetricFamily(
+            "privyseal_log_cosignature_timestamp_seconds",
+            "When a witness cosigned the published head, by its own clock.",
+            labels=["witness"],
+        )
+        for witness, cosigned in cosignatures(self.public_log).items():
+            seen.add_metric([witness], cosigned)
+        yield seen
 
     def _of_the_look(self) -> Iterator[Metric]:
         if self.look is None:
@@ -181,3 +191,13 @@ def published(public_log: Path) -> tuple[int, float] | None:
         return (int(size), path.stat().st_mtime) if size.isdigit() and len(size) < 20 else None
     except (OSError, IndexError):
         return None
+
+
+def cosignatures(public_log: Path) -> dict[str, int]:
+    """Return when each witness cosigned the published checkpoint, unverified, in seconds since 1970 by its name."""
+    try:
+        with (public_log / "checkpoint").open("rb") as file:
+            lines = parse_note(file.read(LARGEST_HEAD)).signatures
+    except (OSError, PrivySealError):
+        return {}
+    return {line.name: time for line in lines if (time := cosignature_time(line.value)) is not None}
