@@ -262,6 +262,28 @@ def test_a_large_batch_is_expected_to_take_longer_than_a_small_one(pool: ThreadP
     assert run(story()) == 20
 
 
+@pytest.mark.parametrize(("each", "size"), [(0.0001, 256), (0.00497, 100), (0.1, 32)])
+@pytest.mark.parametrize("droppable", [True, False])
+def test_slow_items_go_in_smaller_batches(pool: ThreadPoolExecutor, each: float, size: int, droppable: bool) -> None:
+    """As many as are done in half a second by the pace so far, between 32 and 256."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> None:
+        batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1, droppable=droppable)
+        batcher._pace.add(items=10_000, seconds=10_000 * each)
+        waiting = [asyncio.create_task(batcher.put(0))]
+        await work.begun(1)
+        waiting += [asyncio.create_task(batcher.put(2)) for _ in range(300)]
+        await asyncio.sleep(0)
+        work.gate.set()
+        await work.begun(2)
+        assert len(work.batches[1]) == size
+        await asyncio.gather(*waiting)
+
+    run(story())
+
+
 def test_what_has_come_to_a_stop_lets_nobody_in(pool: ThreadPoolExecutor) -> None:
     """Nothing lands, so no pace is measured: the time that the youngest batch is under way counts instead."""
     work = Work()
@@ -320,8 +342,8 @@ def test_what_nobody_waits_for_is_dropped_only_where_that_is_safe(pool: ThreadPo
             CALLS.set((call,))
             return await batcher.put(item, within)
 
-        later = [asyncio.create_task(caller(*each)) for each in ((leaver, 2, 60), (stayer, 4, 60), (stayer, 6, 0.02))]
-        await asyncio.sleep(0.05)
+        later = [asyncio.create_task(caller(*each)) for each in ((leaver, 2, 60), (stayer, 4, 60), (stayer, 6, 1.0))]
+        await asyncio.sleep(1.05)
         leaver.gone = True
         work.gate.set()
         outcomes = await asyncio.gather(first, *later, return_exceptions=True)

@@ -26,6 +26,14 @@ Outcome = TypeVar("Outcome")
 LARGEST_BATCH = 256
 """Items in one batch: what the signing walk is made for; beyond it a batch only makes its first item wait."""
 
+BATCH_SECONDS = 0.5
+"""Seconds that a batch is meant to be in its thread, by the pace so far. Slow keys have smaller batches: what has begun
+is not given up, so if the machine becomes ten times slower all at once, this much becomes ten times as long."""
+
+SMALLEST_FULL_BATCH = 32
+"""Items for which a batch has room however slow they are: syncs cost the same for few as for many, and where they are
+slow themselves ever smaller batches would do ever less."""
+
 LONGEST_QUEUE = 4096
 """Items that may wait; more are refused with 503 at once, for by their turn their callers would have given up."""
 
@@ -162,11 +170,14 @@ class Batcher(Generic[Item, Outcome]):
 
     def _next(self) -> list[_Waiting[Item, Outcome]]:
         """Take the next batch out of the queue, without those whose work would be for nobody."""
+        most = self._largest
+        if self._pace.seconds:
+            most = min(most, max(SMALLEST_FULL_BATCH, int(BATCH_SECONDS / self._pace.seconds)))
         if not self._droppable:
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
         now = asyncio.get_running_loop().time()
         batch: list[_Waiting[Item, Outcome]] = []
-        while self._waiting and len(batch) < self._largest:
+        while self._waiting and len(batch) < most:
             one = self._waiting.popleft()
             gone = one.future.done() or any(call.gone for call in one.calls)
             if not gone and now <= one.until:
