@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import files, log, service, softhsm, start, tokens
+from bench import files, log, nodes, service, softhsm, start, tokens
 from bench.harness import ROUNDS, Row, table, write
 
 SOURCES = Path(__file__).parents[1] / "src"
@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "large": files.one_large,
     "service": service.throughput,
     "softhsm": softhsm.throughput,
+    "nodes": nodes.postgresql,
 }
 
 

@@ -86,12 +86,15 @@ class _Key(msgspec.Struct):
 class Running:
     """One service with one key, and requests for it."""
 
-    def __init__(self, directory: Path, url: str, pid: int) -> None:
-        """Ask the service for its key, and build the description of a program."""
+    def __init__(self, directory: Path, url: str, pid: int, *, runs: int = 0) -> None:
+        """Ask the service for its key, and build the description of a program.
+
+        ``runs`` is where its runs are counted from: two nodes of one service must not ask for the same.
+        """
         self.directory, self.url = directory, url
         self.pids = {"serve": pid} | _children(pid)
         _as_urgent_as_we_are(self.pids.values())
-        self._runs = 0
+        self._runs = runs
         self._profile = profile.load({"url": url}, str(directory / "client.toml"))
         self._service = Service(self._profile)
         key = self._service.get(self._service.path("keys", "release")).read(_Key)

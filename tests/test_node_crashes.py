@@ -87,12 +87,6 @@ def town(tmp_path: Path) -> Iterator[Town]:
     made.stop()
 
 
-def _kill_node(town: Town, at: int) -> None:
-    node = town.nodes[at]
-    node.process.kill()
-    node.process.wait()
-
-
 def _restart(town: Town, at: int) -> None:
     """Start a node again, as often as systemd would: the rooms of the dead one may not be empty yet."""
     until = time.monotonic() + PATIENCE
@@ -107,7 +101,7 @@ def _restart(town: Town, at: int) -> None:
 
 def kill_a_node(town: Town, crowd: Crowd, at: int) -> None:
     """With all its processes: those of the first are the signer and a logger."""
-    _kill_node(town, at)
+    town.nodes[at].kill()
     if at != 0:
         crowd.progress()
     _restart(town, at)
@@ -198,7 +192,7 @@ def test_the_node_with_the_active_logger_dies_and_another_ones_logger_goes_on(to
         assert at != 0
     finally:
         os.kill(frozen, signal.SIGCONT)
-    _kill_node(town, at)
+    town.nodes[at].kill()
     left = town.nodes[3 - at]
     house.only = left
     client = Client(house, 2, folder)

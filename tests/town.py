@@ -34,7 +34,16 @@ class Node:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.process = start(directory)
-        self.url = wait_ready(self.process)
+        try:
+            self.url = wait_ready(self.process)
+        except BaseException:
+            stop(self.process)
+            raise
+
+    def kill(self) -> None:
+        """End it as a crash does; its processes end with it."""
+        self.process.kill()
+        stop(self.process)
 
 
 class Town:
