@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -46,11 +47,11 @@ class Anywhere(House):
 class Crowd:
     """Clients without end, and what they were given."""
 
-    def __init__(self, town: Town, folder: Path) -> None:
+    def __init__(self, town: Town, folder: Path, first: int) -> None:
         self.house = Anywhere(town)
         self.folder = folder
         self.done: list[Client] = []
-        self._numbers = iter(range(1_000_000))
+        self._numbers = itertools.count(first)
         self._going = True
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(CLIENTS)]
         for thread in self._threads:
@@ -77,9 +78,10 @@ class Crowd:
                 self.done.append(client)
 
 
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path, loggers=True)
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Return the one town of these tests: each leaves three nodes running, whatever it did to them."""
+    made = Town(tmp_path_factory.mktemp("town"), loggers=True)
     yield made
     for node in made.nodes:
         with suppress(AssertionError, OSError):
@@ -168,7 +170,8 @@ def test_nodes_and_loggers_die_and_freeze_and_all_agree(town: Town, tmp_path: Pa
     """Whoever has the active logger, or any node, is killed or frozen under load, and somebody is served all the time;
     in the end all nodes give the same answers, and an outsider finds one whole log."""
     (tmp_path / "clients").mkdir()
-    crowd, outsider, chance = Crowd(town, tmp_path / "clients"), Outsider(town.first), random.Random(20261125)
+    crowd = Crowd(town, tmp_path / "clients", turns * 100_000)
+    outsider, chance = Outsider(town.first), random.Random(20261125)
     crowd.progress()
     for turn in range(turns):
         at = active(town) if turn % 2 == 0 else chance.randrange(3)
@@ -180,14 +183,13 @@ def test_nodes_and_loggers_die_and_freeze_and_all_agree(town: Town, tmp_path: Pa
     print(f"{turns} harms, {len(crowd.done)} served, {len(crowd.house.heads)} heads seen, {size} entries")
 
 
-def test_the_node_with_the_active_logger_dies_and_another_ones_logger_goes_on(town: Town) -> None:
+def test_the_node_with_the_active_logger_dies_and_another_ones_logger_goes_on(town: Town, tmp_path: Path) -> None:
     """kill -9 of a node whose own logger is the active one: without any restart, the others answer, with its log."""
     house = Anywhere(town)
-    folder = town.first.parent
-    os.kill(logger_of(town.nodes[0]), signal.SIGSTOP)
     frozen = logger_of(town.nodes[0])
+    os.kill(frozen, signal.SIGSTOP)
     try:
-        assert Client(house, 1, folder).insist()
+        assert Client(house, 1, tmp_path).insist()
         at = active(town)
         assert at != 0
     finally:
@@ -195,11 +197,11 @@ def test_the_node_with_the_active_logger_dies_and_another_ones_logger_goes_on(to
     town.nodes[at].kill()
     left = town.nodes[3 - at]
     house.only = left
-    client = Client(house, 2, folder)
+    client = Client(house, 2, tmp_path)
     assert client.insist()
     client.ask_again()
     house.only = town.nodes[0]
     client.ask_again()
     assert active(town) != at
-    Outsider(town.first).check(ledgers(folder, set()))
+    Outsider(town.first).check(ledgers(tmp_path, set()))
     _restart(town, at)
