@@ -460,7 +460,7 @@ def _places(founded: Path, directory: Path, workshop: Workshop, seed: str | None
         shutil.rmtree(directory)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("everywhere", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["sample", "all"])
 @pytest.mark.parametrize("crash", [False, True], ids=["goes-on", "crashes"])
 @pytest.mark.parametrize("way", WAYS)
