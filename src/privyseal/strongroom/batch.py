@@ -25,25 +25,17 @@ class Batch:
 
     def place(self, submissions: Sequence[Submission]) -> list[Place]:
         """Give each its place, the first one it ever got; Conflict, and none is placed, if one contradicts the log."""
-        self._staging.prepare(submissions)
-        for at, submission in enumerate(submissions):
-            if isinstance(submission, CompletionSubmission):
-                self._check_completion(at, submission)
-        fresh: dict[int, bytes] = {}
-        for at, submission in enumerate(submissions):
-            if isinstance(submission, CompletionSubmission):
-                fresh.setdefault(submission.intent, identity := submission.submission_id())
-                if fresh[submission.intent] != identity:
-                    raise _second_completion(at, submission)
+        identities = [each.submission_id() for each in submissions]
+        self._staging.prepare(submissions, identities)
+        self._check_completions(submissions, identities)
         before = len(self.places)
         try:
-            return [self._placed(submission) for submission in submissions]
+            return list(map(self._placed, submissions, identities))
         except PrivySealError:
             self._take_back(before)
             raise
 
-    def _placed(self, submission: Submission) -> Place:
-        identity = submission.submission_id()
+    def _placed(self, submission: Submission, identity: bytes) -> Place:
         known = self._by_submission.get(identity) or self._staging.place_of(identity)
         if known is not None:
             return known
@@ -71,7 +63,19 @@ class Batch:
         self._by_intent = {place.intent: place for place in self.places if place.intent is not None}
         self._sequences = {place.key_tag: place.key_seq + 1 for place in self.places if place.key_seq is not None}
 
-    def _check_completion(self, at: int, submission: CompletionSubmission) -> None:
+    def _check_completions(self, submissions: Sequence[Submission], identities: Sequence[bytes]) -> None:
+        fresh: dict[int, bytes] = {}
+        for at, (submission, identity) in enumerate(zip(submissions, identities, strict=True)):
+            if isinstance(submission, CompletionSubmission):
+                self._check_completion(at, submission, identity)
+        for at, (submission, identity) in enumerate(zip(submissions, identities, strict=True)):
+            if (
+                isinstance(submission, CompletionSubmission)
+                and fresh.setdefault(submission.intent, identity) != identity
+            ):
+                raise _second_completion(at, submission)
+
+    def _check_completion(self, at: int, submission: CompletionSubmission, identity: bytes) -> None:
         intent = self._staging.place_at(submission.intent)
         if intent is None or intent.key_seq is None or intent.key_tag != submission.key_tag:
             raise Conflict(
@@ -79,7 +83,7 @@ class Batch:
                 hint="nothing of this question was logged",
             )
         done = self._by_intent.get(submission.intent) or self._staging.completion_of(submission.intent)
-        if done is not None and done.submission != submission.submission_id():
+        if done is not None and done.submission != identity:
             raise _second_completion(at, submission)
 
 

@@ -30,11 +30,16 @@ LOCK_SECONDS = 5.0
 class Database:
     """One SQLite file of one process; what was committed is on the disk. Several threads may use it, one at a time."""
 
-    def __init__(self, path: Path, schema: str, leaf: type[Unavailable]) -> None:
-        """Open or make the file; ``leaf`` is what its failures are called."""
+    def __init__(self, path: Path, schema: str, leaf: type[Unavailable], *, checkpoint_pages: int = 1000) -> None:
+        """Open or make the file; ``leaf`` is what its failures are called.
+
+        After a commit that leaves ``checkpoint_pages`` in the write-ahead log they go into the file itself; 1,000 is
+        SQLite's own default.
+        """
         self._path = path
         self._schema = schema
         self._leaf = leaf
+        self._checkpoint_pages = checkpoint_pages
         self._guard = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._lost: str | None = None
@@ -96,6 +101,7 @@ class Database:
                 connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30.0)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages:d}")
                 connection.execute("PRAGMA temp_store = MEMORY")  # a confined process has no other place for it
                 connection.executescript(self._schema)
             except sqlite3.Error as error:

@@ -10,14 +10,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from privyseal.errors import LogUnavailable
 from privyseal.strongroom.durable import Database
 from privyseal.strongroom.messages import Submission
+from privyseal.tlog.entry import CompletionSubmission
 from privyseal.tlog.log import EMPTY, Head
+
+CHECKPOINT_PAGES = 4096
+"""Pages that SQLite's write-ahead log gathers, 16 MiB, before they go into the file itself. That takes two syncs of its
+own within a commit that somebody waits for, and with SQLite's 1,000 it came with every twentieth batch."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL);
@@ -84,8 +89,8 @@ class LogJournal(Protocol):
         """Return the staged entries; LogUnavailable unless they are all those from ``floor`` to ``head``."""
         ...
 
-    def prepare(self, submissions: Sequence[Submission]) -> None:
-        """Read at once what the places of these will be looked up by, where each question would be a journey."""
+    def prepare(self, submissions: Sequence[Submission], identities: Sequence[bytes]) -> None:
+        """Read at once what the places of these will be looked up by; ``identities`` are theirs, in the same order."""
         ...
 
     def place_of(self, submission: bytes) -> Place | None:
@@ -125,7 +130,11 @@ class Staging:
 
     def __init__(self, path: Path) -> None:
         """Open or make the file."""
-        self.database = Database(path, _SCHEMA, LogUnavailable)
+        self.database = Database(path, _SCHEMA, LogUnavailable, checkpoint_pages=CHECKPOINT_PAGES)
+        # What was read ahead of one question, None for what is not there; forgotten before anything is written.
+        self._submissions: dict[bytes, Place | None] = {}
+        self._entries: dict[int, Place | None] = {}
+        self._completions: dict[int, Place | None] = {}
 
     @property
     def lost(self) -> bool:
@@ -142,8 +151,12 @@ class Staging:
     def confirm_term(self) -> None:
         """Do nothing, as :meth:`term`."""
 
-    def prepare(self, submissions: Sequence[Submission]) -> None:
-        """Do nothing: a question to a file is not a journey."""
+    def prepare(self, submissions: Sequence[Submission], identities: Sequence[bytes]) -> None:
+        """Read in three questions what the places of these will be looked up by: each takes the file's locks once."""
+        intents = [each.intent for each in submissions if isinstance(each, CompletionSubmission)]
+        self._submissions = dict.fromkeys(identities) | self._found("submission", identities, "submission")
+        self._entries = dict.fromkeys(intents) | self._found("entry", intents, "index")
+        self._completions = dict.fromkeys(intents) | self._found("intent", intents, "intent")
 
     def head(self) -> Head:
         """Return the head of all entries that have an index."""
@@ -165,15 +178,21 @@ class Staging:
 
     def place_of(self, submission: bytes) -> Place | None:
         """Return where a submission stands, by its identity, or None if it was never logged."""
-        return self._place("submission = ?", submission)
+        if submission in self._submissions:
+            return self._submissions[submission]
+        return self._found("submission", [submission], "submission").get(submission)
 
     def place_at(self, index: int) -> Place | None:
         """Return what stands at an index, or None."""
-        return self._place("entry = ?", index)
+        if index in self._entries:
+            return self._entries[index]
+        return self._found("entry", [index], "index").get(index)
 
     def completion_of(self, intent: int) -> Place | None:
         """Return the completion of the intent at this index, or None."""
-        return self._place("intent = ?", intent)
+        if intent in self._completions:
+            return self._completions[intent]
+        return self._found("intent", [intent], "intent").get(intent)
 
     def next_in_sequence(self, key_tag: str) -> int:
         """Return the sequence number that the next intent under a key tag gets."""
@@ -186,6 +205,7 @@ class Staging:
         Staged entries below ``floor``, whose tiles are on the disk by now, are dropped in the same transaction.
         """
         sequences = {place.key_tag: place.key_seq + 1 for place in places if place.key_seq is not None}
+        self._forget()
         with self.database.writing() as transaction:
             _swap_head(transaction, was, becomes)
             transaction.executemany(
@@ -202,6 +222,7 @@ class Staging:
 
     def advance(self, was: Head, becomes: Head, floor: Head, places: Iterable[Place], entries: Sequence[bytes]) -> None:
         """Take in what was logged without this journal: the places after ``was``, and the entries from ``floor`` on."""
+        self._forget()
         with self.database.writing() as transaction:
             _swap_head(transaction, was, becomes)
             for one in places:
@@ -225,13 +246,17 @@ class Staging:
         rows = self.database.read(statement)
         return Head(rows[0][0], rows[0][1]) if rows else EMPTY.head
 
-    def _place(self, which: str, value: bytes | int) -> Place | None:
-        # `which` is one of the three literals above.
-        rows = self.database.read(
-            f"SELECT entry, submission, key_tag, key_seq, intent FROM places WHERE {which}",  # noqa: S608
-            (value,),
-        )
-        return Place(*rows[0]) if rows else None
+    def _found(self, column: str, values: Sequence[Any], key: str) -> dict[Any, Place]:
+        """Return the places whose ``column`` is one of ``values``, by the field of theirs that holds it."""
+        # `column` is one of three literals above; values are at most MAX_SUBMISSIONS, SQLite takes 32,766.
+        if not values:
+            return {}
+        places = f"SELECT entry, submission, key_tag, key_seq, intent FROM places WHERE {column} IN "  # noqa: S608
+        rows = self.database.read(places + "(?" + ", ?" * (len(values) - 1) + ")", values)
+        return {getattr(place, key): place for place in (Place(*row) for row in rows)}
+
+    def _forget(self) -> None:
+        self._submissions, self._entries, self._completions = {}, {}, {}
 
 
 def _swap_head(transaction: sqlite3.Connection, was: Head, becomes: Head) -> None:

@@ -142,15 +142,14 @@ class PostgresqlStaging:
             )
         return [row[1] for row in rows]
 
-    def prepare(self, submissions: Sequence[Submission]) -> None:
+    def prepare(self, submissions: Sequence[Submission], identities: Sequence[bytes]) -> None:
         """Read in one question what the places of these will be looked up by."""
         ahead = _Ahead()
-        identities = [each.submission_id() for each in submissions]
         tags = {each.key_tag for each in submissions if isinstance(each, IntentSubmission)}
         intents = [each.intent for each in submissions if isinstance(each, CompletionSubmission)]
         rows = self._read(
             f"{_PLACE} (submission = ANY(%s) OR entry = ANY(%s) OR intent = ANY(%s)) UNION ALL {_SEQUENCES}",
-            (self._log, identities, intents, intents, self._log, sorted(tags)),
+            (self._log, list(identities), intents, intents, self._log, sorted(tags)),
         )
         ahead.take(Place(*row) for row in rows if row[0] is not None)
         ahead.submissions.update(dict.fromkeys(set(identities) - set(ahead.submissions)))

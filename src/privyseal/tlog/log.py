@@ -2,8 +2,8 @@
 
 The state is the tree's right edge: the partial tile of each level, the partial entry bundle, and the roots of the
 complete subtrees. So an append costs the same however large the tree is, equal input gives equal files (a crash repeats
-safely), and the state can be read back from the files. Every inner node is hashed once: on its way up a leaf leaves at
-every eighth level the hash that stands in the tile there.
+safely), and the state can be read back from the files. Every inner node is hashed once: a batch rises level by level,
+and what it has at every eighth level stands in the tiles there.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from privyseal.errors import BadInput, LogUnavailable, TooLarge, VerificationFailed
+from privyseal.errors import BadInput, LogUnavailable, VerificationFailed
 from privyseal.tlog import merkle
-from privyseal.tlog.entry import MAX_ENTRY
 from privyseal.tlog.merkle import HASH_SIZE
 from privyseal.tlog.tiles import (
     TILE_HEIGHT,
     TILE_WIDTH,
     Read,
     decode_bundle,
+    encode_bundle,
     entries_path,
     split_tile,
     tile_path,
     width_at,
 )
 
+TILE_OCTETS = TILE_WIDTH * HASH_SIZE
+"""Octets of a full tile."""
 File = tuple[str, bytes]
 """A file's name in the log, and its content."""
 
@@ -64,26 +66,21 @@ def append(state: State, entries: Sequence[bytes]) -> tuple[State, list[File], H
 
     TooLarge if an entry is longer than 65,535 octets; then none is appended.
     """
-    size, peaks, bundle = state.size, list(state.peaks), bytearray(state.bundle)
-    rows = [bytearray(row) for row in state.rows]
-    files: list[File] = []
-    for entry in entries:
-        if len(entry) > MAX_ENTRY:
-            raise TooLarge(f"An entry of {len(entry)} octets was given, and {MAX_ENTRY} is the most a log can hold.")
-        bundle += len(entry).to_bytes(2, "big")
-        bundle += entry
-        _climb(merkle.leaf_hash(entry), size, peaks, rows)
-        size += 1
-        if size % TILE_WIDTH == 0:
-            files.append((entries_path(size // TILE_WIDTH - 1), bytes(bundle)))
-            bundle.clear()
-            files += _cut_full(size, rows)
-    if bundle and entries:
-        files.append((entries_path(size // TILE_WIDTH, size % TILE_WIDTH), bytes(bundle)))
-    for level, row in enumerate(rows):
-        if row and size >> TILE_HEIGHT * level != state.size >> TILE_HEIGHT * level:
-            files.append((_edge_path(size, level), bytes(row)))
-    after = State(size, tuple(peaks), tuple(bytes(row) for row in rows), bytes(bundle))
+    size = state.size + len(entries)
+    bundles, bundle = _bundled(state, entries)
+    peaks, files = _PeaksByLevel(state), bundles
+    rows = list(state.rows)
+    nodes = list(map(merkle.leaf_hash, entries))
+    level = 0
+    while nodes:
+        if level % TILE_HEIGHT == 0:
+            if level // TILE_HEIGHT == len(rows):
+                rows.append(b"")
+            tiles, rows[level // TILE_HEIGHT] = _tiled(state.size, level, rows[level // TILE_HEIGHT], nodes)
+            files += tiles
+        nodes = peaks.raised(level, nodes)
+        level += 1
+    after = State(size, peaks.of(size), tuple(rows), bundle)
     return after, files, after.head
 
 
@@ -120,13 +117,15 @@ def confirm(before: State, after: State, read: Read) -> None:
     VerificationFailed names the first file that is not what it must be. A bit that flipped between hashing and storing
     ended a public log in 2021 (Yeti 2022), which had signed a root its own entries did not have.
     """
+    stored: dict[str, bytes | None] = {}
     entries: list[bytes] = []
     for index in range(before.size // TILE_WIDTH, -(-after.size // TILE_WIDTH)):
-        stored = read_bundle(read, index, width_at(after.size, 0, index))
-        entries += stored[max(0, before.size - index * TILE_WIDTH) :]
+        path = entries_path(index, width_at(after.size, 0, index))
+        stored[path] = octets = read(path)
+        entries += _new_entries(before, after, index, octets)
     again, files, _ = append(before, entries)
     for path, content in files:
-        if read(path) != content:
+        if (stored[path] if path in stored else read(path)) != content:
             raise VerificationFailed(f"The log's file {path} was not stored as it was computed; no head is signed.")
     if again != after:
         raise VerificationFailed(f"The entries stored up to {after.size} are not those that were hashed.")
@@ -161,34 +160,67 @@ def read_bundle(read: Read, index: int, width: int) -> list[bytes]:
     raise _missing(entries_path(index, width))
 
 
-def _climb(leaf: bytes, size: int, peaks: list[bytes], rows: list[bytearray]) -> None:
-    """Add a leaf hash to a tree of ``size`` leaves, in place, leaving a hash in the tile of every eighth level."""
-    level = 0
-    while True:
-        if level % TILE_HEIGHT == 0:
-            if level // TILE_HEIGHT == len(rows):
-                rows.append(bytearray())
-            rows[level // TILE_HEIGHT] += leaf
-        if not size >> level & 1:
-            peaks.append(leaf)
-            return
-        leaf = merkle.node_hash(peaks.pop(), leaf)
-        level += 1
+def _new_entries(before: State, after: State, index: int, octets: bytes | None) -> list[bytes]:
+    """Return of a stored bundle the entries that came after ``before``, what was in it then being compared as it is."""
+    width = width_at(after.size, 0, index)
+    path = entries_path(index, width)
+    if octets is None:
+        raise _missing(path)
+    known = before.bundle if index == before.size // TILE_WIDTH else b""
+    if not octets.startswith(known):
+        raise VerificationFailed(f"The log's file {path} was not stored as it was computed; no head is signed.")
+    try:
+        return decode_bundle(octets[len(known) :], width - max(0, before.size - index * TILE_WIDTH))
+    except BadInput as error:
+        raise VerificationFailed(f"{path}: {error.detail}") from None
 
 
-def _cut_full(size: int, rows: list[bytearray]) -> list[File]:
-    """Take out the tiles that became full as the tree came to ``size`` leaves."""
-    files = []
-    for level, row in enumerate(rows):
-        if len(row) == TILE_WIDTH * HASH_SIZE:
-            files.append((tile_path(level, (size >> TILE_HEIGHT * (level + 1)) - 1), bytes(row)))
-            row.clear()
-    return files
+class _PeaksByLevel:
+    """The roots of the complete subtrees at the right edge, while nodes are added level by level."""
+
+    def __init__(self, state: State) -> None:
+        levels = [level for level, _ in merkle.peaks(0, state.size)]
+        self._size = state.size
+        self._peaks = dict(zip(levels, state.peaks, strict=True))
+
+    def raised(self, level: int, nodes: list[bytes]) -> list[bytes]:
+        """Return the nodes that come to be above these new ones; one that is left over is the level's peak."""
+        if self._size >> level & 1:
+            nodes = [self._peaks[level], *nodes]
+        if len(nodes) & 1:
+            self._peaks[level] = nodes[-1]
+        return merkle.parents(nodes)
+
+    def of(self, size: int) -> tuple[bytes, ...]:
+        """Return the roots that make up the tree of ``size`` leaves, largest first."""
+        return tuple(self._peaks[level] for level, _ in merkle.peaks(0, size))
 
 
-def _edge_path(size: int, level: int) -> str:
-    hashes = size >> TILE_HEIGHT * level
-    return tile_path(level, hashes // TILE_WIDTH, hashes % TILE_WIDTH)
+def _bundled(state: State, entries: Sequence[bytes]) -> tuple[list[File], bytes]:
+    """Return the entry bundles that are new or longer now, and the content of the partial one."""
+    files: list[File] = []
+    index, width = divmod(state.size, TILE_WIDTH)
+    bundle, at = state.bundle, 0
+    while at < len(entries):
+        added = entries[at : at + TILE_WIDTH - width]
+        bundle += encode_bundle(added)
+        at, width = at + len(added), width + len(added)
+        files.append((entries_path(index, width), bundle))
+        if width == TILE_WIDTH:
+            index, width, bundle = index + 1, 0, b""
+    return files, bundle
+
+
+def _tiled(size: int, level: int, row: bytes, nodes: Sequence[bytes]) -> tuple[list[File], bytes]:
+    """Return the tiles of a level that are new or longer now, and the content of its partial one."""
+    files: list[File] = []
+    index = (size >> level) // TILE_WIDTH
+    hashes = row + b"".join(nodes)
+    for at in range(0, len(hashes), TILE_OCTETS):
+        tile = hashes[at : at + TILE_OCTETS]
+        files.append((tile_path(level // TILE_HEIGHT, index, len(tile) // HASH_SIZE), tile))
+        index += 1
+    return files, b"" if len(hashes) % TILE_OCTETS == 0 else files[-1][1]
 
 
 def _levels(size: int) -> int:

@@ -34,6 +34,12 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return _sha256(b"\1" + left + right).digest()
 
 
+def parents(nodes: Sequence[bytes]) -> list[bytes]:
+    """Return the hash above each two nodes, from left to right; one that is left over has none yet."""
+    sha256 = _sha256
+    return [sha256(b"\1" + left + right).digest() for left, right in zip(nodes[::2], nodes[1::2], strict=False)]
+
+
 def fold(peaks: Sequence[bytes]) -> bytes:
     """Return the root above the complete subtrees that make up a tree, given from left to right."""
     if not peaks:
@@ -67,28 +73,36 @@ def root(size: int, subtree: Subtree) -> bytes:
     return span(0, size, subtree)
 
 
-def inclusion(
-    index: int, size: int, subtree: Subtree, known: dict[tuple[int, int], bytes] | None = None
-) -> tuple[bytes, ...]:
+def inclusion(index: int, size: int, subtree: Subtree) -> tuple[bytes, ...]:
     """Return the audit path of leaf ``index`` in the tree of ``size`` leaves (RFC 6962 2.1.1).
 
-    It begins with the leaf's sibling. ``known`` remembers, by start and end, the hashes that further paths of the same
-    tree have in common with this one. ValueError if there is no such leaf.
+    It begins with the leaf's sibling. ValueError if there is no such leaf.
     """
     if not 0 <= index < size:
         raise ValueError(f"no leaf {index} in a tree of {size}")
-    known = {} if known is None else known
-    path = []
-    low, high = 0, size
-    while high - low > 1:
-        middle = low + _split(high - low)
-        aside = (middle, high) if index < middle else (low, middle)
-        found = known.get(aside)
-        if found is None:
-            found = known[aside] = span(*aside, subtree)
-        path.append(found)
-        low, high = (low, middle) if index < middle else (middle, high)
-    return tuple(reversed(path))
+    return inclusion_above(index, 0, size, subtree)
+
+
+def peak_level(index: int, size: int) -> int:
+    """Return the level of that complete subtree, of those that make up the tree, which leaf ``index`` is in.
+
+    Size and index have the same bits above it; there the size has its one and the index a zero.
+    """
+    return (index ^ size).bit_length() - 1
+
+
+def inclusion_above(index: int, level: int, size: int, subtree: Subtree) -> tuple[bytes, ...]:
+    """Return the part of a leaf's audit path that begins at ``level``, which is at most its :func:`peak_level`.
+
+    Leaves that are in one complete subtree of that level have this part in common.
+    """
+    peak = peak_level(index, size)
+    path = [subtree(at, index >> at ^ 1) for at in range(level, peak)]
+    right = size >> peak << peak
+    if right < size:
+        path.append(span(right, size, subtree))
+    path += [subtree(at, (size >> at) - 1) for at in range(peak + 1, size.bit_length()) if size >> at & 1]
+    return tuple(path)
 
 
 def consistency(old: int, new: int, subtree: Subtree) -> tuple[bytes, ...]:

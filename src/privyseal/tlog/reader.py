@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 from privyseal.errors import BadInput, NotFound
 from privyseal.tlog import merkle
@@ -12,8 +13,9 @@ from privyseal.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Read, width_at
 KEPT_TILES = 64
 """Tiles a reader remembers, each with the inner nodes that were asked of it: at most 80 kB for each."""
 
-MOST_SPANS = 16384
-"""Hashes remembered of one tree, 32 octets each: a batch asks for hundreds of paths that share most of theirs."""
+MOST_ENDS = 1024
+"""Ends of audit paths remembered of one tree, at most 63 hashes each: the paths of a batch share all but their first
+eight."""
 
 
 class Reader:
@@ -31,7 +33,7 @@ class Reader:
         self._kept = kept
         self._tiles: OrderedDict[tuple[int, int], _Tile] = OrderedDict()
         self._size = 0
-        self._spans: dict[tuple[int, int], bytes] = {}
+        self._ends: dict[tuple[int, int], tuple[bytes, ...]] = {}
 
     def root(self, size: int, within: int | None = None) -> bytes:
         """Return the root of the tree of the first ``size`` leaves.
@@ -44,9 +46,16 @@ class Reader:
     def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the audit path of entry ``index`` in the tree of ``size``; NotFound if the tree has no such entry."""
         self._require(index, size)
-        if size != self._size or len(self._spans) > MOST_SPANS:
-            self._size, self._spans = size, {}
-        return merkle.inclusion(index, size, self._subtrees(size), self._spans)
+        if size != self._size or len(self._ends) > MOST_ENDS:
+            self._size, self._ends = size, {}
+        level = min(merkle.peak_level(index, size), TILE_HEIGHT)
+        shared = (level, index >> level)
+        end = self._ends.get(shared)
+        if end is None:
+            end = self._ends[shared] = merkle.inclusion_above(index, level, size, self._subtrees(size))
+        tile, place = divmod(index, TILE_WIDTH)
+        rows = self._tile(size, 0, tile, ((place >> level) + 1) << level).rows
+        return (*[rows[at][place >> at ^ 1] for at in range(level)], *end)
 
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of ``new`` extends that of ``old``; BadInput if ``old`` is the larger."""
@@ -75,33 +84,32 @@ class Reader:
     def _subtree(self, size: int, level: int, index: int) -> bytes:
         tile_level, height = divmod(level, TILE_HEIGHT)
         tile_index, place = divmod(index, TILE_WIDTH >> height)
-        tile = self._tiles.get((tile_level, tile_index))
-        if tile is None or len(tile.hashes) < (place + 1) << height:
-            width = width_at(size, tile_level, tile_index)
-            hashes = read_tile(self._read, tile_level, tile_index, width)
+        return self._tile(size, tile_level, tile_index, (place + 1) << height).rows[height][place]
+
+    def _tile(self, size: int, level: int, index: int, least: int) -> _Tile:
+        """Return a tile with at least so many hashes: as it is remembered, or else as the tree of ``size`` has it."""
+        tile = self._tiles.get((level, index))
+        if tile is None or len(tile.rows[0]) < least:
+            hashes = read_tile(self._read, level, index, width_at(size, level, index))
             if tile is None:
-                tile = self._tiles[tile_level, tile_index] = _Tile()
-            tile.hashes = hashes
+                tile = self._tiles[level, index] = _Tile()
+            tile.grow(hashes)
             if len(self._tiles) > self._kept:
                 self._tiles.popitem(last=False)
-        self._tiles.move_to_end((tile_level, tile_index))
-        return tile.node(height, place)
+        self._tiles.move_to_end((level, index))
+        return tile
 
 
 class _Tile:
-    """One tile's hashes, and those inner nodes of it that were computed; all stay good while the tile grows."""
+    """One tile's hashes and the inner nodes above them, lowest row first; all stay good while the tile grows."""
 
-    __slots__ = ("_nodes", "hashes")
+    __slots__ = ("rows",)
 
     def __init__(self) -> None:
-        self.hashes: list[bytes] = []
-        self._nodes: dict[tuple[int, int], bytes] = {}
+        self.rows: list[list[bytes]] = [[] for _ in range(TILE_HEIGHT + 1)]
 
-    def node(self, height: int, place: int) -> bytes:
-        if height == 0:
-            return self.hashes[place]
-        node = self._nodes.get((height, place))
-        if node is None:
-            node = merkle.node_hash(self.node(height - 1, 2 * place), self.node(height - 1, 2 * place + 1))
-            self._nodes[height, place] = node
-        return node
+    def grow(self, hashes: list[bytes]) -> None:
+        """Take in the tile as it is now, and hash what is complete above what came to it."""
+        self.rows[0] = hashes
+        for below, row in pairwise(self.rows):
+            row += merkle.parents(below[2 * len(row) :])
