@@ -79,6 +79,7 @@ def work(directory: Path, founded: Path, synchronous: str = "FULL", clients: tup
     with (
         mock.patch("privyseal.strongroom.durable.sqlite3", module),
         mock.patch("privyseal.records.sqlite.create_engine", engine),
+        mock.patch("privyseal.strongroom.logger.MOST_UNSETTLED", 256),  # a tile is settled with more batches after it
         mock.patch("shutil.copytree"),  # the world shall not copy: it works here, where everything is noted
         recording(trace),
     ):

@@ -18,6 +18,12 @@ def room(tmp_path: Path) -> LogRoom:
     return LogRoom(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def settled_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each full tile made durable after its batch, so that hundreds of entries show what thousands do."""
+    monkeypatch.setattr("privyseal.strongroom.logger.MOST_UNSETTLED", 256)
+
+
 EFFECTS = ["journal", "tiles write", "mark", "checkpoint"]
 SETTLING = ["archive write", "archive sync", "tiles remove"]
 
@@ -172,6 +178,25 @@ def test_tiles_that_are_not_durable_yet_are_made_again(room: LogRoom):
             assert client(logger).health().size == 600
             logger.close()
             assert path.read_bytes() == before[path]
+
+
+def test_full_tiles_that_were_never_settled_are_made_again(room: LogRoom, monkeypatch: pytest.MonkeyPatch):
+    """Under steady load several full tiles are not durable: a power cut takes them all, and the journal has them."""
+    monkeypatch.setattr("privyseal.strongroom.logger.QUIET_SECONDS", 3600.0)
+    monkeypatch.setattr("privyseal.strongroom.logger.MOST_UNSETTLED", 2048)
+    killed = room.logger()
+    for n in range(0, 700, 70):
+        client(killed).append(tuple(intent(n + m) for m in range(70)), 0)
+    assert "archive write" not in room.faults.seen
+    for path in (room.public / "tile").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    logger = room.logger()
+    assert client(logger).append((intent("after"),), 700).size == 701
+    assert client(logger).append((intent(3),), 701).items[0].index == 3
+    logger.close()
+    assert room.faults.seen.count("archive sync") == 1
+    assert room.check() == 701
 
 
 def test_a_bit_that_flips_between_hashing_and_storing_is_never_signed(room: LogRoom, monkeypatch: pytest.MonkeyPatch):

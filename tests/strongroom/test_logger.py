@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -144,8 +144,11 @@ def test_many_who_wait_share_few_batches(room: LogRoom, logger: Logger):
     assert room.check() == 200  # the auditor checks each key's sequence too
 
 
-def test_full_tiles_become_durable_and_leave_the_journal(room: LogRoom, logger: Logger):
+def test_full_tiles_become_durable_and_leave_the_journal(
+    room: LogRoom, logger: Logger, monkeypatch: pytest.MonkeyPatch
+):
     """The journal holds only what is not durable yet; superseded partials are gone; all is provable."""
+    monkeypatch.setattr("privyseal.strongroom.logger.MOST_UNSETTLED", 256)
     for n in range(0, 700, 70):
         client(logger).append(tuple(intent(n + m) for m in range(70)), 0)
     client(logger).append((intent("last"),), 0)
@@ -156,6 +159,27 @@ def test_full_tiles_become_durable_and_leave_the_journal(room: LogRoom, logger: 
     assert room.check() == 701
     submissions = tuple(intent(n) for n in range(0, 700, 3))
     verified(client(logger).append(submissions, 0), submissions)
+
+
+def test_full_tiles_become_durable_when_nothing_is_asked(
+    room: LogRoom, logger: Logger, monkeypatch: pytest.MonkeyPatch
+):
+    """Fewer than make it worth while are made durable together, once no question waits."""
+    monkeypatch.setattr("privyseal.strongroom.logger.QUIET_SECONDS", 0.0)
+    done = threading.Event()
+    synced = room.faults.pass_through
+
+    def noticing(name: str, effect: Callable[[], None]) -> None:
+        synced(name, effect)
+        if name == "tiles remove":
+            done.set()
+
+    monkeypatch.setattr(room.faults, "pass_through", noticing)
+    client(logger).append(tuple(intent(n) for n in range(600)), 0)
+    assert done.wait(60)
+    assert client(logger).append((intent("last"),), 600).size == 601
+    assert room.faults.seen.count("archive sync") == 1
+    assert logger._shelves.staging.database.read("SELECT min(entry), count(*) FROM staged") == [(512, 89)]
 
 
 def test_equal_input_gives_equal_files(tmp_path: Path):

@@ -12,9 +12,10 @@ and an equal signature:
 
 So a batch costs two syncs and one round of the witnesses, however many wait for it. Where the witnesses do not
 answer, the head stays staged and is completed when they do: no other head of its size can be signed any more.
-Full tiles are made durable after the answers, before the journal drops their entries. What was read from the
-disk, at the start or after a failure, is believed only if journal, tiles, mark and published head agree, and the
-witnesses do; if one of them is behind or beside another, that is LogRolledBack.
+Full tiles are made durable after the answers, several at once or when nothing is asked, and only then does the
+journal drop their entries: however long that takes, each of them can be made again. What was read from the disk, at
+the start or after a failure, is believed only if journal, tiles, mark and published head agree, and the witnesses do;
+if one of them is behind or beside another, that is LogRolledBack.
 """
 
 from __future__ import annotations
@@ -99,6 +100,11 @@ class Ledger:
         """Return how many entries there are."""
         return self._state.size
 
+    @property
+    def unsettled(self) -> int:
+        """Return how many entries are in full tiles that are not known to be durable."""
+        return self.size // TILE_WIDTH * TILE_WIDTH - self._floor.size
+
     def begin(self) -> Batch:
         """Return an empty batch, for entries to be given places in."""
         return Batch(self._shelves.staging, self.size)
@@ -124,9 +130,9 @@ class Ledger:
 
     def settle(self) -> None:
         """Make tiles that became full durable; the next batch then drops their entries from the journal."""
-        full = self.size // TILE_WIDTH * TILE_WIDTH
-        if full == self._floor.size:
+        if self.unsettled == 0:
             return
+        full = self._floor.size + self.unsettled
         shelves, floor = self._shelves, self._floor
         staged = shelves.staging.staged(floor, self._state.head)
         settled, files, head = append(restore(floor, shelves.tiles.read), staged[: full - floor.size])

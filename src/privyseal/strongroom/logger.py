@@ -30,11 +30,17 @@ from privyseal.strongroom.ledger import Ledger, Shelves
 from privyseal.strongroom.messages import Answer, Append, Appended, Logged, LogHealth, LogState, Prove, Question
 from privyseal.strongroom.staging import Place
 from privyseal.tlog.note import Signer
+from privyseal.tlog.tiles import TILE_WIDTH
 
 MAX_SUBMISSIONS = 1024
 """Entries in one question; the walks ask for 256."""
 MAX_BATCH = 1024
 """Questions of one batch; more wait for the next one, some tens of milliseconds later."""
+MOST_UNSETTLED = 8 * TILE_WIDTH
+"""Entries in full tiles that wait to be made durable before that is done between two batches, which then wait for it:
+a full tile takes two syncs, the directories above them several more however many tiles there are."""
+QUIET_SECONDS = 0.1
+"""How long nothing is asked before full tiles are made durable anyway."""
 
 
 @dataclass(slots=True)
@@ -106,14 +112,19 @@ class Logger:
     def _sequence(self) -> None:
         while batch := self._gathered():
             self._answer_all(batch)
-            self._settle()
+            self._settle(MOST_UNSETTLED)
+        self._settle(TILE_WIDTH)
         while late := self._waiting():  # who asked at the very moment of closing
             late.error = _closing()
             late.gate.release()
 
     def _gathered(self) -> list[_Waiting]:
         """Wait for a question and take along all that have come meanwhile; empty when the logger is closed."""
-        first = self._questions.get()
+        try:
+            first = self._questions.get(timeout=None if self._ledger is None else QUIET_SECONDS)
+        except queue.Empty:
+            self._settle(TILE_WIDTH)
+            first = self._questions.get()
         if first is None:
             return []
         batch = [first]
@@ -197,8 +208,9 @@ class Logger:
                 raise
             waiting.error = _as_unavailable(error)
 
-    def _settle(self) -> None:
-        if self._ledger is not None:
+    def _settle(self, least: int) -> None:
+        """Have full tiles made durable, if ``least`` entries are in such as are not."""
+        if self._ledger is not None and self._ledger.unsettled >= least:
             try:
                 self._ledger.settle()
             except Exception as error:  # nobody waits for this; the next batch is told if it matters
