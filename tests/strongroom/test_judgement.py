@@ -229,7 +229,7 @@ def test_what_was_approved_is_signed_once(room: SignRoom, two_of_three: tuple[Ke
     signed(answer.results[0], pair, certificate, request)
     refused(answer.results[1], "denied", "one use")
     room.restart()
-    refused(room.sign(pair, certificate, request, approvals=approvals, salt=SALT), "unlogged")
+    refused(room.sign(pair, certificate, request, approvals=approvals, salt=SALT), "intent-spent")
 
 
 def test_too_many_approvals_are_not_read(room: SignRoom, two_of_three: tuple[KeyPair, bytes]):

@@ -27,7 +27,9 @@ TOKEN_OCTETS = 32
 
 _TOKEN = re.compile(rb"pst_[A-Za-z0-9_-]{43}")
 
-_HINT = "send one header 'Authorization: Bearer pst_...' with a token of this service, or a client certificate"
+_HINT = (
+    "send one header 'Authorization: Bearer pst_...' with a token of this service, or a client certificate (TLS 1.3)"
+)
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header fields as ASGI hands them over: names in lower case, values as sent, in order, repetitions kept."""

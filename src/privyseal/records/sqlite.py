@@ -96,9 +96,10 @@ class SQLite:
 
 def _send(connection: Connection, statement: str) -> None:
     """Have the driver carry out a statement without parameters or rows; a batch sends a dozen of these."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - every engine of this dialect is one of pysqlite's
+    cursor = connection.connection.cursor()
     try:
-        driver.execute(statement)
+        cursor.execute(statement)
     except sqlite3.Error as error:
         raise OperationalError(statement, None, error) from error
+    finally:
+        cursor.close()

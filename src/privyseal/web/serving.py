@@ -244,7 +244,8 @@ class Protocol(HttpToolsProtocol):
         """Start the clock for the first request, and remember whom the TLS layer verified (its handshake is over)."""
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.context.verify_mode is not ssl.CERT_NONE:
+        # OpenSSL resumes sessions of TLS 1.2 for whoever was verified some time ago, and Python cannot tell it not to.
+        if tls is not None and tls.context.verify_mode is not ssl.CERT_NONE and tls.version() == "TLSv1.3":
             self._certificate = tls.getpeercert(binary_form=True)
         self._crowded = len(self.connections) > self.most_connections
         if len(self.connections) > 2 * self.most_connections:
