@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apsw
+import apsw.ext
 from tests.crash.disk import Trace
 
 CHECKPOINT_PAGES = 20
@@ -84,8 +85,9 @@ class Cursor:
             cursor.execute(statement, tuple(parameters))
             try:
                 self.description = tuple((each[0], None, None, None, None, None, None) for each in cursor.description)
-            except apsw.ExecutionCompleteError:
-                self.description = None
+            except apsw.ExecutionCompleteError:  # no row is left; whether there could be any the statement says
+                columns = apsw.ext.query_info(inner, statement).description
+                self.description = tuple((each[0], None, None, None, None, None, None) for each in columns) or None
             self._rows = list(cursor.fetchall())
         except apsw.Error as error:
             kind = sqlite3.IntegrityError if isinstance(error, apsw.ConstraintError) else sqlite3.OperationalError
