@@ -1,15 +1,24 @@
 """Statements of the walk, compiled once for each kind of database and carried out for all rows of a batch in one call.
 
 SQLAlchemy builds the parameters of a statement anew each time: for the rows of a batch that costs several times what
-SQLite takes to write them.
+SQLite takes to write them. PostgreSQL is sent one statement with a column of values in each parameter, because it
+parses and plans each statement it gets (a pooler forbids prepared ones), and a process that freezes between two of them
+would hold the rows of the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, Dialect, Insert, Update
+from sqlalchemy import BigInteger, Connection, Dialect, Insert, String, Update, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.sql.selectable import Subquery
+from sqlalchemy.types import TypeEngine
+
+from privyseal.records.tables import Moment
 
 _Converter = Callable[[Any], Any]
 
@@ -21,7 +30,7 @@ class Prepared:
         """Take the statement; an INSERT without values says which ``columns`` its rows have."""
         self._statement = statement
         self._columns = columns
-        self._compiled: dict[str, _Compiled] = {}
+        self._compiled: dict[str, _AtOnce | _RowByRow] = {}
 
     def carry_out(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
         """Carry the statement out for every row; return how many rows of the table were written.
@@ -33,12 +42,60 @@ class Prepared:
         name = connection.dialect.name
         compiled = self._compiled.get(name)
         if compiled is None:
-            compiled = self._compiled[name] = _Compiled(self._statement, self._columns, connection.dialect)
+            kind = _AtOnce if name == "postgresql" else _RowByRow
+            compiled = self._compiled[name] = kind(self._statement, self._columns, connection.dialect)
         return connection.exec_driver_sql(compiled.sql, compiled.parameters(rows)).rowcount
 
 
-class _Compiled:
-    """A statement in the words of one driver."""
+class _AtOnce:
+    """A statement in which each parameter is an array, with a value for each row."""
+
+    def __init__(self, statement: Insert | Update, columns: Sequence[str] | None, dialect: Dialect) -> None:
+        given: dict[str, TypeEngine[Any]]
+        if isinstance(statement, Insert):
+            table = statement.table
+            given = {name: table.c[name].type for name in columns or ()}
+            whole: Insert | Update = statement.from_select(list(given), select(*_arrays(given).c))
+        else:
+            binds = statement.compile(dialect=dialect).binds
+            given = {name: bind.type for name, bind in binds.items() if bind.required}
+            rows = _arrays(given)
+
+            def _of_the_row(element: Any, **more: Any) -> ColumnElement[Any] | None:
+                return rows.c[element.key] if isinstance(element, BindParameter) and element.required else None
+
+            whole = cast("Update", visitors.replacement_traverse(statement, {}, _of_the_row))
+        compiled = whole.compile(dialect=dialect)
+        self.sql = str(compiled)
+        self._given = [
+            (name, kind.dialect_impl(dialect).bind_processor(dialect) if isinstance(kind, Moment) else None)
+            for name, kind in given.items()
+        ]
+        self._constants = {name: value for name, value in compiled.params.items() if name not in given}
+
+    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return what the driver is given for all rows; KeyError for a row that lacks a parameter."""
+        columns: dict[str, Any] = dict(self._constants)
+        for name, convert in self._given:
+            columns[name] = [row[name] if convert is None else convert(row[name]) for row in rows]
+        return columns
+
+
+def _arrays(given: Mapping[str, TypeEngine[Any]]) -> Subquery:
+    """Return the rows that arrays of values make, one array for each column."""
+    columns = [func.unnest(bindparam(name, type_=ARRAY(_element(kind)))).label(name) for name, kind in given.items()]
+    return select(*columns).subquery("given")
+
+
+def _element(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type of an array's elements: moments are numbers by then, and a cast to a length would cut off."""
+    if isinstance(kind, Moment):
+        return BigInteger()
+    return String() if isinstance(kind, String) else kind
+
+
+class _RowByRow:
+    """A statement in the words of one driver, carried out for one row after the other."""
 
     def __init__(self, statement: Insert | Update, columns: Sequence[str] | None, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=columns)
