@@ -311,7 +311,12 @@ class World:
         if self._rooms["signer"].lost or self._rooms["logger"].lost:
             self.crash()
         self.now += timedelta(seconds=61)
-        duties.recover(self.seal)
+        try:
+            duties.recover(self.seal)
+        except _Crash:
+            self.plan = None
+            self.crash()
+            duties.recover(self.seal)
         self.insist()
 
     # -- what an outsider sees -------------------------------------------------------------------------------------

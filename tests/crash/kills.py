@@ -161,7 +161,11 @@ def _die_at(campaign: Campaign, point: Point, nth: int) -> None:
         page.arm(point, nth)
         threads = _provoke(campaign, point, fresh)
         until = time.monotonic() + 20
-        while not page.fired() and time.monotonic() < until and any(thread.is_alive() for thread in threads):
+        # Full tiles are made durable once nobody has asked for a while, so after the last client was answered.
+        calm = time.monotonic() + 3 if point.trigger == "full tile" else 0
+        while not page.fired() and time.monotonic() < until:
+            if not any(thread.is_alive() for thread in threads) and time.monotonic() > calm:
+                break
             time.sleep(0.01)
         fired = page.fired()
         page.disarm()
