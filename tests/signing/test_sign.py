@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from privyseal.errors import (
     NotFound,
     PrivySealError,
     TimestampUnavailable,
+    Unavailable,
 )
 from privyseal.records import events, requests
 from privyseal.signing import duties
@@ -257,6 +259,29 @@ def test_a_lost_answer_of_the_signer_ends_the_request(make_world: Make) -> None:
     assert again.failure_code == "key-use-unknown"
     world.insist()
     assert ledger.given
+    world.check()
+
+
+def test_a_lease_that_could_not_be_given_back_is_given_back_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signer and database fail together: nobody has to wait for the lease once both are back."""
+    ledger, sign, batch = world.client(1), world.seal.signer.sign, world.seal.records.batch
+
+    def database_away() -> NoReturn:
+        raise Unavailable("no database")
+
+    def signer_away(question: SignBatch) -> NoReturn:
+        monkeypatch.setattr(world.seal.records, "batch", database_away)
+        raise KeyStoreUnavailable("no signer")
+
+    monkeypatch.setattr(world.seal.signer, "sign", signer_away)
+    assert isinstance(_refusal(world.ask([ledger])), KeyStoreUnavailable)
+    monkeypatch.setattr(world.seal.signer, "sign", sign)
+    monkeypatch.setattr(world.seal.records, "batch", batch)
+    (done,) = duties.recover(world.seal)
+    assert isinstance(done, Dossier) and done.state is State.RELEASED
+    world.insist()
     world.check()
 
 

@@ -11,6 +11,7 @@ from privyseal.records import events, requests
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.sign import advance
+from privyseal.signing.submit import give_back
 from privyseal.terms.requests import Dossier, State
 
 BATCH = 256
@@ -36,6 +37,7 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
         with suppress(PrivySealError):  # where the log cannot be asked now, what was found before holds
             seal.recollection.look()
     seal.require_memory()
+    give_back(seal, ())
     with seal.records.reading_all_subscribers() as connection:
         unfinished = requests.unfinished_of_all_subscribers(
             connection, (State.APPROVED, State.SIGNING, State.SIGNED), limit=BATCH, unleased_at=seal.clock()

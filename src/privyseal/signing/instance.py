@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,10 +17,15 @@ from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.terms.parties import SigningService
+from privyseal.terms.requests import Dossier
 
 REFUSALS_OF_THE_MARK = 64
 """Tries to match the signer's mark; each failure means that another walk was quicker, and it made progress. Several
 nodes with two walks each are often at it together, and whoever gives up leaves a request that must be aborted."""
+
+
+MOST_OWED = 1024
+"""Requests whose leases are kept in mind for being given back: four batches of the web layer."""
 
 
 def wall_clock() -> datetime:
@@ -76,6 +81,7 @@ class PrivySeal:
         self.watch = watch or Watch()
         self.premises = premises
         self.recollection = recollection
+        self._owed: list[Dossier] = []
         self._mark_guard = threading.Lock()
         self._signer_mark: int | None = None
 
@@ -100,6 +106,17 @@ class PrivySeal:
         """Raise RecordsRolledBack where the records lack what the log holds of them: then they are only read."""
         if self.recollection is not None:
             self.recollection.require()
+
+    def owed(self, more: Sequence[Dossier]) -> list[Dossier]:
+        """Return ``more`` and the requests whose leases could not be given back before, and forget these."""
+        with self._mark_guard:
+            owed, self._owed = [*self._owed, *more], []
+        return owed
+
+    def owe(self, dossiers: Sequence[Dossier]) -> None:
+        """Keep in mind whose leases could not be given back; of too many only the newest, for leases end by time."""
+        with self._mark_guard:
+            self._owed = [*self._owed, *dossiers][-MOST_OWED:]
 
     def learn_signer_mark(self, mark: int) -> None:
         """Remember what the signer said of its own mark."""

@@ -144,12 +144,19 @@ def take_in(seal: PrivySeal, submissions: Sequence[Submission]) -> dict[int, Tak
 
 
 def give_back(seal: PrivySeal, dossiers: Sequence[Dossier]) -> None:
-    """Drop the leases of requests that a walk could not finish; if even that fails, they run out by themselves."""
-    if dossiers:
-        with suppress(PrivySealError), seal.records.batch() as batch:
-            for dossier in dossiers:
-                with batch.item(dossier.subscriber) as tx:
-                    requests.release(tx, dossier)
+    """Drop the leases of requests that a walk could not finish, and those that could not be dropped before.
+
+    If even that fails, they are kept in mind for the next time; the next life of this node, or time, ends the rest.
+    """
+    owed = seal.owed(dossiers)
+    if owed:
+        try:
+            with seal.records.batch() as batch:
+                for dossier in owed:
+                    with batch.item(dossier.subscriber) as tx:
+                        requests.release(tx, dossier)
+        except PrivySealError:
+            seal.owe(owed)
 
 
 def _fresh(seal: PrivySeal, tx: Transaction, submission: Submission, now: datetime, shelf: Shelf) -> Taken | None:
