@@ -38,7 +38,7 @@ def test_what_was_written_before_is_read() -> None:
 def test_a_damaged_column_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut short, altered or larger than anything that we write: one sentence, and no more memory than the limit."""
     whole = packed.pack([bytes(30_000)])
-    for damaged in (whole[:-5], whole[:3] + b"\xff" + whole[4:]):
+    for damaged in (whole[:-5], whole[:3] + b"\xff" + whole[4:], b"\x93\xc4", b"", zlib.compress(b"\x81")):
         with pytest.raises(Unavailable, match="column of the records"):
             packed.octets(damaged)
     monkeypatch.setattr(packed, "MOST", 1000)

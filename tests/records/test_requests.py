@@ -9,7 +9,7 @@ import pytest
 from tests.terms.test_requests import a_request
 
 from privyseal.errors import Conflict, NotFound
-from privyseal.records import requests
+from privyseal.records import approvals, requests
 from privyseal.records.database import Records
 from privyseal.terms.requests import Dossier, Intent, State
 from privyseal.terms.signatures import TimestampToken
@@ -141,7 +141,7 @@ def test_another_subscriber_sees_nothing(records: Records) -> None:
             requests.get(tx, dossier.id)
         assert requests.by_idempotency_key(tx, "k") is None
         assert requests.claim(tx, dossier.id, NOW) is None
-        assert requests.approvals_of(tx, dossier.id) == []
+        assert approvals.approvals_of(tx, dossier.id) == []
     submitted(records, subscriber="other")  # the same Idempotency-Key of another Subscriber is another key
 
 

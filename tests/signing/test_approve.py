@@ -10,7 +10,7 @@ from tests.signing.test_custody import certify, generate
 from tests.world import SUBSCRIBER, World
 
 from privyseal.errors import Conflict, Denied, Failed, NotFound, NotPermitted, PrivySealError, VerificationFailed
-from privyseal.records import requests
+from privyseal.records import approvals, requests
 from privyseal.signing.approve import approve
 from privyseal.signing.sign import advance
 from privyseal.signing.submit import Submission, submit
@@ -87,7 +87,7 @@ def test_what_is_no_approval_is_refused(world: World, waiting: Dossier, given: o
     with pytest.raises(error):
         approve(world.seal, world.approver, waiting.id, given(waiting))  # type: ignore[operator]
     with world.seal.records.reading(SUBSCRIBER) as tx:
-        assert requests.approvals_of(tx, waiting.id) == []
+        assert approvals.approvals_of(tx, waiting.id) == []
 
 
 def _fields(approval: Approval) -> dict[str, object]:
@@ -155,7 +155,7 @@ def test_an_approval_of_one_request_is_none_of_another(world: World, waiting: Do
     assert isinstance(other, Dossier)
     with world.seal.records.writing(SUBSCRIBER) as tx:
         for name in ("ann", "bob"):
-            requests.add_approval(tx, other.id, agreement(waiting, name), world.now)
+            approvals.add_approval(tx, other.id, agreement(waiting, name), world.now)
         requests.move(tx, other, State.APPROVED)
     assert isinstance(_advance(world, other), Failed)
     assert world.key_uses == 0

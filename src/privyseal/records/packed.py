@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from privyseal.errors import Unavailable
 from privyseal.terms.signatures import TimestampToken
+
+T = TypeVar("T")
 
 WORTH_IT: Final = 16 * 1024
 """Octets from which on they are deflated; one blob has about 2 KiB, and nothing in it repeats."""
@@ -34,22 +36,24 @@ def pack(values: Sequence[bytes] | Sequence[TimestampToken]) -> bytes:
 
 def octets(packed: bytes | None) -> tuple[bytes, ...]:
     """Return what :func:`pack` was given, nothing where nothing stands yet; Unavailable for what it never wrote."""
-    return () if packed is None else _octets.decode(_inflated(packed))
+    return () if packed is None else _decoded(_octets, packed)
 
 
 def tokens(packed: bytes | None) -> tuple[TimestampToken, ...]:
     """Return timestamp tokens, as :func:`octets`."""
-    return () if packed is None else _tokens.decode(_inflated(packed))
+    return () if packed is None else _decoded(_tokens, packed)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], packed: bytes) -> T:
+    try:
+        return decoder.decode(_inflated(packed) if packed.startswith(_DEFLATED) else packed)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise Unavailable(f"A column of the records cannot be read: {error}.", hint="restore the records") from None
 
 
 def _inflated(packed: bytes) -> bytes:
-    if not packed.startswith(_DEFLATED):
-        return packed
     inflating = zlib.decompressobj()
-    try:
-        whole = inflating.decompress(packed, MOST)
-    except zlib.error as error:
-        raise Unavailable(f"A column of the records cannot be read: {error}.", hint="restore the records") from None
+    whole = inflating.decompress(packed, MOST)
     if not inflating.eof:
         raise Unavailable("A column of the records is cut short, or larger than can be.", hint="restore the records")
     return whole

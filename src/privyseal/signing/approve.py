@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privyseal.access import permissions, quorum
 from privyseal.errors import Conflict, Denied, NotPermitted, VerificationFailed
-from privyseal.records import events, keys, requests
+from privyseal.records import approvals, events, keys, requests
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import decode_canonical
@@ -28,7 +28,7 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
     with seal.records.writing(actor.subscriber) as tx:
         permissions.require(actor, "approve", actor.subscriber)
         dossier = requests.locked(tx, request_id)  # two approvers at once must see each other's approvals
-        if approval in requests.approvals_of(tx, request_id):
+        if approval in approvals.approvals_of(tx, request_id):
             return dossier
         if dossier.state is not State.REQUESTED:
             raise Conflict(f"Request {request_id} no longer waits for approval: it is {dossier.state}.")
@@ -37,11 +37,11 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
             raise Denied(f"The time of request {request_id} ran out; it can no longer be approved.", hint="ask anew")
         pair = keys.key_pair(tx, request.key)
         _check(pair, dossier, approval)
-        requests.add_approval(tx, request_id, approval, now)
+        approvals.add_approval(tx, request_id, approval, now)
         events.record(tx, Event(now, actor.member.id, f"approved as {approval.approver}", request_id))
         if actor.factors != (Factor.BEARER,):
             events.record(tx, Event(now, actor.member.id, f"by {actor.proof}", request_id))
-        agreed = {given.approver for given in requests.approvals_of(tx, request_id)}
+        agreed = {given.approver for given in approvals.approvals_of(tx, request_id)}
         decided = quorum.decide(pair.approvers, pair.quorum, agreed)
         if isinstance(decided, quorum.Refused):
             raise Conflict(decided.why)

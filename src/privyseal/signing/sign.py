@@ -20,7 +20,7 @@ import msgspec
 
 from privyseal.errors import Conflict, Failed, IntentSpent, LogUnavailable, PrivySealError, Unavailable
 from privyseal.formats import catalogue
-from privyseal.records import events, requests
+from privyseal.records import approvals, events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
@@ -145,7 +145,7 @@ def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, 
         request=request,
         chain=shelf.chain(tx, request.certificate),
         key_tag=pair.key_tag,
-        approvals=tuple(requests.approvals_of(tx, request_id)) if pair.quorum else (),
+        approvals=tuple(approvals.approvals_of(tx, request_id)) if pair.quorum else (),
     )
 
 
