@@ -1,0 +1,106 @@
+"""Requirements and a subject in, findings out. Pure, so the law of any day can be applied to any day's facts.
+
+Each requirement that is judged on the subject's kind gives at least one finding. A check that fails gives ``broken``
+and stops nobody else; a requirement that was not in force on the day that governs gives none at all, unless
+``everything`` is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Protocol
+
+from privyseal.compliance.outcome import Finding, Outcome, Verdict, judgement, not_applicable, not_evidenced
+from privyseal.compliance.requirement import Asked, DatedBy, Kind, Requirement, Scope
+
+
+class Subject(Protocol):
+    """Anything that requirements are judged on."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+
+    @property
+    def label(self) -> str:
+        """How people tell it from others of its kind."""
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """For which kinds of certificates it counts; empty where that cannot be told, and then all requirements do."""
+
+    def when(self, clock: DatedBy) -> datetime | None:
+        """Return the moment that this clock shows for it, aware; None where nobody knows."""
+
+
+def evaluate(
+    subject: Subject, requirements: Iterable[Requirement], asked: Asked, *, everything: bool = False
+) -> Iterator[Finding]:
+    """Yield the findings about one subject, in the order of the requirements.
+
+    With ``everything`` also those requirements give a finding that do not speak about this subject or its date; the
+    finding says why. Never raises for what a check does.
+    """
+    for requirement in requirements:
+        if subject.kind not in requirement.kinds:
+            continue
+        governed = asked.at if requirement.dated_by is DatedBy.DAY else subject.when(requirement.dated_by)
+        day = None if governed is None else governed.astimezone(UTC).date()
+        outcomes = _outcomes(subject, requirement, governed, asked)
+        for outcome in outcomes:
+            if outcome.verdict is Verdict.NOT_APPLICABLE and not everything:
+                continue
+            yield Finding(
+                requirement=requirement.id,
+                clause=requirement.cited,
+                ballot=requirement.source.ballot,
+                subject=subject.label,
+                verdict=outcome.verdict,
+                text=outcome.text,
+                mend=outcome.mend,
+                governed=day,
+            )
+
+
+def _outcomes(subject: Subject, requirement: Requirement, governed: datetime | None, asked: Asked) -> list[Outcome]:
+    scopes = subject.scopes
+    if scopes and not scopes & set(requirement.applies_to):
+        return [not_applicable(f"It speaks of {_words(requirement.applies_to)} only.")]
+    if governed is None:
+        return [
+            not_evidenced(
+                f"The date that decides whether this binds ({requirement.dated_by}) is not known.",
+                f"record when it was: {requirement.dated_by}",
+            )
+        ]
+    in_force = requirement.binding_since(asked.choices)
+    day = governed.astimezone(UTC).date()
+    if day < in_force.since:
+        return [not_applicable(f"It binds since {in_force.since}; {day} decides here.")]
+    if in_force.until is not None and day > in_force.until:
+        return [not_applicable(f"It bound until {in_force.until}; {day} decides here.")]
+    if requirement.check is None:
+        return [_wanted(requirement)]
+    try:
+        given = requirement.check(subject, asked)
+        outcomes = [given] if isinstance(given, Outcome) else list(given)
+    except Exception as error:  # a check that fails must neither pass nor hide the rest
+        return [Outcome(Verdict.BROKEN, f"The check itself failed ({type(error).__name__}); this tells nothing.")]
+    return outcomes or [Outcome(Verdict.BROKEN, "The check gave no answer; this tells nothing.")]
+
+
+def _wanted(requirement: Requirement) -> Outcome:
+    wants = requirement.wants
+    if wants is None or wants.judgement:
+        return judgement("" if wants is None else wants.text)
+    return not_evidenced(wants.text, f"add evidence: {', '.join(wants.evidence)}" if wants.evidence else "")
+
+
+def _words(scopes: Iterable[Scope]) -> str:
+    names = {
+        Scope.EV: "EV certificates",
+        Scope.NON_EV: "Non-EV certificates",
+        Scope.TIMESTAMP: "timestamp certificates",
+    }
+    return " and ".join(names[each] for each in scopes)

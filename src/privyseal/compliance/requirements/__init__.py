@@ -1,0 +1,1 @@
+"""The requirements themselves, one clause family in a file; each file ends in its tuple ``REQUIREMENTS``."""
