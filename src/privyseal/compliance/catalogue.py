@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from privyseal.compliance.requirement import Requirement
-from privyseal.compliance.requirements import csbr_6_7
+from privyseal.compliance.requirements import (
+    csbr_1_3,
+    csbr_1_6_1,
+    csbr_2,
+    csbr_3_2_authority,
+    csbr_3_2_identity,
+    csbr_4_1,
+    csbr_4_2,
+    csbr_4_3,
+    csbr_4_9_reports,
+    csbr_4_9_revocation,
+    csbr_4_9_revocation_in_days,
+    csbr_4_9_status,
+    csbr_6_7,
+)
 
-FAMILIES = (csbr_6_7,)
+FAMILIES = (
+    csbr_1_3,
+    csbr_1_6_1,
+    csbr_2,
+    csbr_3_2_identity,
+    csbr_3_2_authority,
+    csbr_4_1,
+    csbr_4_2,
+    csbr_4_3,
+    csbr_4_9_revocation,
+    csbr_4_9_revocation_in_days,
+    csbr_4_9_reports,
+    csbr_4_9_status,
+    csbr_6_7,
+)
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(each for family in FAMILIES for each in family.REQUIREMENTS)

@@ -58,6 +58,7 @@ ENTRIES: dict[str, str] = {
     "log:ocsp": "an OCSP response signed",
     "log:problem-report": "a Certificate Problem Report and what came of it",
     "log:signature": "an intent to sign, and what became of it",
+    "log:status-probe": "a probe of a CRL or OCSP address from outside, and what came back",
     "log:system": "a start, stop or failure of a system",
     "log:validation": "a validation of an Applicant",
 }
