@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from privyseal.compliance.requirement import Requirement
-from privyseal.compliance.requirements import csbr_6_7
+from privyseal.compliance.requirements import (
+    csbr_5,
+    csbr_5_2,
+    csbr_5_3,
+    csbr_5_4_1_1,
+    csbr_5_4_1_2,
+    csbr_5_4_3,
+    csbr_5_5,
+    csbr_5_7,
+    csbr_6_7,
+)
 
-FAMILIES = (csbr_6_7,)
+FAMILIES = (
+    csbr_5,
+    csbr_5_2,
+    csbr_5_3,
+    csbr_5_4_1_1,
+    csbr_5_4_1_2,
+    csbr_5_4_3,
+    csbr_5_5,
+    csbr_5_7,
+    csbr_6_7,
+)
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(each for family in FAMILIES for each in family.REQUIREMENTS)
