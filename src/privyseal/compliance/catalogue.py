@@ -12,7 +12,18 @@ from privyseal.compliance.requirements import (
     csbr_5_4_3,
     csbr_5_5,
     csbr_5_7,
+    csbr_6_1_1_1,
+    csbr_6_1_2,
+    csbr_6_2,
+    csbr_6_2_7_2,
+    csbr_6_2_7_3,
+    csbr_6_2_7_4_1,
+    csbr_6_2_7_4_2,
+    csbr_6_3_2_use,
+    csbr_6_5,
     csbr_6_7,
+    csbr_6_8_authority,
+    csbr_7,
 )
 
 FAMILIES = (
@@ -24,7 +35,18 @@ FAMILIES = (
     csbr_5_4_3,
     csbr_5_5,
     csbr_5_7,
+    csbr_6_1_1_1,
+    csbr_6_1_2,
+    csbr_6_2,
+    csbr_6_2_7_2,
+    csbr_6_2_7_3,
+    csbr_6_2_7_4_1,
+    csbr_6_2_7_4_2,
+    csbr_6_3_2_use,
+    csbr_6_5,
     csbr_6_7,
+    csbr_6_8_authority,
+    csbr_7,
 )
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
