@@ -20,19 +20,25 @@ from privyseal.compliance.requirements import (
 )
 
 FAMILIES = (
-    csbr_1_3,
-    csbr_1_6_1,
-    csbr_2,
-    csbr_3_2_identity,
-    csbr_3_2_authority,
-    csbr_4_1,
-    csbr_4_2,
-    csbr_4_3,
-    csbr_4_9_revocation,
-    csbr_4_9_revocation_in_days,
-    csbr_4_9_reports,
-    csbr_4_9_status,
-    csbr_6_7,
+    csbr_5,
+    csbr_5_2,
+    csbr_5_3,
+    csbr_5_4_1_1,
+    csbr_5_4_1_2,
+    csbr_5_4_3,
+    csbr_5_5,
+    csbr_5_7,
+    csbr_6_1_1_1,
+    csbr_6_1_2,
+    csbr_6_2,
+    csbr_6_2_7_2,
+    csbr_6_2_7_3,
+    csbr_6_2_7_4_1,
+    csbr_6_2_7_4_2,
+    csbr_6_3_2_use,
+    csbr_6_5,
+    csbr_6_8_authority,
+    csbr_7,
 )
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
