@@ -224,6 +224,21 @@ def test_where_the_facts_do_not_decide_the_fact_that_would_is_named(
     assert undecided[0] in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("facts", "undecided"),
+    [
+        # knowing ca leaves two roles at most, knowing holds three
+        ({"for_whom": "others", "generates": "organisation"}, ("ca", "holds")),
+        # each leaves two: then the order is that in which one would ask
+        ({"for_whom": "others", "ca": "none"}, ("sells_only", "generates", "holds")),
+    ],
+)
+def test_in_front_stands_the_fact_that_leaves_the_fewest_roles(
+    facts: dict[str, object], undecided: tuple[str, ...]
+) -> None:
+    assert _of(**facts).undecided == undecided
+
+
 def test_before_csc_21_the_fact_to_find_out_is_another() -> None:
     facts = {"for_whom": "others", "generates": "organisation", "holds": "organisation", "ca": "none"}
     assert _of(LAST_OF_THE_OLD, **facts).undecided == ("signs",)
