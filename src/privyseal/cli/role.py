@@ -87,6 +87,8 @@ def _lines(found: Classification) -> list[str]:
     if found.audit is not None:
         lines += fill("audit", "; or ".join(found.audit.schemes) + f" ({', '.join(found.audit.clauses)})")
         lines += fill("from", found.audit.text)
+    elif not undetermined:
+        lines += fill("audit", "none is due of it as a Signing Service")
     for note in found.notes:
         lines += fill("note", note)
     return lines

@@ -24,8 +24,8 @@ REQUIREMENTS = (
         clause="8",
         title="Law, Requirements and audit rules hold at all times",
         text=(
-            "A CA and every Signing Service keep to the law, to these Requirements and to the audit rules of section"
-            " 8, always."
+            "At no time may a CA or any Signing Service break the law, these Requirements, or what section 8 says of"
+            " audits."
         ),
         obligation=Obligation.SHALL,
         binds=(Party.CA, Party.SIGNING_SERVICE),
@@ -139,8 +139,8 @@ REQUIREMENTS = (
         clause="8.1",
         title="The audit covers timestamping and Signing Services",
         text=(
-            "Audits reach every obligation, the running of Timestamp Authorities and Signing Services included; what"
-            " is delegated is in the CA's audit or has a report of its own, and a delegate that fails has to stop."
+            "Audits reach every obligation, with timestamping and signing for Subscribers among them; what is"
+            " delegated is in the CA's audit or has a report of its own, and a delegate that fails has to stop."
         ),
         obligation=Obligation.SHALL,
         binds=(Party.CA, Party.SIGNING_SERVICE, Party.TIMESTAMP_AUTHORITY),
@@ -181,8 +181,8 @@ REQUIREMENTS = (
         clause="8.1",
         title="Signing for others was audited with the CA",
         text=(
-            "Until CSC-21 signing services were audited like everything else, by whomever done: within the CA's"
-            " audit, or by a report that the CA got from the third party, whose period was a year at most."
+            "Until CSC-21 signing services were audited like everything else, whoever ran them: as a part of the CA's"
+            " own audit, or by a third party's report that the CA obtained, with a period of a year at most."
         ),
         obligation=Obligation.SHALL,
         binds=(Party.CA, Party.SIGNING_SERVICE, Party.DELEGATED_THIRD_PARTY),

@@ -61,8 +61,8 @@ REQUIREMENTS = (
         clause="8.4.2",
         title="A Signing Service has a conformity audit",
         text=(
-            "For each audit period that starts after 30 June 2024 a Signing Service is audited for conformity under a"
-            " listed scheme."
+            "Each audit period that starts after 30 June 2024 has a listed scheme's conformity audit of the Signing"
+            " Service."
         ),
         obligation=Obligation.SHALL,
         binds=(Party.SIGNING_SERVICE,),
@@ -132,8 +132,8 @@ REQUIREMENTS = (
         clause="8.4.3",
         title="A Timestamp Authority has a conformity audit",
         text=(
-            "A Timestamp Authority is audited by either scheme that a Signing Service can choose, with no later first"
-            " day."
+            "For a Timestamp Authority the audit is by either scheme that a Signing Service can choose, with no later"
+            " first day."
         ),
         obligation=Obligation.SHALL,
         binds=(Party.TIMESTAMP_AUTHORITY,),

@@ -88,8 +88,8 @@ REQUIREMENTS = (
         clause="1.2.2",
         title="Connections are authenticated and encrypted",
         text=(
-            "Whoever connects proves who they are and is encrypted, unless a formal specification rules that out;"
-            " idle services and ports are off."
+            "Whoever connects proves who they are and is encrypted, save where a formal specification rules that out;"
+            " what nobody needs does not listen."
         ),
         obligation=Obligation.SHALL,
         binds=_ALL_THREE,
