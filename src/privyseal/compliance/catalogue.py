@@ -39,6 +39,18 @@ FAMILIES = (
     csbr_6_5,
     csbr_6_8_authority,
     csbr_7,
+    csbr_8,
+    csbr_8_4,
+    csbr_8_6,
+    csbr_9,
+    csbr_9_6_3,
+    csbr_9_6_5,
+    csbr_9_8,
+    house,
+    nsr_1,
+    nsr_2,
+    nsr_3,
+    nsr_4,
 )
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
