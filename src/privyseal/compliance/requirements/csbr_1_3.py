@@ -96,6 +96,7 @@ REQUIREMENTS = (
         severity=Severity.MEDIUM,
         enforced_by=(EnforcedBy.AUDIT,),
         wants=Wants("For the time before 2024-02-28: the CA's dated check of the Signing Service.", ("dtp-review",)),
+        superseded_by="CSBR-8.4.2-01",
         notes=(
             "What took its place is the Signing Service's own audit (8.4.2); until that begins, 8.1 names its"
             " operations.",
