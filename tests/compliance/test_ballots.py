@@ -341,6 +341,8 @@ def test_half_of_the_consumers_are_not_enough_and_none_is_never() -> None:
     assert _held(half)["Certificate Consumers"] is Verdict.NOT_MET
     nobody = _ballot(votes=Votes(YES, Category(abstain=("P",))))
     assert _held(nobody)["Certificate Consumers"] is Verdict.NOT_MET
+    silent = _ballot(votes=Votes(Category(abstain=("A", "B")), ONE))
+    assert _held(silent)["Certificate Issuers"] is Verdict.NOT_MET
     most = _ballot(votes=Votes(YES, Category(yes=("P", "Q"), no=("R",))))
     assert _held(most)["Certificate Consumers"] is Verdict.MET
 
@@ -399,6 +401,13 @@ def test_a_ballot_lapses_without_a_vote_within_21_days_of_its_last_version() -> 
     assert _held(_ballot(**long), Facts(last_version=date(2025, 12, 21)))["discussion"] is Verdict.NOT_MET
     assert _held(_ballot(**long), Facts(last_version=date(2025, 12, 22)))["discussion"] is Verdict.MET
     assert _held(_ballot(**long), Facts())["discussion"] is Verdict.NOT_EVIDENCED
+
+
+def test_a_discussion_to_come_is_not_held_against_the_ballot() -> None:
+    ahead = _ballot(discussion=Period(date(2026, 3, 1)), voting=None)
+    assert _held(ahead)["discussion"] is Verdict.NOT_EVIDENCED
+    begun = _ballot(discussion=Period(date(2026, 1, 29)), voting=None)
+    assert _held(begun)["discussion"] is Verdict.NOT_EVIDENCED
 
 
 def test_every_rule_names_its_source() -> None:
@@ -463,6 +472,8 @@ def test_without_a_date_nothing_is_computed() -> None:
 def test_dates_beyond_the_calendar_are_a_sentence() -> None:
     one = _ballot(discussion=Period(date(9999, 12, 30)), voting=None)
     assert runway(one, Facts(), rules()).problems == ("Its dates lead beyond the year 9999.",)
+    last = (TakesForce(Phrase.AUDIT_PERIODS_STARTING_AFTER, date(9999, 12, 31)),)
+    assert runway(_ballot(takes_force=last), Facts(), rules()).problems == ("Its dates lead beyond the year 9999.",)
 
 
 def test_business_days_leave_out_the_weekend() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -194,7 +195,7 @@ def test_a_dropped_requirement_binds_until_the_day_before() -> None:
     assert _ask(dropped, date(2027, 8, 1), _period(date(2027, 6, 30))).relieved == ()
     found = _ask(dropped, date(2027, 8, 1), _period(date(2027, 7, 1)))
     assert [each.requirement for each in found.relieved] == [each.id for each in AUDITS]
-    assert found.ended == tuple(each.id for each in AUDITS)
+    assert [each.requirement for each in found.ended] == [each.id for each in AUDITS]
     assert _ask(dropped, date(2027, 6, 30)).ended == ()
 
 
@@ -323,7 +324,14 @@ def test_a_ballot_of_the_table_is_compared_with_its_absence() -> None:
     found = asking.what_if(compared, asked, TODAY, [thing], scenarios())
     assert [(each.requirement, each.due) for each in found.shortfalls] == [("CSBR-6.3.2-01", date(2026, 3, 1))]
     assert found.shortfalls[0].runway_days == -269
-    assert found.ended == ("CSBR-6.3.2-90",)
+    assert [(each.requirement, each.replaced_by) for each in found.ended] == [("CSBR-6.3.2-90", "CSBR-6.3.2-01")]
+    assert _standing(found, "CSBR-6.3.2-90") == {
+        "A": "replaced",
+        "B": "not bound",
+        "C": "not bound",
+        "D": "not bound",
+        "E": "replaced",
+    }
     assert found.unseen == ()
     assert [each.requirement for each in found.duties] == ["CSBR-6.3.2-01"]
 
@@ -364,6 +372,7 @@ def test_an_outline_says_who_would_be_touched_and_no_more() -> None:
         ('[[change]]\nrequirement = "CSBR-9.9.9-01"\n', "changes CSBR-9.9.9-01, which is not in"),
         ('[[change]]\nrequirement = "CSBR-8.4.2-*"\n', "changes CSBR-8.4.2-\\*, which is not in"),
         (FOR_SOME + '[[drop]]\nrequirements = ["CSBR-8.4.2-01"]\nfrom = 2028-01-01\n', "dates would overlap"),
+        (FOR_SOME + FOR_SOME.replace("2027-07-01", "2028-07-01"), "twice for the same role"),
         (SHORTER + SHORTER.replace("2027-03-01", "2028-03-01"), "touches CSBR-6.3.2-01 twice"),
         ('[[change]]\nrequirement = "CSBR-8.4.2-01"\nsince = 2028-01-01\nuntil = 2027-01-01\n', "would end"),
         ('[[change]]\nrequirement = "CSBR-8.4.2-01"\nsince = 2026-01-01\nfrom = 2027-01-01\n', "before its change"),
@@ -381,6 +390,7 @@ def test_an_outline_says_who_would_be_touched_and_no_more() -> None:
         ("[vote]\nrunway_days = 99999\n", "between 0 and 3660"),
         (SHORTER.replace("at_most = 200", "at_most = 2, at_least = 3"), "where nothing is"),
         (SHORTER.replace(", at_most = 200", ""), "neither at_least, at_most nor one_of"),
+        (SHORTER.replace("at_most = 200", "at_most = 200, inclusive = true"), "only a span can be inclusive"),
         (SHORTER.replace('"validity"', '"__class__.x"'), "is not the name of a fact"),
         ('[[drop]]\nrequirements = ["CSBR-8.4.2-01"]\nfrom = 0001-01-01\n', "beyond the years"),
     ],
@@ -395,6 +405,14 @@ def test_a_proposal_that_is_not_right_is_one_sentence(text: str, says: str) -> N
 def test_ten_megabytes_are_refused_unread() -> None:
     with pytest.raises(TooLarge, match="too much for a ballot"):
         parse_proposal(b"#" * 10_000_000, "p.toml", CATALOGUE)
+
+
+def test_the_example_of_the_reference_is_a_ballot() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "ballots.md").read_text("utf-8")
+    text = page.partition("```toml\n")[2].partition("```")[0]
+    proposal = parse_proposal(text.encode(), "the reference", CATALOGUE)
+    assert (len(proposal.add), len(proposal.change), len(proposal.drop)) == (1, 1, 1)
+    assert proposal.vote.participants == (12, 11, 13)
 
 
 # ---- small parts
@@ -418,6 +436,24 @@ def test_nan_meets_no_limit() -> None:
         size = float("nan")
 
     assert Limit("size", at_most=3).judge(Odd(), Asked(datetime.now(UTC))).verdict is Verdict.NOT_EVIDENCED
+
+
+@pytest.mark.parametrize(
+    ("span", "verdict"),
+    [
+        (timedelta(days=460) - timedelta(seconds=1), Verdict.MET),
+        (timedelta(days=460), Verdict.NOT_MET),
+    ],
+)
+def test_a_span_counts_its_last_second(span: timedelta, verdict: Verdict) -> None:
+    class Certificate:
+        not_before = datetime(2026, 3, 1, tzinfo=UTC)
+        not_after = not_before + span
+
+    limit = Limit("not_after", minus="not_before", inclusive=True, at_most=460)
+    assert limit.judge(Certificate(), Asked(datetime.now(UTC))).verdict is verdict
+    unknown = Limit("not_after", minus="issued", at_most=460).judge(Certificate(), Asked(datetime.now(UTC)))
+    assert unknown.verdict is Verdict.NOT_EVIDENCED
 
 
 def test_evaluation_takes_the_new_catalogue_as_any_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable, shown_path
+from privyseal.cli.output import WIDTH, Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.compliance import voting
 from privyseal.compliance.ballots import ADOPTED, Ballot, Category, OpenItem, Period, TakesForce, counts_since, table
 from privyseal.compliance.catalogue import REQUIREMENTS
@@ -21,7 +22,7 @@ from privyseal.compliance.runway import Runway, runway
 from privyseal.compliance.voting import Facts, Step
 from privyseal.errors import BadInput, NotFound
 
-_SIGNS = {Verdict.MET: "✓", Verdict.NOT_MET: "✗", Verdict.NOT_EVIDENCED: "?", Verdict.NOT_APPLICABLE: " "}
+_GOOD = {Verdict.MET: True, Verdict.NOT_MET: False}
 
 
 class Day(click.ParamType[date]):
@@ -113,7 +114,7 @@ def list_ballots(as_of: date | None, choose: tuple[str, ...], json_mode: JsonMod
     output, chosen = Output(json_mode), choices_of(choose)
     known = table().ballots if as_of is None else table().as_of(as_of)
     for each in known:
-        output.say(_line(each, chosen))
+        output.say(*_line(each, chosen))
         event = each.event_on(None)
         if event is not None and event.waits_for:
             output.say(f"{'':<13}waits for {event.waits_for}")
@@ -187,12 +188,17 @@ def _dates(dates: Runway) -> dict[str, object]:
     return {"milestones": dates.milestones, "bindings": dates.bindings, "problems": dates.problems}
 
 
-def _line(one: Ballot, chosen: dict[str, str]) -> str:
+def _line(one: Ballot, chosen: dict[str, str]) -> list[str]:
     number = f"({one.number})" if _not_numbered(one) else one.number
-    when = one.effective or (one.history[-1].day if one.history else None)
-    status = str(one.status) + (", not counted" if _not_counted(one, chosen) else "")
-    title = printable(one.title or "no title known", 60)
-    return f"{number:<12} {when or ''!s:<10} {one.result or '':<5} {status}: {title}"
+    when = one.effective or (one.history[-1].day if one.history else "")
+    status = f"{one.status}{', not counted' if _not_counted(one, chosen) else ''}"
+    head = f"{number:<12} {when!s:<10} {one.result or '':<5} "
+    return wrapped(head, f"{status}: {printable(one.title or 'no title known')}")
+
+
+def wrapped(head: str, text: str) -> list[str]:
+    """Return a text as lines that fit our width, behind a head and indented like it."""
+    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _not_numbered(one: Ballot) -> bool:
@@ -222,7 +228,7 @@ def _item(item: OpenItem, as_of: date | None) -> dict[str, object]:
 
 def _item_lines(item: OpenItem, as_of: date | None) -> list[str]:
     settled = as_of is None or item.settled <= as_of
-    return [*fill("asked", item.asked), *fill("", f"→ {item.outcome}" if settled else "→ open")]
+    return [*fill("asked", item.asked), *fill("", f"outcome: {item.outcome}" if settled else "(open)")]
 
 
 def _page(one: Ballot, chosen: dict[str, str], as_of: date | None) -> list[str]:
@@ -289,9 +295,9 @@ def _choice(one: Ballot, chosen: dict[str, str]) -> list[str]:
 
 
 def _step_lines(step: Step) -> list[str]:
-    sign = _SIGNS.get(step.verdict, "?")
+    sign = " " if step.verdict is Verdict.NOT_APPLICABLE else mark(_GOOD.get(step.verdict))
     first, *rest = fill("", f"{step.rule}: {step.text} [{step.source}]")
-    return [f"{sign} {first[2:].lstrip():<1}".rstrip(), *(line[7:] for line in rest)]
+    return [f"{sign} {first.lstrip()}", *(f"    {line.lstrip()}" for line in rest)]
 
 
 def _runway_lines(dates: Runway, facts: Facts) -> list[str]:
@@ -301,7 +307,9 @@ def _runway_lines(dates: Runway, facts: Facts) -> list[str]:
         word = "" if each.given else "at the earliest "
         lines += fill("date", f"{each.name} {word}{each.earliest}{latest}")
     for bound in dates.bindings:
-        lines += fill("binds", f"{bound.first_day}: {bound.runway_days} days of runway. {bound.text}".rstrip())
+        lines += fill(
+            "binds", f"{bound.first_day}: {bound.runway_days} days of runway. {printable(bound.text)}".rstrip()
+        )
     if facts.runway_days is None and not dates.bindings and dates.milestones:
         lines += fill("runway", "not known: the ballot names no date and no runway_days")
     return lines + [line for problem in dates.problems for line in fill("problem", problem)]

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import click
 
-from privyseal.cli.ballot import Day, as_of_option, choices_of, choose_option
-from privyseal.cli.output import Command, JsonMode, Output, json_option, shown_path
+from privyseal.cli.ballot import Day, as_of_option, choices_of, choose_option, wrapped
+from privyseal.cli.output import WIDTH, Command, JsonMode, Output, json_option, shown_path
 from privyseal.compliance.ballots import table
 from privyseal.compliance.catalogue import REQUIREMENTS
 from privyseal.compliance.timeline import Mark, Row, happenings
 from privyseal.compliance.timeline import timeline as rows_of
 from privyseal.compliance.timeline_svg import draw
 
-_SIGNS = {Mark.BALLOT: "■", Mark.REQUIREMENTS: "●", Mark.ENDS: "━", Mark.EVENT: "◆"}
-_WIDTH = 66
-"""Columns of a line's text behind its day and sign."""
+_SIGNS = {Mark.BALLOT: "B", Mark.REQUIREMENTS: "+", Mark.ENDS: "-", Mark.EVENT: "*"}
+"""A ballot is adopted, requirements bind, older texts end, and what that means; plain letters for any terminal."""
 
 
 @click.command("timeline", cls=Command)
@@ -31,7 +30,8 @@ def timeline(
 ) -> None:
     """Say what took and takes force when.
 
-    With --as-of, only what could be known on that day.
+    B: a ballot is adopted, +: requirements bind, -: older texts end, *: what it means. With --as-of, only what could be
+    known on that day.
     """
     day = today or as_of or datetime.now(UTC).date()
     rows = rows_of(REQUIREMENTS, table(), happenings(), as_of, choices_of(choose))
@@ -42,7 +42,7 @@ def timeline(
     for row in rows:
         if row.day > day and not crossed:
             crossed = True
-            output.say(f"{day} {'─' * (_WIDTH + 2)}")
+            output.say(f"{day} ".ljust(WIDTH, "-"))
         output.say(*_lines(row))
     if svg is not None:
         output.say(f"drawn into {shown_path(svg)}")
@@ -70,11 +70,5 @@ def _document(row: Row, day: date) -> dict[str, object]:
 
 
 def _lines(row: Row) -> list[str]:
-    text = row.text + (" (the text contradicts itself)" if row.conflict else " (open)" if row.open else "")
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > _WIDTH:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".lstrip()
-    return [f"{row.day} {_SIGNS[row.mark]} {lines[0]}", *(f"{'':<13}{line}" for line in lines[1:])]
+    doubt = " (two readings)" if row.conflict else " (open)" if row.open else ""
+    return wrapped(f"{row.day} {_SIGNS[row.mark]} ", row.text + doubt)

@@ -15,7 +15,7 @@ from privyseal.compliance.catalogue import REQUIREMENTS
 from privyseal.compliance.evaluate import Subject
 from privyseal.compliance.requirement import Asked
 from privyseal.compliance.scenarios import Role, scenarios
-from privyseal.compliance.what_if import Duty, Exposure, Shortfall, WhatIf
+from privyseal.compliance.what_if import Duty, Ended, Exposure, Shortfall, WhatIf
 
 _SHOWN = 40
 """Lines of one part that people are shown; JSON has them all."""
@@ -93,9 +93,10 @@ def _page(one: Ballot, found: WhatIf) -> list[str]:
     lines = [f"{printable(found.ballot)} {printable(found.title or '')}, on {found.on}".replace(" ,", ",")]
     lines += fill("what", printable(one.summary, 400)) if one.summary else []
     for sketch in one.sketches:
-        lines += fill("outline", f"{sketch.clause}: {sketch.text} The text is not known, so no verdict follows.")
+        said = printable(f"{sketch.clause}: {sketch.text}", 400)
+        lines += fill("outline", f"{said} The text is not known, so no verdict follows.")
     lines += _part("to do", [line for each in found.duties for line in _duty(each, found)])
-    lines += _part("ends", [line for name in found.ended for line in fill("", f"{name} binds nobody any more")])
+    lines += _part("ends", [line for each in found.ended for line in _end(each)])
     if found.subjects:
         short = [line for each in found.shortfalls for line in _short(each)]
         lines += _part(f"of {found.subjects} things", short or ["  nothing newly falls short"])
@@ -124,10 +125,15 @@ def _left(due: date, days: int) -> str:
 
 def _duty(each: Duty, found: WhatIf) -> list[str]:
     later = " (after the day asked)" if each.due > found.on else ""
-    who = ", ".join(each.roles) if each.roles else ", ".join(each.binds)
+    who = ", ".join(each.binds) + (f", and only as {', '.join(each.roles)}" if each.roles else "")
     lines = [f"  {printable(each.requirement, 40):<24} {_left(each.due, each.runway_days)}{later}"]
     lines += fill("", printable(each.text, 400)) + fill("", f"for {who}")
     return lines + (fill("", f"shown by {', '.join(each.evidence)}") if each.evidence else [])
+
+
+def _end(each: Ended) -> list[str]:
+    follows = f"; {each.replaced_by} follows it" if each.replaced_by else ""
+    return fill("", f"{each.requirement} binds nobody any more{follows}")
 
 
 def _short(each: Shortfall) -> list[str]:
@@ -142,8 +148,9 @@ def _exposed(each: Exposure) -> list[str]:
     for standing in each.standings:
         who = f" ({', '.join(standing.who)})" if standing.who and standing.words != "not bound" else ""
         groups.setdefault(standing.words + who, []).append(standing.requirement)
-    lines = fill(each.scenario, each.name)
-    for words in sorted(groups, key=lambda word: (word == "not bound", word)):
+    paper = f", {each.on_paper} of them on paper only" if each.on_paper else ""
+    lines = [*fill(each.scenario, each.name), *fill("", f"{each.bound} requirements bind or reach it{paper}")]
+    for words in sorted(groups, key=lambda word: (word in ("not bound", "replaced"), word)):
         names = groups[words]
         few = " ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         lines += fill("", f"{words}: {printable(few, 300)}")

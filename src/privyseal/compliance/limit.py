@@ -7,7 +7,6 @@ evidenced, never met.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +17,9 @@ from privyseal.compliance.requirement import Asked
 
 Number = int | float
 
+SECOND = timedelta(seconds=1)
+"""What an inclusive span counts beyond the difference of its ends."""
+
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one fact of a subject may be."""
@@ -27,12 +29,19 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_least: Number | None = None
     at_most: Number | None = None
     one_of: tuple[str | int, ...] | None = None
+    minus: str = ""
+    """The fact that is taken from it, where the measure is a span: ``not_before`` from ``not_after``."""
+    inclusive: bool = False
+    """A span counts its last second too, as validity periods do (CSBR 1.6.1)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a name that is none, or a limit that limits nothing."""
-        parts = self.fact.split(".")
-        if len(parts) > 4 or any(not part.isidentifier() or part.startswith("_") for part in parts):
-            raise ValueError(f"{self.fact[:40]!r} is not the name of a fact")
+        for name in (self.fact, *([self.minus] if self.minus else [])):
+            parts = name.split(".")
+            if len(parts) > 4 or any(not part.isidentifier() or part.startswith("_") for part in parts):
+                raise ValueError(f"{name[:40]!r} is not the name of a fact")
+        if self.inclusive and not self.minus:
+            raise ValueError(f"only a span can be inclusive, and {self.fact} has no minus")
         if self.at_least is None and self.at_most is None and self.one_of is None:
             raise ValueError(f"the limit on {self.fact} says neither at_least, at_most nor one_of")
         if self.at_least is not None and self.at_most is not None and self.at_most < self.at_least:
@@ -42,13 +51,30 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def judge(self, subject: Any, asked: Asked) -> Outcome:
         """Judge one subject."""
-        value = _fact(subject, self.fact)
+        value = self._measure(subject)
         if value is None:
-            return not_evidenced(f"{self.fact} is not known.", f"record {self.fact}")
-        said = f"{self.fact} is {value}"
+            return not_evidenced(f"{self._name} is not known.", f"record {self._name}")
+        said = f"{self._name} is {f'{value:.5f}'.rstrip('0').rstrip('.') if isinstance(value, float) else value}"
         if self._fits(value):
             return met(f"{said}, as it may be.")
         return not_met(f"{said}; {self.words} was expected.")
+
+    @property
+    def _name(self) -> str:
+        return f"{self.fact} minus {self.minus} in days" if self.minus else self.fact
+
+    def _measure(self, subject: Any) -> Any:
+        """Return the fact as a number, a text, or None; a length of time counts in days."""
+        value = _fact(subject, self.fact)
+        if self.minus:
+            other = _fact(subject, self.minus)
+            if value is None or other is None:
+                return None
+            value = value - other + (SECOND if self.inclusive else timedelta(0))
+        if isinstance(value, timedelta):
+            return value / timedelta(days=1)
+        known = isinstance(value, str | int | float) and value == value  # NaN meets nothing
+        return value if known else None
 
     def _fits(self, value: Any) -> bool:
         if self.one_of is not None and value not in self.one_of:
@@ -66,14 +92,7 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _fact(subject: Any, path: str) -> Any:
-    """Return an attribute as a number, a text, or None; a length of time counts in days."""
     value = subject
     for name in path.split("."):
         value = getattr(value, name, None)
-    if isinstance(value, timedelta):
-        return value / timedelta(days=1)
-    return value if isinstance(value, str | int | float) and not _nothing(value) else None
-
-
-def _nothing(value: str | Number | Iterable[Any]) -> bool:
-    return value != value  # NaN compares to nothing, and must not meet a limit
+    return value

@@ -17,7 +17,7 @@ import msgspec
 from privyseal.compliance.ballots import Ballot, TakesForce
 from privyseal.compliance.evidence import KINDS
 from privyseal.compliance.limit import Limit
-from privyseal.compliance.proposal_text import read_toml
+from privyseal.compliance.proposal_text import read_toml, sentence
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -109,7 +109,7 @@ def parse_proposal(octets: bytes, name: str, catalogue: Sequence[Requirement]) -
         for role in (None, *Role):
             applied(proposal, catalogue, role)
     except ValueError as error:
-        raise BadInput(f"{name}: {error}.") from error
+        raise BadInput(f"{name}: {sentence(str(error))}") from error
     except OverflowError as error:
         raise BadInput(f"{name}: a date leads beyond the years 1 to 9999.") from error
     return proposal

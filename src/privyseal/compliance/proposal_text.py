@@ -37,7 +37,7 @@ def read_toml(octets: bytes, kind: type[_Read], name: str) -> _Read:
     except UnicodeDecodeError as error:
         raise BadInput(f"{name} is not TOML: it is not UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{name} is not TOML: {_sentence(str(error))}") from error
+        raise BadInput(f"{name} is not TOML: {sentence(str(error))}") from error
     except (RecursionError, ValueError) as error:  # a number of a million digits is a ValueError
         raise BadInput(
             f"{name} is not TOML that can be read: it is nested too deeply, or a number too long."
@@ -46,7 +46,7 @@ def read_toml(octets: bytes, kind: type[_Read], name: str) -> _Read:
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(f"{name}: {_sentence(str(error))}") from error
+        raise BadInput(f"{name}: {sentence(str(error))}") from error
 
 
 def _bound(tree: dict[str, Any], name: str) -> None:
@@ -66,7 +66,8 @@ def _bound(tree: dict[str, Any], name: str) -> None:
     raise TooLarge(f"{name} is nested more than {MAX_DEPTH} deep, which no ballot needs.")
 
 
-def _sentence(text: str) -> str:
-    """Make one line of what a parser said, which may quote the file."""
+def sentence(text: str) -> str:
+    """Make one sentence of what is wrong; it may quote the file, so what moves or hides on a terminal is escaped."""
     line = " ".join(text.split())[:300]
-    return line if line.endswith(".") else f"{line}."
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in line)
+    return shown if shown.endswith(".") else f"{shown}."

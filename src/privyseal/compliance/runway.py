@@ -60,9 +60,13 @@ def business_days_after(day: date, count: int) -> date:
 def runway(ballot: Ballot, facts: Facts, by: Rules) -> Runway:
     """Compute the dates of a ballot from those that are given."""
     try:
-        milestones = _milestones(ballot, facts, by)
+        return _runway(ballot, facts, by)
     except OverflowError:
         return Runway((), (), ("Its dates lead beyond the year 9999.",))
+
+
+def _runway(ballot: Ballot, facts: Facts, by: Rules) -> Runway:
+    milestones = _milestones(ballot, facts, by)
     if ballot.adopted_on is not None:
         milestones = tuple(each for each in milestones if each.name not in ("adopted", "binds"))
         milestones += (Milestone("adopted", ballot.adopted_on, given=True),)

@@ -70,7 +70,7 @@ def covers(pattern: str, name: str) -> bool:
     if not pattern.endswith("*"):
         return pattern == name
     stem = pattern[:-1]
-    return name.startswith(stem) or (stem.endswith(".") and name.startswith(f"{stem[:-1]}-"))
+    return name.startswith((stem, f"{stem[:-1]}-"))
 
 
 class _Scenarios(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

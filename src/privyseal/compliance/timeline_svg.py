@@ -18,7 +18,7 @@ WIDTH, LINE, TOP, YEAR = 960, 24, 108, 34
 AXIS, DAYS, TEXTS = 132, 116, 152
 """Pixels from the left: the axis, where days end, where texts begin."""
 
-MAX_TEXT = 110
+MAX_TEXT = 98
 """Characters of a text that fit into the picture's width."""
 
 _STYLE = """
@@ -95,7 +95,7 @@ def _lines(rows: Sequence[Row], on: date) -> Iterator[tuple[str, int]]:
 
 def _row(row: Row) -> str:
     text = row.text if len(row.text) <= MAX_TEXT else row.text[: MAX_TEXT - 1] + "…"
-    doubt = "the text contradicts itself" if row.conflict else "open" if row.open else ""
+    doubt = "two readings" if row.conflict else "open" if row.open else ""
     more = f' <tspan class="warn">({doubt})</tspan>' if doubt else ""
     return (
         f'<text class="day" x="{DAYS}" y="17">{row.day.strftime("%d %b")}</text>{_shape(row.mark, AXIS, 12, row.open)}'

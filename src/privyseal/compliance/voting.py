@@ -207,6 +207,8 @@ def _discussed(ballot: Ballot, facts: Facts, by: Rules, day: date | None) -> Ste
     if period.start is None or end is None:
         return Step("discussion", Verdict.NOT_EVIDENCED, "When it was discussed is not known.", rule.source)
     days = (end - period.start).days
+    if days < 0:
+        return Step("discussion", Verdict.NOT_EVIDENCED, f"It is to be discussed from {period.start} on.", rule.source)
     posted, vote = facts.last_version or period.start, begins or day
     idle = None if vote is None else (vote - posted).days
     if days < rule.at_least_days:

@@ -78,6 +78,8 @@ class Standing(msgspec.Struct, frozen=True):
     on_paper_after: bool
     who: tuple[Party, ...] = ()
     """Whom of those that are there it binds, before or after."""
+    replaced_by: str = ""
+    """The text that follows it and binds the same scenario."""
 
     @property
     def words(self) -> str:
@@ -90,7 +92,16 @@ class Standing(msgspec.Struct, frozen=True):
             return "now enforced"
         if (was, now) == ("bound", "on paper"):
             return "now on paper"
+        if now == "free" and self.replaced_by:
+            return "replaced"
         return {"free": "escapes", "bound": "newly bound", "on paper": "newly bound on paper"}[now]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A requirement that binds nobody any more."""
+
+    requirement: str
+    replaced_by: str = ""
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -119,8 +130,8 @@ class WhatIf(msgspec.Struct, frozen=True):
     relieved: tuple[Finding, ...]
     """What falls short now and no longer would."""
     duties: tuple[Duty, ...]
-    ended: tuple[str, ...]
-    """Ids that bind on the day without the ballot, and with it bind nobody."""
+    ended: tuple[Ended, ...]
+    """What binds on the day without the ballot, and with it binds nobody."""
     exposures: tuple[Exposure, ...]
     unseen: tuple[str, ...]
 
@@ -248,10 +259,16 @@ def _same_text(old: Requirement, new: Requirement) -> bool:
     return same_start and msgspec.structs.replace(old, **end) == msgspec.structs.replace(new, **end)
 
 
-def _ended(comparison: Comparison, day: date, asked: Asked) -> tuple[str, ...]:
+def _ended(comparison: Comparison, day: date, asked: Asked) -> tuple[Ended, ...]:
     """Return what binds on the day without the ballot and, with it, in no role at all."""
     binding = {name for role in Role for name in _binding(comparison.after(role), day, asked)}
-    return tuple(name for name in _binding(comparison.before(None), day, asked) if name not in binding)
+    after = _successors(comparison.after(None))
+    was = _binding(comparison.before(None), day, asked)
+    return tuple(Ended(name, after.get(name, "")) for name in was if name not in binding)
+
+
+def _successors(catalogue: _Catalogue) -> dict[str, str]:
+    return {each.id: each.superseded_by for each in catalogue if each.superseded_by is not None}
 
 
 def _binding(catalogue: _Catalogue, day: date, asked: Asked) -> dict[str, Requirement]:
@@ -262,6 +279,7 @@ def _exposure(scenario: Scenario, comparison: Comparison, day: date, asked: Aske
     before = _binding(comparison.before(scenario.role), day, asked)
     after = _binding(comparison.after(scenario.role), day, asked)
     bound = [each for each in after.values() if scenario.bound_by(each)]
+    following = _successors(comparison.after(scenario.role))
     paper = [each for each in bound if scenario.only_on_paper(each, before.get(each.id))]
     return Exposure(
         scenario.id,
@@ -269,11 +287,19 @@ def _exposure(scenario: Scenario, comparison: Comparison, day: date, asked: Aske
         scenario.role,
         len(bound),
         len(paper),
-        tuple(_standing(name, scenario, before, after) for name in comparison.touched),
+        tuple(
+            _standing(name, scenario, before, after, after.get(following.get(name, ""))) for name in comparison.touched
+        ),
     )
 
 
-def _standing(name: str, scenario: Scenario, before: dict[str, Requirement], after: dict[str, Requirement]) -> Standing:
+def _standing(
+    name: str,
+    scenario: Scenario,
+    before: dict[str, Requirement],
+    after: dict[str, Requirement],
+    follows: Requirement | None,
+) -> Standing:
     old, new = before.get(name), after.get(name)
     was = old is not None and scenario.bound_by(old)
     now = new is not None and scenario.bound_by(new)
@@ -285,4 +311,5 @@ def _standing(name: str, scenario: Scenario, before: dict[str, Requirement], aft
         old is not None and was and scenario.only_on_paper(old),
         new is not None and now and scenario.only_on_paper(new, old),
         () if said is None else scenario.who(said),
+        follows.id if follows is not None and scenario.bound_by(follows) else "",
     )
