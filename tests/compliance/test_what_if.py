@@ -11,6 +11,7 @@ import pytest
 
 from privyseal.compliance import what_if as asking
 from privyseal.compliance.ballots import table
+from privyseal.compliance.classify import ServiceRole
 from privyseal.compliance.evaluate import evaluate
 from privyseal.compliance.limit import Limit
 from privyseal.compliance.outcome import Verdict, met
@@ -29,7 +30,7 @@ from privyseal.compliance.requirement import (
     Source,
     Wants,
 )
-from privyseal.compliance.scenarios import Role, covers, scenarios
+from privyseal.compliance.scenarios import covers, roles, scenarios
 from privyseal.compliance.what_if import WhatIf, of_ballot, of_proposal
 from privyseal.errors import BadInput, TooLarge
 
@@ -117,7 +118,7 @@ def _proposal(text: str) -> Proposal:
     return parse_proposal((HEAD + text).encode(), "p.toml", CATALOGUE)
 
 
-def _ask(proposal: Proposal, on: date, *things: _Thing, role: Role | None = None) -> WhatIf:
+def _ask(proposal: Proposal, on: date, *things: _Thing, role: ServiceRole | None = None) -> WhatIf:
     asked = Asked(datetime(on.year, on.month, on.day, 23, tzinfo=UTC))
     return asking.what_if(of_proposal(proposal, CATALOGUE), asked, TODAY, things, scenarios(), role)
 
@@ -235,6 +236,14 @@ def test_an_addition_is_asked_from_its_day_on_and_says_what_would_show_it() -> N
     }
 
 
+def test_a_permission_binds_nobody() -> None:
+    allowed = _ask(_proposal(ADDED + 'obligation = "MAY"\n'), date(2028, 1, 1))
+    assert _standing(allowed, "PROPOSED-8.4.2-01")["A"] == "newly allowed"
+    assert _standing(allowed, "PROPOSED-8.4.2-01")["D"] == "does not bind"
+    asked = _ask(_proposal(ADDED), date(2028, 1, 1))
+    assert [a.bound - b.bound for a, b in zip(asked.exposures, allowed.exposures, strict=True)] == [1, 1, 1, 0, 0]
+
+
 def test_a_check_that_breaks_is_listed_and_not_passed() -> None:
     broken = _proposal(SHORTER.replace("at_most = 200", 'one_of = ["x"], at_most = 200').replace("validity", "label"))
     found = _ask(broken, date(2027, 6, 1), _certificate(date(2027, 5, 1)))
@@ -246,18 +255,18 @@ def test_a_check_that_breaks_is_listed_and_not_passed() -> None:
 
 # ---- roles
 
-FOR_SOME = '[[drop]]\nrequirements = ["CSBR-8.4.2-*"]\nfrom = 2027-07-01\nroles = ["unaffiliated-signing-service"]\n'
+FOR_SOME = '[[drop]]\nrequirements = ["CSBR-8.4.2-*"]\nfrom = 2027-07-01\nroles = ["signing-service-unaffiliated"]\n'
 
 
 def test_who_is_not_known_to_have_a_role_is_not_let_off() -> None:
     thing = _period(date(2027, 7, 1))
     assert _ask(_proposal(FOR_SOME), date(2027, 8, 1), thing).relieved == ()
-    assert _ask(_proposal(FOR_SOME), date(2027, 8, 1), thing, role=Role.PARTNER).relieved == ()
-    assert len(_ask(_proposal(FOR_SOME), date(2027, 8, 1), thing, role=Role.UNAFFILIATED).relieved) == 3
+    assert _ask(_proposal(FOR_SOME), date(2027, 8, 1), thing, role=ServiceRole.PARTNER_OF_CA).relieved == ()
+    assert len(_ask(_proposal(FOR_SOME), date(2027, 8, 1), thing, role=ServiceRole.UNAFFILIATED).relieved) == 3
 
 
 def test_the_same_requirement_may_change_for_other_roles() -> None:
-    other = FOR_SOME.replace("unaffiliated-signing-service", "partner-signing-service").replace("07-01", "08-01")
+    other = FOR_SOME.replace("signing-service-unaffiliated", "signing-service-partner-of-ca").replace("07-01", "08-01")
     assert len(_proposal(FOR_SOME + other).drop) == 2
 
 
@@ -297,7 +306,7 @@ def test_an_agreement_takes_the_audit_off_the_paper() -> None:
     assert _standing(found, "CSBR-8.4.2-02")["B"] == "stays bound"
     assert _standing(found, "PROPOSED-9.6.3-01")["D"] == "not bound"
     duties = {each.requirement: each for each in found.duties}
-    assert duties["CSBR-8.4.2-02"].roles == (Role.UNAFFILIATED,)
+    assert duties["CSBR-8.4.2-02"].roles == (ServiceRole.UNAFFILIATED,)
     assert duties["PROPOSED-9.6.5-01"].evidence == ("signing-service-terms",)
 
 
@@ -372,6 +381,10 @@ def test_an_outline_says_who_would_be_touched_and_no_more() -> None:
         ('[[change]]\nrequirement = "CSBR-9.9.9-01"\n', "changes CSBR-9.9.9-01, which is not in"),
         ('[[change]]\nrequirement = "CSBR-8.4.2-*"\n', "changes CSBR-8.4.2-\\*, which is not in"),
         (FOR_SOME + '[[drop]]\nrequirements = ["CSBR-8.4.2-01"]\nfrom = 2028-01-01\n', "dates would overlap"),
+        (
+            FOR_SOME.replace("signing-service-unaffiliated", "reseller-only"),
+            "no scenario is about the role rese",
+        ),
         (FOR_SOME + FOR_SOME.replace("2027-07-01", "2028-07-01"), "twice for the same role"),
         (SHORTER + SHORTER.replace("2027-03-01", "2028-03-01"), "touches CSBR-6.3.2-01 twice"),
         ('[[change]]\nrequirement = "CSBR-8.4.2-01"\nsince = 2028-01-01\nuntil = 2027-01-01\n', "would end"),
@@ -428,7 +441,13 @@ def test_a_pattern_covers_its_clause_and_no_other() -> None:
 
 def test_every_scenario_has_a_role_of_its_own() -> None:
     assert [each.id for each in scenarios()] == ["A", "B", "C", "D", "E"]
-    assert {each.role for each in scenarios()} == set(Role)
+    assert roles() == (
+        ServiceRole.OPERATED_BY_CA,
+        ServiceRole.PARTNER_OF_CA,
+        ServiceRole.UNAFFILIATED,
+        ServiceRole.SUBSCRIBER_MANAGED,
+        ServiceRole.CA_AS_SUBSCRIBER,
+    )
 
 
 def test_nan_meets_no_limit() -> None:

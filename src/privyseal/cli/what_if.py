@@ -12,9 +12,10 @@ from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, p
 from privyseal.compliance import what_if as asking
 from privyseal.compliance.ballots import Ballot, table
 from privyseal.compliance.catalogue import REQUIREMENTS
+from privyseal.compliance.classify import ServiceRole
 from privyseal.compliance.evaluate import Subject
 from privyseal.compliance.requirement import Asked
-from privyseal.compliance.scenarios import Role, scenarios
+from privyseal.compliance.scenarios import roles, scenarios
 from privyseal.compliance.what_if import Duty, Ended, Exposure, Shortfall, WhatIf
 
 _SHOWN = 40
@@ -26,7 +27,9 @@ _SHOWN = 40
 @click.option("--on", type=Day(), required=True, help="The day for which it is asked, such as 2027-07-01.")
 @click.option("--from", "counted_from", type=Day(), help="The day from which runway counts; today unless given.")
 @click.option(
-    "--role", type=click.Choice([str(each) for each in Role]), help="What you are, where a ballot tells roles apart."
+    "--role",
+    type=click.Choice([str(each) for each in roles()]),
+    help="What you are, where a ballot tells roles apart.",
 )
 @json_option
 def what_if(what: str, on: date, counted_from: date | None, role: str | None, json_mode: JsonMode | None) -> None:
@@ -56,7 +59,9 @@ def answer(
         if proposes
         else asking.of_ballot(proposal.ballot, table(), REQUIREMENTS)
     )
-    found = asking.what_if(compared, asked, counted_from, subjects, scenarios(), None if role is None else Role(role))
+    found = asking.what_if(
+        compared, asked, counted_from, subjects, scenarios(), None if role is None else ServiceRole(role)
+    )
     return proposal.ballot, found
 
 
@@ -146,11 +151,15 @@ def _exposed(each: Exposure) -> list[str]:
     """Group the requirements that a ballot touches by what it does to one scenario."""
     groups: dict[str, list[str]] = {}
     for standing in each.standings:
-        who = f" ({', '.join(standing.who)})" if standing.who and standing.words != "not bound" else ""
+        who = (
+            f" ({', '.join(standing.who)})"
+            if standing.who and standing.words not in ("not bound", "does not bind")
+            else ""
+        )
         groups.setdefault(standing.words + who, []).append(standing.requirement)
     paper = f", {each.on_paper} of them on paper only" if each.on_paper else ""
     lines = [*fill(each.scenario, each.name), *fill("", f"{each.bound} requirements bind or reach it{paper}")]
-    for words in sorted(groups, key=lambda word: (word in ("not bound", "replaced"), word)):
+    for words in sorted(groups, key=lambda word: (word in ("not bound", "replaced", "does not bind"), word)):
         names = groups[words]
         few = " ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         lines += fill("", f"{words}: {printable(few, 300)}")

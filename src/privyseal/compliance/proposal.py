@@ -1,6 +1,6 @@
 """A ballot as a file that anybody can write, and the catalogue that it would make out of ours.
 
-It adds, changes or drops requirements, for everybody or for some roles only (``scenarios.Role``); the format is
+It adds, changes or drops requirements, for everybody or for some roles only (``scenarios.roles``); the format is
 described in docs/reference/ballots.md. A text that changes on a day stands twice in the new catalogue, under one id:
 the old one until the day before, the new one from that day.
 """
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from privyseal.compliance.ballots import Ballot, TakesForce
+from privyseal.compliance.classify import ServiceRole
 from privyseal.compliance.evidence import KINDS
 from privyseal.compliance.limit import Limit
 from privyseal.compliance.proposal_text import read_toml, sentence
@@ -32,7 +33,7 @@ from privyseal.compliance.requirement import (
     Source,
     Wants,
 )
-from privyseal.compliance.scenarios import Role
+from privyseal.compliance.scenarios import roles as told_apart
 from privyseal.compliance.voting import Facts
 from privyseal.errors import BadInput
 
@@ -46,7 +47,7 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     requirements: tuple[str, ...]
     starts: date = msgspec.field(name="from")
-    roles: tuple[Role, ...] = ()
+    roles: tuple[ServiceRole, ...] = ()
     """For whom; none for everybody."""
 
 
@@ -56,7 +57,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requirement: str
     starts: date | None = msgspec.field(name="from", default=None)
     """From when the new text holds; where it is absent, the text always read so."""
-    roles: tuple[Role, ...] = ()
+    roles: tuple[ServiceRole, ...] = ()
     since: date | None = None
     until: date | None = None
     text: str | None = None
@@ -80,7 +81,7 @@ class Addition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     binds: tuple[Party, ...]
     kinds: tuple[Kind, ...]
     until: date | None = None
-    roles: tuple[Role, ...] = ()
+    roles: tuple[ServiceRole, ...] = ()
     obligation: Obligation = Obligation.SHALL
     applies_to: tuple[Scope, ...] = (Scope.EV, Scope.NON_EV)
     dated_by: DatedBy = DatedBy.DAY
@@ -106,7 +107,7 @@ def parse_proposal(octets: bytes, name: str, catalogue: Sequence[Requirement]) -
     proposal = read_toml(octets, Proposal, name)
     try:
         _check(proposal, catalogue)
-        for role in (None, *Role):
+        for role in (None, *told_apart()):
             applied(proposal, catalogue, role)
     except ValueError as error:
         raise BadInput(f"{name}: {sentence(str(error))}") from error
@@ -115,7 +116,9 @@ def parse_proposal(octets: bytes, name: str, catalogue: Sequence[Requirement]) -
     return proposal
 
 
-def applied(proposal: Proposal, catalogue: Sequence[Requirement], role: Role | None = None) -> tuple[Requirement, ...]:
+def applied(
+    proposal: Proposal, catalogue: Sequence[Requirement], role: ServiceRole | None = None
+) -> tuple[Requirement, ...]:
     """Return the catalogue as the proposal makes it for one role.
 
     Without a role only what holds for everybody is applied: who is not known to have a role is not let off.
@@ -165,7 +168,7 @@ def touched(proposal: Proposal, catalogue: Sequence[Requirement]) -> tuple[str, 
     return tuple(dict.fromkeys([*(a.id for a in proposal.add), *(c.requirement for c in proposal.change), *dropped]))
 
 
-def _meant(roles: tuple[Role, ...], role: Role | None) -> bool:
+def _meant(roles: tuple[ServiceRole, ...], role: ServiceRole | None) -> bool:
     return not roles or role in roles
 
 
@@ -178,7 +181,12 @@ def _matching(name: str, catalogue: Sequence[Requirement]) -> list[Requirement]:
 
 def _check(proposal: Proposal, catalogue: Sequence[Requirement]) -> None:
     """Raise ValueError for what a proposal must not say."""
-    seen: list[tuple[str, tuple[Role, ...]]] = []
+    parts: tuple[Drop | Change | Addition, ...] = (*proposal.drop, *proposal.change, *proposal.add)
+    named = (role for each in parts for role in each.roles)
+    strange = next((role for role in named if role not in told_apart()), None)
+    if strange is not None:
+        raise ValueError(f"no scenario is about the role {strange}; there are {', '.join(told_apart())}")
+    seen: list[tuple[str, tuple[ServiceRole, ...]]] = []
     for drop in proposal.drop:
         for name in drop.requirements:
             found = _matching(name, catalogue)

@@ -5,24 +5,14 @@ The scenarios are data, ``scenarios.toml``. A clause may bind on paper only: the
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import cache
 from importlib import resources
 
 import msgspec
 
+from privyseal.compliance.classify import ServiceRole
 from privyseal.compliance.proposal_text import read_toml
 from privyseal.compliance.requirement import EnforcedBy, Party, Requirement
-
-
-class Role(StrEnum):
-    """What an organisation is that holds a code signing key, by whom it acts for and who knows of it."""
-
-    CA_OPERATED = "ca-operated-signing-service"
-    PARTNER = "partner-signing-service"
-    UNAFFILIATED = "unaffiliated-signing-service"
-    SUBSCRIBER_MANAGED = "subscriber-managed"
-    CA_AS_SUBSCRIBER = "ca-as-subscriber"
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +20,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str
     name: str
-    role: Role
+    role: ServiceRole
     acts_as: tuple[Party, ...]
     """Which parties of the Requirements the holder of the key is."""
     minutes: str
@@ -82,3 +72,9 @@ def scenarios() -> tuple[Scenario, ...]:
     """Return the scenarios that the program comes with."""
     octets = resources.files("privyseal.compliance").joinpath("scenarios.toml").read_bytes()
     return read_toml(octets, _Scenarios, "scenarios.toml").scenario
+
+
+@cache
+def roles() -> tuple[ServiceRole, ...]:
+    """Return the roles that a ballot can tell apart: those that a scenario is about."""
+    return tuple(each.role for each in scenarios())

@@ -13,11 +13,12 @@ from datetime import UTC, date
 import msgspec
 
 from privyseal.compliance.ballots import Ballot, Table
+from privyseal.compliance.classify import ServiceRole
 from privyseal.compliance.evaluate import Subject, evaluate
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.proposal import Proposal, applied, touched, undone
-from privyseal.compliance.requirement import Asked, InForce, Party, Requirement
-from privyseal.compliance.scenarios import Role, Scenario
+from privyseal.compliance.requirement import Asked, InForce, Obligation, Party, Requirement
+from privyseal.compliance.scenarios import Scenario, roles
 
 _Catalogue = tuple[Requirement, ...]
 
@@ -29,8 +30,8 @@ class Comparison(msgspec.Struct, frozen=True):
     """A ballot with the catalogue before and after it."""
 
     ballot: Ballot
-    before: Callable[[Role | None], _Catalogue]
-    after: Callable[[Role | None], _Catalogue]
+    before: Callable[[ServiceRole | None], _Catalogue]
+    after: Callable[[ServiceRole | None], _Catalogue]
     touched: tuple[str, ...]
     """Ids that it adds, changes or drops."""
     unseen: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ class Duty(msgspec.Struct, frozen=True):
     due: date
     runway_days: int
     evidence: tuple[str, ...] = ()
-    roles: tuple[Role, ...] = ()
+    roles: tuple[ServiceRole, ...] = ()
     """For whom; none where for everybody."""
 
 
@@ -80,10 +81,15 @@ class Standing(msgspec.Struct, frozen=True):
     """Whom of those that are there it binds, before or after."""
     replaced_by: str = ""
     """The text that follows it and binds the same scenario."""
+    permission: bool = False
+    """It allows something (MAY), and binds nobody."""
 
     @property
     def words(self) -> str:
         """Say it: ``escapes``, ``now enforced``."""
+        if self.permission:
+            pair = (self.bound_before, self.bound_after)
+            return {(False, True): "newly allowed", (True, False): "no longer allowed"}.get(pair, "does not bind")
         was = "on paper" if self.on_paper_before else "bound" if self.bound_before else "free"
         now = "on paper" if self.on_paper_after else "bound" if self.bound_after else "free"
         if was == now:
@@ -109,9 +115,9 @@ class Exposure(msgspec.Struct, frozen=True):
 
     scenario: str
     name: str
-    role: Role
+    role: ServiceRole
     bound: int
-    """How many requirements bind or reach it on the day, after the ballot."""
+    """How many requirements bind or reach it on the day, after the ballot, without mere permissions."""
     on_paper: int
     """Of these, how many nobody enforces."""
     standings: tuple[Standing, ...]
@@ -163,7 +169,7 @@ def what_if(
     counted_from: date,
     subjects: Iterable[Subject],
     scenarios: Sequence[Scenario],
-    role: Role | None = None,
+    role: ServiceRole | None = None,
 ) -> WhatIf:
     """Say what would be found on the day of ``asked``; runway counts from ``counted_from``.
 
@@ -226,8 +232,8 @@ def _shortfall(finding: Finding, due: date, runway_days: int) -> Shortfall:
 
 def _duties(comparison: Comparison, asked: Asked, counted_from: date) -> tuple[Duty, ...]:
     """List what comes to bind because of the ballot, with the roles for whom it does; the earliest first."""
-    found: dict[tuple[date, str], tuple[Requirement, list[Role]]] = {}
-    for role in Role:
+    found: dict[tuple[date, str], tuple[Requirement, list[ServiceRole]]] = {}
+    for role in roles():
         before: dict[str, list[Requirement]] = {}
         for old in comparison.before(role):
             before.setdefault(old.id, []).append(old)
@@ -246,9 +252,9 @@ def _duties(comparison: Comparison, asked: Asked, counted_from: date) -> tuple[D
             due,
             (due - counted_from).days,
             () if each.wants is None else each.wants.evidence,
-            () if len(roles) == len(Role) else tuple(roles),
+            () if len(meant) == len(roles()) else tuple(meant),
         )
-        for (due, _), (each, roles) in sorted(found.items(), key=lambda item: item[0])
+        for (due, _), (each, meant) in sorted(found.items(), key=lambda item: item[0])
     )
 
 
@@ -261,7 +267,7 @@ def _same_text(old: Requirement, new: Requirement) -> bool:
 
 def _ended(comparison: Comparison, day: date, asked: Asked) -> tuple[Ended, ...]:
     """Return what binds on the day without the ballot and, with it, in no role at all."""
-    binding = {name for role in Role for name in _binding(comparison.after(role), day, asked)}
+    binding = {name for role in roles() for name in _binding(comparison.after(role), day, asked)}
     after = _successors(comparison.after(None))
     was = _binding(comparison.before(None), day, asked)
     return tuple(Ended(name, after.get(name, "")) for name in was if name not in binding)
@@ -278,7 +284,7 @@ def _binding(catalogue: _Catalogue, day: date, asked: Asked) -> dict[str, Requir
 def _exposure(scenario: Scenario, comparison: Comparison, day: date, asked: Asked) -> Exposure:
     before = _binding(comparison.before(scenario.role), day, asked)
     after = _binding(comparison.after(scenario.role), day, asked)
-    bound = [each for each in after.values() if scenario.bound_by(each)]
+    bound = [each for each in after.values() if scenario.bound_by(each) and each.obligation is not Obligation.MAY]
     following = _successors(comparison.after(scenario.role))
     paper = [each for each in bound if scenario.only_on_paper(each, before.get(each.id))]
     return Exposure(
@@ -312,4 +318,5 @@ def _standing(
         new is not None and now and scenario.only_on_paper(new, old),
         () if said is None else scenario.who(said),
         follows.id if follows is not None and scenario.bound_by(follows) else "",
+        said is not None and said.obligation is Obligation.MAY,
     )
