@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from privyseal.cli import ballot as cli
 from privyseal.cli import main, output, what_if
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.proposal import parse_proposal
+from privyseal.compliance.requirement import Asked
 
 HEAD = '[ballot]\nnumber = "P-1"\ntitle = "A try"\nsummary = "A try."\nsource = "a test"\n'
 WHOLE = (
@@ -74,6 +76,7 @@ def test_a_choice_is_the_operators(capsys: pytest.CaptureFixture[str]) -> None:
         (["ballot", "list", "--as-of", "2023-02-30"], "is no date"),
         (["ballot", "list", "--choose", "CSC-32"], "one is written CSC-32=when-read"),
         (["ballot", "list", "--choose", "CSC-32=x"], "no reading is named 'x'"),
+        (["timeline", "--choose", "CSBR-6.7-01=x"], "CSBR-6.7-01 has no such reading; it has only one."),
         (["ballot", "rehearse", "/nowhere/b.toml"], "neither a ballot of the table, nor an example, nor a file"),
         (["what-if", "CSC-21"], "Missing option '--on'"),
         (["what-if", "CSC-99", "--on", "2027-01-01"], "neither a ballot of the table"),
@@ -211,6 +214,18 @@ def test_the_examples_come_with_the_program() -> None:
     assert cli.shipped("../ballots") is None
 
 
+def test_a_contradiction_is_read_as_the_operator_chooses(capsys: pytest.CaptureFixture[str]) -> None:
+    if "CSBR-8.4.2-01" not in BY_ID or BY_ID["CSBR-8.4.2-01"].conflict is None:
+        pytest.skip("the catalogue has no clause 8.4.2 with two readings yet")
+
+    def due(*choose: str) -> str:
+        duties = _json(capsys, "what-if", "CSC-21", "--on", "2026-12-01", *choose)["duties"]
+        return str(next(each["due"] for each in duties if each["requirement"] == "CSBR-8.4.2-01"))
+
+    assert due() == "2024-07-01"
+    assert due("--choose", "CSBR-8.4.2-01=table") == "2024-06-15"
+
+
 @pytest.mark.parametrize("name", cli.examples())
 def test_an_example_is_answered(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     if "CSBR-8.4.2-01" not in BY_ID:
@@ -230,8 +245,7 @@ def test_an_example_is_answered(name: str, capsys: pytest.CaptureFixture[str]) -
 def test_subjects_can_be_handed_in(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
     file.write_text(HEAD)
-    one, found = what_if.answer(
-        str(file), cli.Day().convert("2027-01-01", None, None), cli.Day().convert("2026-01-01", None, None), ()
-    )
+    day = date(2027, 1, 1)
+    one, found = what_if.answer(str(file), Asked(datetime(2027, 1, 1, tzinfo=UTC)), day, ())
     assert (one.number, found.subjects, found.shortfalls) == ("P-1", 0, ())
     assert parse_proposal(HEAD.encode(), "p", ()).ballot == one

@@ -22,6 +22,20 @@ from privyseal.compliance.ballots import (
 )
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.outcome import Verdict
+from privyseal.compliance.requirement import (
+    DatedBy,
+    EnforcedBy,
+    InForce,
+    Kind,
+    Nature,
+    Obligation,
+    Party,
+    Requirement,
+    Scope,
+    Severity,
+    Source,
+    Wants,
+)
 from privyseal.compliance.runway import business_days_after, runway
 from privyseal.compliance.timeline import Mark, Row, happenings, timeline
 from privyseal.compliance.timeline_svg import draw
@@ -519,6 +533,29 @@ def test_dates_that_contradict_themselves_and_open_ones_are_marked() -> None:
     assert marked == {"2024-06-15": (True, False), "2025-11-07": (True, False), "2027-03-15": (False, True)}
     chosen = {str(row.day) for row in _rows(choices={"CSC-32": "when-read"}) if row.open}
     assert chosen == {"2026-06-16", "2027-03-15"}
+
+
+def test_requirements_are_gathered_by_day_and_ballot_and_house_rules_apart() -> None:
+    fields = {"clause": "6.7", "title": "T", "text": "T.", "obligation": Obligation.SHALL, "binds": (Party.CA,)}
+    fields |= {"applies_to": (Scope.EV,), "dated_by": DatedBy.DAY, "kinds": (Kind.ORGANISATION,)}
+    fields |= {"severity": Severity.LOW, "enforced_by": (EnforcedBy.AUDIT,), "wants": Wants("T.", judgement=True)}
+    day, last = date(2024, 2, 28), date(2025, 1, 1)
+    catalogue = [
+        Requirement(id="CSBR-6.7-01", source=Source("CSC-21", "3.6"), in_force=InForce(day), **fields),  # type: ignore[arg-type]
+        Requirement(id="CSBR-6.7-02", source=Source("CSC-21", "3.6"), in_force=InForce(day, last), **fields),  # type: ignore[arg-type]
+        Requirement(
+            id="HOUSE-6.7-01", source=Source("none", ""), in_force=InForce(day), nature=Nature.HOUSE_RULE, **fields
+        ),  # type: ignore[arg-type]
+    ]
+    rows = timeline(catalogue, table(), ())
+    texts = [(row.day, row.text, row.requirements) for row in rows if row.mark in (Mark.REQUIREMENTS, Mark.ENDS)]
+    assert texts == [
+        (day, "1 house rule of ours begins", ("HOUSE-6.7-01",)),
+        (day, "2 requirements bind by CSC-21", ("CSBR-6.7-01", "CSBR-6.7-02")),
+        (last, "1 older text binds for the last day", ("CSBR-6.7-02",)),
+    ]
+    then = timeline(catalogue, table(), (), MINUTES)
+    assert not [row for row in then if row.mark is not Mark.BALLOT]
 
 
 def test_the_picture_is_one_document_without_script_for_both_grounds() -> None:

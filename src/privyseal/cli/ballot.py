@@ -14,7 +14,7 @@ import msgspec
 from privyseal.cli.output import WIDTH, Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.compliance import voting
 from privyseal.compliance.ballots import ADOPTED, Ballot, Category, OpenItem, Period, TakesForce, counts_since, table
-from privyseal.compliance.catalogue import REQUIREMENTS
+from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.proposal import Proposal, parse_proposal
 from privyseal.compliance.proposal_text import MAX_OCTETS
@@ -48,18 +48,28 @@ def as_of_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def choose_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option ``--choose``."""
     return click.option(
-        "--choose", multiple=True, metavar="BALLOT=READING", help="Your reading of a ballot that leaves you a choice."
+        "--choose", multiple=True, metavar="NAME=READING", help="Your reading of a ballot or requirement that has two."
     )(function)
 
 
 def choices_of(choose: tuple[str, ...]) -> dict[str, str]:
-    """Return the operator's choices, a ballot's number to a reading; raise BadInput for one that does not exist."""
+    """Return the operator's choices, a ballot's number or a requirement's id to a reading.
+
+    Raise BadInput for a reading that does not exist.
+    """
     chosen: dict[str, str] = {}
     for each in choose:
-        number, is_there, reading = each.partition("=")
+        name, is_there, reading = each.partition("=")
         if not is_there:
             raise BadInput(f"{printable(each, 40)!r} is no choice; one is written CSC-32=when-read.")
-        ballot = table().named(number)
+        if name in BY_ID:
+            conflict = BY_ID[name].conflict
+            offered = () if conflict is None else tuple(one.name for one in conflict.readings)
+            if reading not in offered:
+                raise BadInput(f"{name} has no such reading; it has {', '.join(offered) or 'only one'}.")
+            chosen[name] = reading
+            continue
+        ballot = table().named(name)
         chosen[ballot.number] = reading
         counts_since(ballot, chosen)
     return chosen

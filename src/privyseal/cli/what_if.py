@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 
 import click
 
-from privyseal.cli.ballot import Day, find
+from privyseal.cli.ballot import Day, choices_of, choose_option, find
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.compliance import what_if as asking
 from privyseal.compliance.ballots import Ballot, table
@@ -31,28 +31,36 @@ _SHOWN = 40
     type=click.Choice([str(each) for each in roles()]),
     help="What you are, where a ballot tells roles apart.",
 )
+@choose_option
 @json_option
-def what_if(what: str, on: date, counted_from: date | None, role: str | None, json_mode: JsonMode | None) -> None:
-    """Say what a ballot would change: who is bound, by what, by when, and who escapes.
+def what_if(
+    what: str,
+    on: date,
+    counted_from: date | None,
+    role: str | None,
+    choose: tuple[str, ...],
+    json_mode: JsonMode | None,
+) -> None:
+    """Say what a ballot would change, for whom, and when.
 
     BALLOT is a ballot of the table, an example that comes with the program, or a TOML file. For a ballot that is in the
     catalogue already, the catalogue is compared with what it would be without it.
     """
-    one, found = answer(what, on, counted_from or datetime.now(UTC).date(), (), role)
+    asked = Asked(datetime.combine(on, time(23, 59, 59), UTC), choices_of(choose))
+    one, found = answer(what, asked, counted_from or datetime.now(UTC).date(), (), role)
     output = Output(json_mode)
     output.say(*_page(one, found))
     output.result({"schema": "privyseal/what-if/1", "sketches": one.sketches, **_document(found)})
 
 
 def answer(
-    what: str, on: date, counted_from: date, subjects: Iterable[Subject], role: str | None = None
+    what: str, asked: Asked, counted_from: date, subjects: Iterable[Subject], role: str | None = None
 ) -> tuple[Ballot, WhatIf]:
     """Return a ballot and what it would change; ``subjects`` are held against both catalogues.
 
     Raise NotFound for a ballot that is nowhere, BadInput for a file that is not right.
     """
     proposal = find(what)
-    asked = Asked(datetime.combine(on, time(23, 59, 59), UTC))
     proposes = bool(proposal.add or proposal.change or proposal.drop)
     compared = (
         asking.of_proposal(proposal, REQUIREMENTS)

@@ -16,7 +16,10 @@ import msgspec
 
 from privyseal.compliance.ballots import Ballot, Table, counts_since
 from privyseal.compliance.proposal_text import read_toml
-from privyseal.compliance.requirement import Requirement
+from privyseal.compliance.requirement import Nature, Requirement
+
+OURS = "ours"
+"""Stands for the ballot of a house rule, which has none."""
 
 
 class Mark(StrEnum):
@@ -112,10 +115,15 @@ def _of_catalogue(requirements: Sequence[Requirement], choices: dict[str, str], 
     ends: dict[date, list[str]] = {}
     for each in requirements:
         in_force = each.binding_since(choices)
-        begins.setdefault((in_force.since, each.source.ballot), []).append(each.id)
+        ballot = OURS if each.nature is Nature.HOUSE_RULE else each.source.ballot
+        begins.setdefault((in_force.since, ballot), []).append(each.id)
         if in_force.until is not None:
             ends.setdefault(in_force.until, []).append(each.id)
     for (day, ballot), ids in begins.items():
+        if ballot == OURS:
+            rules = "1 house rule of ours begins" if len(ids) == 1 else f"{len(ids)} house rules of ours begin"
+            yield Row(day, Mark.REQUIREMENTS, rules, "", tuple(ids))
+            continue
         texts = "1 requirement binds" if len(ids) == 1 else f"{len(ids)} requirements bind"
         yield Row(day, Mark.REQUIREMENTS, f"{texts} by {ballot}", ballot, tuple(ids), open=ballot in waiting)
     for day, ids in ends.items():
