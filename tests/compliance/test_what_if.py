@@ -164,6 +164,13 @@ def test_a_text_that_changes_stands_twice_and_never_for_one_day() -> None:
     ]
 
 
+def test_a_new_limit_is_said_where_the_proposal_has_no_text() -> None:
+    [duty] = _ask(_proposal(SHORTER), date(2027, 6, 1)).duties
+    assert duty.text == "Something is so; as proposed, validity is at most 200."
+    said = SHORTER + 'text = "A certificate lives 200 days."\n'
+    assert _ask(_proposal(said), date(2027, 6, 1)).duties[0].text == "A certificate lives 200 days."
+
+
 def test_what_fell_short_before_is_not_new() -> None:
     found = _ask(_proposal(SHORTER), date(2027, 6, 1), _certificate(date(2026, 5, 1), 500))
     assert found.shortfalls == () and found.relieved == ()

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 
 import click
 
-from privyseal.cli.ballot import Day, choices_of, choose_option, find
+from privyseal.cli.ballot import Day, choices_of, choose_option, find, wrapped
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.compliance import what_if as asking
 from privyseal.compliance.ballots import Ballot, table
@@ -150,7 +150,8 @@ def _end(each: Ended) -> list[str]:
 
 
 def _short(each: Shortfall) -> list[str]:
-    lines = [f"  {printable(each.subject, 40)}: {each.clause} {each.verdict}, {_left(each.due, each.runway_days)}"]
+    said = f"{printable(each.subject, 4096)}: {each.clause} {each.verdict}, {_left(each.due, each.runway_days)}"
+    lines = wrapped("  ", said)
     lines += fill("", printable(each.text, 400))
     return lines + (fill("do", printable(each.mend, 200)) if each.mend else [])
 

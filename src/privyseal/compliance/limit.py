@@ -57,7 +57,12 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         said = f"{self._name} is {f'{value:.5f}'.rstrip('0').rstrip('.') if isinstance(value, float) else value}"
         if self._fits(value):
             return met(f"{said}, as it may be.")
-        return not_met(f"{said}; {self.words} was expected.")
+        return not_met(f"{said}; {self._bounds} was expected.")
+
+    @property
+    def words(self) -> str:
+        """Say the limit: ``validity_days is at most 460``."""
+        return f"{self._name} is {self._bounds}"
 
     @property
     def _name(self) -> str:
@@ -83,8 +88,7 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(low and (self.at_most is None or value <= self.at_most))
 
     @property
-    def words(self) -> str:
-        """Say what is allowed: ``at most 460``."""
+    def _bounds(self) -> str:
         bounds = [f"at least {self.at_least}"] if self.at_least is not None else []
         bounds += [f"at most {self.at_most}"] if self.at_most is not None else []
         bounds += [f"one of {', '.join(map(str, self.one_of))}"] if self.one_of is not None else []

@@ -250,7 +250,8 @@ def _changed(each: Requirement, change: Change) -> list[Requirement]:
     if change.since is not None or change.starts is not None:
         new["conflict"] = None  # the proposal says the date, so there is nothing left to read in two ways
     if change.limit is not None:
-        new |= {"check": change.limit.judge, "wants": None}
+        said = f"{each.text.rstrip('.')}; as proposed, {change.limit.words}."
+        new |= {"check": change.limit.judge, "wants": None, "text": change.text or said}
     later = msgspec.structs.replace(each, in_force=window, **new)
     if change.starts is None:
         return [later]
