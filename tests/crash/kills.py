@@ -162,7 +162,7 @@ def _die_at(campaign: Campaign, point: Point, nth: int) -> None:
         threads = _provoke(campaign, point, fresh)
         until = time.monotonic() + 20
         # Full tiles are made durable once nobody has asked for a while, so after the last client was answered.
-        calm = time.monotonic() + 3 if point.trigger == "full tile" else 0
+        calm = time.monotonic() + 10 if point.trigger == "full tile" else 0
         while not page.fired() and time.monotonic() < until:
             if not any(thread.is_alive() for thread in threads) and time.monotonic() > calm:
                 break
