@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 from privyseal.compliance.requirement import Requirement
-from privyseal.compliance.requirements import csbr_6_1_5, csbr_6_3_2, csbr_6_7
+from privyseal.compliance.requirements import (
+    csbr_6_1_5,
+    csbr_6_3_2,
+    csbr_6_7,
+    csbr_7_1,
+    csbr_7_1_2_1,
+    csbr_7_1_2_2,
+    csbr_7_1_2_3,
+    csbr_7_1_3,
+    csbr_7_1_4,
+    csbr_7_1_4_2_4,
+    csbr_7_1_6,
+    csbr_of_certificates,
+)
 
-FAMILIES = (csbr_6_1_5, csbr_6_3_2, csbr_6_7)
+FAMILIES = (
+    csbr_of_certificates,
+    csbr_6_1_5,
+    csbr_6_3_2,
+    csbr_6_7,
+    csbr_7_1,
+    csbr_7_1_2_1,
+    csbr_7_1_2_2,
+    csbr_7_1_2_3,
+    csbr_7_1_3,
+    csbr_7_1_4,
+    csbr_7_1_4_2_4,
+    csbr_7_1_6,
+)
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(each for family in FAMILIES for each in family.REQUIREMENTS)

@@ -106,11 +106,12 @@ class JudgedCertificate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return Role.SUBORDINATE if isinstance(issuers, bytes) and issuers != own else Role.ROOT
 
     def _is_ca(self) -> bool:
-        constraints = self.constraints
-        if isinstance(constraints, BasicConstraints):
-            return constraints.ca
-        usage = self.key_usage
-        return isinstance(usage, frozenset) and {"keyCertSign", "cRLSign"} <= usage
+        usage = self.key_usage if isinstance(self.key_usage, frozenset) else frozenset()
+        signs = usage & {"keyCertSign", "cRLSign"}
+        if isinstance(self.constraints, BasicConstraints):
+            # A leaf that says cA by mistake is a leaf with a fault, and not a CA whose key usage is wrong.
+            return self.constraints.ca and (bool(signs) or "digitalSignature" not in usage)
+        return len(signs) == 2
 
     @functools.cached_property
     def scopes(self) -> frozenset[Scope]:

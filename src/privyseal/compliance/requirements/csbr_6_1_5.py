@@ -37,7 +37,9 @@ _KNOWN = {"rsa", "ec", "dsa"}
 def rsa_at_least(key: KeyFacts, bits: int) -> Outcome:
     """Judge an RSA key's size; it does not apply to EC and DSA keys, and a person judges those of no kind it knows."""
     if key.family not in _KNOWN:
-        return judgement(f"The key is {key}; section 6.1.5 sets bounds for RSA, EC and DSA, and says nothing of others.")
+        return judgement(
+            f"The key is {key}; section 6.1.5 sets bounds for RSA, EC and DSA, and says nothing of others."
+        )
     if key.family != "rsa":
         return not_applicable(f"It speaks of RSA; this is {key}.")
     if key.bits >= bits:
