@@ -78,7 +78,7 @@ class JudgedCertificate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     spki: bytes
     extensions: tuple[Extension, ...]
     issued: datetime | None = None
-    """When it was issued, where anything shows it: a CA's record, an embedded SCT. None: nobody knows."""
+    """When it was issued, where anything shows it, such as a CA's record. None: nobody knows."""
     issued_by: JudgedCertificate | None = None
     """Its issuer's certificate, where it was given."""
     kind: Kind = Kind.CERTIFICATE

@@ -28,7 +28,6 @@ from privyseal.compliance.requirements.csbr_7_1_4_2_4 import category
 from privyseal.pki import extensions, names
 
 _DOMAIN = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.IGNORECASE)
-_ELSEWHERE = {names.DOMAIN_COMPONENT, names.EMAIL}
 
 
 def _scope(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
@@ -52,7 +51,9 @@ def _no_domain(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
         return not_met("Its subjectAltName cannot be read.", "encode it as RFC 5280 has it")
     if found:
         return not_met(f"Its subjectAltName holds the domain name {found[0]!r}.", "leave it out")
-    like = [each for each in certificate.subject if each.type not in _ELSEWHERE and _DOMAIN.fullmatch(each.value)]
+    if parts := certificate.named(names.DOMAIN_COMPONENT):
+        return not_met(f"Its subject spells a domain name by domainComponent: {', '.join(parts)!r}.", "leave it out")
+    like = [each for each in certificate.subject if _DOMAIN.fullmatch(each.value)]
     names_itself = (names.COMMON_NAME, names.ORGANIZATION)
     for each in like:
         if each.type not in names_itself:
