@@ -34,6 +34,7 @@ The words of ``subject``, all of which may be left out:
 """
 
 import calendar
+import warnings
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -271,7 +272,8 @@ def _name(attributes: dict[str, Any], lacks: list[str]) -> x509.Name:
             continue
         kind = ObjectIdentifier(ATTRIBUTES.get(word, word))
         for one in value if isinstance(value, list) else [value]:
-            found.append(x509.NameAttribute(kind, one, x509.name._ASN1Type.UTF8String, _validate=False))
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # a country of three letters, say
+                found.append(x509.NameAttribute(kind, one, x509.name._ASN1Type.UTF8String, _validate=False))
     return x509.Name(found)
 
 
