@@ -9,17 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from privyseal.compliance import certificate, pkix
-from privyseal.compliance.catalogue import REQUIREMENTS
+from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
 from privyseal.compliance.certificate import JudgedCertificate
 from privyseal.compliance.evaluate import evaluate
 from privyseal.compliance.outcome import Finding
-from privyseal.compliance.requirement import Asked, Kind, Requirement
+from privyseal.compliance.requirement import Asked, DatedBy, Kind, Requirement
 from privyseal.errors import BadInput
 
 MAX_INPUT_OCTETS = 24 << 20
@@ -48,6 +48,12 @@ READERS: tuple[Reader, ...] = (
 """Every kind of object that is judged; the first that recognises it reads it."""
 
 
+class DatedFinding(Finding, frozen=True):
+    """A finding, and which moment decided in words, so that each says whether its date is evidenced."""
+
+    dated: str = ""
+
+
 class Linted(msgspec.Struct, frozen=True, kw_only=True):
     """One object and what was found of it."""
 
@@ -58,7 +64,7 @@ class Linted(msgspec.Struct, frozen=True, kw_only=True):
     """Which one it is, in few words from its content."""
     dated: str
     """Which moment decided which clauses were in force, in words."""
-    findings: tuple[Finding, ...]
+    findings: tuple[DatedFinding, ...]
 
 
 def lint(
@@ -68,17 +74,22 @@ def lint(
 
     BadInput where the file, or one object in it, is of no kind that is judged or cannot be read.
     """
-    subjects = [_read(each, name) for name, each in _objects(octets, label)]
+    try:
+        found = der_objects(octets)
+    except BadInput as error:
+        raise error.about(label) from None
+    subjects = [_read(each, label if len(found) == 1 else f"{label}#{at}") for at, each in enumerate(found, 1)]
     known = [certificate.read(each, "an issuer") for each in issuers]
     known += [each for _, each in subjects if isinstance(each, JudgedCertificate)]
-    found: list[Linted] = []
+    linted: list[Linted] = []
     for reader, one in subjects:
         subject = certificate.with_issuer(one, known) if isinstance(one, JudgedCertificate) else one
-        findings = (*evaluate(subject, _asked_of(subject), asked, everything=everything), *reader.others(subject))
-        found.append(
+        judged = (*evaluate(subject, _asked_of(subject), asked, everything=everything), *reader.others(subject))
+        findings = tuple(_dated(each, subject.dated) for each in judged)
+        linted.append(
             Linted(label=subject.label, kind=reader.kind, title=subject.title, dated=subject.dated, findings=findings)
         )
-    return found
+    return linted
 
 
 def der_objects(octets: bytes) -> list[bytes]:
@@ -100,16 +111,10 @@ def der_objects(octets: bytes) -> list[bytes]:
     return found
 
 
-def _objects(octets: bytes, label: str) -> Iterator[tuple[str, bytes]]:
-    found = der_objects(octets)
-    for number, each in enumerate(found, 1):
-        yield (label if len(found) == 1 else f"{label}#{number}"), each
-
-
 def _read(octets: bytes, label: str) -> tuple[Reader, Any]:
     reader = next((each for each in READERS if each.recognise(octets)), None)
     if reader is None:
-        raise BadInput(f"{label} is none of the things that are judged.", hint=f"expected {_kinds()}")
+        raise BadInput(f"{label}: This is none of the things that are judged.", hint=f"expected {_kinds()}")
     try:
         return reader, reader.read(octets, label)
     except BadInput as error:
@@ -122,6 +127,12 @@ def _asked_of(subject: Any) -> tuple[Requirement, ...]:
     if isinstance(subject, JudgedCertificate) and not subject.covered:
         return tuple(each for each in judged if each.id == "CSBR-1.1-01")
     return judged
+
+
+def _dated(finding: Finding, words: str) -> DatedFinding:
+    requirement = BY_ID.get(finding.requirement)
+    by_day = requirement is not None and requirement.dated_by is DatedBy.DAY
+    return DatedFinding(**msgspec.structs.asdict(finding), dated="the day asked" if by_day else words)
 
 
 def _kinds() -> str:

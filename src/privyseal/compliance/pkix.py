@@ -3,8 +3,8 @@
 pkilint has no clauses: a finding of its has a severity and a stable dotted code. Such a finding becomes one of ours
 whose ``requirement`` is ``PKIX-`` and that code, so that it cannot be taken for a clause of the Requirements; the
 ``clause`` is the section of the RFC that the code speaks of, as far as we know it. FATAL, ERROR and WARNING (a SHOULD)
-are not-met, NOTICE is for a person to judge, INFO is dropped; a validator of pkilint's that fails is broken. An object
-of which nothing is found gets one finding, ``PKIX-none``, met.
+are not-met; NOTICE and INFO break no rule and are left out; a validator of pkilint's that fails is broken. An object of
+which nothing is found gets one finding, ``PKIX-none``, met.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pkilint.validation import ValidationFindingSeverity, Validator, ValidatorCo
 
 from privyseal.compliance.certificate import JudgedCertificate
 from privyseal.compliance.outcome import Finding, Verdict
+from privyseal.pki.extensions import CERTIFICATE_POLICIES
 
 SECTIONS: tuple[tuple[str, str], ...] = (
     ("authority_information_access", "4.2.2.1"),
@@ -64,6 +65,8 @@ SECTIONS: tuple[tuple[str, str], ...] = (
 
 MAX_FINDINGS = 100
 """Findings that are kept of one object; a hostile one can hold a thousand bad names."""
+MAX_POLICIES_OCTETS = 8 << 10
+"""Octets of certificatePolicies; pkilint compares each policy with each, and takes 20 s for those that 64 KiB hold."""
 MAX_MESSAGE = 300
 """Characters that are kept of pkilint's own words, which quote the object."""
 
@@ -71,7 +74,6 @@ _VERDICTS = {
     ValidationFindingSeverity.FATAL: Verdict.NOT_MET,
     ValidationFindingSeverity.ERROR: Verdict.NOT_MET,
     ValidationFindingSeverity.WARNING: Verdict.NOT_MET,
-    ValidationFindingSeverity.NOTICE: Verdict.JUDGEMENT,
 }
 
 logging.getLogger("pkilint").addHandler(logging.NullHandler())  # what fails in it is a finding; stderr is for people
@@ -80,6 +82,11 @@ logging.getLogger("pkilint").addHandler(logging.NullHandler())  # what fails in 
 def certificate_findings(certificate: JudgedCertificate) -> Iterator[Finding]:
     """Yield pkilint's findings of a certificate under its own PKIX profile, as ``lint_pkix_cert`` has it."""
     day = certificate.not_before.date()
+    policies = certificate.extension(CERTIFICATE_POLICIES)
+    if policies is not None and len(policies.value) > MAX_POLICIES_OCTETS:
+        why = f"its certificatePolicies has {len(policies.value)} octets; at most {MAX_POLICIES_OCTETS} are compared"
+        yield _finding("base.too_many_policies", certificate.label, day, Verdict.BROKEN, why)
+        return
     try:
         document = loader.load_der_certificate(certificate.octets)
     except Exception as error:  # pyasn1 raises of many kinds, and what it refuses is not DER or no certificate
@@ -91,7 +98,12 @@ def certificate_findings(certificate: JudgedCertificate) -> Iterator[Finding]:
 def findings(rules: Validator, root: Any, label: str, day: date) -> Iterator[Finding]:
     """Run validators of pkilint's on a document's root node; yield what they find as findings of ours."""
     count = 0
-    for result in rules.validate(root):
+    try:
+        results = rules.validate(root)
+    except Exception as error:  # a validator that asks for what is not there, before pkilint itself would catch it
+        yield _finding("base.unhandled_exception", label, day, Verdict.BROKEN, type(error).__name__)
+        return
+    for result in results:
         for described in result.finding_descriptions:
             code = described.finding.code
             verdict = Verdict.BROKEN if code.startswith("base.") else _VERDICTS.get(described.finding.severity)
@@ -108,7 +120,8 @@ def _finding(code: str, label: str, day: date, verdict: Verdict, message: str, p
     words = code.partition(".")[2].replace("_", " ")
     said = " ".join(message.split())
     said = said if len(said) <= MAX_MESSAGE else said[: MAX_MESSAGE - 1] + "…"
-    text = f"pkilint: {words}{f', at {path}' if path else ''}{f': {said}' if said else ''}"
+    place = next((each for each in reversed(path.split(".")) if each and not each.isdigit()), "")
+    text = f"pkilint: {words}{f', at {place}' if place else ''}{f': {said}' if said else ''}"
     section = next((section for part, section in SECTIONS if part in code), "")
     clause = section if section.startswith("RFC") else f"RFC 5280 {section}".rstrip()
     return Finding(f"PKIX-{code}", clause, "", label, verdict, text.rstrip(".") + ".", governed=day)

@@ -44,6 +44,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import AuthorityInformationAccessOID, ObjectIdentifier
 
 from privyseal.compliance.certificate import JudgedCertificate, read
@@ -82,6 +83,9 @@ POLICIES = {
     "any": "2.5.29.32.0",
 }
 EXTENSIONS = {word: dotted for dotted, word in WORDS.items()}
+
+_UTF8, _PRINTABLE, _IA5 = _ASN1Type.UTF8String, _ASN1Type.PrintableString, _ASN1Type.IA5String
+_STRINGS = {"C": _PRINTABLE, "jurisdictionC": _PRINTABLE, "serialNumber": _PRINTABLE, "DC": _IA5, "email": _IA5}
 
 _ORGANISATION = {"CN": "Acme Ltd", "O": "Acme Ltd", "L": "Bristol", "ST": "Avon", "C": "GB"}
 _EV = {"businessCategory": "Private Organization", "serialNumber": "01234567", "jurisdictionC": "GB"}
@@ -273,7 +277,7 @@ def _name(attributes: dict[str, Any], lacks: list[str]) -> x509.Name:
         kind = ObjectIdentifier(ATTRIBUTES.get(word, word))
         for one in value if isinstance(value, list) else [value]:
             with warnings.catch_warnings(action="ignore", category=UserWarning):  # a country of three letters, say
-                found.append(x509.NameAttribute(kind, one, x509.name._ASN1Type.UTF8String, _validate=False))
+                found.append(x509.NameAttribute(kind, one, _STRINGS.get(word, _UTF8), _validate=False))
     return x509.Name(found)
 
 

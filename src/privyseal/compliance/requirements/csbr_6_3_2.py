@@ -59,8 +59,7 @@ def _within(certificate: JudgedCertificate, bound: datetime, limit: str, note: s
 def _words(span: timedelta) -> str:
     if span == _SECOND:
         return "one second"
-    days, seconds = span.days, span.seconds
-    return f"{days} d {seconds} s" if days and seconds else f"{days} d" if days else f"{seconds} s"
+    return f"{span.seconds} s" if span < timedelta(minutes=1) else str(span)
 
 
 @only(Role.LEAF)

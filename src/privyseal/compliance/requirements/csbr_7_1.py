@@ -48,7 +48,7 @@ def _serial(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
         return not_met("Its serial number is not above zero.", "issue it anew, with a random serial number")
     if bits < HOPELESS_BITS:
         return not_met(
-            f"Its serial number {certificate.serial:X} has {bits} bits; {ENTROPY_BITS} random ones are asked.",
+            f"Its serial number {certificate.serial:X} is too short to hold {ENTROPY_BITS} random bits.",
             "issue it anew, with a random serial number",
         )
     if bits < ENTROPY_BITS:
