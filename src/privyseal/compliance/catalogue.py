@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from privyseal.compliance.requirement import Requirement
 from privyseal.compliance.requirements import (
+    csbr_4_9_crl,
+    csbr_4_9_ocsp,
+    csbr_6_1_1_3,
     csbr_6_1_5,
+    csbr_6_1_6,
     csbr_6_3_2,
+    csbr_6_3_2_use,
     csbr_6_7,
+    csbr_6_8_tokens,
     csbr_7_1,
     csbr_7_1_2_1,
     csbr_7_1_2_2,
@@ -15,14 +21,21 @@ from privyseal.compliance.requirements import (
     csbr_7_1_4,
     csbr_7_1_4_2_4,
     csbr_7_1_6,
+    csbr_7_2,
     csbr_of_certificates,
 )
 
 FAMILIES = (
     csbr_of_certificates,
+    csbr_4_9_crl,
+    csbr_4_9_ocsp,
+    csbr_6_1_1_3,
     csbr_6_1_5,
+    csbr_6_1_6,
     csbr_6_3_2,
+    csbr_6_3_2_use,
     csbr_6_7,
+    csbr_6_8_tokens,
     csbr_7_1,
     csbr_7_1_2_1,
     csbr_7_1_2_2,
@@ -31,6 +44,7 @@ FAMILIES = (
     csbr_7_1_4,
     csbr_7_1_4_2_4,
     csbr_7_1_6,
+    csbr_7_2,
 )
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
