@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from privyseal.compliance import certificate, pkix
+from privyseal.compliance import certificate, crl, ocsp, pkix, pkix_status, request, rfc_rules, token
+from privyseal.compliance.beside import stand_together
 from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
 from privyseal.compliance.certificate import JudgedCertificate
 from privyseal.compliance.evaluate import evaluate
@@ -44,6 +45,10 @@ class Reader(msgspec.Struct, frozen=True):
 
 READERS: tuple[Reader, ...] = (
     Reader(Kind.CERTIFICATE, certificate.recognise, certificate.read, pkix.certificate_findings),
+    Reader(Kind.CERTIFICATE_REQUEST, request.recognise, request.read, rfc_rules.request_findings),
+    Reader(Kind.CRL, crl.recognise, crl.read, pkix_status.crl_findings),
+    Reader(Kind.OCSP_RESPONSE, ocsp.recognise, ocsp.read, pkix_status.ocsp_findings),
+    Reader(Kind.TIMESTAMP_TOKEN, token.recognise, token.read, rfc_rules.token_findings),
 )
 """Every kind of object that is judged; the first that recognises it reads it."""
 
@@ -82,8 +87,8 @@ def lint(
     known = [certificate.read(each, "an issuer") for each in issuers]
     known += [each for _, each in subjects if isinstance(each, JudgedCertificate)]
     linted: list[Linted] = []
-    for reader, one in subjects:
-        subject = certificate.with_issuer(one, known) if isinstance(one, JudgedCertificate) else one
+    together = stand_together([each for _, each in subjects], known, asked.at)
+    for (reader, _), subject in zip(subjects, together, strict=True):
         judged = (*evaluate(subject, _asked_of(subject), asked, everything=everything), *reader.others(subject))
         findings = tuple(_dated(each, subject.dated) for each in judged)
         linted.append(

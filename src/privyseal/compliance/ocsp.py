@@ -184,9 +184,8 @@ def _responder(loaded: rfc6960.OCSPResponse, single: Single, issuer: bytes | Non
     carried = loaded.certificates
     if len(carried) > MAX_CERTIFICATES:
         raise BadInput(f"The OCSP response carries {len(carried)} certificates; at most {MAX_CERTIFICATES} are read.")
-    known = None if issuer is None else certificates.load(issuer)
-    if known is not None and not _is_issuer(known, single):
-        known = None  # a certificate of another CA tells nothing
+    # A certificate of another CA tells nothing.
+    known = certificates.load(issuer) if issuer is not None and is_issuer(issuer, single) else None
     if known is not None and _names(loaded, known):
         return Responder(Signer.ISSUER if _signed_by(loaded, known) else Signer.FORGED)
     named = [certificate for certificate in carried if _names(loaded, certificate)]
@@ -198,7 +197,8 @@ def _responder(loaded: rfc6960.OCSPResponse, single: Single, issuer: bytes | Non
 
 def _judged(certificate: x509.Certificate, single: Single, known: x509.Certificate | None) -> Responder:
     """Judge the certificate that a response carries and that verifies its signature."""
-    if _is_issuer(certificate, single):
+    octets = certificate.public_bytes(Encoding.DER)
+    if is_issuer(octets, single):
         return Responder(Signer.ISSUER)
     for_ocsp = nocheck = False
     for extension in certificate.extensions:
@@ -209,21 +209,28 @@ def _judged(certificate: x509.Certificate, single: Single, known: x509.Certifica
     signer = Signer.UNPROVEN if known is None else Signer.DELEGATED
     if not named or (known is not None and not _issued(certificate, known)):
         signer = Signer.STRANGER
-    return Responder(signer, certificate.public_bytes(Encoding.DER), for_ocsp, nocheck)
+    return Responder(signer, octets, for_ocsp, nocheck)
 
 
-def _is_issuer(certificate: x509.Certificate, single: Single) -> bool:
-    """Tell whether the hashes of a response are those of this certificate's name and key (RFC 6960 4.1.1)."""
-    outline = certificates.outline(certificate.public_bytes(Encoding.DER))
-    key = der.bits_of(der.children(der.read(outline.spki))[-1])
+def is_issuer(certificate: bytes, single: Single) -> bool:
+    """Tell whether the hashes of an answer are those of this certificate's name and key (RFC 6960 4.1.1)."""
+    outline = certificates.outline(certificate)
     return (
-        _hashed(certificate.subject.public_bytes(), single.hash_name) == single.issuer_name_hash
-        and _hashed(key, single.hash_name) == single.issuer_key_hash
+        _hashed(outline.subject, single.hash_name) == single.issuer_name_hash
+        and _hashed(_key_bits(outline.spki), single.hash_name) == single.issuer_key_hash
     )
 
 
-def _hashed(octets: bytes, name: str) -> bytes:
-    return hashlib.new(name, octets, usedforsecurity=False).digest()
+def _key_bits(spki: bytes) -> bytes:
+    return der.bits_of(der.children(der.read(spki))[-1])
+
+
+def _hashed(octets: bytes, name: str) -> bytes | None:
+    """Hash with SHA-1 or whatever a response names; None for a digest that nobody has here."""
+    try:
+        return hashlib.new(name, octets, usedforsecurity=False).digest()
+    except ValueError:
+        return None
 
 
 def _names(loaded: rfc6960.OCSPResponse, certificate: x509.Certificate) -> bool:
@@ -231,7 +238,7 @@ def _names(loaded: rfc6960.OCSPResponse, certificate: x509.Certificate) -> bool:
     if loaded.responder_name is not None:
         return loaded.responder_name == certificate.subject
     outline = certificates.outline(certificate.public_bytes(Encoding.DER))
-    return _hashed(der.bits_of(der.children(der.read(outline.spki))[-1]), "sha1") == loaded.responder_key_hash
+    return _hashed(_key_bits(outline.spki), "sha1") == loaded.responder_key_hash
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
 from privyseal.errors import BadInput
 from privyseal.pki import algorithms, ber, certificates, cms, der
+from privyseal.terms.signatures import DIGEST_SIZES
 
 MAX_TOKEN_OCTETS = 1 << 20
 """Octets of a token; the longest met, with a chain of four RSA-4096 certificates, has 9,000."""
@@ -56,6 +57,15 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     def scopes(self) -> frozenset[Scope]:
         """Say that it counts for timestamping."""
         return frozenset({Scope.TIMESTAMP})
+
+    @property
+    def unverified(self) -> str:
+        """Say why nobody could verify the signature, one sentence; empty where it was, with whatever outcome."""
+        if self.authority is None:
+            return "the token carries no certificate of its key."
+        if self.digest_algorithm not in DIGEST_SIZES:
+            return f"it is made with {self.digest_algorithm}, not SHA-2."
+        return ""
 
     @property
     def title(self) -> str:

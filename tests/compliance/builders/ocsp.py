@@ -7,7 +7,7 @@ The words of ``subject``, all of which may be left out:
 ``no_next``       true: it names no nextUpdate
 ``covers``        ``code-signing`` (default), ``timestamp``, ``subordinate-ca``, or ``unknown``: what its reader knows
 ``serial``, ``status``, ``reason``   what it says of which certificate: 7, ``good`` unless said otherwise
-``signer``        ``issuer``, ``delegated`` (default), ``stranger`` (another CA's responder), ``forged`` (a signature that
+``signer``        ``issuer``, ``delegated`` (default), ``stranger`` (another CA's responder), ``forged`` (its signature
                   is none)
 ``lacks``         what the delegated responder's certificate does not have: ``["nocheck", "OCSPSigning"]``
 ``bare``          true: it carries no certificate

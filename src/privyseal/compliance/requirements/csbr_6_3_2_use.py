@@ -28,8 +28,8 @@ USE_MONTHS = 15
 def _in_time(token: Token, asked: Asked) -> Outcome:
     if token.flaw:
         return not_evidenced(f"The token proves nothing of its key: {token.flaw}", "give a token whose signature holds")
-    if token.authority is None:
-        return not_evidenced("The token carries no certificate of its key.", "ask with certReq for a token that does")
+    if token.authority is None or token.unverified:
+        return not_evidenced(f"The signature was not verified: {token.unverified}", "ask with certReq, and for SHA-2")
     last = months_after(token.authority.not_before, USE_MONTHS)
     said = (
         f"The key signed at {token.gen_time:%Y-%m-%dT%H:%M:%SZ}; {last:%Y-%m-%dT%H:%M:%SZ} was the last moment for it."
