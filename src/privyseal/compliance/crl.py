@@ -15,6 +15,7 @@ import msgspec
 from cryptography import x509
 
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
+from privyseal.compliance.unwarned import unwarned
 from privyseal.errors import BadInput
 from privyseal.pki import certificates, der
 
@@ -126,7 +127,8 @@ def read(octets: bytes, label: str, beside: Beside | None = None) -> RevocationL
     if len(octets) > MAX_CRL_OCTETS:
         raise BadInput(f"The CRL has {len(octets)} octets; at most {MAX_CRL_OCTETS} are read.")
     try:
-        return _read(x509.load_der_x509_crl(octets), octets, label, beside or Beside())
+        with unwarned():
+            return _read(x509.load_der_x509_crl(octets), octets, label, beside or Beside())
     except certificates.UNREADABLE as error:
         raise BadInput(f"The CRL cannot be read: {error}.", hint="expected an X.509 CRL in DER") from None
 
@@ -144,7 +146,7 @@ def _read(loaded: x509.CertificateRevocationList, raw: bytes, label: str, beside
     return RevocationList(
         label=label,
         octets=raw,
-        issuer=loaded.issuer.public_bytes(),
+        issuer=_issuer(loaded.tbs_certlist_bytes),
         number=number,
         this_update=loaded.last_update_utc,
         next_update=loaded.next_update_utc,
@@ -154,6 +156,14 @@ def _read(loaded: x509.CertificateRevocationList, raw: bytes, label: str, beside
         signature_digest="" if algorithm is None else algorithm.name,
         beside=beside,
     )
+
+
+def _issuer(signed: bytes) -> bytes:
+    """Cut out the issuer's Name as it stands: what ``cryptography`` writes again need not be the same."""
+    fields = der.Fields(der.read(signed), "A CRL's content")
+    fields.maybe(der.INTEGER)
+    fields.take(der.SEQUENCE)
+    return fields.take(der.SEQUENCE).raw
 
 
 def _entry(revoked: x509.RevokedCertificate) -> Entry:

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from privyseal.compliance.crl import SCOPES, Covers, RevocationList
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
+from privyseal.compliance.unwarned import unwarned
 from privyseal.errors import BadInput
 from privyseal.pki import certificates, der
 
@@ -137,13 +138,17 @@ def read(octets: bytes, label: str, beside: Beside | None = None) -> StatusRespo
     if len(octets) > MAX_RESPONSE_OCTETS:
         raise BadInput(f"The OCSP response has {len(octets)} octets; at most {MAX_RESPONSE_OCTETS} are read.")
     try:
-        loaded = rfc6960.load_der_ocsp_response(octets)
-        if loaded.response_status is not rfc6960.OCSPResponseStatus.SUCCESSFUL:
-            name = loaded.response_status.name.lower().replace("_", " ")
-            raise BadInput(f"The OCSP response is of status {name} and says nothing of any certificate.")
-        return _read(loaded, octets, label, beside or Beside())
+        with unwarned():
+            return _successful(rfc6960.load_der_ocsp_response(octets), octets, label, beside or Beside())
     except certificates.UNREADABLE as error:
         raise BadInput(f"The OCSP response cannot be read: {error}.", hint="expected RFC 6960 in DER") from None
+
+
+def _successful(loaded: rfc6960.OCSPResponse, octets: bytes, label: str, beside: Beside) -> StatusResponse:
+    if loaded.response_status is not rfc6960.OCSPResponseStatus.SUCCESSFUL:
+        name = loaded.response_status.name.lower().replace("_", " ")
+        raise BadInput(f"The OCSP response is of status {name} and says nothing of any certificate.")
+    return _read(loaded, octets, label, beside)
 
 
 def _read(loaded: rfc6960.OCSPResponse, raw: bytes, label: str, beside: Beside) -> StatusResponse:
@@ -205,7 +210,7 @@ def _judged(certificate: x509.Certificate, single: Single, known: x509.Certifica
         if isinstance(extension.value, x509.ExtendedKeyUsage):
             for_ocsp = ExtendedKeyUsageOID.OCSP_SIGNING in extension.value
         nocheck = nocheck or isinstance(extension.value, x509.OCSPNoCheck)
-    named = _hashed(certificate.issuer.public_bytes(), single.hash_name) == single.issuer_name_hash
+    named = _hashed(certificates.outline(octets).issuer, single.hash_name) == single.issuer_name_hash
     signer = Signer.UNPROVEN if known is None else Signer.DELEGATED
     if not named or (known is not None and not _issued(certificate, known)):
         signer = Signer.STRANGER
@@ -235,9 +240,12 @@ def _hashed(octets: bytes, name: str) -> bytes | None:
 
 def _names(loaded: rfc6960.OCSPResponse, certificate: x509.Certificate) -> bool:
     """Tell whether the response's ResponderID means this certificate: by name, or by SHA-1 of its key."""
-    if loaded.responder_name is not None:
-        return loaded.responder_name == certificate.subject
     outline = certificates.outline(certificate.public_bytes(Encoding.DER))
+    fields = der.Fields(der.read(loaded.tbs_response_bytes), "An OCSP response's content")
+    fields.maybe(0xA0)
+    named = fields.take()
+    if named.tag == 0xA1:  # by name
+        return named.content == outline.subject
     return _hashed(_key_bits(outline.spki), "sha1") == loaded.responder_key_hash
 
 

@@ -9,8 +9,9 @@ from cryptography import x509
 
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
 from privyseal.errors import BadInput
-from privyseal.pki import certificates, der
+from privyseal.pki import certificates, der, names
 from privyseal.pki.key_facts import KeyFacts, read_key
+from privyseal.pki.names import Attribute
 
 MAX_REQUEST_OCTETS = certificates.MAX_CERTIFICATE_OCTETS
 """Octets of a request; it holds what a certificate does, so as much is allowed. One of RSA-4096 has 1,700."""
@@ -21,8 +22,8 @@ class CertificateRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     octets: bytes
-    subject: str
-    """The name asked for, as RFC 4514 writes it; the CA need not follow it."""
+    subject: tuple[Attribute, ...]
+    """The name asked for; the CA need not follow it."""
     spki: bytes
     """The SubjectPublicKeyInfo, DER."""
     key: KeyFacts
@@ -43,8 +44,11 @@ class CertificateRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """Say which request it is: the name asked for."""
-        return self.subject or "no name"
+        """Say which request it is: the common name, or the organisation, that is asked for."""
+        for kind in (names.COMMON_NAME, names.ORGANIZATION):
+            if values := [each.value for each in self.subject if each.type == kind]:
+                return values[-1]
+        return "certificate request without a name"
 
     @property
     def dated(self) -> str:
@@ -62,11 +66,10 @@ def read(octets: bytes, label: str, received: datetime | None = None) -> Certifi
     fields = der.Fields(outer.take(der.SEQUENCE), "A certificate request's content")
     if (version := der.integer_of(fields.take(der.INTEGER))) != 0:
         raise BadInput(f"The certificate request is of version {version + 1}; version 1 was expected (RFC 2986 4.1).")
-    fields.take(der.SEQUENCE)
+    subject = names.read_name(fields.take(der.SEQUENCE))
     spki = fields.take(der.SEQUENCE)
     try:
         loaded = x509.load_der_x509_csr(octets)
-        subject = loaded.subject.rfc4514_string()
     except certificates.UNREADABLE as error:
         raise BadInput(f"The certificate request cannot be read: {error}.") from None
     return CertificateRequest(

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.request import CertificateRequest
 from privyseal.compliance.token import Token
+from privyseal.compliance.unwarned import unwarned
 from privyseal.errors import BadInput
 from privyseal.pki import algorithms, certificates, cms, der
 
@@ -86,7 +87,8 @@ def _token_flaws(token: Token) -> Iterator[tuple[str, str, str]]:
 
 def _for_timestamps_only(certificate: bytes) -> bool:
     try:
-        usage = certificates.load(certificate).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        with unwarned():
+            usage = certificates.load(certificate).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     except _UNREAD:
         return False
     return usage.critical and list(usage.value) == [ExtendedKeyUsageOID.TIME_STAMPING]

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
+from privyseal.compliance.unwarned import unwarned
 from privyseal.errors import BadInput
 from privyseal.pki import algorithms, ber, certificates, cms, der
 from privyseal.terms.signatures import DIGEST_SIZES
@@ -94,7 +95,10 @@ def read(octets: bytes, label: str) -> Token:
         raise BadInput(f"The timestamp token has {len(signed.signers)} signers; one was expected (RFC 3161 2.4.2).")
     [signer] = signed.signers
     policy, imprint, serial, gen_time = _info(signed.content_octets)
-    own = cms.signer_certificate(signed, signer)
+    with unwarned():
+        own = cms.signer_certificate(signed, signer)
+        authority = None if own is None else _authority(own)
+        flaw = _flaw(signed, signer)
     return Token(
         label=label,
         octets=raw,
@@ -103,8 +107,8 @@ def read(octets: bytes, label: str) -> Token:
         serial=serial,
         imprint_algorithm=imprint,
         digest_algorithm=signer.digest_algorithm,
-        authority=None if own is None else _authority(own),
-        flaw=_flaw(signed, signer),
+        authority=authority,
+        flaw=flaw,
     )
 
 
@@ -149,12 +153,16 @@ def _info(octets: bytes) -> tuple[str, str, int, datetime]:
 
 
 def _authority(own: bytes) -> Authority:
-    facts = certificates.read(own)
+    loaded = certificates.load(own)
     try:
-        algorithm = certificates.load(own).signature_hash_algorithm
+        algorithm = loaded.signature_hash_algorithm
     except certificates.UNREADABLE:
         algorithm = None
-    return Authority(own, facts.not_before, facts.not_after, "" if algorithm is None else algorithm.name)
+    try:
+        dates = loaded.not_valid_before_utc, loaded.not_valid_after_utc
+    except certificates.UNREADABLE as error:
+        raise BadInput(f"The dates of the timestamp certificate cannot be read: {error}.") from None
+    return Authority(own, *dates, "" if algorithm is None else algorithm.name)
 
 
 def _flaw(signed: cms.SignedData, signer: cms.SignerInfo) -> str:
