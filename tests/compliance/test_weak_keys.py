@@ -89,6 +89,7 @@ def test_the_check_takes_certificates_too() -> None:
     assert Verdict.NOT_MET in [each.verdict for each in evaluate(small, [WEAK], _now())]
     timestamp = certificate.build({"profile": "timestamp", "key": "rsa-2048"})
     assert list(evaluate(timestamp, [WEAK], _now())) == []
+    assert list(evaluate(certificate.build({"profile": "subordinate", "key": "rsa-2048"}), [WEAK], _now())) == []
 
 
 @pytest.mark.parametrize(("modulus", "exponent"), [(0, 3), (-15, 3), (5, 3), (15, 0), (15, -1), (1 << 3071 | 1, 1)])

@@ -7,7 +7,8 @@ from datetime import date
 from typing import Protocol
 
 from privyseal.compliance import weak_keys
-from privyseal.compliance.outcome import Outcome, met, not_evidenced, not_met
+from privyseal.compliance.certificate import JudgedCertificate, Role
+from privyseal.compliance.outcome import Outcome, met, not_applicable, not_evidenced, not_met
 from privyseal.compliance.requirement import (
     Asked,
     DatedBy,
@@ -35,6 +36,9 @@ _ANOTHER = "generate another key pair, on another device or with mended firmware
 
 
 def _strong(subject: WithKey, asked: Asked) -> Iterator[Outcome]:
+    if isinstance(subject, JudgedCertificate) and subject.role is not Role.LEAF:
+        yield not_applicable("It speaks of Subscribers' keys; this is a CA's.")
+        return
     key = weak_keys.key_of(subject.spki)
     plain = [weak_keys.size_flaw(key), weak_keys.exponent_flaw(key) if key.family == "rsa" else None]
     if key.family == "ec" and key.curve in weak_keys.CURVES:
