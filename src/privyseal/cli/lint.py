@@ -28,7 +28,7 @@ from privyseal.cli.output import (
 from privyseal.cli.verify import read_time, read_whole
 from privyseal.compliance import certificate
 from privyseal.compliance.lint import MAX_INPUT_OCTETS, Linted, der_objects, lint
-from privyseal.compliance.outcome import Finding, Verdict
+from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Asked
 from privyseal.errors import BadInput, Misused, PrivySealError, Unavailable, VerificationFailed
 
@@ -85,8 +85,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     as_of: str
     notice: str = NOTICE
     objects: tuple[ObjectFacts, ...]
-    findings: msgspec.Raw
-    """All findings, one list; kept encoded, for 10,000 certificates have half a million."""
+    findings: msgspec.Raw | list[object]
+    """All findings; kept encoded, for 10,000 certificates have half a million."""
     problems: tuple[Problem, ...]
 
 
@@ -113,8 +113,8 @@ def lint_command(
     privyseal lint certs/*.der --issuer ca.pem --json
 
     Takes DER and PEM, several objects in one file too; its kind is told by content. A clause counts if it was in
-    force when the object was issued. Ends with 0 if nothing is not-met, with 3 if something is, and with 2 where a
-    file is nothing that can be judged.
+    force when the object was issued. Ends with 0 if nothing is not-met, with 3 if something is or a check failed,
+    with 2 if no file could be judged, and with 9 if some could and nothing in these is not-met.
     """
     at = read_time(as_of) if as_of else datetime.now(UTC)
     asked = Asked(at)
@@ -173,14 +173,16 @@ class _Collected:
 
     def report(self, as_of: str) -> Report:
         """Return the document for programs."""
-        findings = msgspec.Raw(b"[" + b",".join(self._encoded) + b"]")
+        encoded = b"[" + b",".join(self._encoded) + b"]"
+        lines = self._output.json_mode == "lines"  # where the document is taken apart and encoded again
+        findings = msgspec.json.decode(encoded) if lines else msgspec.Raw(encoded)
         return Report(as_of=as_of, objects=tuple(self._objects), findings=findings, problems=tuple(self._problems))
 
     def ends(self) -> list[PrivySealError | None]:
         """Return what the exit code is made of: one outcome for all that was judged, one for what was not."""
         ends: list[PrivySealError | None] = [BadInput("A file could not be judged.")] if self._problems else []
-        if self._counts[Verdict.NOT_MET]:
-            return [*ends, VerificationFailed("Something is not met.")]
+        if self._counts[Verdict.NOT_MET] or self._counts[Verdict.BROKEN]:  # a check that failed has passed nobody
+            return [*ends, VerificationFailed("Something is not met, or could not be checked.")]
         return [*ends, None] if self._counts else ends
 
 
@@ -228,17 +230,17 @@ def in_words(one: Linted, verdicts: Sequence[Verdict] = _SHOWN) -> list[str]:
     for verdict in verdicts:
         group = [each for each in one.findings if each.verdict is verdict]
         lines += [f"  {_HEADS[verdict]}"] if group else []
-        for each in group:
-            lines += _finding(each)
+        for (clause, text, mend), times in Counter((each.clause, each.text, each.mend) for each in group).items():
+            lines += _finding(clause, text, mend if verdict is Verdict.NOT_MET else "", times)
     rest = [f"{counts[each]} {each}" for each in _ALL if each not in verdicts and counts[each]]
     return [*lines, f"  {', '.join(rest)} (--all shows them)"] if rest else lines
 
 
-def _finding(finding: Finding) -> list[str]:
-    text = printable(finding.text, 600)
-    mend = f" -> {printable(finding.mend, 200)}" if finding.mend and finding.verdict is Verdict.NOT_MET else ""
-    first, *others = _wrapped(text + mend, 4 + _CLAUSE)
-    return [f"    {finding.clause:<{_CLAUSE}}{first.strip()}", *others]
+def _finding(clause: str, text: str, mend: str, times: int) -> list[str]:
+    """Return one finding's lines, or those of several that say the same of sentences of one clause."""
+    words = printable(text, 600) + (f" ({times} times)" if times > 1 else "")
+    first, *others = _wrapped(words + (f" -> {printable(mend, 200)}" if mend else ""), 4 + _CLAUSE)
+    return [f"    {clause:<{_CLAUSE}}{first.strip()}", *others]
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

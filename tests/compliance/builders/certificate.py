@@ -160,6 +160,8 @@ def octets(words: dict[str, Any]) -> bytes:
     if {"days", "months", "years", "seconds"} & set(words):
         facts = {key: value for key, value in facts.items() if key not in {"days", "months", "years"} - set(words)}
     facts.setdefault("lacks", [])
+    if "issuer" in words and "issuer_name" not in words:
+        facts["issuer_name"] = None  # the issuer's own, then
     if profile == "root":
         facts["lacks"] = facts["lacks"] + [each for each in _ROOT_LACKS if not _asks(words, each)]
     made = _builder(facts).sign(_signer(), hashes.SHA256())
@@ -176,16 +178,22 @@ def _builder(facts: dict[str, Any]) -> x509.CertificateBuilder:
     start = _aware(facts["not_before"])
     assert start is not None
     subject = _name({**facts["subject"], **facts.get("with", {})}, facts["lacks"])
-    root = facts.get("profile") == "root"
-    issuer = subject if root else _name({"CN": facts["issuer_name"], "O": "Example CA", "C": "GB"}, [])
-    if "issuer" in facts and "issuer_name" not in facts:
-        issuer = _name(PROFILES[facts["issuer"].get("profile", "subordinate")]["subject"], [])
+    issuer = _issuer(facts) or subject
     key = public_key(facts["key"])
     builder = x509.CertificateBuilder(issuer, subject, key, facts["serial"], start, end(start, facts))
     for oid, critical, value in _extensions(facts, key):
         extension = x509.UnrecognizedExtension(ObjectIdentifier(oid), value)
         builder = builder.add_extension(extension, critical)
     return builder
+
+
+def _issuer(facts: dict[str, Any]) -> x509.Name | None:
+    """Return the name of whoever issued it; None for a root, which is its own issuer."""
+    if facts.get("profile") == "root":
+        return None
+    if facts["issuer_name"] is None:
+        return _name(PROFILES[facts["issuer"].get("profile", "subordinate")]["subject"], [])
+    return _name({"CN": facts["issuer_name"], "O": "Example CA", "C": "GB"}, [])
 
 
 def end(start: datetime, facts: dict[str, Any]) -> datetime:
