@@ -9,7 +9,8 @@ The words of ``subject``, all of which may be left out:
                        one second before 460 times 24 hours are over; ``seconds = 1`` adds one, ``-1`` takes one
 ``issued``             a time: when it was issued, as something else shows
 ``key``                ``rsa-3072`` (any number of bits), ``ec-p256``, ``ec-p384``, ``ec-p521``, ``ec-p224``,
-                       ``ec-secp256k1``, ``dsa-2048-256``, ``ed25519``. No private key is made
+                       ``ec-secp256k1``, ``dsa-2048-256``, ``ed25519``, ``rsa-close-3072`` (two factors side by
+                       side). No private key is made
 ``signed_with``        ``rsa-sha256`` (default), ``rsa-pss-sha384``, ``ecdsa-sha512``, ``dsa-sha256``, ``rsa-sha1``:
                        what the two AlgorithmIdentifiers say. The signature itself is no good
 ``outer_signed_with``  the same, for the AlgorithmIdentifier outside alone
@@ -37,6 +38,8 @@ import calendar
 import warnings
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from hashlib import shake_256
+from math import gcd, isqrt, prod
 from typing import Any
 
 import msgspec
@@ -296,8 +299,11 @@ def _aware(moment: datetime | None) -> datetime | None:
 # -- keys and signatures -----------------------------------------------------------------------------------------------
 @cache
 def public_key(spec: str) -> Any:
-    """Return a public key of this kind; of RSA and DSA keys nobody has the private half, and their numbers are odd."""
+    """Return a public key of this kind; RSA and DSA keys are made-up numbers without a private half."""
     kind, *rest = spec.split("-")
+    if spec.startswith("rsa-close-"):
+        first = _number(int(rest[1]) // 2)
+        return rsa.RSAPublicNumbers(65537, first * _number(int(rest[1]) // 2, above=first)).public_key()
     if kind == "rsa":
         return rsa.RSAPublicNumbers(65537, _number(int(rest[0]))).public_key()
     if kind == "dsa":
@@ -311,8 +317,16 @@ def public_key(spec: str) -> Any:
     raise ValueError(f"no key {spec}")
 
 
-def _number(bits: int) -> int:
-    return (1 << bits - 1) | int.from_bytes(b"\x5b" * (bits // 8 - 1), "big") | 1
+def _number(bits: int, above: int = 0) -> int:
+    """Return an odd number of so many bits without small factors, always the same, or the next one above another."""
+    number = int.from_bytes(shake_256(b"%d" % bits).digest(bits // 8 + 1), "big") % (1 << bits - 1) | 1 << bits - 1 | 1
+    number = above + 2 if above else number
+    while gcd(number, _SMALL) > 1:
+        number += 2
+    return number
+
+
+_SMALL = prod(odd for odd in range(3, 1 << 16, 2) if all(odd % each for each in range(3, isqrt(odd) + 1, 2)))
 
 
 @cache

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, date
 from functools import partial
 
+from privyseal.compliance import weak_keys
 from privyseal.compliance.certificate import JudgedCertificate, Malformed, Role, only
 from privyseal.compliance.outcome import Outcome, judgement, met, not_applicable, not_evidenced, not_met
 from privyseal.compliance.requirement import (
@@ -71,6 +72,17 @@ def _eligible(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
 @only(Role.LEAF, Scope.EV)
 def _reissue(_certificate: JudgedCertificate, _asked: Asked) -> Outcome:
     return not_applicable("Nothing shows that it takes the place of another certificate.")
+
+
+@only(Role.LEAF)
+def _computable(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
+    ways = weak_keys.computable(certificate.spki)
+    if not ways:
+        return not_applicable("No test that is run here finds a way to compute its private key.")
+    return not_evidenced(
+        f"Its private key can be computed: {ways[0]}. That its CA has revoked it, nothing here shows.",
+        "tell the CA, which has 24 hours to revoke it",
+    )
 
 
 @only(Role.LEAF)
@@ -158,6 +170,19 @@ REISSUE = _entry(
     enforced_by=(EnforcedBy.AUDIT,),
     check=_reissue,
 )
+COMPUTABLE = _entry(
+    id="CSBR-4.9.1.1-04",
+    clause="4.9.1.1",
+    title="24 hours to revoke a key that can be computed",
+    text="A CA revokes within 24 hours once a proven way is known to compute the private key from the public one.",
+    applies_to=(Scope.EV, Scope.NON_EV),
+    source=Source("CSC-18", "3.3"),
+    in_force=InForce(date(2024, 4, 15)),
+    dated_by=DatedBy.DAY,
+    severity=Severity.CRITICAL,
+    check=_computable,
+    notes=("The key itself was to be refused at issuance already, by 6.1.1.3.",),
+)
 ROOT_KEY = _entry(
     id="CSBR-6.1.7-01",
     clause="6.1.7",
@@ -170,4 +195,4 @@ ROOT_KEY = _entry(
     check=_root_key,
 )
 
-REQUIREMENTS = (SCOPE, MIDNIGHT, NO_DOMAIN, ELIGIBLE, REISSUE, ROOT_KEY)
+REQUIREMENTS = (SCOPE, MIDNIGHT, NO_DOMAIN, ELIGIBLE, REISSUE, COMPUTABLE, ROOT_KEY)
