@@ -1,6 +1,7 @@
 """Things handed in together: what they say of each other, and what pkilint says of CRLs and OCSP responses."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -143,8 +144,23 @@ def test_two_lists_in_one_file_are_held_against_each_other() -> None:
     assert _verdicts(found[0].findings, "CSBR-4.9.7-01") == [Verdict.MET, Verdict.MET]
 
 
-def _verdicts(findings: tuple[Finding, ...], name: str) -> list[Verdict]:
+def _verdicts(findings: Sequence[Finding], name: str) -> list[Verdict]:
     return [each.verdict for each in findings if each.requirement == name]
+
+
+def test_what_the_asker_says_counts_where_nothing_else_tells() -> None:
+    month = crls.octets({"days": 30})
+    assert _weekly(month, None) == [Verdict.NOT_EVIDENCED] * 2
+    assert _weekly(month, Covers.CODE_SIGNING) == [Verdict.NOT_MET, Verdict.NOT_EVIDENCED]
+    assert _weekly(month, Covers.TIMESTAMP) == []
+    assert _weekly(crls.octets({"days": 30, "only": "ca"}), Covers.CODE_SIGNING) == [], "the list itself says otherwise"
+    found = lint(responses.octets({"days": 30}), "a.ocsp", Asked(NOW), covers=Covers.CODE_SIGNING)
+    assert _verdicts(found[0].findings, "CSBR-4.9.10-02") == [Verdict.NOT_MET, Verdict.NOT_EVIDENCED]
+
+
+def _weekly(octets: bytes, covers: Covers | None) -> list[Verdict]:
+    [found] = lint(octets, "a.crl", Asked(NOW), covers=covers)
+    return _verdicts(found.findings, "CSBR-4.9.7-01")
 
 
 def test_what_is_none_of_them_is_one_sentence() -> None:

@@ -27,6 +27,7 @@ from privyseal.cli.output import (
 )
 from privyseal.cli.verify import read_time, read_whole
 from privyseal.compliance import certificate
+from privyseal.compliance.crl import Covers
 from privyseal.compliance.lint import MAX_INPUT_OCTETS, Linted, der_objects, lint
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Asked
@@ -94,27 +95,36 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
 @click.option("--as-of", metavar="DATE", help="Ask as of this day, such as 2023-10-19; today unless given.")
 @click.option("--issuer", multiple=True, metavar="FILE", help="Take issuers' certificates from here too. Repeatable.")
+@click.option(
+    "--covers",
+    type=click.Choice([each.value for each in Covers]),
+    help="About which certificates CRLs and OCSP responses speak, where they and their issuer's do not tell.",
+)
 @click.option("--all", "everything", is_flag=True, help="Show what is met and what does not apply, too.")
 @json_option
 @quiet_option
-def lint_command(
+def lint_command(  # noqa: PLR0913 - one argument for each option, as click has it
     files: tuple[str, ...],
     as_of: str | None,
     issuer: tuple[str, ...],
+    covers: str | None,
     everything: bool,
     json_mode: JsonMode | None,
     quiet: bool,
 ) -> list[PrivySealError | None]:
-    """Hold certificates against the Code Signing Baseline Requirements.
+    """Hold certificates and their like against the Code Signing Baseline Requirements.
 
     \b
     privyseal lint leaf.pem
     privyseal lint chain.pem --all
     privyseal lint certs/*.der --issuer ca.pem --json
+    privyseal lint week1.crl --covers code-signing
 
-    Takes DER and PEM, several objects in one file too; its kind is told by content. A clause counts if it was in
-    force when the object was issued. Ends with 0 if nothing is not-met, with 3 if something is or a check failed,
-    with 2 if no file could be judged, and with 9 if some could and nothing in these is not-met.
+    Takes certificates and requests for them, CRLs, OCSP responses and RFC 3161 tokens, in DER and PEM, several objects
+    in one file too; the kind is told by content. What is in one file stands by each other: two CRLs in a PEM file show
+    whether the second came in time. A clause counts if it was in force when the object was made. Ends with 0 if nothing
+    is not-met, with 3 if something is or a check failed, with 2 if no file could be judged, and with 9 if some could
+    and nothing in these is not-met.
     """
     at = read_time(as_of) if as_of else datetime.now(UTC)
     asked = Asked(at)
@@ -124,7 +134,8 @@ def lint_command(
 
     def judge(file: str) -> Judged:
         octets = read_whole(file, MAX_INPUT_OCTETS)
-        found = lint(octets, path_text(file), asked, issuers=issuers, everything=everything)
+        of = None if covers is None else Covers(covers)
+        found = lint(octets, path_text(file), asked, issuers=issuers, covers=of, everything=everything)
         return Judged(path_text(file), tuple(found))
 
     for judged in _judged(files, judge):

@@ -24,12 +24,15 @@ LIFETIME_SIGNING = "1.3.6.1.4.1.311.10.3.13"
 """The purpose with which a certificate's signatures end at its expiry, timestamped or not (CSBR 7.2)."""
 
 
-def stand_together(subjects: Sequence[Any], known: Sequence[JudgedCertificate], at: datetime) -> list[Any]:
+def stand_together(
+    subjects: Sequence[Any], known: Sequence[JudgedCertificate], at: datetime, covers: Covers | None = None
+) -> list[Any]:
     """Return the subjects, in order, each with what the others and the ``known`` certificates say of it.
 
-    A request counts as received at ``at``, the moment for which is asked: no earlier law holds for what it may become.
+    ``covers`` is what the asker says of CRLs and OCSP responses whose coverage is not known otherwise. A request counts
+    as received at ``at``, the moment for which is asked: no earlier law holds for what it may become.
     """
-    lists = crl.in_succession(_listed(each, known) for each in subjects if isinstance(each, RevocationList))
+    lists = crl.in_succession(_listed(each, known, covers) for each in subjects if isinstance(each, RevocationList))
     followed = {each.label: each for each in lists}
     found: list[Any] = []
     for each in subjects:
@@ -38,7 +41,7 @@ def stand_together(subjects: Sequence[Any], known: Sequence[JudgedCertificate], 
         elif isinstance(each, RevocationList):
             found.append(followed[each.label])
         elif isinstance(each, StatusResponse):
-            found.append(ocsp.beside_lists(_answered(each, known), lists))
+            found.append(ocsp.beside_lists(_answered(each, known, covers), lists))
         elif isinstance(each, CertificateRequest) and each.received is None:
             found.append(msgspec.structs.replace(each, received=at))
         else:
@@ -58,29 +61,30 @@ def coverage(issuer: JudgedCertificate) -> Covers | None:
     return Covers.CODE_SIGNING if CODE_SIGNING in purposes else Covers.TIMESTAMP
 
 
-def _listed(listed: RevocationList, known: Sequence[JudgedCertificate]) -> RevocationList:
+def _listed(listed: RevocationList, known: Sequence[JudgedCertificate], covers: Covers | None) -> RevocationList:
     issuer = next((each for each in known if each.subject_octets == listed.issuer and _is_ca(each)), None)
     issued = [each for each in known if each.issuer_octets == listed.issuer]
     kept = [each for each in issued if isinstance(each.purposes, tuple) and LIFETIME_SIGNING in each.purposes]
     beside = msgspec.structs.replace(
         listed.beside,
-        covers=listed.beside.covers or (None if issuer is None else coverage(issuer)),
+        covers=listed.beside.covers or (None if issuer is None else coverage(issuer)) or covers,
         expiries={each.serial: each.not_after for each in issued} | listed.beside.expiries,
         lifetime=listed.beside.lifetime | {each.serial for each in kept},
     )
     return msgspec.structs.replace(listed, beside=beside)
 
 
-def _answered(response: StatusResponse, known: Sequence[JudgedCertificate]) -> StatusResponse:
+def _answered(response: StatusResponse, known: Sequence[JudgedCertificate], covers: Covers | None) -> StatusResponse:
     for each in known:
         if _is_ca(each) and ocsp.is_issuer(each.octets, response.singles[0]):
-            covers = response.beside.covers or coverage(each)
-            beside = msgspec.structs.replace(response.beside, issuer=each.octets, covers=covers)
+            of = response.beside.covers or coverage(each) or covers
+            beside = msgspec.structs.replace(response.beside, issuer=each.octets, covers=of)
             try:
                 return ocsp.read(response.octets, response.label, beside)
             except BadInput:  # a certificate that we can judge and `cryptography` cannot load
-                return response
-    return response
+                break
+    beside = msgspec.structs.replace(response.beside, covers=response.beside.covers or covers)
+    return msgspec.structs.replace(response, beside=beside)
 
 
 def _is_ca(each: JudgedCertificate) -> bool:

@@ -109,8 +109,8 @@ class RevocationList(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """Say which list it is: its number and how many it lists."""
-        named = "CRL" if self.number is None else f"CRL number {self.number:X}"
-        return f"{named} with {len(self.entries)} entries"
+        named = "without a number" if self.number is None else f"number {self.number:X}"
+        return f"{named}, with {counted(len(self.entries), 'entry', 'entries')}"
 
     @property
     def dated(self) -> str:
@@ -120,6 +120,11 @@ class RevocationList(msgspec.Struct, frozen=True, kw_only=True):
     def when(self, clock: DatedBy) -> datetime | None:
         """Return thisUpdate, by which the law is chosen that it is held against."""
         return self.this_update if clock is DatedBy.PRODUCTION else None
+
+
+def counted(number: int, one: str, more: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {one if number == 1 else more}"
 
 
 def read(octets: bytes, label: str, beside: Beside | None = None) -> RevocationList:

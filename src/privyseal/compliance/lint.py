@@ -1,7 +1,8 @@
 """Octets in, findings out: what kind of object it is, by its content, and what the clauses say of it.
 
-One file may hold several objects: one in DER, or any number in PEM, whose labels nobody believes. Certificates of one
-file stand by each other: each is judged with its issuer's, where that is among them. Pure; the caller reads files.
+One file may hold several objects: one in DER, or any number in PEM, whose labels nobody believes. What is in one
+file stands by each other (``beside.py``): a certificate and its issuer's, one CRL and the next. Pure; the caller reads
+files.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from privyseal.compliance import certificate, crl, ocsp, pkix, pkix_status, requ
 from privyseal.compliance.beside import stand_together
 from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
 from privyseal.compliance.certificate import JudgedCertificate
+from privyseal.compliance.crl import Covers
 from privyseal.compliance.evaluate import evaluate
 from privyseal.compliance.outcome import Finding
 from privyseal.compliance.requirement import Asked, DatedBy, Kind, Requirement
@@ -73,9 +75,17 @@ class Linted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lint(
-    octets: bytes, label: str, asked: Asked, *, issuers: Sequence[bytes] = (), everything: bool = False
+    octets: bytes,
+    label: str,
+    asked: Asked,
+    *,
+    issuers: Sequence[bytes] = (),
+    covers: Covers | None = None,
+    everything: bool = False,
 ) -> list[Linted]:
     """Judge every object in a file's octets; ``issuers`` are DER certificates that may have issued them.
+
+    ``covers`` says about which certificates its CRLs and OCSP responses speak, where they do not say so themselves.
 
     BadInput where the file, or one object in it, is of no kind that is judged or cannot be read.
     """
@@ -87,7 +97,7 @@ def lint(
     known = [certificate.read(each, "an issuer") for each in issuers]
     known += [each for _, each in subjects if isinstance(each, JudgedCertificate)]
     linted: list[Linted] = []
-    together = stand_together([each for _, each in subjects], known, asked.at)
+    together = stand_together([each for _, each in subjects], known, asked.at, covers)
     for (reader, _), subject in zip(subjects, together, strict=True):
         judged = (*evaluate(subject, _asked_of(subject), asked, everything=everything), *reader.others(subject))
         findings = tuple(_dated(each, subject.dated) for each in judged)

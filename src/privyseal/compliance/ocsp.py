@@ -121,7 +121,7 @@ class StatusResponse(msgspec.Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """Say which response it is: about which certificate."""
         more = f" and {len(self.singles) - 1} more" if len(self.singles) > 1 else ""
-        return f"OCSP response about serial number {self.singles[0].serial:X}{more}"
+        return f"about serial number {self.singles[0].serial:X}{more}"
 
     @property
     def dated(self) -> str:

@@ -71,7 +71,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """Say which token it is: its serial number."""
-        return f"timestamp token {self.serial:X}"
+        return f"serial number {self.serial:X}"
 
     @property
     def dated(self) -> str:

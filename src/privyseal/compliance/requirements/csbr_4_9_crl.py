@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from privyseal.compliance.crl import Covers, RevocationList
+from privyseal.compliance.crl import Covers, RevocationList, counted
 from privyseal.compliance.ocsp import StatusResponse
 from privyseal.compliance.outcome import Outcome, met, not_applicable, not_evidenced, not_met
 from privyseal.compliance.periods import in_words, months_after
@@ -45,7 +45,7 @@ def _investigated(listed: RevocationList, asked: Asked) -> Outcome:
     if not concerned:
         return met("It lists no certificate that was revoked for a compromise or for Suspect Code.")
     return not_evidenced(
-        f"It has {len(concerned)} entries; how the date of each was found is in no CRL.",
+        f"It has {counted(len(concerned), 'entry', 'entries')}; how the date of each was found is in no CRL.",
         "show the record of the investigation behind each revocationDate",
     )
 
@@ -54,8 +54,8 @@ def _backdating(listed: RevocationList, asked: Asked) -> Outcome:
     if not listed.entries:
         return not_applicable("It lists no certificate.")
     return met(
-        f"Permitted, not asked for: each of {len(listed.entries)} entries may state when trust was lost, and what was"
-        " timestamped before that may be trusted on."
+        "Permitted, not asked for: an entry may state when trust was lost, and what was timestamped before that may be"
+        " trusted on."
     )
 
 
@@ -105,8 +105,8 @@ def _yearly(listed: RevocationList, covers: Covers, words: str) -> Iterator[Outc
         yield not_met(f"The next one came on {listed.beside.next_issued:%Y-%m-%d}, more than 12 months later.")
     if listed.entries:
         yield not_evidenced(
-            f"Whether a list came within 24 h of each of {len(listed.entries)} revocations does not show:"
-            " revocationDate may be set back.",
+            f"{'W' if listed.covers else f'If it covers {words}: w'}hether a list came within 24 h of"
+            f" {counted(len(listed.entries), 'revocation', 'revocations')} does not show, as dates may be set back.",
             "show when each was revoked, and the CRLs of that day",
         )
 

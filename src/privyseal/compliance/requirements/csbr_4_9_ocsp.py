@@ -60,7 +60,7 @@ _SIGNERS = {
     Signer.ISSUER: met("The CA that issued the certificates signed the response itself."),
     Signer.DELEGATED: met("A responder that the issuing CA certified signed the response."),
     Signer.UNPROVEN: not_evidenced(
-        "It names the issuing CA or a responder of its; this cannot be proven.", _GIVE_ISSUER
+        "It names the issuing CA or a responder of that; without the CA's certificate this is not proven.", _GIVE_ISSUER
     ),
     Signer.STRANGER: not_met("Neither the issuing CA nor a responder that it certified signed the response."),
     Signer.FORGED: not_met("The response's signature does not verify with the certificate that it names."),
@@ -116,10 +116,9 @@ def _others(response: StatusResponse, asked: Asked) -> Iterator[Outcome]:
             yield met(f"{which} is renewed within 12 months.")
         else:
             yield not_evidenced(f"{which} names no nextUpdate within 12 months.", "give the next response too")
-    revoked = sum(single.status == "revoked" for single in response.singles)
-    if revoked:
+    if any(single.status == "revoked" for single in response.singles):
         yield not_evidenced(
-            f"Whether it followed within 24 h of {revoked} revocations does not show.", "show when each was revoked"
+            "Whether it followed within 24 h of the revocation does not show.", "show when each was revoked"
         )
 
 

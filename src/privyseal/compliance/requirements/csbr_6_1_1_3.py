@@ -51,8 +51,9 @@ def _strong(subject: WithKey, asked: Asked) -> Iterator[Outcome]:
         yield not_met(f"The key's private half is public: it is on the list {listed.name}.", _ANOTHER)
     elif not listed.there:
         yield not_evidenced(
-            "Whether the key is a known compromised one (Debian's of 2008, say) was not looked up: no list is here.",
-            "run `badkeys --update-bl` once, which fetches the list, and ask again",
+            "Whether the key is a known compromised one (Debian's of 2008, say) was not looked up: no list is here,"
+            " and `badkeys --update-bl` would fetch it.",
+            "run `badkeys --update-bl` once, and ask again",
         )
     elif not flaws:
         yield met(f"It is {key}, on no list of compromised keys, and none of {len(weak_keys.BATTERY)} tests breaks it.")
