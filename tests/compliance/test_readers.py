@@ -136,7 +136,7 @@ def test_a_crl_of_openssl(town: Town) -> None:
     assert read.next_update is not None
     assert read.next_update - read.this_update == timedelta(days=9)
     assert [(each.reason, each.invalid_since) for each in read.entries] == [("keyCompromise", None)]
-    assert (read.number, read.covers, read.signature_digest) == (0x1000, None, "sha256")
+    assert (read.number, read.covers, str(read.signature)) == (0x1000, None, "ecdsa with sha256")
     assert [each.verdict for each in pkix_status.crl_findings(read)] == [Verdict.MET]
 
 
@@ -150,6 +150,7 @@ def test_an_ocsp_response_of_openssl(town: Town) -> None:
     assert single.next_update is not None
     assert single.next_update - single.this_update == timedelta(days=3)
     assert (read.responder.signer, read.responder.for_ocsp, read.responder.nocheck) == ("delegated", True, True)
+    assert str(read.signature) == "ecdsa with sha256"
     assert ocsp.read(town.read("answer.der"), "answer").responder.signer == "unproven"
 
 
@@ -164,6 +165,7 @@ def test_a_token_of_openssl_alone_or_in_its_response(town: Town, digest: str, fo
     assert (read.policy, read.imprint_algorithm, read.digest_algorithm) == ("1.2.3.4", digest, "sha256")
     assert read.authority is not None
     assert read.authority.signature_digest == "sha256"
+    assert str(read.signature) == "ecdsa with sha256"
     assert [each.verdict for each in rfc_rules.token_findings(read)] == [Verdict.MET]
     assert token.recognise(town.read("reply.tsr"))
 

@@ -18,6 +18,7 @@ from privyseal.compliance.requirement import DatedBy, Kind, Scope
 from privyseal.compliance.unwarned import unwarned
 from privyseal.errors import BadInput
 from privyseal.pki import certificates, der
+from privyseal.pki.key_facts import SignatureFacts, read_signature_algorithm
 
 MAX_CRL_OCTETS = der.MAX_OCTETS
 """Octets of a CRL, 16 MiB; OpenSSL's client stops at 32 (OSSL_HTTP_DEFAULT_MAX_CRL_LEN)."""
@@ -82,8 +83,7 @@ class RevocationList(msgspec.Struct, frozen=True, kw_only=True):
     for_cas_only: bool
     """Its issuing distribution point says that it lists CA certificates only."""
     for_users_only: bool
-    signature_digest: str
-    """As in ``hashlib``; empty where the algorithm is not known."""
+    signature: SignatureFacts
     beside: Beside = Beside()
 
     @property
@@ -118,8 +118,8 @@ class RevocationList(msgspec.Struct, frozen=True, kw_only=True):
         return f"thisUpdate {self.this_update:%Y-%m-%d}"
 
     def when(self, clock: DatedBy) -> datetime | None:
-        """Return thisUpdate, by which the law is chosen that it is held against."""
-        return self.this_update if clock is DatedBy.PRODUCTION else None
+        """Return thisUpdate, when it was made, by which the law is chosen that it is held against."""
+        return self.this_update if clock in (DatedBy.PRODUCTION, DatedBy.ISSUANCE) else None
 
 
 def counted(number: int, one: str, more: str) -> str:
@@ -147,7 +147,6 @@ def _read(loaded: x509.CertificateRevocationList, raw: bytes, label: str, beside
             number = extension.value.crl_number
         elif isinstance(extension.value, x509.IssuingDistributionPoint):
             point = extension.value
-    algorithm = loaded.signature_hash_algorithm
     return RevocationList(
         label=label,
         octets=raw,
@@ -158,7 +157,7 @@ def _read(loaded: x509.CertificateRevocationList, raw: bytes, label: str, beside
         entries=tuple(_entry(each) for each in loaded),
         for_cas_only=point is not None and point.only_contains_ca_certs,
         for_users_only=point is not None and point.only_contains_user_certs,
-        signature_digest="" if algorithm is None else algorithm.name,
+        signature=read_signature_algorithm(der.children(der.read(raw))[1]),
         beside=beside,
     )
 

@@ -21,6 +21,7 @@ from privyseal.compliance.requirement import DatedBy, Kind, Scope
 from privyseal.compliance.unwarned import unwarned
 from privyseal.errors import BadInput
 from privyseal.pki import certificates, der
+from privyseal.pki.key_facts import SignatureFacts, read_signature_algorithm
 
 MAX_RESPONSE_OCTETS = 100 << 10
 """Octets of a response, as in OpenSSL's client (OSSL_HTTP_DEFAULT_MAX_RESP_LEN); one with a certificate has 2,000."""
@@ -93,8 +94,7 @@ class StatusResponse(msgspec.Struct, frozen=True, kw_only=True):
     octets: bytes
     singles: tuple[Single, ...]
     responder: Responder
-    signature_digest: str
-    """As in ``hashlib``; empty where the algorithm is not known."""
+    signature: SignatureFacts
     beside: Beside = Beside()
 
     @property
@@ -130,7 +130,9 @@ class StatusResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     def when(self, clock: DatedBy) -> datetime | None:
         """Return the latest thisUpdate in it, by which the law is chosen that it is held against."""
-        return max(each.this_update for each in self.singles) if clock is DatedBy.PRODUCTION else None
+        if clock not in (DatedBy.PRODUCTION, DatedBy.ISSUANCE):
+            return None
+        return max(each.this_update for each in self.singles)
 
 
 def read(octets: bytes, label: str, beside: Beside | None = None) -> StatusResponse:
@@ -159,15 +161,21 @@ def _read(loaded: rfc6960.OCSPResponse, raw: bytes, label: str, beside: Beside) 
         singles.append(_single(each))
     if not singles:
         raise BadInput("The OCSP response speaks about no certificate.")
-    algorithm = loaded.signature_hash_algorithm
     return StatusResponse(
         label=label,
         octets=raw,
         singles=tuple(singles),
         responder=_responder(loaded, singles[0], beside.issuer),
-        signature_digest="" if algorithm is None else algorithm.name,
+        signature=_signature(raw),
         beside=beside,
     )
+
+
+def _signature(raw: bytes) -> SignatureFacts:
+    """Cut out the AlgorithmIdentifier of a BasicOCSPResponse (RFC 6960 4.2.1), with its parameters."""
+    wrapped = der.children(der.children(der.read(raw))[1])[0]
+    basic = der.read(der.octets_of(der.children(wrapped)[1]))
+    return read_signature_algorithm(der.children(basic)[1])
 
 
 def _single(each: rfc6960.OCSPSingleResponse) -> Single:

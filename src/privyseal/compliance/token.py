@@ -10,6 +10,7 @@ from privyseal.compliance.requirement import DatedBy, Kind, Scope
 from privyseal.compliance.unwarned import unwarned
 from privyseal.errors import BadInput
 from privyseal.pki import algorithms, ber, certificates, cms, der
+from privyseal.pki.key_facts import DSA, EC, RSA, SignatureFacts, read_signature_algorithm
 from privyseal.terms.signatures import DIGEST_SIZES
 
 MAX_TOKEN_OCTETS = 1 << 20
@@ -44,6 +45,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     """As in ``hashlib``, or the dotted OID of a digest that is not known."""
     digest_algorithm: str
     """With which the token was signed; written as the imprint's."""
+    signature: SignatureFacts
+    """Of its signer; a bare key type (rsaEncryption) goes with ``digest_algorithm`` (RFC 5652 5.3)."""
     authority: Authority | None
     """None where the token carries no certificate of its signer (the request had no certReq)."""
     flaw: str = ""
@@ -80,7 +83,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
     def when(self, clock: DatedBy) -> datetime | None:
         """Return genTime, which is when the token was signed too."""
-        return self.gen_time if clock in (DatedBy.GEN_TIME, DatedBy.SIGNING) else None
+        return self.gen_time if clock in (DatedBy.GEN_TIME, DatedBy.SIGNING, DatedBy.ISSUANCE) else None
 
 
 def read(octets: bytes, label: str) -> Token:
@@ -107,6 +110,7 @@ def read(octets: bytes, label: str) -> Token:
         serial=serial,
         imprint_algorithm=imprint,
         digest_algorithm=signer.digest_algorithm,
+        signature=_signature(signer),
         authority=authority,
         flaw=flaw,
     )
@@ -163,6 +167,14 @@ def _authority(own: bytes) -> Authority:
     except certificates.UNREADABLE as error:
         raise BadInput(f"The dates of the timestamp certificate cannot be read: {error}.") from None
     return Authority(own, *dates, "" if algorithm is None else algorithm.name)
+
+
+def _signature(signer: cms.SignerInfo) -> SignatureFacts:
+    kinds = {RSA: "rsa", EC: "ecdsa", DSA: "dsa"}
+    if signer.signature_algorithm in kinds:
+        return SignatureFacts(signer.signature_algorithm, kinds[signer.signature_algorithm], signer.digest_algorithm)
+    identifier = der.sequence(der.oid(signer.signature_algorithm), signer.signature_parameters or b"")
+    return read_signature_algorithm(der.read(identifier))
 
 
 def _flaw(signed: cms.SignedData, signer: cms.SignerInfo) -> str:

@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime
 from functools import partial
 
 from privyseal.compliance.certificate import JudgedCertificate, Role
+from privyseal.compliance.crl import RevocationList
+from privyseal.compliance.ocsp import StatusResponse
 from privyseal.compliance.outcome import Outcome, judgement, met, not_applicable, not_met
 from privyseal.compliance.requirement import (
     Asked,
@@ -23,31 +25,43 @@ from privyseal.compliance.requirement import (
     Severity,
     Source,
 )
+from privyseal.compliance.token import Token
 
 SHA2 = ("sha256", "sha384", "sha512")
 """Digests that RSA and ECDSA go with (CSBR 7.1.3.2)."""
 SHA1_ENDS = date(2021, 6, 1)
 """From this day no code signing certificate is signed with SHA-1 (CSBR 7.1.3.2, CSC-4)."""
 SHA1_TIMESTAMP_ENDS = datetime(2022, 4, 30, 23, 59, 59, tzinfo=UTC)
-"""Last notBefore of a timestamp certificate that may be signed with SHA-1 (CSBR 7.1.3.2, CSC-4)."""
+"""Last notBefore of a timestamp certificate, and last genTime of a token, with SHA-1 (CSBR 7.1.3.2, CSC-4)."""
 
 _MEND = "sign with SHA-256, SHA-384 or SHA-512"
 _FAMILIES = ("rsa", "rsa-pss", "ecdsa", "dsa")
 
 
-def _leftover(certificate: JudgedCertificate) -> bool:
-    """Tell whether SHA-1 was still tolerated in this certificate."""
-    if certificate.role is Role.LEAF and certificate.scopes == {Scope.TIMESTAMP}:
-        return certificate.not_before <= SHA1_TIMESTAMP_ENDS
-    return False
+Signed = JudgedCertificate | RevocationList | StatusResponse | Token
+"""What section 7.1.3.2 speaks of: certificates, CRLs, OCSP responses and the SignedData of timestamp tokens."""
 
 
-def _with(certificate: JudgedCertificate, digests: tuple[str, ...]) -> Outcome:
-    signature = certificate.signature
+def _leftover(signed: Signed) -> str | None:
+    """Name the thing in which SHA-1, with RSA or DSA, was still tolerated; None where it was not."""
+    if signed.signature.family not in ("rsa", "dsa"):
+        return None
+    if isinstance(signed, RevocationList | StatusResponse):
+        return "a CRL" if isinstance(signed, RevocationList) else "an OCSP response"
+    if isinstance(signed, Token):
+        return "a token of that time" if signed.gen_time <= SHA1_TIMESTAMP_ENDS else None
+    if signed.role is Role.LEAF and signed.scopes == {Scope.TIMESTAMP} and signed.not_before <= SHA1_TIMESTAMP_ENDS:
+        return "a timestamp certificate of that time"
+    return None
+
+
+def _with(signed: Signed, digests: tuple[str, ...]) -> Outcome:
+    signature = signed.signature
     if signature.digest == "sha1":
-        if _leftover(certificate):
-            return not_applicable("SHA-1 was still tolerated in a timestamp certificate of that time.")
-        if (certificate.issued or certificate.not_before).date() < SHA1_ENDS:
+        if where := _leftover(signed):
+            return not_applicable(f"SHA-1 was still tolerated in {where}.")
+        made = signed.when(DatedBy.ISSUANCE)
+        if isinstance(signed, JudgedCertificate) and made is not None and made.date() < SHA1_ENDS:
             return judgement(
                 "It is signed with SHA-1, which the Requirements ended by dates of their own: see 7.1.3.2-05."
             )
@@ -56,27 +70,27 @@ def _with(certificate: JudgedCertificate, digests: tuple[str, ...]) -> Outcome:
     return met(f"It is signed by {signature}.")
 
 
-def _rsa(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
-    signature = certificate.signature
+def _rsa(signed: Signed, _asked: Asked) -> Outcome:
+    signature = signed.signature
     if signature.family not in _FAMILIES:
         return not_met(f"It is signed by {signature}, which is not among the algorithms allowed.", _MEND)
     if signature.family not in ("rsa", "rsa-pss"):
         return not_applicable(f"It speaks of RSA; this is signed by {signature}.")
     if signature.family == "rsa-pss" and not signature.mask_digest:
         return not_met("Its RSASSA-PSS parameters cannot be read, or use no MGF1.", "use MGF1 with the same digest")
-    return _with(certificate, SHA2)
+    return _with(signed, SHA2)
 
 
-def _ecdsa(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
-    if certificate.signature.family != "ecdsa":
-        return not_applicable(f"It speaks of ECDSA; this is signed by {certificate.signature}.")
-    return _with(certificate, SHA2)
+def _ecdsa(signed: Signed, _asked: Asked) -> Outcome:
+    if signed.signature.family != "ecdsa":
+        return not_applicable(f"It speaks of ECDSA; this is signed by {signed.signature}.")
+    return _with(signed, SHA2)
 
 
-def _dsa(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
-    if certificate.signature.family != "dsa":
-        return not_applicable(f"It speaks of DSA; this is signed by {certificate.signature}.")
-    return _with(certificate, ("sha256",))
+def _dsa(signed: Signed, _asked: Asked) -> Outcome:
+    if signed.signature.family != "dsa":
+        return not_applicable(f"It speaks of DSA; this is signed by {signed.signature}.")
+    return _with(signed, ("sha256",))
 
 
 def _no_sha1(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
@@ -87,10 +101,11 @@ def _no_sha1(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
     return met("It is not signed with SHA-1.")
 
 
-def _sha1_leftover(certificate: JudgedCertificate, _asked: Asked) -> Outcome:
-    if certificate.signature.digest != "sha1" or not _leftover(certificate):
+def _sha1_leftover(signed: Signed, _asked: Asked) -> Outcome:
+    where = _leftover(signed)
+    if signed.signature.digest != "sha1" or where is None:
         return not_applicable("It makes no use of this permission.")
-    return met("It is a timestamp certificate signed with SHA-1, which was tolerated for its notBefore.")
+    return met(f"It is signed with SHA-1, which was tolerated in {where}.")
 
 
 _entry = partial(
@@ -102,7 +117,7 @@ _entry = partial(
     source=Source("CSC-1", "1.2"),
     in_force=InForce(date(2019, 8, 13)),
     dated_by=DatedBy.ISSUANCE,
-    kinds=(Kind.CERTIFICATE,),
+    kinds=(Kind.CERTIFICATE, Kind.CRL, Kind.OCSP_RESPONSE, Kind.TIMESTAMP_TOKEN),
     severity=Severity.CRITICAL,
     enforced_by=(EnforcedBy.REVOCATION, EnforcedBy.AUDIT),
 )
@@ -148,6 +163,7 @@ NO_SHA1 = _entry(
     applies_to=(Scope.EV, Scope.NON_EV),
     source=Source("CSC-4", "2.1"),
     in_force=InForce(SHA1_ENDS),
+    kinds=(Kind.CERTIFICATE,),
     check=_no_sha1,
 )
 
