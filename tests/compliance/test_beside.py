@@ -18,7 +18,7 @@ from privyseal.compliance.beside import coverage, stand_together
 from privyseal.compliance.certificate import read
 from privyseal.compliance.crl import Covers, RevocationList
 from privyseal.compliance.lint import lint
-from privyseal.compliance.ocsp import Signer
+from privyseal.compliance.ocsp import Signer, StatusResponse
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.requirement import Asked, Kind
 from privyseal.errors import BadInput
@@ -117,6 +117,18 @@ def test_a_response_learns_its_issuer_and_its_crl() -> None:
     found = stand_together([alone, listed, later], [certificates.build({}), issuer], NOW)[0]
     assert found.responder.signer is Signer.DELEGATED
     assert found.beside.on_crl == {7}, "a list from after the response says nothing of it"
+
+
+def test_a_response_learns_when_the_next_one_came() -> None:
+    def made(label: str, at: datetime, **words: Any) -> StatusResponse:
+        return msgspec.structs.replace(responses.build({"this_update": at, **words}), label=label)
+
+    other = made("other", crls.DEFAULT + timedelta(days=1), serial=8)
+    given = [made("second", crls.DEFAULT + WEEK), other, made("first", crls.DEFAULT), made("twin", crls.DEFAULT)]
+    found = {each.label: each.beside.next_issued for each in stand_together(given, [], NOW)}
+    assert found["second"] is None
+    assert found["other"] is None
+    assert sorted((found["first"], found["twin"]), key=str) == [crls.DEFAULT + WEEK, None]
 
 
 # -- through the front door --------------------------------------------------------------------------------------------

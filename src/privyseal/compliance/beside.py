@@ -1,4 +1,4 @@
-"""What things that are handed in together say of each other: who issued whom, which CRL followed which.
+"""What things that are handed in together say of each other: who issued whom, what followed what.
 
 A CRL of a subordinate CA that may issue no further CA (path length 0) covers what that CA's purpose says; a root's
 covers subordinate CAs (CSBR 6.1.7 lets it sign nothing else that is listed). Of any other CA it is not known.
@@ -33,15 +33,18 @@ def stand_together(
     as received at ``at``, the moment for which is asked: no earlier law holds for what it may become.
     """
     lists = crl.in_succession(_listed(each, known, covers) for each in subjects if isinstance(each, RevocationList))
-    followed = {each.label: each for each in lists}
+    answers = ocsp.in_succession(
+        ocsp.beside_lists(_answered(each, known, covers), lists)
+        for each in subjects
+        if isinstance(each, StatusResponse)
+    )
+    followed: dict[str, Any] = {each.label: each for each in lists} | {each.label: each for each in answers}
     found: list[Any] = []
     for each in subjects:
         if isinstance(each, JudgedCertificate):
             found.append(certificate.with_issuer(each, known))
-        elif isinstance(each, RevocationList):
+        elif isinstance(each, RevocationList | StatusResponse):
             found.append(followed[each.label])
-        elif isinstance(each, StatusResponse):
-            found.append(ocsp.beside_lists(_answered(each, known, covers), lists))
         elif isinstance(each, CertificateRequest) and each.received is None:
             found.append(msgspec.structs.replace(each, received=at))
         else:

@@ -290,6 +290,23 @@ def _verify(loaded: rfc6960.OCSPResponse, certificate: x509.Certificate, algorit
 
 
 # -- beside others -----------------------------------------------------------------------------------------------------
+def in_succession(responses: Iterable[StatusResponse]) -> tuple[StatusResponse, ...]:
+    """Return the responses with when the next one about the same certificates came, as far as it is among them."""
+    found: list[StatusResponse] = []
+    for each in sorted(responses, key=lambda each: (_about(each), each.singles[0].this_update)):
+        before = found[-1] if found else None
+        moment = each.singles[0].this_update
+        if before is not None and _about(before) == _about(each) and before.singles[0].this_update < moment:
+            beside = msgspec.structs.replace(before.beside, next_issued=moment)
+            found[-1] = msgspec.structs.replace(before, beside=beside)
+        found.append(each)
+    return tuple(found)
+
+
+def _about(response: StatusResponse) -> tuple[tuple[bytes, bytes, int], ...]:
+    return tuple((each.issuer_name_hash, each.issuer_key_hash, each.serial) for each in response.singles)
+
+
 def beside_lists(response: StatusResponse, lists: Iterable[RevocationList]) -> StatusResponse:
     """Return the response with the serial numbers of the latest CRL of the issuer that it names, if one is among them.
 
