@@ -19,8 +19,8 @@
 ``expect`` is one verdict (met, not-met, not-evidenced, judgement, not-applicable, broken), or a list where the
 requirement gives several findings. ``subject`` says only what differs from an ordinary, well-made thing of its kind;
 which words there are stands at the head of the kind's file in ``builders/``. What the file's cases have in common may
-stand once under ``[subject]``; a case's own words come on top. ``[asked.choices]`` holds recorded readings of texts
-that contradict themselves.
+stand once under ``[subject]``; a case's own words come on top. A case's ``choices``, or ``[asked.choices]`` for
+the whole file, are recorded readings of texts that contradict themselves: ``choices = { "CSBR-8.4.2-01" = "table" }``.
 
 Of every SHALL and SHALL NOT that a function judges there has to be a case that meets it, one that does not, and where
 it binds from a later day than the first version's, the day before and the day.
@@ -46,7 +46,7 @@ FILES = sorted(FOLDER.glob("*.toml"))
 FIRST_VERSION = date(2019, 8, 13)
 TODAY = date(2026, 11, 25)
 _KEYS = {"requirement", "kind", "as_of", "subject", "asked", "case"}
-_CASE_KEYS = {"name", "expect", "says", "subject", "as_of"}
+_CASE_KEYS = {"name", "expect", "says", "subject", "as_of", "choices"}
 
 
 @cache
@@ -71,7 +71,8 @@ def test_case(path: Path, number: int) -> None:
     case = file["case"][number]
     subject = BUILDERS[file.get("kind", "certificate")](file.get("subject", {}) | case.get("subject", {}))
     day = case.get("as_of", file.get("as_of", TODAY))
-    asked = Asked(datetime.combine(day, time(), UTC), file.get("asked", {}).get("choices", {}))
+    choices = file.get("asked", {}).get("choices", {}) | case.get("choices", {})
+    asked = Asked(datetime.combine(day, time(), UTC), choices)
     found = list(evaluate(subject, [BY_ID[file["requirement"]]], asked, everything=True))
     assert [each.verdict.value for each in found] == _listed(case["expect"]), [each.text for each in found]
     if "says" in case:

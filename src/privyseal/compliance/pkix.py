@@ -90,7 +90,9 @@ def certificate_findings(certificate: JudgedCertificate) -> Iterator[Finding]:
     try:
         document = loader.load_der_certificate(certificate.octets)
     except Exception as error:  # pyasn1 raises of many kinds, and what it refuses is not DER or no certificate
-        yield _finding("itu.invalid_asn1_syntax", certificate.label, day, Verdict.NOT_MET, str(error))
+        yield _finding(
+            "itu.invalid_asn1_syntax", certificate.label, day, Verdict.NOT_MET, getattr(error, "message", str(error))
+        )
         return
     yield from findings(_certificate_rules(), document.root, certificate.label, day)
 

@@ -11,7 +11,8 @@ The words of ``subject``, all of which may be left out:
 ``key``                ``rsa-3072`` (any number of bits), ``ec-p256``, ``ec-p384``, ``ec-p521``, ``ec-p224``,
                        ``ec-secp256k1``, ``dsa-2048-256``, ``ed25519``, ``rsa-close-3072`` (two factors side by
                        side). No private key is made
-``signed_with``        ``rsa-sha256`` (default), ``rsa-pss-sha384``, ``ecdsa-sha512``, ``dsa-sha256``, ``rsa-sha1``:
+``signed_with``        ``rsa-sha256`` (default), ``rsa-pss-sha384``, ``ecdsa-sha512``, ``dsa-sha256``, ``rsa-sha1``,
+                       ``rsa-pss-bare`` (without parameters):
                        what the two AlgorithmIdentifiers say. The signature itself is no good
 ``outer_signed_with``  the same, for the AlgorithmIdentifier outside alone
 ``serial``             a number
@@ -183,7 +184,7 @@ def _builder(facts: dict[str, Any]) -> x509.CertificateBuilder:
     subject = _name({**facts["subject"], **facts.get("with", {})}, facts["lacks"])
     issuer = _issuer(facts) or subject
     key = public_key(facts["key"])
-    builder = x509.CertificateBuilder(issuer, subject, key, facts["serial"], start, end(start, facts))
+    builder = x509.CertificateBuilder(issuer, subject, key, 1, start, end(start, facts))
     for oid, critical, value in _extensions(facts, key):
         extension = x509.UnrecognizedExtension(ObjectIdentifier(oid), value)
         builder = builder.add_extension(extension, critical)
@@ -339,6 +340,8 @@ def _algorithm(word: str) -> bytes:
     digests = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1"}
     digests |= {"sha384": "2.16.840.1.101.3.4.2.2", "sha512": "2.16.840.1.101.3.4.2.3"}
     family, _, digest = word.rpartition("-")
+    if word == "rsa-pss-bare":
+        return der.sequence(der.oid("1.2.840.113549.1.1.10"))
     if family == "rsa-pss":
         hashed = der.sequence(der.oid(digests[digest]), der.null())
         mask = der.sequence(der.oid("1.2.840.113549.1.1.8"), hashed)
@@ -353,6 +356,7 @@ def _altered(certificate: bytes, facts: dict[str, Any]) -> bytes:
     signed, _, value = der.children(der.read(certificate))
     fields = der.children(signed)
     fields_raw = [each.raw for each in fields]
+    fields_raw[1] = der.integer(facts["serial"])  # also such as cryptography refuses
     fields_raw[2] = _algorithm(facts["signed_with"])
     if facts["version"] == 1:
         del fields_raw[0], fields_raw[-1]

@@ -91,7 +91,7 @@ SERIAL = _entry(
     id="CSBR-7.1-01",
     clause="7.1",
     title="Serial numbers with 64 random bits",
-    text="A serial number is above zero, not sequential, and holds at least 64 bits from a CSPRNG.",
+    text="Serial numbers are positive, follow no sequence, and take 64 or more bits from a CSPRNG.",
     check=_serial,
     notes=(
         "Before CSC-19 the TLS Baseline Requirements said so, to which this document referred.",

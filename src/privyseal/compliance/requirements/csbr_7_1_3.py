@@ -125,7 +125,7 @@ _entry = partial(
 RSA = _entry(
     id="CSBR-7.1.3.2-01",
     title="RSA signatures with SHA-2",
-    text="An RSA signature is PKCS#1 v1.5 or PSS with SHA-256, SHA-384 or SHA-512.",
+    text="Whoever signs with RSA does so by PKCS#1 v1.5 or by PSS, and with one of three SHA-2 digests.",
     check=_rsa,
     notes=("An algorithm that is neither RSA, ECDSA nor DSA is reported here, for the list has no place for it.",),
 )
@@ -157,7 +157,7 @@ DSA = _entry(
 )
 NO_SHA1 = _entry(
     id="CSBR-7.1.3.2-05",
-    title="No SHA-1 in code signing certificates",
+    title="The end of SHA-1 for code signing",
     text="Since 1 June 2021 no code signing certificate is signed with SHA-1.",
     obligation=Obligation.SHALL_NOT,
     applies_to=(Scope.EV, Scope.NON_EV),

@@ -159,7 +159,7 @@ UNIT = _of_both(
 )
 NO_DOMAIN_COMPONENT = _of_both(
     id="CSBR-7.1.4.2.2-03",
-    title="No domainComponent",
+    title="Subjects without domainComponent",
     text="The subject has no domainComponent.",
     obligation=Obligation.SHALL_NOT,
     check=_no_domain_component,
@@ -175,7 +175,7 @@ NO_PLACEHOLDER = _of_both(
 )
 ORGANISATION = _non_ev(
     id="CSBR-7.1.4.2.3-01",
-    title="Non-EV: organizationName",
+    title="Non-EV: whose certificate it is",
     text="A Non-EV certificate's subject has an organizationName: the verified or the assumed business name.",
     check=_organisation,
 )
@@ -187,7 +187,7 @@ STREET = _may(
 )
 PLACE = _non_ev(
     id="CSBR-7.1.4.2.3-03",
-    title="Non-EV: locality or state",
+    title="Non-EV: where the Subscriber is",
     text="A Non-EV certificate's subject has a localityName or a stateOrProvinceName.",
     check=_place,
 )
@@ -199,7 +199,7 @@ POSTAL_CODE = _may(
 )
 COUNTRY = _non_ev(
     id="CSBR-7.1.4.2.3-05",
-    title="Non-EV: countryName",
+    title="Non-EV: the country",
     text="A Non-EV certificate's subject has one countryName: a code of ISO 3166-1, or XX for a place that has none.",
     check=_country_code,
 )

@@ -111,13 +111,13 @@ _DISCLOSURE = InForce(date(2025, 3, 15))
 
 ORGANISATION = _entry(
     id="CSBR-7.1.4.2.4-01",
-    title="EV: organizationName",
+    title="EV: whose certificate it is",
     text="An EV certificate's subject has the registered legal name, in brackets where an assumed name comes first.",
     check=_organisation,
 )
 CATEGORY = _entry(
     id="CSBR-7.1.4.2.4-02",
-    title="EV: businessCategory",
+    title="EV: what kind of entity it is",
     text="An EV certificate's businessCategory is one of four strings.",
     check=_category,
 )
