@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cert": ("privyseal.cli.things:cert", "List and show certificates."),
     "log": ("privyseal.cli.audit:log", "Show, prove and check what the log says."),
     "witness": ("privyseal.cli.witness:witness", "Run a witness, which cosigns heads of the logs it knows."),
+    "role": ("privyseal.cli.role:role", "Say what an organisation is, and what binds it."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

@@ -1,0 +1,157 @@
+"""Reports of problems: how they come in, who answers and how soon, and who is told (4.9.2 to 4.9.5, 4.9.11)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from privyseal.compliance.requirement import (
+    DatedBy,
+    EnforcedBy,
+    InForce,
+    Kind,
+    Obligation,
+    Party,
+    Requirement,
+    Scope,
+    Severity,
+    Source,
+    Wants,
+)
+
+REQUIREMENTS = (
+    Requirement(
+        id="CSBR-4.9.2-01",
+        clause="4.9.2",
+        title="How to report is public",
+        text="A CA tells platforms, anti-malware organisations, Subscribers and relying parties, and its website, how"
+        " to report a compromised key, misuse, Suspect Code or a Takeover Attack.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=Source("CSC-1", "1.2"),
+        in_force=InForce(date(2019, 8, 13)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.MEDIUM,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants(
+            "The instructions in the CPS and on the website, and an answer to a trial report.",
+            ("cp-cps", "review-record"),
+        ),
+    ),
+    Requirement(
+        id="CSBR-4.9.3-01",
+        clause="4.9.3",
+        title="Reports are taken at any hour",
+        text="Subscribers can ask for revocation as the CP or CPS describes, and such requests and problem reports"
+        " are taken and answered day and night.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=Source("CSC-19", "3.4"),
+        in_force=InForce(date(2023, 9, 5)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.HIGH,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants("Reports of nights and weekends, and how soon each was taken up.", ("log:problem-report",)),
+    ),
+    Requirement(
+        id="CSBR-4.9.5-01",
+        clause="4.9.5",
+        title="Platforms and police can always reach the CA",
+        text="A CA can at all hours talk with anti-malware organisations, platforms and police, and act on a report"
+        " of high priority.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=Source("CSC-1", "1.2"),
+        in_force=InForce(date(2019, 8, 13)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.HIGH,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants(
+            "How soon urgent reports were answered, and who is on call when.",
+            ("log:problem-report", "policy"),
+        ),
+    ),
+    Requirement(
+        id="CSBR-4.9.5-02",
+        clause="4.9.5",
+        title="A plausible notice of Suspect Code is acknowledged",
+        text="A CA answers a believable notice of Suspect Code under one of its certificates by saying that it has it.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=Source("CSC-1", "1.2"),
+        in_force=InForce(date(2019, 8, 13)),
+        dated_by=DatedBy.EVENT,
+        kinds=(Kind.INCIDENT,),
+        severity=Severity.MEDIUM,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants("For each plausible notice when it was acknowledged.", ("log:problem-report",)),
+    ),
+    Requirement(
+        id="CSBR-4.9.5-03",
+        clause="4.9.5",
+        title="An investigation begins within 24 hours",
+        text="A CA begins to investigate a problem report within 24 hours, and weighs at least its nature, how many"
+        " there are, who reports, and the law.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=Source("CSC-1", "1.2"),
+        in_force=InForce(date(2019, 8, 13)),
+        dated_by=DatedBy.EVENT,
+        kinds=(Kind.INCIDENT,),
+        severity=Severity.HIGH,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants(
+            "When the report came, when its investigation began, and what was weighed.",
+            ("log:problem-report",),
+        ),
+    ),
+    Requirement(
+        id="CSBR-4.9.5-04",
+        clause="4.9.5",
+        title="The revocation date does as little harm as it can",
+        text="CA and Subscriber should agree on the date from which the revocation counts; after a compromise, the"
+        " first day on which the key is under suspicion.",
+        obligation=Obligation.SHOULD,
+        binds=(Party.CA, Party.SUBSCRIBER),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=Source("CSC-1", "1.2"),
+        in_force=InForce(date(2019, 8, 13)),
+        dated_by=DatedBy.EVENT,
+        kinds=(Kind.INCIDENT,),
+        severity=Severity.MEDIUM,
+        enforced_by=(EnforcedBy.NOBODY,),
+        wants=Wants(
+            "A person's choice of the date, with the signatures that each candidate would spoil.",
+            ("log:signature",),
+            judgement=True,
+        ),
+    ),
+    Requirement(
+        id="CSBR-4.9.11-01",
+        clause="4.9.11",
+        title="Platforms hear of the revocations that concern them",
+        text="If a platform has asked for it, the CA tells it, the way it chose, of revocations for mis-issuance,"
+        " Suspect Code or a key that is or may be compromised.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=Source("CSC-1", "1.2"),
+        in_force=InForce(date(2019, 8, 13)),
+        dated_by=DatedBy.EVENT,
+        kinds=(Kind.INCIDENT,),
+        severity=Severity.MEDIUM,
+        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT),
+        wants=Wants(
+            "Which platforms asked, and for each such revocation when they were told.",
+            ("log:certificate", "platform-agreement"),
+        ),
+    ),
+)
+"""In the order of the clauses."""

@@ -1,0 +1,92 @@
+"""Whether the CA's status answers are there, and how they behave when asked (4.9.10, 4.10.2)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from privyseal.compliance.requirement import (
+    DatedBy,
+    EnforcedBy,
+    InForce,
+    Kind,
+    Obligation,
+    Party,
+    Requirement,
+    Scope,
+    Severity,
+    Source,
+    Wants,
+)
+
+REQUIREMENTS = (
+    Requirement(
+        id="CSBR-4.9.10-01",
+        clause="4.9.10",
+        title="OCSP answers GET",
+        text="A CA that offers OCSP answers requests made by HTTP GET.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV, Scope.TIMESTAMP),
+        source=Source("CSC-1", "1.2"),
+        in_force=InForce(date(2019, 8, 13)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.MEDIUM,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants("A good answer to a GET request, from each OCSP address.", ("log:status-probe",)),
+        notes=("CSC-19 said it again in 4.9.10, with effect from 2023-09-15.",),
+    ),
+    Requirement(
+        id="CSBR-4.9.10-04",
+        clause="4.9.10",
+        title="No good word for a serial never assigned",
+        text="An OCSP responder does not answer good for a serial number that the CA never assigned.",
+        obligation=Obligation.SHALL_NOT,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV, Scope.TIMESTAMP),
+        source=Source("CSC-19", "3.4"),
+        in_force=InForce(date(2023, 9, 5)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.HIGH,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants(
+            "An answer other than good for a random serial number, from each OCSP address.",
+            ("log:status-probe",),
+        ),
+    ),
+    Requirement(
+        id="CSBR-4.9.10-05",
+        clause="4.9.10",
+        title="OCSP may go on after expiry",
+        text="OCSP may be offered past expiry for as long as the CPS says, ten years or more.",
+        obligation=Obligation.MAY,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV, Scope.TIMESTAMP),
+        source=Source("CSC-8", "2.3", "inferred"),
+        in_force=InForce(date(2021, 5, 2)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.NOTICE,
+        enforced_by=(EnforcedBy.NOBODY,),
+        wants=Wants("How long after expiry the CPS promises answers.", ("cp-cps",)),
+        notes=("In version 1.2 at least ten years were a must.",),
+    ),
+    Requirement(
+        id="CSBR-4.10.2-01",
+        clause="4.10.2",
+        title="Status comes within ten seconds",
+        text="CRL and OCSP have the capacity to answer within ten seconds under normal conditions.",
+        obligation=Obligation.SHALL,
+        binds=(Party.CA,),
+        applies_to=(Scope.EV, Scope.NON_EV, Scope.TIMESTAMP),
+        source=Source("CSC-19", "3.4"),
+        in_force=InForce(date(2023, 9, 5)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.LOW,
+        enforced_by=(EnforcedBy.AUDIT,),
+        wants=Wants("The response times of probes, over weeks.", ("log:status-probe",)),
+    ),
+)
+"""In the order of the clauses."""
