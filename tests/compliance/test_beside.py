@@ -230,6 +230,16 @@ def test_a_broken_entry_among_the_first_is_seen(monkeypatch: pytest.MonkeyPatch)
     assert found == [("PKIX-pkix.crl_reason_code_extension_critical", "RFC 5280 5.3.1", Verdict.NOT_MET)]
 
 
+def test_a_list_without_entries_and_extensions_is_shortened_to_itself() -> None:
+    whole = der.children(der.read(crls.octets({})))
+    fields = [each.raw for each in der.children(whole[0])]
+    bare = crl.read(der.sequence(der.sequence(*fields[1:5]), whole[1].raw, whole[2].raw), "bare")  # version 1
+    assert (bare.number, bare.entries) == (None, ())
+    names = {each.requirement for each in pkix_status.crl_findings(bare)}
+    assert "PKIX-itu.invalid_asn1_syntax" not in names
+    assert "PKIX-pkix.crl_number_missing" in names
+
+
 def test_pkilint_writes_nothing_on_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert logging.getLogger("pkilint").handlers, "without one, Python prints its tracebacks"
     list(pkix_status.crl_findings(_list("list")))
