@@ -112,7 +112,7 @@ def lint_command(  # noqa: PLR0913 - one argument for each option, as click has 
     json_mode: JsonMode | None,
     quiet: bool,
 ) -> list[PrivySealError | None]:
-    """Hold certificates and their like against the Code Signing Baseline Requirements.
+    """Hold certificates and their like against the Baseline Requirements.
 
     \b
     privyseal lint leaf.pem
