@@ -31,7 +31,7 @@ SECONDS = 6.0
 """How long one round sends requests."""
 PIECES = 100
 """Pieces of code in one request of the row for many."""
-CLIENTS_OF_MANY = 8
+CLIENTS_OF_MANY = 16
 """Connections that send such requests: enough that one batch collects while another is signed."""
 STEADY = 50
 """Connections of the latency row, each with a pause of half a second on average: 100 requests a second."""

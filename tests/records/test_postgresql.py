@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from tests import postgres
 from tests.records.test_requests import NOW, submitted
@@ -26,6 +26,17 @@ from privyseal.terms.requests import State
 def test_these_records_are_fit(records: Records) -> None:
     """Freshly migrated, either kind of database may be used."""
     schema.require_fit(records)
+
+
+def test_signatures_and_receipts_are_kept_as_they_are(database: postgres.Database) -> None:
+    """They look random: the server would try to compress each of them, in vain. Long JSON it may."""
+    asked = "SELECT attname, attstorage FROM pg_attribute WHERE attrelid = 'requests'::regclass AND attnum > 0"
+    engine = create_engine(database.url)
+    with engine.connect() as connection:
+        how = {name: str(storage) for name, storage in connection.execute(text(asked))}
+    engine.dispose()
+    assert {name for name, storage in how.items() if storage == "e"} == {"signatures", "tokens", "blobs", "receipt"}
+    assert how["canonical"] == "x"
 
 
 @pytest.mark.parametrize("value", ["off", "local"])

@@ -16,9 +16,10 @@ from tests.strongroom.signroom import SignRoom, description, refused, signed
 from privyseal.errors import BadInput, KeyStoreUnavailable, Misused, TooLarge
 from privyseal.formats import catalogue
 from privyseal.keystore.softfile import SoftFile
+from privyseal.strongroom import signer as signing
 from privyseal.strongroom.durable import Database
 from privyseal.strongroom.messages import LogHealth, Refused, SignedBatch, SignedItem
-from privyseal.strongroom.signer import MAX_ITEMS
+from privyseal.strongroom.signer import MANY, MAX_ITEMS
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.signatures import ToBeSigned
@@ -189,7 +190,9 @@ def raising(error: Exception) -> Any:
     return spoil
 
 
-@pytest.mark.parametrize("scheme", ["ecdsa-p256", "rsa-3072"])
+@pytest.mark.parametrize(
+    ("scheme", "many"), [("ecdsa-p256", MANY), ("ecdsa-p256", 1), ("rsa-3072", MANY)], ids=["short", "many", "long"]
+)
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
@@ -202,8 +205,11 @@ def raising(error: Exception) -> Any:
     ],
     ids=["other octets", "zeros", "none", "too many", "gone", "a bug"],
 )
-def test_a_wrong_signature_never_leaves(room: SignRoom, scheme: str, spoil: Any, code: str):
+def test_a_wrong_signature_never_leaves(
+    room: SignRoom, monkeypatch: pytest.MonkeyPatch, scheme: str, many: int, spoil: Any, code: str
+):
     """Whatever the key store gives, only what verifies under the public key is answered; neighbours are."""
+    monkeypatch.setattr(signing, "MANY", many)
     pair = room.key("k", scheme=scheme)
     certificate = room.rehearsal_ca.issue(pair.public_key)
     room.stores["softfile"] = Faulty(room.keys, spoil)  # type: ignore[assignment]

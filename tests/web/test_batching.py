@@ -87,6 +87,44 @@ def test_those_who_come_in_one_turn_of_the_loop_go_together(pool: ThreadPoolExec
     assert work.batches == [list(range(0, 20, 2))]
 
 
+def test_while_a_batch_is_away_the_next_one_gathers_for_a_moment(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was just answered asks again at once: two who come in two turns of the loop are still one batch."""
+    monkeypatch.setattr(batching, "GATHERING_S", 0.2)
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> list[int]:
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        waiting = [asyncio.create_task(batcher.put(0))]
+        await work.begun(1)
+        for item in (2, 4):
+            waiting.append(asyncio.create_task(batcher.put(item)))
+            await asyncio.sleep(0.01)
+        await work.begun(2)
+        work.gate.set()
+        return await asyncio.gather(*waiting)
+
+    assert run(story()) == [0, 20, 40]
+    assert work.batches == [[0], [2, 4]]
+
+
+def test_where_nothing_is_under_way_nobody_waits_for_company(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One caller after the other, as a build does it: each goes at once."""
+    monkeypatch.setattr(batching, "GATHERING_S", 3600)
+    work = Work()
+
+    async def story() -> list[int]:
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        return [await batcher.put(item) for item in (0, 2, 4)]
+
+    assert run(story()) == [0, 20, 40]
+    assert work.batches == [[0], [2], [4]]
+
+
 def test_one_bad_item_has_its_own_error_and_its_neighbours_their_values(pool: ThreadPoolExecutor) -> None:
     """Two items with one error object between them get one each, so that tracebacks do not pile up."""
     shared = BadInput("Wrong.", hint="do right")

@@ -43,6 +43,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "log": ("privyseal.cli.audit:log", "Show, prove and check what the log says."),
     "witness": ("privyseal.cli.witness:witness", "Run a witness, which cosigns heads of the logs it knows."),
     "role": ("privyseal.cli.role:role", "Say what an organisation is, and what binds it."),
+    "ballot": ("privyseal.cli.ballot:ballot", "Look at the ballots behind the Requirements."),
+    "timeline": ("privyseal.cli.timeline:timeline", "Say what took and takes force when."),
+    "what-if": ("privyseal.cli.what_if:what_if", "Say what a ballot would change, for whom, and when."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

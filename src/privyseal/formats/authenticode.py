@@ -102,8 +102,9 @@ def to_be_signed(subject: Subject, described: Described, identity: Identity, opt
     BadInput where the digest has not its algorithm's size, the identity is no chain for its scheme, or the program name
     or URL cannot be written.
     """
-    octets, _ = _attributes_of(_moulds(subject, described.digest_algorithm, identity, options), described)
-    return ToBeSigned(octets, described.digest_algorithm)
+    algorithm = described.digest_algorithm
+    octets, _ = _attributes_of(_moulds(subject, algorithm, identity, options), algorithm, described.digest)
+    return ToBeSigned(octets, algorithm)
 
 
 def finish(
@@ -116,7 +117,8 @@ def finish(
 ) -> bytes:
     """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
     algorithm = described.digest_algorithm
-    octets, message_digest = _attributes_of(_moulds(subject, algorithm, identity, options), described)
+    moulds = _moulds(subject, algorithm, identity, options)
+    octets, message_digest = _attributes_of(moulds, algorithm, described.digest)
     if signed.to_be_signed != ToBeSigned(octets, algorithm):
         raise BadInput("The signature is over other octets than this description, identity and options make.")
     stamped = b"" if token is None else token.der
@@ -132,9 +134,9 @@ class _Moulds(NamedTuple):
     attributes: der.Skeleton
 
 
-def _attributes_of(moulds: _Moulds, described: Described) -> tuple[bytes, bytes]:
+@lru_cache(maxsize=4096)  # what is asked before a signature is asked again after it; half a KiB each
+def _attributes_of(moulds: _Moulds, algorithm: DigestAlgorithm, digest: bytes) -> tuple[bytes, bytes]:
     """Return the octets to be signed, and the digest of the content that stands in them."""
-    algorithm, digest = described.digest_algorithm, described.digest
     if len(digest) != DIGEST_SIZES[algorithm]:
         raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
     message_digest = _HASHES[algorithm](moulds.content.fill(digest)).digest()

@@ -66,7 +66,7 @@ class _AtOnce:
 
             whole = cast("Update", visitors.replacement_traverse(statement, {}, _of_the_row))
         compiled = whole.compile(dialect=dialect)
-        self.sql = str(compiled)
+        self.sql = _in_binary(str(compiled), given)
         self._given = [
             (name, kind.dialect_impl(dialect).bind_processor(dialect) if isinstance(kind, Moment) else None)
             for name, kind in given.items()
@@ -79,6 +79,13 @@ class _AtOnce:
         for name, convert in self._given:
             columns[name] = [row[name] if convert is None else convert(row[name]) for row in rows]
         return columns
+
+
+def _in_binary(sql: str, given: Mapping[str, TypeEngine[Any]]) -> str:
+    """Have the arrays sent in the server's own form: as text each octet of a blob would travel, and be read, twice."""
+    for name in given:
+        sql = sql.replace(f"%({name})s", f"%({name})b")
+    return sql
 
 
 def _arrays(given: Mapping[str, TypeEngine[Any]]) -> Subquery:

