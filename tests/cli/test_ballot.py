@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from privyseal.cli import ballot as cli
 from privyseal.cli import main, output, what_if
@@ -249,3 +253,30 @@ def test_subjects_can_be_handed_in(tmp_path: Path) -> None:
     one, found = what_if.answer(str(file), Asked(datetime(2027, 1, 1, tzinfo=UTC)), day, ())
     assert (one.number, found.subjects, found.shortfalls) == ("P-1", 0, ())
     assert parse_proposal(HEAD.encode(), "p", ()).ballot == one
+
+
+def _certificate(days: int) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A leaf")])
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=7)
+    builder = builder.not_valid_before(start).not_valid_after(start + timedelta(days=days, seconds=-1))
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
+    signed = builder.add_extension(usage, critical=False).sign(key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM)
+
+
+def test_certificates_are_held_against_a_ballot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short, long = tmp_path / "short.pem", tmp_path / "long.pem"
+    short.write_bytes(_certificate(460))
+    long.write_bytes(_certificate(461))
+    arguments = ("what-if", "CSC-31", "--on", "2026-12-01", "--certificates", str(short), "--certificates", str(long))
+    document = _json(capsys, *arguments)
+    assert document["subjects"] == 2
+    found = [(each["subject"], each["requirement"], each["verdict"]) for each in document["shortfalls"]]
+    assert found == [(str(long), "CSBR-6.3.2-01", "not-met")]
+    assert "CSBR 6.3.2 not-met" in " ".join(_run(capsys, *arguments)[2].split())
+    long.write_bytes(b"no certificate")
+    code, out, err = _run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "long.pem" in err and "Traceback" not in err

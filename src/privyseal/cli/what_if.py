@@ -8,15 +8,20 @@ from datetime import UTC, date, datetime, time
 import click
 
 from privyseal.cli.ballot import Day, choices_of, choose_option, find, wrapped
-from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
+from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, path_text, printable, shown_path
+from privyseal.cli.verify import read_whole
+from privyseal.compliance import certificate
 from privyseal.compliance import what_if as asking
 from privyseal.compliance.ballots import Ballot, table
 from privyseal.compliance.catalogue import REQUIREMENTS
+from privyseal.compliance.certificate import JudgedCertificate
 from privyseal.compliance.classify import ServiceRole
 from privyseal.compliance.evaluate import Subject
+from privyseal.compliance.lint import MAX_INPUT_OCTETS, der_objects
 from privyseal.compliance.requirement import Asked
 from privyseal.compliance.scenarios import roles, scenarios
 from privyseal.compliance.what_if import Duty, Ended, Exposure, Shortfall, WhatIf
+from privyseal.errors import BadInput
 
 _SHOWN = 40
 """Lines of one part that people are shown; JSON has them all."""
@@ -26,6 +31,7 @@ _SHOWN = 40
 @click.argument("what", metavar="BALLOT")
 @click.option("--on", type=Day(), required=True, help="The day for which it is asked, such as 2027-07-01.")
 @click.option("--from", "counted_from", type=Day(), help="The day from which runway counts; today unless given.")
+@click.option("--certificates", multiple=True, metavar="FILE", help="Hold these against it, DER or PEM. Repeatable.")
 @click.option(
     "--role",
     type=click.Choice([str(each) for each in roles()]),
@@ -33,10 +39,11 @@ _SHOWN = 40
 )
 @choose_option
 @json_option
-def what_if(
+def what_if(  # noqa: PLR0913 - click hands in every option by itself
     what: str,
     on: date,
     counted_from: date | None,
+    certificates: tuple[str, ...],
     role: str | None,
     choose: tuple[str, ...],
     json_mode: JsonMode | None,
@@ -47,7 +54,7 @@ def what_if(
     catalogue already, the catalogue is compared with what it would be without it.
     """
     asked = Asked(datetime.combine(on, time(23, 59, 59), UTC), choices_of(choose))
-    one, found = answer(what, asked, counted_from or datetime.now(UTC).date(), (), role)
+    one, found = answer(what, asked, counted_from or datetime.now(UTC).date(), _certificates(certificates), role)
     output = Output(json_mode)
     output.say(*_page(one, found))
     output.result({"schema": "privyseal/what-if/1", "sketches": one.sketches, **_document(found)})
@@ -71,6 +78,19 @@ def answer(
         compared, asked, counted_from, subjects, scenarios(), None if role is None else ServiceRole(role)
     )
     return proposal.ballot, found
+
+
+def _certificates(files: Iterable[str]) -> list[JudgedCertificate]:
+    """Read the certificates of files, those of one file beside each other; raise BadInput where one of them is none."""
+    found: list[JudgedCertificate] = []
+    for file in files:
+        octets = read_whole(file, MAX_INPUT_OCTETS)
+        try:
+            here = [certificate.read(each, path_text(file)) for each in der_objects(octets)]
+        except BadInput as error:
+            raise error.about(shown_path(file)) from None
+        found += [certificate.with_issuer(each, here) for each in here]
+    return found
 
 
 def _document(found: WhatIf) -> dict[str, object]:
