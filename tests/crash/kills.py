@@ -140,7 +140,8 @@ def named_points(folder: Path, home: str, rounds: int = 1, points: tuple[Point, 
         campaign = Campaign(running, folder / "clients")
         for number in range(rounds):
             for point in points:
-                often = number > 0 and point.trigger != "start"  # a process starts once each time it is ended
+                # A process starts once each time it is ended, and full tiles settle once in a calm.
+                often = number > 0 and point.trigger not in ("start", "full tile")
                 _die_at(campaign, point, 1 + number % 2 if often else 1)
             print(f"round {number + 1} of {rounds}: {campaign.figures.kills} kills", file=sys.stderr, flush=True)
         figures = campaign.close()
