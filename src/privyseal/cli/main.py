@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "timeline": ("privyseal.cli.timeline:timeline", "Say what took and takes force when."),
     "what-if": ("privyseal.cli.what_if:what_if", "Say what a ballot would change, for whom, and when."),
     "duties": ("privyseal.cli.duties:duties", "Say what is due, and what was missed."),
+    "audit-report": ("privyseal.cli.audit_report:audit_report", "Say what an audit report has and lacks."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""
