@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -422,6 +424,26 @@ def test_netsec_binds_through_the_present_text_only() -> None:
     """NSR 2 is in force since 2025-11-12."""
     assert not [each for each in dues(DutyFacts(), moment("2025-11-11T23:59:59")) if each.clause.startswith("NSR")]
     assert len([each for each in dues(DutyFacts(), moment("2025-11-12")) if each.clause.startswith("NSR")]) == 5
+
+
+def test_the_page_about_duties_says_what_the_code_does() -> None:
+    """Its example is read, and has every fact that there is; the entries that it names exist."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "duties.md").read_text(encoding="utf-8")
+    document = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])
+    assert set(document) == set(DutyFacts.__struct_fields__)
+    known = duty_facts_of(document)
+    commented = {"postponed_to", "supplier", "explained_on"}  # they exclude what the example has
+    for kind, entries in document.items():
+        if isinstance(entries, list) and entries:
+            fields = set(type(getattr(known, kind)[0]).__struct_fields__)
+            assert fields - commented <= set(entries[0])
+    assert {name for name in commented if name not in page} == set()
+    named = set(re.findall(r"(?:CSBR|NSR|HOUSE)-[\d.]+-\d\d", page))
+    assert len(named) > 15
+    assert named <= set(BY_ID)
+    reached = {each.requirement for each in dues(known, moment("2026-12-01"))}
+    assert reached >= {"CSBR-9.6.5-02", "CSBR-4.2.1-04", "CSBR-8.4.2-01", "CSBR-8.2-01", "NSR-4.3-01"}
+    assert all(reason in page for reason in Reason)
 
 
 def test_every_clock_belongs_to_an_entry() -> None:

@@ -273,8 +273,8 @@ def _lines(result: Surveyed) -> list[str]:
         f"{result.certificates} certificates and orders of {result.subscribers} Subscribers,"
         f" {result.declarations} declarations,",
         f"{result.attestations} attestations ({result.unmatched} of keys unknown here):",
-        f"{len(hidden)} suspicions, {len(result.suspicions) - len(hidden)} explained, {len(result.differences)}"
-        " differences. None of this is a finding.",
+        f"{len(hidden)} suspicion{'s' * (len(hidden) != 1)}, {len(result.suspicions) - len(hidden)} explained,"
+        f" {len(result.differences)} difference{'s' * (len(result.differences) != 1)}. None of this is a finding.",
     ]
     for each in result.suspicions:
         lines.append(f"{mark(True if each.explained else None)} {each.marker} {printable(each.value)}")
