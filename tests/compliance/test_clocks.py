@@ -1,66 +1,25 @@
-"""Every clock is right on the day before, on the day, and one second too late."""
+"""Incidents, proofs and records, and what holds of all clocks: the day before, the day, one second too late."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.compliance.picked import AUDITOR, COMPROMISE, SECOND, facts, moment, states, the
 
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.clocks import dues, gauges
 from privyseal.compliance.clocks_incidents import REVOKED_WITHIN
 from privyseal.compliance.clocks_records import KEPT_BY
-from privyseal.compliance.due import URGENCY, Due, State
+from privyseal.compliance.due import URGENCY, State
 from privyseal.compliance.duty_facts import DutyFacts, Reason, RecordOf, duty_facts_of
 from privyseal.compliance.requirement import Nature
 from privyseal.errors import BadInput
-
-SECOND = timedelta(seconds=1)
-
-
-def facts(toml: str) -> DutyFacts:
-    """Read facts as a file has them."""
-    return duty_facts_of(tomllib.loads(toml))
-
-
-def moment(text: str) -> datetime:
-    """Read a moment; without a zone it is UTC."""
-    read = datetime.fromisoformat(text)
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
-
-
-def the(toml: str, at: str | datetime, requirement: str, whom: str = "", what: str = "") -> Due:
-    """Return the one duty that is meant."""
-    when = moment(at) if isinstance(at, str) else at
-    found = [
-        each
-        for each in dues(facts(toml), when)
-        if each.requirement == requirement and whom in each.whom and what in each.what
-    ]
-    assert len(found) == 1, found
-    return found[0]
-
-
-def states(toml: str, requirement: str, what: str, *moments: str) -> list[str]:
-    """Return how one duty stands at each moment."""
-    return [the(toml, at, requirement, what=what).state.value for at in moments]
-
-
-COMPROMISE = """
-[[cas]]
-name = "A"
-report_to = "a@example.org"
-[[incidents]]
-id = "I"
-kind = "compromise"
-found_at = 2026-03-01T10:00:00Z
-cas = ["A", "B"]
-"""
 
 
 def test_a_compromise_warns_at_once_and_is_a_breach_after_24_hours() -> None:
@@ -189,127 +148,6 @@ def test_a_proof_serves_for_13_months(validated: str, last: str, next_: str) -> 
     ]
 
 
-def audits(*periods: tuple[str, str], of: str = "signing-service", more: str = "") -> str:
-    """Write audit periods as a file has them."""
-    return "".join(
-        f'[[audits]]\nof = "{of}"\nfirst_day = {first}\nlast_day = {last}\n{more}' for first, last in periods
-    )
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "state"),
-    [
-        ("2024-07-01", "2025-06-30", "done"),
-        ("2024-07-01", "2025-07-01", "breached"),
-        ("2024-01-01", "2024-12-31", "done"),
-        ("2024-02-29", "2025-02-28", "done"),
-        ("2024-02-29", "2025-03-01", "breached"),
-    ],
-)
-def test_a_period_is_a_year_at_most(first: str, last: str, state: str) -> None:
-    """Both days count; one day more is too long, and that is a warning from its first day on (CSBR 8.1)."""
-    given_ = audits((first, last), of="ca")
-    assert states(given_, "CSBR-8.1-02", "within a year", "2026-01-01") == [state]
-    early = states(given_, "CSBR-8.1-02", "within a year", f"{first}T12:00")
-    assert early == ["warning" if state == "breached" else "in-time"]
-
-
-@pytest.mark.parametrize(
-    ("second", "state", "words"),
-    [
-        ("2025-07-01", State.DONE, "in time"),
-        ("2025-07-02", State.BREACHED, "No audit covers 1 day, from 2025-07-01 on"),
-        ("2025-07-05", State.BREACHED, "No audit covers 4 days"),
-        ("2025-06-30", State.UNKNOWN, "overlap by 1 day"),
-    ],
-)
-def test_periods_leave_no_day_out(second: str, state: State, words: str) -> None:
-    """The next begins on the day after; a gap is a breach, an overlap a question (CSBR 8.1, 8.4.2)."""
-    due = the(
-        audits(("2024-07-01", "2025-06-30"), (second, "2026-06-29")), "2026-01-01", "CSBR-8.4.2-01", what="no day"
-    )
-    assert (due.state, words in due.text) == (state, True), due
-    assert due.nature is Nature.INTERPRETATION
-
-
-def test_the_next_period_begins_on_the_day_after() -> None:
-    """Its day is in time, and on the next a day is lost. A period that is only planned raises no alarm."""
-    given_ = audits(("2024-07-01", "2025-06-30"))
-    seen = states(
-        given_, "CSBR-8.4.2-01", "next", "2025-04-01", "2025-04-02", "2025-07-01T23:59:59", "2025-07-02T00:00"
-    )
-    assert seen == ["in-time", "warning", "warning", "breached"]
-    planned = audits(("2024-07-01", "2025-06-30"), ("2025-07-01", "2026-06-30"))
-    assert State.CLOCK_SET_BACK not in {each.state for each in dues(facts(planned), moment("2025-05-01"))}
-    assert the(planned, "2025-07-02", "CSBR-8.4.2-01", what="next").due == moment("2026-07-01T23:59:59")
-
-
-def test_a_signing_services_period_is_under_the_clause_of_its_first_day() -> None:
-    """Before 2024-07-01 that is 8.1, or by the reading of the table 2024-06-15 (CSBR 8.4.2)."""
-    june = audits(("2024-06-20", "2025-06-19"))
-    assert the(june, "2025-01-01", "CSBR-8.1-04", what="within a year").clause == "CSBR 8.1"
-    table = '[choices]\n"CSBR-8.4.2-01" = "table"\n' + june
-    assert the(table, "2025-01-01", "CSBR-8.4.2-01", what="within a year").clause == "CSBR 8.4.2"
-    older = audits(("2024-01-01", "2024-12-31"))
-    assert the(older, "2024-06-01", "CSBR-8.1-90", what="within a year")
-
-
-@pytest.mark.parametrize(
-    ("since", "last"),
-    [("2026-01-10", "2027-01-09"), ("2024-07-01", "2025-06-30"), ("2020-01-01", "2025-07-01")],
-)
-def test_the_first_period_of_a_signing_service(since: str, last: str) -> None:
-    """A new service's first period ends within a year; an old one's began when the last under 8.1 had ended."""
-    given_ = f"signing_service_since = {since}"
-    at = moment(f"{last}T23:59:59")
-    assert the(given_, at, "CSBR-8.4.2-01", what="first").state is State.WARNING
-    assert the(given_, at + SECOND, "CSBR-8.4.2-01", what="first").state is State.BREACHED
-    assert the("", at, "CSBR-8.4.2-01", what="first").state is State.UNKNOWN
-
-
-@pytest.mark.parametrize(("last", "due"), [("2025-11-30", "2026-02-28"), ("2025-12-31", "2026-03-31")])
-def test_a_report_is_out_within_three_months(last: str, due: str) -> None:
-    """Or a letter that the auditor signed is; what the text asks of a CA is read for the others too (CSBR 8.6)."""
-    first = f"{int(last[:4])}-01-01"
-    given_ = audits((first, last), of="ca")
-    assert the(given_, f"{due}T23:59:59", "CSBR-8.6-01").state is State.WARNING
-    assert the(given_, moment(f"{due}T23:59:59") + SECOND, "CSBR-8.6-01").state is State.BREACHED
-    for way in ("published_on", "explained_on"):
-        assert the(given_ + f"{way} = {due}", "2027-01-01", "CSBR-8.6-01").state is State.DONE
-    service = audits((first, last))
-    assert the(service, "2027-01-01", "CSBR-8.6-01").nature is Nature.INTERPRETATION
-    assert not [each for each in dues(facts(given_), moment(f"{last}T12:00")) if each.requirement == "CSBR-8.6-01"]
-
-
-AUDITOR = """
-[[auditors]]
-name = "Q"
-accredited_until = 2026-06-30
-insured_until = 2026-12-31
-insurance_usd = 1000000
-independent = true
-"""
-
-
-def test_an_auditor_is_qualified_on_the_day_of_the_report() -> None:
-    """The last day counts; a report of the day after is a breach, and without one the record only lapses (CSBR 8.2)."""
-    seen = states(AUDITOR, "CSBR-8.2-01", "", "2026-04-30T23:59:59", "2026-05-01", "2026-06-30T23:59:59", "2026-07-01")
-    assert seen == ["in-time", "warning", "warning", "lapsed"]
-    period = audits(("2025-04-01", "2026-03-31"), more='auditor = "Q"\npublished_on = 2026-06-30\n')
-    assert states(AUDITOR + period, "CSBR-8.2-01", "", "2027-01-01") == ["lapsed"]
-    late = period.replace("2026-06-30", "2026-07-01")
-    assert states(AUDITOR + late, "CSBR-8.2-01", "", "2027-01-01") == ["breached"]
-
-
-def test_an_auditors_record_is_whole() -> None:
-    """A dollar too little is a breach, nothing on record is unknown, and a government's auditors need no insurance."""
-    poor = AUDITOR.replace("1000000", "999999")
-    assert states(poor, "CSBR-8.2-01", "", "2026-03-01T12:00") == ["breached"]
-    assert states(poor + "government = true", "CSBR-8.2-01", "", "2026-03-01T12:00") == ["in-time"]
-    for line in ("accredited_until = 2026-06-30", "insured_until = 2026-12-31", "independent = true"):
-        assert states(AUDITOR.replace(line, ""), "CSBR-8.2-01", "", "2026-03-01T12:00") == ["unknown"]
-
-
 @pytest.mark.parametrize("of", RecordOf)
 def test_records_stay_for_two_years(of: RecordOf) -> None:
     """Deleted a second early is a breach for good; then they may go, and before the end nothing may (5.4.3)."""
@@ -326,104 +164,11 @@ def test_records_stay_for_two_years(of: RecordOf) -> None:
     assert the(alive + "deleted_at = 2025-01-01T00:00:00Z", "2026-01-01", requirement).state is State.BREACHED
 
 
-@pytest.mark.parametrize(
-    ("fact", "requirement", "what", "warns", "last"),
-    [
-        ("inventory_on = 2026-01-31", "NSR-1-01", "", "2026-02-23", "2026-03-02"),
-        ("change_process_reviewed_on = 2026-01-31", "NSR-1.3-01", "review", "2027-01-24", "2027-01-31"),
-        ("accounts_reviewed_on = 2025-11-30", "NSR-2.2.1.4-01", "", "2026-02-21", "2026-02-28"),
-        ("penetration_tested_on = 2026-02-28", "NSR-4.2.1.1-01", "", "2026-12-30", "2027-02-28"),
-    ],
-)
-def test_what_is_done_again_and_again(fact: str, requirement: str, what: str, warns: str, last: str) -> None:
-    """The day before the warning, the warning, the last second, and the next (NetSec)."""
-    given_ = f"[network]\n{fact}\n"
-    before = moment(warns) - SECOND
-    assert the(given_, before, requirement, what=what).state is State.IN_TIME
-    assert the(given_, warns, requirement, what=what).state is State.WARNING
-    assert the(given_, f"{last}T23:59:59", requirement, what=what).state is State.WARNING
-    assert the(given_, moment(f"{last}T23:59:59") + SECOND, requirement, what=what).state is State.BREACHED
-    assert the("", last, requirement, what=what).state is State.UNKNOWN
-
-
-def test_the_log_is_checked_every_31_days_or_all_the_time() -> None:
-    """31 days to the second; a machine is never late; damage is a breach whoever watches (NSR 3.1.2)."""
-    given_ = "[log]\nchecked_at = 2026-01-31T10:00:00Z\n"
-    seen = states(given_, "NSR-3.1.2-01", "", "2026-02-24T09:59:59", "2026-03-03T10:00", "2026-03-03T10:00:01")
-    assert seen == ["in-time", "warning", "breached"]
-    assert states(given_ + "continuous = true", "NSR-3.1.2-01", "", "2026-06-01") == ["in-time"]
-    assert states(given_ + "continuous = true\nintact = false", "NSR-3.1.2-01", "", "2026-02-01") == ["breached"]
-    assert states("", "NSR-3.1.2-01", "", "2026-02-01") == ["unknown"]
-
-
-def test_a_change_is_approved_first_and_by_another() -> None:
-    """In the same second is first; a second later is not, and neither is one's own approval (NSR 1.3)."""
-    change = '[[changes]]\nid = "C"\nmade_by = "ann"\nmade_at = 2026-03-01T10:00:00Z\n'
-    for more, state in (
-        ("approved_at = 2026-03-01T10:00:00Z\napproved_by = 'bob'", State.DONE),
-        ("approved_at = 2026-02-27T10:00:00Z\napproved_by = 'bob'", State.DONE),
-        ("approved_at = 2026-03-01T10:00:01Z\napproved_by = 'bob'", State.BREACHED),
-        ("approved_at = 2026-03-01T10:00:00Z\napproved_by = 'ann'", State.BREACHED),
-        ("", State.BREACHED),
-    ):
-        assert the(change + more, "2026-03-02", "NSR-1.3-01", "C").state is state, more
-
-
-def test_a_significant_change_is_tested() -> None:
-    """Within 90 days, a house rule; a test before the change does not count, the yearly one after it does."""
-    change = '[[changes]]\nid = "C"\nmade_at = 2026-01-01T10:00:00Z\nsignificant = true\n'
-    due = the(change, "2026-04-01T10:00", "NSR-4.2.1.1-01", "C")
-    assert (due.state, due.nature) == (State.WARNING, Nature.HOUSE_RULE)
-    assert the(change, "2026-04-01T10:00:01", "NSR-4.2.1.1-01", "C").state is State.BREACHED
-    for tested, state in (("2025-12-31", State.BREACHED), ("2026-03-31", State.DONE)):
-        found = the(f"[network]\npenetration_tested_on = {tested}\n" + change, "2026-04-02", "NSR-4.2.1.1-01", "C")
-        assert found.state is state
-
-
-def test_an_alert_goes_by_two_channels_and_is_answered_within_24_hours() -> None:
-    """One channel twice is one; the answer's last second is in time (NSR 3.2.2, 3.2.3)."""
-    alert = '[[alerts]]\nid = "A"\nraised_at = 2026-03-01T10:00:00Z\n'
-    for channels, state in (
-        ('["mail", "phone"]', State.DONE),
-        ('["mail", "mail"]', State.BREACHED),
-        ("[]", State.BREACHED),
-    ):
-        assert the(f"{alert}channels = {channels}", "2026-03-01T10:00:01", "NSR-3.2.2-01").state is state
-    seen = states(alert, "NSR-3.2.3-01", "", "2026-03-02T03:59:59", "2026-03-02T10:00", "2026-03-02T10:00:01")
-    assert seen == ["in-time", "warning", "breached"]
-    late = alert + "answered_at = 2026-03-02T10:00:01Z"
-    assert states(late, "NSR-3.2.3-01", "", "2026-03-03") == ["breached"]
-
-
-def test_a_vulnerability_has_the_policys_deadline() -> None:
-    """And where the policy has none, that is what is missing (NSR 4.3)."""
-    found = '[[vulnerabilities]]\nid = "V"\nseverity = "critical"\nfound_at = 2026-03-01T10:00:00Z\n'
-    with_ = "[network]\nmending_hours = {critical = 96}\n" + found
-    assert states(with_, "NSR-4.3-01", "", "2026-03-05T10:00", "2026-03-05T10:00:01") == ["warning", "breached"]
-    assert states(with_ + "mended_at = 2026-03-05T10:00:00Z", "NSR-4.3-01", "", "2027-03-05") == ["done"]
-    none = the(found, "2026-03-05", "NSR-4.3-01")
-    assert (none.state, "sets no deadline for critical" in none.text) == (State.UNKNOWN, True)
-
-
-def test_who_leaves_loses_access_within_24_hours() -> None:
-    """To the second (NSR 2.2.1.3); another time zone and its summer time change nothing."""
-    gone = '[[leavers]]\nmember = "eve"\nleft_at = 2026-03-28T18:00:00+01:00\n'
-    seen = states(gone, "NSR-2.2.1.3-01", "", "2026-03-29T19:00:00+02:00", "2026-03-29T19:00:01+02:00")
-    assert seen == ["warning", "breached"]
-    assert states(gone + "disabled_at = 2026-03-29T19:00:00+02:00", "NSR-2.2.1.3-01", "", "2027-01-01") == ["done"]
-
-
 def test_a_clock_that_was_set_back_says_so() -> None:
     """Nothing is in time that starts in the future."""
     due = the(COMPROMISE, "2026-03-01T09:59:59", "CSBR-9.6.5-02", "A", "tell")
     assert due.state is State.CLOCK_SET_BACK
     assert "a clock was set back" in due.text
-
-
-def test_netsec_binds_through_the_present_text_only() -> None:
-    """NSR 2 is in force since 2025-11-12."""
-    assert not [each for each in dues(DutyFacts(), moment("2025-11-11T23:59:59")) if each.clause.startswith("NSR")]
-    assert len([each for each in dues(DutyFacts(), moment("2025-11-12")) if each.clause.startswith("NSR")]) == 5
 
 
 def test_the_page_about_duties_says_what_the_code_does() -> None:
