@@ -164,6 +164,20 @@ def test_records_stay_for_two_years(of: RecordOf) -> None:
     assert the(alive + "deleted_at = 2025-01-01T00:00:00Z", "2026-01-01", requirement).state is State.BREACHED
 
 
+def test_by_the_printed_reading_no_such_proof_serves_again() -> None:
+    """Then the numbers 4, 5 and 7 mean no proofs at all, and nothing is in time (CSBR 4.2.1)."""
+    proof = '[[proofs]]\nsubscriber = "S"\nmethod = "it-audit"\nvalidated_on = 2026-01-01'
+    given_ = f'[choices]\n"CSBR-4.2.1-04" = "printed"\n{proof}'
+    due = the(given_, "2026-01-02", "CSBR-4.2.1-04")
+    assert (due.state, "never serves again" in due.text) == (State.UNKNOWN, True)
+
+
+def test_all_times_are_in_utc() -> None:
+    """Whatever zone the facts have."""
+    due = the(COMPROMISE.replace("10:00:00Z", "10:00:00+02:00"), "2026-03-01T12:00", "CSBR-9.6.5-02", "A", "tell")
+    assert [str(each) for each in (due.starts, due.due)] == ["2026-03-01 08:00:00+00:00", "2026-03-02 08:00:00+00:00"]
+
+
 def test_a_clock_that_was_set_back_says_so() -> None:
     """Nothing is in time that starts in the future."""
     due = the(COMPROMISE, "2026-03-01T09:59:59", "CSBR-9.6.5-02", "A", "tell")

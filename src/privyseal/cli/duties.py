@@ -46,8 +46,9 @@ class DutiesReport(msgspec.Struct, frozen=True, kw_only=True):
     metavar="TIME",
     help="The moment to judge by, as 2026-03-01T10:00Z; a day alone is its end.  [default: now]",
 )
+@click.option("--all", "everything", is_flag=True, help="Show also what is done; the JSON always has it.")
 @json_option
-def duties(path: Path | None, as_of: str | None, json_mode: JsonMode | None) -> None:
+def duties(path: Path | None, as_of: str | None, everything: bool, json_mode: JsonMode | None) -> None:
     """Say what is due, until when, and what was missed.
 
     Notices, revocations, audits, reviews, records: each with its clause, the worst first. Exit 0 whatever is found:
@@ -58,7 +59,8 @@ def duties(path: Path | None, as_of: str | None, json_mode: JsonMode | None) -> 
     at = _moment(as_of)
     found = dues(facts, at)
     counts = {state: sum(due.state is state for due in found) for state in State}
-    output.say(*_lines(facts, found, counts, at))
+    shown_ones = [due for due in found if everything or due.state is not State.DONE]
+    output.say(*_lines(facts, shown_ones, counts, at))
     output.result(DutiesReport(at=at, counts=counts, duties=tuple(found)))
 
 

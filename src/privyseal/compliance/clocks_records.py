@@ -38,12 +38,20 @@ def of_proofs(facts: DutyFacts) -> Iterator[Clock]:
     """Yield the clocks of proofs that may serve again."""
     for proof in facts.proofs:
         if proof.method is not Proof.OTHER:
-            yield _proof(proof)
+            yield _proof(proof, printed=facts.choices.get("CSBR-4.2.1-04") == "printed")
 
 
-def _proof(proof: KeyProof) -> Clock:
+def _proof(proof: KeyProof, *, printed: bool) -> Clock:
     validated, used = proof.validated_on, proof.last_issued_on
     last = None if validated is None else spans.months_later(validated, REUSE_MONTHS)
+    if printed:
+        return Clock(
+            requirement="CSBR-4.2.1-04",
+            what="validate key protection anew",
+            whom=f"{proof.subscriber} ({proof.method})",
+            nature=Nature.INTERPRETATION,
+            unknown="By the reading that was chosen this kind of proof never serves again: validate it for each key.",
+        )
     late = last is not None and used is not None and used > last
     return Clock(
         requirement="CSBR-4.2.1-04",

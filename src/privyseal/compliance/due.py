@@ -97,12 +97,16 @@ def read(clock: Clock, at: datetime, choices: Mapping[str, str]) -> Due | None:
         nature=clock.nature,
         what=clock.what,
         whom=clock.whom,
-        starts=clock.starts,
-        warning=clock.warning,
-        due=clock.due,
+        starts=_utc(clock.starts),
+        warning=_utc(clock.warning),
+        due=_utc(clock.due),
         state=state,
         text=f"{text} {clock.note}".strip(),
     )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)
 
 
 def _governing(clock: Clock, at: datetime) -> date:
