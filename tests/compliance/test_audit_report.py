@@ -237,6 +237,21 @@ def test_hostile_text_takes_no_longer_than_its_length_allows(hostile: str) -> No
     assert time.perf_counter() - began < 10
 
 
+@pytest.mark.parametrize(
+    ("number", "old", "new", "words"),
+    [
+        (5, "Statement, version 4.2", "Statement    4.2.1", "Statement 4.2.1"),
+        (1, "Audited organisation: Acme Signing Inc.", "To the management of Acme Signing Inc.", "'Acme Signing Inc.'"),
+    ],
+)
+def test_what_may_be_it_is_for_a_person_to_see(number: int, old: str, new: str, words: str) -> None:
+    """A number in a table may be a version, an addressee may be who was audited; neither is labelled so."""
+    found = item(WEBTRUST.replace(old, new), number)
+    assert (found.verdict, words in found.text) == (Verdict.JUDGEMENT, True), found
+    for no_version in ("Statement 28.02.2025", "Statement 2.23.140.1.4.1", "Statement 2025"):
+        assert item(WEBTRUST.replace("Statement, version 4.2", no_version), 5).verdict is Verdict.NOT_MET
+
+
 def test_an_address_without_a_label_is_for_a_person_to_see() -> None:
     """Lines behind the auditor's name that have numbers may be one; days are none."""
     unlabelled = WEBTRUST.replace("Address: ", "")

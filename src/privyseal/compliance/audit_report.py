@@ -97,7 +97,7 @@ def lint(report: ReportText, covers: Iterable[CACertificate] = ()) -> list[Item]
     found = words.fingerprints(text)
     etsi = bool(_ETSI.search(text))
     return [
-        _item(1, "the audited organisation", _value(text, _AUDITED, "the audited organisation")),
+        _item(1, "the audited organisation", _audited(text)),
         _item(2, "the auditor, with address", _auditor(text)),
         _item(3, "fingerprints of all CA certificates", _listed(found)),
         _item(4, "criteria with their versions", _with_version(text, _CRITERIA, "criteria", _CRITERIA_VERSION)),
@@ -146,6 +146,14 @@ def _value(text: str, label: str, what: str) -> Outcome:
     return met(f"It names {value!r}.")
 
 
+def _audited(text: str) -> Outcome:
+    named = _value(text, _AUDITED, "the audited organisation")
+    addressed = re.search(r"to (?:the )?management of\s{1,4}([^\n(:]{2,120})", text, re.IGNORECASE)
+    if named.verdict is not Verdict.MET and addressed is not None:
+        return judgement(f"{named.text} It is addressed to the management of {addressed[1].strip()!r}.")
+    return named
+
+
 def _auditor(text: str) -> Outcome:
     named = _value(text, _AUDITOR, "the auditor")
     if named.verdict is not Verdict.MET:
@@ -170,6 +178,9 @@ def _with_version(text: str, what: str, named: str, version: str = words.VERSION
     found = words.near(text, what, version)
     if found:
         return met(f"It names {found[0][:120]!r}{f' and {len(found) - 1} more' if len(found) > 1 else ''}.")
+    numbered = words.near(text, what, words.NUMBER, 60)
+    if numbered:
+        return judgement(f"A number without the word version is behind {numbered[0][:120]!r}: see whether it is one.")
     if re.search(what, text, re.IGNORECASE):
         return not_met(f"It names {named} without a version.", "give each its version, as in: version 2.0")
     return not_met(f"No {named} were found.", "list them with their versions")

@@ -40,6 +40,9 @@ DATE = re.compile(
 VERSION = r"(?:version|ver\.?|v\.?|rev\.?|revision)\s{0,3}\d{1,4}(?:\.\d{1,4}){0,4}"
 """A version number, with the word that says that it is one."""
 
+NUMBER = r"(?<![\d.])\d{1,2}\.\d{1,3}(?:\.\d{1,3})?(?![\d.])"
+"""What may be a version number in a table; days and object identifiers are none."""
+
 GOOD = re.compile(r"(?<![0-9A-Za-z])[0-9A-F]{64}(?![0-9A-Za-z])")
 """A SHA-256 fingerprint as 8.6 has it."""
 _UNBROKEN = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{64}(?![0-9A-Za-z])")
