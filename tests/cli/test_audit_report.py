@@ -12,7 +12,7 @@ from tests.pki import mint
 
 from privyseal.cli import audit_report
 from privyseal.cli.main import run
-from privyseal.compliance.report_text import ReportText
+from privyseal.compliance.audit_report_text import ReportText
 
 
 @pytest.fixture

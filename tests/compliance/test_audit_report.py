@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.compliance.pdf_builder import assemble, pdf
 
-from privyseal.compliance import report_text, report_words
+from privyseal.compliance import audit_report_text, audit_report_words
 from privyseal.compliance.audit_report import CACertificate, Item, lint
+from privyseal.compliance.audit_report_text import text_of
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.outcome import Verdict
-from privyseal.compliance.report_text import text_of
 from privyseal.errors import BadInput, TooLarge
 
 ROOT = "0F" * 32
@@ -165,15 +165,15 @@ def test_a_scan_and_another_language_are_seen() -> None:
 )
 def test_days_as_reports_write_them(text: str, day: date) -> None:
     """Each way is read; what is no day, or could be two, is not."""
-    assert report_words.dates(text) == [day]
-    assert report_words.dates("03/04/2025, 31 June 2025, 2025-13-01") == []
+    assert audit_report_words.dates(text) == [day]
+    assert audit_report_words.dates("03/04/2025, 31 June 2025, 2025-13-01") == []
 
 
 def test_a_fingerprint_is_not_found_in_something_longer() -> None:
     """A SHA-512 or a key is no fingerprint, and neighbours in pieces are told apart."""
-    assert report_words.fingerprints("A" * 128) == report_words.Fingerprints(frozenset(), {})
+    assert audit_report_words.fingerprints("A" * 128) == audit_report_words.Fingerprints(frozenset(), {})
     in_pieces = "\n".join(" ".join(re.findall("." * 8, digits)) for digits in (ROOT, ISSUING, "C" * 64))
-    assert set(report_words.fingerprints(in_pieces).bad) == {ROOT, ISSUING, "C" * 64}
+    assert set(audit_report_words.fingerprints(in_pieces).bad) == {ROOT, ISSUING, "C" * 64}
 
 
 def test_a_pdf_beyond_a_bound_is_refused() -> None:
@@ -181,13 +181,13 @@ def test_a_pdf_beyond_a_bound_is_refused() -> None:
     with pytest.raises(TooLarge, match="501 pages"):
         text_of(pdf(["x"] * 501))
     with pytest.raises(BadInput):
-        text_of(pdf(["x"], more=b" " * (report_text.MOST_UNPACKED + 1)))
+        text_of(pdf(["x"], more=b" " * (audit_report_text.MOST_UNPACKED + 1)))
     with pytest.raises(TooLarge, match="32 MiB"):
-        text_of(b"%PDF-1.7\n" + b" " * report_text.MOST_OCTETS)
+        text_of(b"%PDF-1.7\n" + b" " * audit_report_text.MOST_OCTETS)
     with pytest.raises(TooLarge, match="pages or"):
         text_of("\f".join("x" for _ in range(501)).encode())
     with pytest.raises(TooLarge, match="pages or"):
-        text_of(b"x" * (report_text.MOST_CHARACTERS + 1))
+        text_of(b"x" * (audit_report_text.MOST_CHARACTERS + 1))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_damaged_pdf_is_text_or_one_sentence(data: st.DataObject) -> None:
 @given(st.text(max_size=2000))
 def test_any_text_is_linted(text: str) -> None:
     """Whatever it says: a verdict on each of the eleven."""
-    items = lint(report_text.ReportText((text,), pdf=False))
+    items = lint(audit_report_text.ReportText((text,), pdf=False))
     assert [each.item for each in items[:11]] == list(range(1, 12))
 
 
@@ -233,7 +233,7 @@ def test_any_text_is_linted(text: str) -> None:
 def test_hostile_text_takes_no_longer_than_its_length_allows(hostile: str) -> None:
     """No pattern goes back and forth; a page of prose takes a millisecond."""
     began = time.perf_counter()
-    lint(report_text.ReportText((hostile,), pdf=False))
+    lint(audit_report_text.ReportText((hostile,), pdf=False))
     assert time.perf_counter() - began < 10
 
 

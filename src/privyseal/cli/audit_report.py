@@ -12,8 +12,8 @@ import msgspec
 from privyseal.cli import forked
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, path_text, printable, shown_path
 from privyseal.compliance.audit_report import CACertificate, Item, lint
+from privyseal.compliance.audit_report_text import MOST_OCTETS, text_of
 from privyseal.compliance.outcome import Verdict
-from privyseal.compliance.report_text import MOST_OCTETS, text_of
 from privyseal.errors import BadInput, PrivySealError, TooLarge
 from privyseal.pki import certificates
 

@@ -15,7 +15,7 @@ import msgspec
 
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.compliance import attested, declaration
-from privyseal.compliance.survey import THRESHOLDS, Marker, Order, Survey, Surveyed, Threshold
+from privyseal.compliance.survey import REQUIREMENT, THRESHOLDS, Marker, Order, Survey, Surveyed, Threshold
 from privyseal.errors import BadInput, PrivySealError
 from privyseal.pki import certificates
 
@@ -52,6 +52,8 @@ class SurveyReport(msgspec.Struct, frozen=True, kw_only=True):
     """What ``--json`` prints."""
 
     schema: str = "privyseal/survey/1"
+    requirement: str = REQUIREMENT
+    """The house rule that asks for such a look."""
     result: Surveyed
     thresholds: dict[Marker, Threshold] = msgspec.field(default_factory=lambda: THRESHOLDS)
     refused: tuple[Refused, ...]

@@ -14,10 +14,10 @@ from itertools import islice
 
 import msgspec
 
-from privyseal.compliance import report_words as words
+from privyseal.compliance import audit_report_words as words
 from privyseal.compliance import spans
+from privyseal.compliance.audit_report_text import ReportText
 from privyseal.compliance.outcome import Outcome, Verdict, judgement, met, not_applicable, not_evidenced, not_met
-from privyseal.compliance.report_text import ReportText
 
 ENOUGH_ENGLISH = 0.12
 """Share of the commonest English words; English reports with many tables have 0.2, German ones 0.02."""

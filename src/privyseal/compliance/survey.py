@@ -19,6 +19,8 @@ import msgspec
 from privyseal.compliance.attested import Attested
 from privyseal.compliance.declaration import Declared, Keeping, Owner, alike
 
+REQUIREMENT = "HOUSE-1.6.1-01"
+"""The entry of the catalogue that asks a CA to look: a house rule, for no clause does."""
 MOST_NAMES = 5
 """Subscribers that a sentence names; the JSON has a hundred."""
 MOST_LISTED = 100
