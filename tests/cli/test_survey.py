@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,23 @@ def test_what_cannot_be_read_is_named_and_stops_nothing(folder: Path, capsys: py
     assert report["refused_count"] == 5
     assert isinstance(report["result"], dict)
     assert report["result"]["certificates"] == 3
+
+
+def test_memory_does_not_grow_with_the_size_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Forty files of nearly a mebibyte need what one needs, and a few facts each."""
+
+    def peak(count: int) -> int:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            each = attestations.subscriber(f"S{number}", 200 + number, A.key)
+            (folder / f"{number}.pem").write_bytes(b"# a comment\n" * 80_000 + pem("CERTIFICATE", each.der))
+        tracemalloc.start()
+        try:
+            surveyed(capsys, str(folder))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)  # what is imported on the way is not counted again
+    assert peak(40) < peak(2) + (1 << 20)
