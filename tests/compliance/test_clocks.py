@@ -279,6 +279,8 @@ def test_facts_that_cannot_be_are_refused(toml: str, sentence: str) -> None:
 
 
 def test_a_list_without_end_is_refused() -> None:
-    """10,000 of a kind are read and no more."""
+    """10,000 of a kind are read and no more, and 100 parts of one."""
+    with pytest.raises(BadInput, match="length <= 100"):
+        duty_facts_of({"incidents": [{"id": "I", "kind": "compromise", "cas": [str(n) for n in range(101)]}]})
     with pytest.raises(BadInput, match="10001 entries"):
         duty_facts_of({"cas": [{"name": str(n)} for n in range(10_001)]})

@@ -49,14 +49,17 @@ def of_audits(facts: DutyFacts, at: datetime) -> Iterator[Clock]:
             if spans.end(period.last_day) <= at:
                 yield _report(period)
         for before, period in pairwise(periods):
-            if before in begun:
+            if spans.beginning(before.first_day) <= at:
                 yield _seam(before, period, facts)
         if begun:
             yield _next(periods, facts)
     if not any(each.of is Audited.SIGNING_SERVICE for each in facts.audits):
         yield from _first_period(facts, at)
+    audited: dict[str | None, list[AuditPeriod]] = {}
+    for period in facts.audits:
+        audited.setdefault(period.auditor, []).append(period)
     for auditor in facts.auditors:
-        yield _qualification(auditor, facts, at)
+        yield _qualification(auditor, audited.get(auditor.name, []), at)
 
 
 def _entry(party: Audited, first_day: date, facts: DutyFacts) -> str:
@@ -173,9 +176,11 @@ def _first_period(facts: DutyFacts, at: datetime) -> Iterator[Clock]:
     )
 
 
-def _qualification(auditor: Auditor, facts: DutyFacts, at: datetime) -> Clock:
-    """Return the clock of what is on record of an auditor; its end is a lapse, and a report after it a breach."""
-    mine = [each for each in facts.audits if each.auditor == auditor.name]
+def _qualification(auditor: Auditor, mine: Sequence[AuditPeriod], at: datetime) -> Clock:
+    """Return the clock of what is on record of an auditor; its end is a lapse, and a report after it a breach.
+
+    ``mine`` are the periods that this auditor audits.
+    """
     begun = spans.beginning(min([at.astimezone(UTC).date(), *(each.first_day for each in mine)]))
     record = Clock(requirement="CSBR-8.2-01", what="have a qualified auditor on record", whom=auditor.name)
     if auditor.insurance_usd is not None and auditor.insurance_usd < LEAST_INSURANCE and not auditor.government:

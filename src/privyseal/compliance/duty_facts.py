@@ -20,6 +20,9 @@ from privyseal.errors import BadInput
 MOST_THINGS = 10_000
 """Entries of one kind; a service with more incidents than that has no use for a list."""
 
+MOST_PARTS = 100
+"""CAs, notices and channels of one incident or alert."""
+
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 """A name, an id or an address."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -109,10 +112,10 @@ class Incident(_Fact, frozen=True):
     kind: IncidentKind
     found_at: Moment | None = None
     """When the service identified it."""
-    cas: tuple[Text, ...] = ()
+    cas: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST_PARTS)] = ()
     """Which CAs issued the certificates of the key."""
-    notices: tuple[Notice, ...] = ()
-    revocations_asked: tuple[Notice, ...] = ()
+    notices: Annotated[tuple[Notice, ...], msgspec.Meta(max_length=MOST_PARTS)] = ()
+    revocations_asked: Annotated[tuple[Notice, ...], msgspec.Meta(max_length=MOST_PARTS)] = ()
 
 
 class Revocation(_Fact, frozen=True):
@@ -192,7 +195,7 @@ class Alert(_Fact, frozen=True):
 
     id: Text
     raised_at: Moment | None = None
-    channels: tuple[Text, ...] = ()
+    channels: Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST_PARTS)] = ()
     """By which ways people were told."""
     answered_at: Moment | None = None
     """When somebody began on it."""
