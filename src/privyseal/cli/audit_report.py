@@ -59,10 +59,10 @@ class _Brought(msgspec.Struct, frozen=True):
 )
 @json_option
 def audit_report(path: Path, covers: tuple[Path, ...], json_mode: JsonMode | None) -> int:
-    """Say what an audit report has and lacks (CSBR 8.6).
+    """Say what an audit report has and lacks.
 
-    FILE is a PDF, or its text. Exit 3 if anything is not met. It finds words and understands none: this is no
-    opinion on the report or the audit.
+    FILE is a PDF, or its text; CSBR 8.6 says what has to be in it. Exit 3 if anything is not met. It finds words and
+    understands none: this is no opinion on the report or the audit.
     """
     output = Output(json_mode)
     given = [each for file in covers for each in _certificates(file)]

@@ -49,7 +49,7 @@ class DutiesReport(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--all", "everything", is_flag=True, help="Show also what is done; the JSON always has it.")
 @json_option
 def duties(path: Path | None, as_of: str | None, everything: bool, json_mode: JsonMode | None) -> None:
-    """Say what is due, until when, and what was missed.
+    """Say what is due, and what was missed.
 
     Notices, revocations, audits, reviews, records: each with its clause, the worst first. Exit 0 whatever is found:
     this only reads. It is no audit opinion.
