@@ -46,6 +46,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ballot": ("privyseal.cli.ballot:ballot", "Look at the ballots behind the Requirements."),
     "timeline": ("privyseal.cli.timeline:timeline", "Say what took and takes force when."),
     "what-if": ("privyseal.cli.what_if:what_if", "Say what a ballot would change, for whom, and when."),
+    "duties": ("privyseal.cli.duties:duties", "Say what is due, and what was missed."),
+    "audit-report": ("privyseal.cli.audit_report:audit_report", "Say what an audit report has and lacks."),
+    "survey": ("privyseal.cli.survey:survey", "Look for Signing Services that nobody told of."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""
