@@ -51,7 +51,7 @@ from privyseal.terms.requests import Dossier, SigningRequest, State
 from privyseal.terms.signatures import Described, Options, Scheme, ToBeSigned
 from privyseal.tlog import checkpoint
 from privyseal.tlog.checkpoint import Checkpoint
-from privyseal.tlog.entry import Completion, Intent, decode
+from privyseal.tlog.entry import Completion, Entry, Intent, decode
 from privyseal.tlog.note import parse_note
 from privyseal.tlog.policy import Policy, parse_policy
 from privyseal.tlog.proof import read_receipt
@@ -360,7 +360,7 @@ class World:
         logged = sum(entry.uses for entry in decoded if isinstance(entry, Intent))
         assert self.key_uses <= logged, "a key was used more often than intents say"
 
-    def _check_completions(self, decoded: list[Intent | Completion]) -> None:
+    def _check_completions(self, decoded: list[Entry]) -> None:
         completed = Counter(entry.intent for entry in decoded if isinstance(entry, Completion))
         intents = [index for index, entry in enumerate(decoded) if isinstance(entry, Intent)]
         assert all(completed[index] == 1 for index in intents), "an intent without exactly one completion"
