@@ -37,6 +37,7 @@ from privyseal.formats.source import FileSource
 from privyseal.keystore.protocol import KeyStore
 from privyseal.records import keys, requests
 from privyseal.records.database import Records, open_records
+from privyseal.records.documents import Documents
 from privyseal.signing import duties
 from privyseal.signing.ask import ask
 from privyseal.signing.instance import Premises, PrivySeal
@@ -176,7 +177,7 @@ class World:
         self._break_rooms()
         records, logger = _FragileRecords(self), LoggerClient(self._asker("logger"))
         self.seal = PrivySeal(
-            SigningService("World", Affiliation.UNAFFILIATED),
+            SigningService("World", Affiliation.UNAFFILIATED, SUBSCRIBER),
             records,
             logger,
             SignerClient(self._asker("signer")),
@@ -184,6 +185,7 @@ class World:
             clock=lambda: self.now,
             premises=self.premises(),
             recollection=self.recollection(records, logger),
+            documents=_FragileDocuments(self),
         )
         duties.begin(self.seal)
 
@@ -391,6 +393,20 @@ class _FragileRecords(Records):
     def commit(self, connection: Connection) -> None:
         """Commit, or not, or do and not say so."""
         self._world.write("records", lambda: super(_FragileRecords, self).commit(connection), Unavailable)
+
+
+class _FragileDocuments(Documents):
+    """The real documents, whose writes pass the world's hands."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.directory / "evidence", 1 << 20, spare=0)
+        self._world = world
+
+    def write(self, name: str, effect: Callable[[], T]) -> T:
+        """Write, or not, or do and not say so."""
+        return self._world.write(
+            f"document: {name}", lambda: super(_FragileDocuments, self).write(name, effect), Unavailable
+        )
 
 
 class _FragileKeyStore:

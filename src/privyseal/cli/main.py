@@ -45,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ballot": ("privyseal.cli.ballot:ballot", "Look at the ballots behind the Requirements."),
     "timeline": ("privyseal.cli.timeline:timeline", "Say what took and takes force when."),
     "what-if": ("privyseal.cli.what_if:what_if", "Say what a ballot would change, for whom, and when."),
+    "evidence": ("privyseal.cli.evidence:evidence", "Take in documents that show what no machine sees."),
+    "declare": ("privyseal.cli.declare:declare", "State facts that only people know."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""
