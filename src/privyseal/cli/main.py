@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "what-if": ("privyseal.cli.what_if:what_if", "Say what a ballot would change, for whom, and when."),
     "evidence": ("privyseal.cli.evidence:evidence", "Take in documents that show what no machine sees."),
     "declare": ("privyseal.cli.declare:declare", "State facts that only people know."),
+    "report": ("privyseal.cli.report:report", "Report to an auditor, check a report, draw a sample."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""
