@@ -28,9 +28,11 @@ from privyseal.compliance.statements import AuditPeriod, Document, Matter, Revie
 from privyseal.errors import PrivySealError, TooLarge, VerificationFailed
 from privyseal.records.samples import Signature
 from privyseal.signing import paper
+from privyseal.terms.canonical import canonical_json
 from privyseal.terms.parties import Actor, Factor, Member, Role
-from privyseal.tlog.entry import StatementSubmission
+from privyseal.tlog.entry import Statement, StatementSubmission, commit, encode
 from privyseal.tlog.policy import parse_policy
+from privyseal.tlog.proof import TlogProof, format_proof, parse_proof
 
 ADMINISTRATOR = Actor(Member("M-admin", SUBSCRIBER, "admin", (Role.ADMINISTRATOR,)), (Factor.BEARER,))
 OCTETS = b"the auditor's report"
@@ -234,6 +236,36 @@ def _change_index(files: dict[str, bytes], entry: int) -> None:
     files[name] = files[name].replace(f"index {entry}\n".encode(), f"index {entry + 1}\n".encode())
 
 
+def _change_path(files: dict[str, bytes], entry: int) -> None:
+    """Put another hash into the proof's path."""
+    name = papers.proof_path(entry)
+    lines = files[name].decode().split("\n")
+    lines[3] = base64.b64encode(bytes(32)).decode()
+    files[name] = "\n".join(lines).encode()
+
+
+def _forge_statement(files: dict[str, bytes], entry: int) -> None:
+    """Add a statement that was never made: everything fits but the tree."""
+    manifest = msgspec.json.decode(files[papers.MANIFEST], type=Manifest)
+    place = next(each for each in range(manifest.log.size) if each not in manifest.statements)
+    text = msgspec.json.decode(files[papers.statement_path(entry)], type=StatementFile)
+    matter = msgspec.structs.replace(DOCUMENT, sha256="0" * 64)
+    said = msgspec.structs.replace(text.said, matter=matter)
+    octets = canonical_json(said)
+    forged = msgspec.structs.replace(text, entry=place, said=said, octets=octets)
+    leaf = encode(Statement(about="evidence", commitment=commit(text.salt, octets)))
+    proof = parse_proof(files[papers.proof_path(entry)])
+    files[papers.proof_path(place)] = format_proof(TlogProof(place, proof.path, proof.checkpoint, leaf)).encode()
+    files[papers.statement_path(place)] = papers.readable(forged)
+    stated = tuple(sorted((*manifest.statements, place)))
+    files[papers.MANIFEST] = papers.readable(msgspec.structs.replace(manifest, statements=stated))
+
+
+def _add_document(files: dict[str, bytes], entry: int) -> None:
+    """Add a document that nobody stated, under its own digest."""
+    files[papers.document_path(hashlib.sha256(b"more").hexdigest())] = b"more"
+
+
 def _change_document(files: dict[str, bytes], entry: int) -> None:
     files[papers.document_path("0" * 64)] = files.pop(papers.document_path(SHA256))
 
@@ -254,8 +286,8 @@ def _change_period(files: dict[str, bytes], entry: int) -> None:
 
 
 @pytest.mark.parametrize("edit", [
-    _change_text, _change_salt, _change_what_is_read, _change_proof, _change_index, _change_document, _change_entries,
-    _change_citation, _change_period,
+    _change_text, _change_salt, _change_what_is_read, _change_proof, _change_index, _change_path, _forge_statement,
+    _add_document, _change_document, _change_entries, _change_citation, _change_period,
 ], ids=lambda edit: edit.__name__)  # fmt: skip
 def test_an_edit_with_a_list_that_fits_is_seen_all_the_same(told: World, archive: bytes, edit: Edit) -> None:
     """What the log fixed does not fit any more."""

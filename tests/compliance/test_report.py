@@ -122,7 +122,9 @@ def test_what_was_said_too_late_does_not_count() -> None:
 def test_reviews_are_told_beside_the_verdict() -> None:
     """Who found what in which document; the verdict stays what the evaluation gave."""
     review = Review(document=SHA256, requirement=WANTS, verdict="met", note="Page 3.")
-    clause = _clauses(_finding(Verdict.NOT_EVIDENCED), stated=[_stated(review, 7)])[WANTS]
+    found = _clauses(_finding(Verdict.NOT_EVIDENCED), stated=[_stated(review, 7)])
+    clause = found[WANTS]
+    assert found[OTHER].reviews == ()
     assert clause.verdict == "not-evidenced"
     assert [(each.by, each.verdict, each.entry) for each in clause.reviews] == [("M-1", "met", 7)]
 
