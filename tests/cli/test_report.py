@@ -24,7 +24,7 @@ from privyseal.cli.main import run
 from privyseal.cli.report_archive import members, octets_of, write
 from privyseal.cli.report_manifest import Manifest, StatementFile
 from privyseal.cli.report_verify import check
-from privyseal.compliance.statements import AuditPeriod, Document, Matter, Review
+from privyseal.compliance.statements import AuditPeriod, Document, Found, Matter, Review
 from privyseal.errors import PrivySealError, TooLarge, VerificationFailed
 from privyseal.records.samples import Signature
 from privyseal.signing import paper
@@ -38,6 +38,7 @@ ADMINISTRATOR = Actor(Member("M-admin", SUBSCRIBER, "admin", (Role.ADMINISTRATOR
 OCTETS = b"the auditor's report"
 SHA256 = hashlib.sha256(OCTETS).hexdigest()
 DOCUMENT = Document(sha256=SHA256, size=len(OCTETS), filename="r.pdf", kind="audit-report", issuer="Auditor")
+FOUND = Found(kind="key-pair", subject="release", requirement="CSBR-6.7-01", verdict="not-met", text="A sentence.")
 REVIEW = Review(document=SHA256, requirement="CSBR-6.7-01", verdict="met", note="Page 3.")
 
 
@@ -311,14 +312,28 @@ def test_a_list_of_ten_megabytes_is_refused(told: World, archive: bytes) -> None
 
 
 def test_statements_of_others_are_counted_and_not_missed(told: World, tmp_path: Path) -> None:
-    """What is stated about findings has its texts elsewhere."""
+    """What is about something that reports do not know has its texts elsewhere."""
     world = World(told.directory, tmp_path / "others")
-    world.seal.logger.append([StatementSubmission(about="finding", commitment=bytes(32))], since=0)
+    world.seal.logger.append([StatementSubmission(about="weather", commitment=bytes(32))], since=0)
     found = check(io.BytesIO(_made(world, tmp_path / "r.zip").read_bytes()), world.policy())
     assert (found.missing, found.elsewhere, found.documents) == ((), 1, 0)
     world.seal.logger.append([StatementSubmission(about="evidence", commitment=bytes(32))], since=0)
     found = check(io.BytesIO(_made(world, tmp_path / "r.zip").read_bytes()), world.policy())
     assert found.missing == (world.checkpoint().size - 1,)
+    world.discard()
+
+
+def test_what_the_service_states_is_part_of_the_report(told: World, tmp_path: Path) -> None:
+    """A changed verdict and a lifted gate: written with what they are about, logged by the duties, proven."""
+    world = World(told.directory, tmp_path / "own")
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        paper.note(tx, world.seal, FOUND)
+        paper.note(tx, world.seal, msgspec.structs.replace(FOUND, verdict="met"))
+        paper.note(tx, world.seal, msgspec.structs.replace(FOUND, verdict="met"))
+    assert paper.finish(world.seal) == 2
+    assert paper.finish(world.seal) == 0
+    found = check(io.BytesIO(_made(world, tmp_path / "r.zip").read_bytes()), world.policy())
+    assert (found.statements, found.missing, found.gaps) == (6, (), ())
     world.discard()
 
 

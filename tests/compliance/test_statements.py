@@ -15,9 +15,11 @@ from privyseal.compliance.statements import (
     AuditPeriod,
     Choice,
     Document,
+    Found,
     Matter,
     ModuleCertificate,
     Organisation,
+    Override,
     Review,
     Said,
     Stated,
@@ -130,3 +132,14 @@ def test_the_last_word_on_a_thing_counts() -> None:
     assert of_kind(told, AuditPeriod) == [PERIOD, later]
     told += [_stated(msgspec.structs.replace(CHOICE, reading=name), entry) for name, entry in (("b", 12), ("a", 11))]
     assert choices(told) == {"CSBR-8.4.2-01": "b"}
+
+
+def test_nobody_can_send_in_what_the_service_itself_states() -> None:
+    """Findings and overrides are read as said, and refused as something to state."""
+    found = Found(kind="key-pair", subject="release", requirement="CSBR-6.7-01", verdict="met", text="It is.")
+    lifted = Override(requirement="CSBR-6.7-01", subject="release", since=NOW, until=NOW, approvers=("ada", "bob"))
+    for own in (found, lifted):
+        said = msgspec.structs.replace(_said(PERIOD), by="service", matter=own)
+        assert read_said(canonical_json(said)) == said
+        with pytest.raises(BadInput):
+            read_matter(canonical_json(own))

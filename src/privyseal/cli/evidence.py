@@ -16,7 +16,7 @@ from privyseal.cli.client import PAUSES, Service
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.evidence import DOCUMENTS
-from privyseal.compliance.statements import Document, Matter, Review
+from privyseal.compliance.statements import Document, Matter, Own, Review
 from privyseal.errors import BadInput, Misused, NotFound, PrivySealError, Unavailable
 from privyseal.terms.canonical import canonical_json
 from privyseal.web.evidence import OCTETS, StatementList, StatementView
@@ -186,7 +186,7 @@ def state(service: Service, matter: Matter, json_mode: JsonMode | None) -> None:
     output.result({"schema": "privyseal/statement/1", "statement": answer})
 
 
-def in_words(matter: Matter) -> str:
+def in_words(matter: Matter | Own) -> str:
     """Say in a few words what was stated."""
     if isinstance(matter, Document):
         return f"{matter.kind} {matter.filename!r} of {matter.issuer}, SHA-256 {matter.sha256[:16]}..."

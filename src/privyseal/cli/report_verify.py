@@ -34,7 +34,7 @@ from privyseal.tlog.proof import MAX_PROOF, parse_proof
 
 LARGEST_FILE = 64 << 20
 """Octets of a file that is read whole: findings of 500 requirements have one million."""
-TOPICS = frozenset({"evidence", "review", "declaration", "choice"})
+TOPICS = frozenset({"evidence", "review", "declaration", "choice", "finding", "override"})
 """Topics whose statements a report must have; of others the log has other texts."""
 MOST_NAMED = 10
 """Entries that are named of those that are missing."""

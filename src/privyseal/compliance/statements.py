@@ -37,7 +37,7 @@ Ids = Annotated[tuple[Name, ...], Meta(max_length=MOST_REQUIREMENTS)]
 """Requirements by id (``CSBR-8.4.2-01``), or a whole clause as it is cited (``CSBR 8.4.2``)."""
 About = Annotated[str, Meta(pattern=r"\A(service|subscriber:[a-z0-9][a-z0-9-]{0,62}|key:[0-9a-f]{64})\Z")]
 """Of whom or what a document speaks: the Signing Service, one Subscriber, or one Key Pair by its key id."""
-Topic = Literal["evidence", "review", "declaration", "choice"]
+Topic = Literal["evidence", "review", "declaration", "choice", "finding", "override"]
 """What the log's entry says that a statement is about."""
 
 M = TypeVar("M")
@@ -217,8 +217,54 @@ class ModuleCertificate(
         return None
 
 
+class Found(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="finding"):
+    """A verdict that the service itself came to, where it is another than before."""
+
+    kind: Name
+    """Of the subject, such as ``key-pair``."""
+    subject: Name
+    requirement: Name
+    verdict: Name
+    text: Annotated[str, Meta(max_length=2000)]
+
+    @property
+    def slot(self) -> str:
+        """Return what a later statement must be of to take this one's place: the same subject and requirement."""
+        return f"finding:{self.kind}:{self.subject}:{self.requirement}"
+
+    @property
+    def topic(self) -> Topic:
+        """Return what the log says of it."""
+        return "finding"
+
+
+class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="override"):
+    """A gate that was lifted for a while, and by whom; the service states it when it takes effect."""
+
+    requirement: Name
+    subject: Name
+    """For which it was lifted."""
+    since: Annotated[datetime, Meta(tz=True)]
+    until: Annotated[datetime, Meta(tz=True)]
+    approvers: Annotated[tuple[Name, ...], Meta(min_length=2, max_length=16)]
+    """Names of those who agreed: two at least."""
+    note: Annotated[str, Meta(max_length=2000)] = ""
+
+    @property
+    def slot(self) -> str:
+        """Return what a later statement must be of to take this one's place: the same requirement and subject."""
+        return f"override:{self.requirement}:{self.subject}"
+
+    @property
+    def topic(self) -> Topic:
+        """Return what the log says of it."""
+        return "override"
+
+
 Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate
-"""What may be stated."""
+"""What people may state."""
+Own = Found | Override
+"""What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())
 """Every clause that has a requirement, as it is cited."""
 
@@ -235,7 +281,7 @@ class Said(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whole seconds, UTC."""
     number: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     """Its place among what was said of the same slot by members of this Subscriber, from 0 without gaps."""
-    matter: Matter
+    matter: Matter | Own
 
 
 class Stated(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What members stated: written down before it is logged, shown to nobody until its place in the log stands beside it.
 
 Each row belongs to the Subscriber whose member said it. Rows are added and get their place; nothing else of them ever
-changes, and none is deleted. A slot has at most one row without a place, its last.
+changes, and none is deleted. What people state has at most one row of a slot without a place, the last one.
 """
 
 from __future__ import annotations
@@ -73,8 +73,12 @@ def stated_of_all_subscribers(connection: Connection) -> list[Stated]:
 
 
 def unplaced_of_all_subscribers(connection: Connection, limit: int) -> list[tuple[str, Written]]:
-    """List what was written down and whose place in the log is not known, with whose it is, oldest first."""
-    wanted = select(statements).where(statements.c.entry.is_(None)).order_by(statements.c.at, statements.c.id)
+    """List what was written down and has no place in the log yet, with whose it is; of each slot in its order."""
+    wanted = (
+        select(statements)
+        .where(statements.c.entry.is_(None))
+        .order_by(statements.c.number, statements.c.at, statements.c.id)
+    )
     return [(row.subscriber, _written(row)) for row in connection.execute(wanted.limit(limit))]
 
 

@@ -19,6 +19,7 @@ from privyseal.compliance.statements import (
     Document,
     Matter,
     ModuleCertificate,
+    Own,
     Review,
     Said,
     Stated,
@@ -26,6 +27,7 @@ from privyseal.compliance.statements import (
 )
 from privyseal.errors import BadInput, NotFound, NotPermitted, TooLarge
 from privyseal.records import events, statements
+from privyseal.records.database import Transaction
 from privyseal.records.documents import Documents, Draft
 from privyseal.records.events import Event
 from privyseal.records.statements import Written
@@ -38,6 +40,10 @@ BATCH = 256
 """Statements that are finished at once."""
 QUIET = timedelta(seconds=60)
 """How long whoever states something is left alone with it, before :func:`finish` takes it up; as a lease of a walk."""
+SERVICE = "service"
+"""Who says what the service itself states; members' ids begin with ``M-``."""
+OWN = frozenset({"finding", "override"})
+"""Topics of the service's own statements: nobody else is at them, so they are logged at once."""
 MOST_STATED = 100_000
 """Statements of one slot; a number of six digits in a report."""
 
@@ -59,17 +65,28 @@ def state(seal: PrivySeal, actor: Actor, subscriber: str, matter: Matter) -> tup
         known = _logged(seal, subscriber, before)
         if known.said.matter == matter:
             return known, False
-    written = _written(seal, actor, subscriber, matter, 0 if before is None else before.number + 1)
+    written = _written(seal, actor.member.id, subscriber, matter, 0 if before is None else before.number + 1)
     with seal.records.writing(subscriber) as tx:
         statements.add(tx, written)
     return _logged(seal, subscriber, written), True
+
+
+def note(tx: Transaction, seal: PrivySeal, own: Own) -> None:
+    """Write down what the service itself states, in the transaction that makes it so; :func:`finish` has it logged.
+
+    What counts already is not stated again.
+    """
+    before = statements.last(tx, own.slot)
+    if before is None or statements.said_in(before.octets).matter != own:
+        number = 0 if before is None else before.number + 1
+        statements.add(tx, _written(seal, SERVICE, tx.subscriber, own, number))
 
 
 def finish(seal: PrivySeal) -> int:
     """Log what was written down and whose walk was cut short; return how many there were."""
     with seal.records.reading_all_subscribers() as connection:
         waiting = statements.unplaced_of_all_subscribers(connection, BATCH)
-    late = [(of, each) for of, each in waiting if each.at + QUIET <= seal.clock()]
+    late = [(of, each) for of, each in waiting if each.topic in OWN or each.at + QUIET <= seal.clock()]
     for subscriber, written in late:
         _logged(seal, subscriber, written)
     return len(late)
@@ -103,9 +120,9 @@ def open_document(seal: PrivySeal, actor: Actor, subscriber: str, sha256: str) -
     return fd, os.fstat(fd).st_size
 
 
-def _written(seal: PrivySeal, actor: Actor, subscriber: str, matter: Matter, number: int) -> Written:
+def _written(seal: PrivySeal, by: str, subscriber: str, matter: Matter | Own, number: int) -> Written:
     now = seal.clock()
-    said = Said(subscriber=subscriber, by=actor.member.id, at=now.replace(microsecond=0), number=number, matter=matter)
+    said = Said(subscriber=subscriber, by=by, at=now.replace(microsecond=0), number=number, matter=matter)
     if number >= MOST_STATED:
         raise TooLarge(f"Of one thing at most {MOST_STATED} statements are kept.")
     return Written(
@@ -128,7 +145,7 @@ def _logged(seal: PrivySeal, subscriber: str, written: Written) -> Stated:
         submission = StatementSubmission(about=written.topic, commitment=commit(written.salt, written.octets))
         entry = seal.logger.append([submission], since=seal.signer_mark).items[0].index
         with seal.records.writing(subscriber) as tx:
-            if statements.place(tx, written.id, entry):
+            if statements.place(tx, written.id, entry) and written.topic not in OWN:
                 what = f"stated: {written.topic}"
                 events.record(tx, Event(seal.clock(), said.by, what, f"{written.id} {written.slot}, log entry {entry}"))
     return Stated(said=said, octets=written.octets, salt=written.salt, entry=entry)

@@ -69,7 +69,7 @@ _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 _EVIDENCE = "/v1/{subscriber:str}/evidence"
-_DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{sha256:str}"
+_DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),

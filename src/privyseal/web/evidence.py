@@ -70,7 +70,7 @@ async def make_statement(
 
 
 async def send_document(
-    request: Incoming, subscriber: FromPath[str], sha256: FromPath[str], desk: TheDesk
+    request: Incoming, subscriber: FromPath[str], digest: FromPath[str], desk: TheDesk
 ) -> Response[None]:
     """Send the octets of a document; its SHA-256 is checked when the last one came. It is evidence once stated to be.
 
@@ -80,7 +80,7 @@ async def send_document(
     actor = request.user
     most = paper.documents(desk.seal).largest
     with desk.transfer():
-        draft = await desk.file(lambda: paper.draft(desk.seal, actor, subscriber, sha256))
+        draft = await desk.file(lambda: paper.draft(desk.seal, actor, subscriber, digest))
         if draft is None:
             async for _ in request.pieces(most):
                 pass
@@ -104,13 +104,13 @@ async def _take_in(request: Incoming, desk: Desk, draft: Draft, most: int) -> No
         await desk.disk(lambda: draft.append(waiting))
 
 
-async def read_document(request: Incoming, subscriber: FromPath[str], sha256: FromPath[str], desk: TheDesk) -> Stream:
+async def read_document(request: Incoming, subscriber: FromPath[str], digest: FromPath[str], desk: TheDesk) -> Stream:
     """Fetch a document that a member of the Subscriber has stated something of."""
     actor = request.user
-    fd, size = await desk.file(lambda: paper.open_document(desk.seal, actor, subscriber, sha256))
+    fd, size = await desk.file(lambda: paper.open_document(desk.seal, actor, subscriber, digest))
     headers = {
         "Content-Length": str(size),
-        "ETag": f'"{sha256}"',
+        "ETag": f'"{digest}"',
         "Cache-Control": "no-store",
         "Content-Disposition": "attachment",
     }
