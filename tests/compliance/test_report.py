@@ -84,6 +84,15 @@ def test_many_findings_are_counted_and_the_worst_are_told() -> None:
     assert clause.left_out == 50_001 - MOST_SENTENCES
 
 
+def test_findings_that_speak_of_many_count_as_many() -> None:
+    """A million signatures that are alike come as one finding with their number, and have one sentence."""
+    findings = [(_finding(Verdict.MET, "release"), 999_999), _finding(Verdict.NOT_MET, "R-bad")]
+    (clause,) = build(ASKED, [BY_ID[WANTS]], findings, []).clauses
+    assert clause.counts == {"not-met": 1, "met": 999_999}
+    assert [each.number for each in clause.sentences] == [1, 999_999]
+    assert clause.left_out == 0
+
+
 def test_documents_bear_on_what_they_are_for() -> None:
     """By their kind on all that want it, or by name on a requirement or a whole clause, and then on nothing else."""
     report = msgspec.structs.replace(CONTRACT, kind="audit-report")

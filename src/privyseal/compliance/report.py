@@ -61,6 +61,8 @@ class Sentence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: str
     mend: str = ""
     governed: date | None = None
+    number: Annotated[int, Meta(ge=1)] = 1
+    """How many subjects it speaks of: signatures that are alike have one sentence."""
 
 
 class Bearing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,7 +106,7 @@ class Clause(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     counts: dict[str, Annotated[int, Meta(ge=0)]]
     sentences: tuple[Sentence, ...]
     left_out: Annotated[int, Meta(ge=0)]
-    """How many findings have no sentence here."""
+    """How many subjects have no sentence here."""
     evidence: tuple[Bearing, ...]
     reviews: tuple[Opinion, ...]
 
@@ -125,8 +127,8 @@ class _Tally:
         self.counts: dict[Verdict, int] = {}
         self.kept: dict[Verdict, list[Sentence]] = {}
 
-    def take(self, finding: Finding) -> None:
-        self.counts[finding.verdict] = self.counts.get(finding.verdict, 0) + 1
+    def take(self, finding: Finding, number: int) -> None:
+        self.counts[finding.verdict] = self.counts.get(finding.verdict, 0) + number
         kept = self.kept.setdefault(finding.verdict, [])
         if len(kept) < MOST_SENTENCES:
             kept.append(
@@ -136,6 +138,7 @@ class _Tally:
                     text=finding.text,
                     mend=finding.mend,
                     governed=finding.governed,
+                    number=number,
                 )
             )
 
@@ -145,18 +148,22 @@ class _Tally:
 
 
 def build(
-    asked: Asked, requirements: Sequence[Requirement], findings: Iterable[Finding], stated: Sequence[Stated]
+    asked: Asked,
+    requirements: Sequence[Requirement],
+    findings: Iterable[Finding | tuple[Finding, int]],
+    stated: Sequence[Stated],
 ) -> Report:
-    """Put a report together; ``stated`` is everything that the log has, of which only what was said in time counts.
+    """Put a report together; a finding may come with how many subjects it speaks of. ``stated`` is everything that the log has, of which only what was said in time counts.
 
     A finding about a requirement that is none of ``requirements`` is not reported. A text that bound on no day from the
     beginning of the period to the day reported for is reported only where something was found of it.
     """
     tallies = {each.id: _Tally() for each in requirements}
-    for finding in findings:
+    for each in findings:
+        finding, number = (each, 1) if isinstance(each, Finding) else each
         tally = tallies.get(finding.requirement)
         if tally is not None:
-            tally.take(finding)
+            tally.take(finding, number)
     counting = current([each for each in stated if in_time(each, asked)])
     shown = [each for each in requirements if tallies[each.id].counts or _bound(each, asked)]
     return Report(asked=asked, clauses=tuple(_clause(each, tallies[each.id], counting, asked) for each in shown))
@@ -193,7 +200,7 @@ def _clause(requirement: Requirement, tally: _Tally, stated: Sequence[Stated], a
         verdict=verdict,
         counts={each.value: tally.counts[each] for each in _WORST_FIRST if each in tally.counts},
         sentences=sentences,
-        left_out=total - len(sentences),
+        left_out=total - sum(each.number for each in sentences),
         evidence=tuple(_bearings(requirement, stated, asked)),
         reviews=tuple(_opinions(requirement, stated)),
     )

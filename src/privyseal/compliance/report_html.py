@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-from privyseal.compliance.report import NOTHING, STANDARDS, Bearing, Clause, Opinion, Report
+from privyseal.compliance.report import NOTHING, STANDARDS, Bearing, Clause, Opinion, Report, Sentence
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #5a5a5a; --rule: #d0d0d0; --fill: #f4f4f2;
@@ -94,7 +94,7 @@ def _section(clause: Clause) -> str:
         f"<p>{escape(clause.text)}{house if clause.nature != 'text' else ''}</p>\n",
         f'<p class="soft">{escape(clause.requirement)}, {escape(clause.obligation)}, {escape(clause.ballot)}',
         f"{_counted(clause)}</p>\n",
-        _list([_sentence_of(each.subject, each.text, each.mend, each.verdict.value) for each in clause.sentences]),
+        _list(list(map(_sentence_of, clause.sentences))),
     ]
     if clause.left_out:
         parts.append(f'<p class="soft">and {clause.left_out} more</p>\n')
@@ -125,10 +125,12 @@ def _counted(clause: Clause) -> str:
     return "; " + ", ".join(f"{count} {escape(words(verdict))}" for verdict, count in clause.counts.items())
 
 
-def _sentence_of(subject: str, text: str, mend: str, verdict: str) -> str:
-    said = f'<span class="{escape(verdict)}">{escape(words(verdict))}</span>: {escape(text)}'
-    mended = f' <span class="soft">To mend it: {escape(mend)}.</span>' if mend else ""
-    return f"<b>{escape(subject)}</b> {said}{mended}"
+def _sentence_of(sentence: Sentence) -> str:
+    verdict = sentence.verdict.value
+    said = f'<span class="{escape(verdict)}">{escape(words(verdict))}</span>: {escape(sentence.text)}'
+    mended = f' <span class="soft">To mend it: {escape(sentence.mend)}.</span>' if sentence.mend else ""
+    many = f" ({sentence.number} alike)" if sentence.number > 1 else ""
+    return f"<b>{escape(sentence.subject)}</b>{many} {said}{mended}"
 
 
 def _list(items: list[str]) -> str:

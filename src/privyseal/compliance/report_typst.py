@@ -41,7 +41,8 @@ def _clause(clause: Clause) -> Iterator[str]:
     yield _paragraph(f"{clause.requirement}, {clause.obligation}, {clause.ballot}, {words(clause.nature)}")
     for each in clause.sentences:
         mend = f" To mend it: {each.mend}." if each.mend else ""
-        yield _item(f"{each.subject}: {words(each.verdict)}. {each.text}{mend}")
+        many = f" ({each.number} alike)" if each.number > 1 else ""
+        yield _item(f"{each.subject}{many}: {words(each.verdict)}. {each.text}{mend}")
     if clause.left_out:
         yield _paragraph(f"and {clause.left_out} more")
     for document in clause.evidence:
