@@ -153,8 +153,9 @@ def build(
     findings: Iterable[Finding | tuple[Finding, int]],
     stated: Sequence[Stated],
 ) -> Report:
-    """Put a report together; a finding may come with how many subjects it speaks of. ``stated`` is everything that the log has, of which only what was said in time counts.
+    """Put a report together; a finding may come with how many subjects it speaks of.
 
+    ``stated`` is everything that the log has, of which only what was said in time counts.
     A finding about a requirement that is none of ``requirements`` is not reported. A text that bound on no day from the
     beginning of the period to the day reported for is reported only where something was found of it.
     """
