@@ -6,6 +6,7 @@ changes, and none is deleted. What people state has at most one row of a slot wi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -66,9 +67,11 @@ def listed(tx: Transaction, topic: str | None = None) -> list[Stated]:
     return [_stated(row) for row in tx.connection.execute(wanted.order_by(statements.c.entry))]
 
 
-def stated_of_all_subscribers(connection: Connection) -> list[Stated]:
-    """List everything that anybody stated and the log has, in its order."""
+def stated_of_all_subscribers(connection: Connection, topics: Collection[str] | None = None) -> list[Stated]:
+    """List everything that anybody stated and the log has, in its order; given ``topics``, only what is about those."""
     wanted = select(statements).where(statements.c.entry.is_not(None)).order_by(statements.c.entry)
+    if topics is not None:
+        wanted = wanted.where(statements.c.topic.in_(topics))
     return [_stated(row) for row in connection.execute(wanted)]
 
 
