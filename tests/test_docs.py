@@ -200,14 +200,16 @@ def test_every_route_is_in_the_reference() -> None:
     """Each route of the table stands on the page about the API with who is admitted, and no other does."""
     names = {"{subscriber:str}": "SUBSCRIBER", "{name:str}": "NAME", "{request_id:str}": "ID", "{code:str}": "CODE"}
     names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
-    names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER"}
+    names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}
     wanted = set()
     for route in ROUTES:
         path = re.sub(r"\{[^}]*\}", lambda found: names[found[0]], route.path)
         wanted.add((f"{route.method} {path}", admitted.get(route.admits, f"`{route.admits}`")))
     found = re.findall(
-        r"^\| `((?:GET|POST|HEAD|PATCH|DELETE) [^`]+)` \| ([^|]+) \|", page_of("reference/http-api.md"), re.MULTILINE
+        r"^\| `((?:GET|POST|HEAD|PUT|PATCH|DELETE) [^`]+)` \| ([^|]+) \|",
+        page_of("reference/http-api.md"),
+        re.MULTILINE,
     )
     assert set(found) - {("GET /log/tile/...", "anybody")} == wanted
 

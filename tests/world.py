@@ -37,6 +37,7 @@ from privyseal.formats.source import FileSource
 from privyseal.keystore.protocol import KeyStore
 from privyseal.records import keys, requests
 from privyseal.records.database import Records, open_records
+from privyseal.records.documents import Documents
 from privyseal.signing import duties
 from privyseal.signing.ask import ask
 from privyseal.signing.instance import Premises, PrivySeal
@@ -51,7 +52,7 @@ from privyseal.terms.requests import Dossier, SigningRequest, State
 from privyseal.terms.signatures import Described, Options, Scheme, ToBeSigned
 from privyseal.tlog import checkpoint
 from privyseal.tlog.checkpoint import Checkpoint
-from privyseal.tlog.entry import Completion, Intent, decode
+from privyseal.tlog.entry import Completion, Entry, Intent, decode
 from privyseal.tlog.note import parse_note
 from privyseal.tlog.policy import Policy, parse_policy
 from privyseal.tlog.proof import read_receipt
@@ -176,7 +177,7 @@ class World:
         self._break_rooms()
         records, logger = _FragileRecords(self), LoggerClient(self._asker("logger"))
         self.seal = PrivySeal(
-            SigningService("World", Affiliation.UNAFFILIATED),
+            SigningService("World", Affiliation.UNAFFILIATED, SUBSCRIBER),
             records,
             logger,
             SignerClient(self._asker("signer")),
@@ -184,6 +185,7 @@ class World:
             clock=lambda: self.now,
             premises=self.premises(),
             recollection=self.recollection(records, logger),
+            documents=_FragileDocuments(self),
         )
         duties.begin(self.seal)
 
@@ -360,7 +362,7 @@ class World:
         logged = sum(entry.uses for entry in decoded if isinstance(entry, Intent))
         assert self.key_uses <= logged, "a key was used more often than intents say"
 
-    def _check_completions(self, decoded: list[Intent | Completion]) -> None:
+    def _check_completions(self, decoded: list[Entry]) -> None:
         completed = Counter(entry.intent for entry in decoded if isinstance(entry, Completion))
         intents = [index for index, entry in enumerate(decoded) if isinstance(entry, Intent)]
         assert all(completed[index] == 1 for index in intents), "an intent without exactly one completion"
@@ -391,6 +393,20 @@ class _FragileRecords(Records):
     def commit(self, connection: Connection) -> None:
         """Commit, or not, or do and not say so."""
         self._world.write("records", lambda: super(_FragileRecords, self).commit(connection), Unavailable)
+
+
+class _FragileDocuments(Documents):
+    """The real documents, whose writes pass the world's hands."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.directory / "evidence", 1 << 20, spare=0)
+        self._world = world
+
+    def write(self, name: str, effect: Callable[[], T]) -> T:
+        """Write, or not, or do and not say so."""
+        return self._world.write(
+            f"document: {name}", lambda: super(_FragileDocuments, self).write(name, effect), Unavailable
+        )
 
 
 class _FragileKeyStore:

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from privyseal.errors import BadInput, Misused
 from privyseal.records.database import Records, open_records
+from privyseal.records.documents import LARGEST_DOCUMENT, Documents
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.recollection import Recollection, published_size, size_of
@@ -50,6 +51,8 @@ class ServiceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     affiliation: Affiliation = Affiliation.UNAFFILIATED
     bind: str = "127.0.0.1:8470"
     rehearsal: bool = False
+    operator: str | None = None
+    """The Subscriber whose administrators speak for the service itself: its audits, contracts, modules."""
 
 
 class RecordsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +150,15 @@ class SpoolSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Seconds for which an upload is kept that nobody goes on sending or has signed."""
 
 
+class EvidenceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[evidence]``: where documents taken in as evidence are kept."""
+
+    directory: str = "evidence"
+    """A relative path starts at this file. Several ``serve`` share it; it belongs into the backup."""
+    largest_document: Annotated[int, msgspec.Meta(ge=1)] = LARGEST_DOCUMENT
+    """Octets of one."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
@@ -158,6 +170,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     telemetry: TelemetrySection = TelemetrySection()
     tls: TlsSection | None = None
     spool: SpoolSection = SpoolSection()
+    evidence: EvidenceSection = EvidenceSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -265,13 +278,19 @@ def premises(settings: Settings, directory: Path) -> Premises | None:
     )
 
 
+def documents(settings: Settings, directory: Path) -> Documents:
+    """Return where documents taken in as evidence are kept. Nothing is made yet."""
+    section = settings.evidence
+    return Documents(directory.resolve() / section.directory, section.largest_document)
+
+
 def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Watch | None = None) -> PrivySeal:
     """Build the running service that these settings describe; nothing is connected until it is used."""
     looking = watch or Watch()
     logger = LoggerClient(watched(_logger(settings, directory, sockets), looking.step))
     records = open_records(records_url(settings.records, directory))
     return PrivySeal(
-        SigningService(settings.service.name, settings.service.affiliation),
+        SigningService(settings.service.name, settings.service.affiliation, settings.service.operator),
         records,
         logger,
         SignerClient(watched(SocketAsk(sockets.signer), looking.step)),
@@ -281,6 +300,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         watch=looking,
         premises=premises(settings, directory),
         recollection=recollection(settings, directory, records, size_of(logger)),
+        documents=documents(settings, directory),
     )
 
 

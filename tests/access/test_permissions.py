@@ -14,6 +14,7 @@ EXPECTED = {
     (Role.REQUESTER, "send-code"), (Role.REQUESTER, "fetch-code"),
     (Role.APPROVER, "see-keys"), (Role.APPROVER, "see-requests"), (Role.APPROVER, "approve"),
     (Role.ADMINISTRATOR, "see-keys"), (Role.ADMINISTRATOR, "see-requests"),
+    (Role.ADMINISTRATOR, "see-evidence"), (Role.ADMINISTRATOR, "state"), (Role.AUDITOR, "see-evidence"),
     (Role.AUDITOR, "see-keys"), (Role.AUDITOR, "see-requests"),
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ from privyseal.terms.requests import SigningRequest
 from privyseal.tlog import checkpoint
 from privyseal.tlog.audit import fsck
 from privyseal.tlog.checkpoint import open_checkpoint
-from privyseal.tlog.entry import Completion, Intent, decode
+from privyseal.tlog.entry import Completion, Entry, Intent, decode
 from privyseal.tlog.note import parse_note
 from privyseal.tlog.policy import parse_policy
 from privyseal.tlog.proof import read_receipt
@@ -101,7 +101,7 @@ class Outsider:
         wrong = [size for size, roots in self.roots.items() if roots != {true[size]}]
         assert not wrong, f"I2: a head was shown that is not of this log: {wrong}"
 
-    def _check_entries(self, decoded: Sequence[Intent | Completion]) -> None:
+    def _check_entries(self, decoded: Sequence[Entry]) -> None:
         completed = Counter(entry.intent for entry in decoded if isinstance(entry, Completion))
         intents = {index for index, entry in enumerate(decoded) if isinstance(entry, Intent)}
         assert set(completed) <= intents

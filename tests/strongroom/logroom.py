@@ -16,12 +16,12 @@ from privyseal.strongroom.client import LoggerClient
 from privyseal.strongroom.ledger import Shelves
 from privyseal.strongroom.logger import Logger
 from privyseal.strongroom.mark import Mark, MarkFile
-from privyseal.strongroom.messages import Appended
+from privyseal.strongroom.messages import Appended, Submission
 from privyseal.strongroom.staging import Staging
 from privyseal.strongroom.witnesses import Witnesses
 from privyseal.tlog.audit import fsck
 from privyseal.tlog.checkpoint import open_checkpoint
-from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
+from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, StatementSubmission, encode
 from privyseal.tlog.merkle import EMPTY_ROOT, leaf_hash, verify_inclusion
 from privyseal.tlog.note import Verifier
 from privyseal.tlog.tiles import TileStore
@@ -145,12 +145,17 @@ def completion(of: int, name: object = "done", tag: str = "release") -> Completi
     )
 
 
+def statement(name: object, about: str = "evidence") -> StatementSubmission:
+    """A statement that is told from others by its name."""
+    return StatementSubmission(about=about, commitment=hashlib.sha256(f"{name}".encode()).digest())
+
+
 def client(logger: Logger) -> LoggerClient:
     """Ask a logger without a socket."""
     return LoggerClient(logger.handle)
 
 
-def verified(answer: Appended, submissions: Sequence[IntentSubmission | CompletionSubmission]) -> Appended:
+def verified(answer: Appended, submissions: Sequence[Submission]) -> Appended:
     """Check an answer as the signer and the receipt's reader do: head, leaves, paths."""
     head = open_checkpoint(answer.checkpoint, VERIFIER)
     assert (head.size, len(answer.items)) == (answer.size, len(submissions))

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.strongroom.logroom import VERIFIER, LogRoom, client, completion, intent, verified
+from tests.strongroom.logroom import VERIFIER, LogRoom, client, completion, intent, statement, verified
 
 from privyseal.errors import BadInput, Conflict, LogRolledBack, LogUnavailable, TooLarge
 from privyseal.strongroom.logger import MAX_SUBMISSIONS, Logger
-from privyseal.strongroom.messages import Logged, SignerHealth
+from privyseal.strongroom.messages import Logged, SignerHealth, Submission
 from privyseal.tlog.checkpoint import open_checkpoint
-from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
+from privyseal.tlog.entry import IntentSubmission, encode
 from privyseal.tlog.merkle import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
 
-Submissions = tuple[IntentSubmission | CompletionSubmission, ...]
+Submissions = tuple[Submission, ...]
 
 
 @pytest.fixture
@@ -51,6 +51,17 @@ def test_appending_twice_changes_nothing(logger: Logger):
     verified(again, (intent("b"), intent("c"), intent("c"), intent("a")))
 
 
+def test_statements_stand_beside_the_keys_and_in_no_sequence(logger: Logger):
+    """They are proven as any entry, keep their first place, and leave each key's numbers as they are."""
+    submissions = (intent("a"), statement("x"), statement("x", "finding"), intent("b"), statement("x"))
+    answer = verified(client(logger).append(submissions, 0), submissions)
+    assert [(one.index, one.key_seq) for one in answer.items] == [(0, 0), (1, None), (2, None), (3, 1), (1, None)]
+    again = client(logger).append((statement("y"), statement("x"), completion(0)), 4)
+    assert [(one.index, one.key_seq) for one in again.items] == [(4, None), (1, None), (5, None)]
+    proven = client(logger).prove([1, 2], 0)
+    assert [(one.index, one.key_seq, one.intent_path) for one in proven.items] == [(1, None, ()), (2, None, ())]
+
+
 def test_a_completion_is_proven_together_with_its_intent(logger: Logger):
     """Both paths lead to the same head, as the receipt needs."""
     client(logger).append((intent("a"), intent("b")), 0)
@@ -68,22 +79,33 @@ def test_a_completion_is_proven_together_with_its_intent(logger: Logger):
     [
         (completion(7),),  # nothing stands there
         (completion(2),),  # a completion stands there
+        (completion(3), statement("z")),  # a statement stands there
+        (completion(3, tag=""),),  # a statement stands there, and has no key either
         (completion(0, tag="another"),),  # another key's intent
         (completion(1, "other than before"),),  # completed already, otherwise
         (completion(0, "x"), completion(0, "y")),  # two ways at once
         (intent("good"), completion(7)),  # one bad one spoils its question
     ],
-    ids=["unknown", "not an intent", "another key", "second", "two at once", "with a good one"],
+    ids=[
+        "unknown",
+        "not an intent",
+        "a statement",
+        "a statement without key",
+        "another key",
+        "second",
+        "two at once",
+        "with a good one",
+    ],
 )
 def test_a_completion_that_contradicts_the_log_is_refused_whole(logger: Logger, wrong: Submissions):
     """Conflict, and nothing of the question is logged."""
     client(logger).append((intent("a"), intent("b")), 0)
-    client(logger).append((completion(1),), 0)
+    client(logger).append((completion(1), statement("said")), 0)
     with pytest.raises(Conflict, match="Submission"):
         client(logger).append(wrong, 0)
-    assert client(logger).health().size == 3
-    answer = client(logger).append((intent("after"),), 3)
-    assert (answer.items[0].index, answer.items[0].key_seq) == (3, 2)
+    assert client(logger).health().size == 4
+    answer = client(logger).append((intent("after"),), 4)
+    assert (answer.items[0].index, answer.items[0].key_seq) == (4, 2)
 
 
 def test_a_submission_that_cannot_be_an_entry_spoils_its_own_question_only(logger: Logger):

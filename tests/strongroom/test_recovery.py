@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.strongroom.cluster import Cluster, folder
-from tests.strongroom.logroom import client, completion, intent
+from tests.strongroom.logroom import client, completion, intent, statement
 from tests.strongroom.witnessroom import WitnessProcess
 from tests.tlog.sumdb_verifier import verify_with_go
 
@@ -104,6 +104,23 @@ def test_an_older_journal_is_rolled_forward(site: Site, sizes: tuple[int, int]):
     site.log(sizes[1])
     site.journal.write_bytes(old)
     refused_then(site, f"holds {sizes[0]} entries, and a head of {sum(sizes)}")
+
+
+def test_statements_are_recovered_with_their_places(site: Site):
+    """Each of them is known again afterwards, so that one that is repeated does not stand in the log twice."""
+    site.log(10)
+    old = site.journal.read_bytes()
+    said = tuple(statement(n) for n in range(300))
+    logger = site.logger()
+    client(logger).append((*said, completion(7, tag="key 1")), 0)
+    logger.close()
+    site.journal.write_bytes(old)
+    site.recover("--apply")
+    logger = site.logger()
+    again = client(logger).append((*said, statement("new"), completion(7, tag="key 1")), 0)
+    logger.close()
+    assert [one.index for one in again.items] == [*range(10, 310), 311, 310]
+    assert site.check() == 312
 
 
 def test_a_journal_that_is_gone_is_made_from_the_tiles(site: Site):

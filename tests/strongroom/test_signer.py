@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.strongroom.logroom import VERIFIER, intent
-from tests.strongroom.signroom import SignRoom, description, refused, signed
+from tests.strongroom.signroom import SALT, SignRoom, description, refused, signed
 
 from privyseal.errors import BadInput, KeyStoreUnavailable, Misused, TooLarge
 from privyseal.formats import catalogue
@@ -23,6 +23,7 @@ from privyseal.strongroom.signer import MANY, MAX_ITEMS
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.signatures import ToBeSigned
+from privyseal.tlog.entry import StatementSubmission, commit
 
 
 @pytest.mark.parametrize("scheme", ["ecdsa-p256", "ecdsa-p384", "rsa-3072"])
@@ -109,6 +110,21 @@ def test_an_intent_for_something_else_is_refused(
     answer = room.send(appended, room.items(appended, [canonical], certificate))
     assert isinstance(answer, SignedBatch)
     refused(answer.results[0], "unlogged")
+
+
+@pytest.mark.parametrize("about", ["sign", "intent", "evidence"])
+def test_a_statement_is_no_intent(room: SignRoom, pair: KeyPair, certificate: bytes, about: str):
+    """Proven, of the same commitment, and about whatever it says it is: no key is used for a statement."""
+    canonical = room.request(pair, certificate).canonical()
+    said = StatementSubmission(about=about, commitment=commit(SALT, canonical))
+    appended = room.log.append([said], room.mark)
+    answer = room.send(appended, room.items(appended, [canonical], certificate))
+    assert isinstance(answer, SignedBatch)
+    refused(answer.results[0], "unlogged", "not proven that the intent")
+    appended = room.logged(canonical, tag=pair.key_tag)
+    answer = room.send(appended, room.items(appended, [canonical], certificate))
+    assert isinstance(answer, SignedBatch)
+    assert isinstance(answer.results[0], SignedItem)
 
 
 def test_an_intent_for_another_request_is_refused(room: SignRoom, pair: KeyPair, certificate: bytes):

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.strongroom.cluster import Cluster, folder
-from tests.strongroom.logroom import KEY, ORIGIN, LogRoom, client, completion, intent, verified
+from tests.strongroom.logroom import KEY, ORIGIN, LogRoom, client, completion, intent, statement, verified
 from tests.strongroom.processes import wait_until
 
 from privyseal.errors import Conflict, LogRolledBack, LogStandby, LogUnavailable
@@ -70,9 +70,11 @@ def test_entries_get_the_same_places_as_in_a_file(room: PgRoom, tmp_path: Path, 
         loggers = [room.logger(), of_file.logger()]
         answers = []
         for logger in loggers:
-            submissions = tuple(intent(f"{step}/{n}", f"key {n % 3}") for n in range(100))
+            intents = tuple(intent(f"{step}/{n}", f"key {n % 3}") for n in range(99))
+            submissions = (*intents, statement(step))
             answer = verified(client(logger).append(submissions + submissions[:3], 0), submissions + submissions[:3])
-            done = client(logger).append((completion(answer.items[5].index, tag="key 2"), intent("same", "key 1")), 0)
+            further = (completion(answer.items[5].index, tag="key 2"), intent("same", "key 1"), statement("same"))
+            done = client(logger).append(further, 0)
             with pytest.raises(Conflict):
                 client(logger).append((completion(answer.items[5].index, "other", tag="key 2"),), 0)
             with pytest.raises(Conflict):
@@ -85,8 +87,8 @@ def test_entries_get_the_same_places_as_in_a_file(room: PgRoom, tmp_path: Path, 
         for each in (room, of_file)
     ]
     assert contents[0] == contents[1]
-    assert room.check() == 4 * 101 + 1
-    assert room.cluster.execute("SELECT min(entry), count(*) FROM privyseal_log_staged") == [(256, 149)]
+    assert room.check() == 4 * 101 + 2
+    assert room.cluster.execute("SELECT min(entry), count(*) FROM privyseal_log_staged") == [(256, 150)]
 
 
 def test_only_the_holder_of_the_lease_stages(cluster: Cluster):

@@ -13,7 +13,7 @@ from tests.tlog.growing import LOG, Grown, checkpoint_of, grown, story, verifier
 
 from privyseal.tlog import audit
 from privyseal.tlog.audit import Finding, fsck
-from privyseal.tlog.entry import Completion, Entry, Intent, encode
+from privyseal.tlog.entry import Completion, Entry, Intent, Statement, encode
 from privyseal.tlog.log import Head
 from privyseal.tlog.tiles import edge, entries_path, tile_path, width_at
 
@@ -187,6 +187,7 @@ def _logged(entries: list[bytes]) -> Grown:
 
 
 TAG, OTHER = "ab" * 32, "cd" * 32
+STATEMENT = Statement(about="evidence", commitment=bytes(32))
 
 
 def _intent(seq: int, tag: str = TAG) -> Entry:
@@ -214,6 +215,8 @@ def _completion(intent: int, tag: str = TAG) -> Entry:
     ([_intent(0), _completion(0), _completion(1)], [("completion-of-nothing", 2)]),
     ([_completion(10**9)], [("completion-of-nothing", 0)]),
     ([_intent(0), _completion(0, OTHER)], [("completion-of-another-key", 1)]),
+    ([STATEMENT, _intent(0), STATEMENT, _completion(1), STATEMENT], []),
+    ([STATEMENT, _completion(0)], [("completion-of-nothing", 1)]),
 ])  # fmt: skip
 def test_what_entries_say_of_each_other(entries: list[Entry], expected: list[tuple[str, int]]) -> None:
     """Sequences without gaps, one completion for each intent: every departure has its own code and its entry."""

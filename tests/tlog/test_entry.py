@@ -17,6 +17,8 @@ from privyseal.tlog.entry import (
     CompletionSubmission,
     Intent,
     IntentSubmission,
+    Statement,
+    StatementSubmission,
     commit,
     decode,
     decode_completed,
@@ -27,6 +29,7 @@ from privyseal.tlog.entry import (
 TAG = "ab" * 32
 INTENT = Intent(verb="sign", key_tag=TAG, key_seq=7, uses=1, commitment=bytes(32))
 COMPLETION = Completion(key_tag=TAG, intent=41, outcome="signed", commitment=b"\xff" * 32)
+STATEMENT = Statement(about="evidence", commitment=b"\1" * 32)
 
 
 def test_the_octets_are_fixed() -> None:
@@ -39,7 +42,10 @@ def test_the_octets_are_fixed() -> None:
         b'{"commitment":"//////////////////////////////////////////8=","intent":41,"key_tag":"' + TAG.encode() + b'",'
         b'"outcome":"signed","type":"completion","v":1}'
     )
-    for entry in (INTENT, COMPLETION):
+    assert encode(STATEMENT) == (
+        b'{"about":"evidence","commitment":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","type":"statement","v":1}'
+    )
+    for entry in (INTENT, COMPLETION, STATEMENT):
         assert decode(encode(entry)) == entry
 
 
@@ -66,7 +72,12 @@ def test_a_submission_becomes_an_entry() -> None:
         ids.add(msgspec.structs.replace(intent, **{field: value}).submission_id())
     for field, value in (("intent", 42), ("outcome", "aborted"), ("commitment", bytes(32))):
         ids.add(msgspec.structs.replace(completion, **{field: value}).submission_id())
-    assert len(ids) == 9
+    statement = StatementSubmission(about="evidence", commitment=bytes(32))
+    assert msgspec.structs.replace(statement, commitment=b"\1" * 32).entry() == STATEMENT
+    ids.add(statement.submission_id())
+    for field, value in (("about", "finding"), ("commitment", b"\1" * 32)):
+        ids.add(msgspec.structs.replace(statement, **{field: value}).submission_id())
+    assert len(ids) == 12
     assert {len(each) for each in ids} == {32}
     assert (
         intent.submission_id()
@@ -112,8 +123,11 @@ def test_too_long() -> None:
     msgspec.structs.replace(INTENT, commitment=b"short"),
     msgspec.structs.replace(INTENT, verb="SIGN"),
     msgspec.structs.replace(COMPLETION, intent=-1),
+    msgspec.structs.replace(STATEMENT, about="Evidence"),
+    msgspec.structs.replace(STATEMENT, about=""),
+    msgspec.structs.replace(STATEMENT, commitment=b"short"),
 ])  # fmt: skip
-def test_nothing_enters_that_could_not_be_read(wrong: Intent | Completion) -> None:
+def test_nothing_enters_that_could_not_be_read(wrong: Intent | Completion | Statement) -> None:
     """What was put together in memory without being checked is checked before it is logged."""
     with pytest.raises(BadInput):
         encode(wrong)
@@ -133,3 +147,11 @@ def test_what_a_completion_commits_to() -> None:
     for wrong in (octets.replace(b'"v":1', b'"v":2'), octets.replace(b',"v":1', b""), octets[:-1], b"{}"):
         with pytest.raises(BadInput):
             decode_completed(wrong)
+
+
+@pytest.mark.parametrize("member", ["key_tag", "key_seq", "uses", "verb", "intent", "outcome", "request"])
+def test_a_statement_has_nothing_of_a_key(member: str) -> None:
+    """It can carry no member of an intent or a completion, so no reader takes one for the other."""
+    value = json.loads(encode(STATEMENT)) | {member: json.loads(encode(INTENT)).get(member, 0)}
+    with pytest.raises(BadInput):
+        decode(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())

@@ -26,6 +26,7 @@ from tests import postgres
 from privyseal.errors import PrivySealError
 from privyseal.records import keys, requests
 from privyseal.records.database import open_records
+from privyseal.records.documents import Documents
 from privyseal.records.spool import Limits, Spool
 from privyseal.signing import ask as signing_ask
 from privyseal.signing import enrol
@@ -80,7 +81,16 @@ class Room:
     def health(self) -> Any:
         if self.raises is not None:
             raise self.raises
-        return SimpleNamespace(ready=True, why="")
+        return SimpleNamespace(ready=True, why="", mark=0)
+
+    mark = 0
+
+    def append(self, submissions: Sequence[Any], since: int) -> Any:
+        """Give each submission the place that it had before, or the next one."""
+        self.health()
+        known = self.__dict__.setdefault("logged", {})
+        items = [known.setdefault(one.submission_id(), len(known)) for one in submissions]
+        return SimpleNamespace(items=[SimpleNamespace(index=index) for index in items])
 
     def reply(self, queries: Sequence[bytes]) -> tuple[bytes, ...]:
         self.health()
@@ -207,14 +217,16 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
     if empty is not None:
         shutil.copy(empty, folder / "records.db")
     records = open_records(database.url if database else f"sqlite:///{folder / 'records.db'}")
-    service = SigningService("Test Signing Service", Affiliation.UNAFFILIATED)
+    service = SigningService("Test Signing Service", Affiliation.UNAFFILIATED, "demo")
     premises = Premises(
         Spool(folder / "spool", Limits(largest_file=2 << 20, quota=3 << 20, spare=0, most_uploads=4)),
         Workshop(),
         keep=timedelta(hours=1),
         stale=timedelta(hours=1),
     )
-    seal = PrivySeal(service, records, Room(), Room(), Room(), premises=premises)  # type: ignore[arg-type]
+    documents = Documents(folder / "evidence", 1 << 20, spare=0)
+    rooms = (Room(), Room(), Room())
+    seal = PrivySeal(service, records, *rooms, premises=premises, documents=documents)  # type: ignore[arg-type]
     tokens = {}
     for subscriber in ("demo", "other"):
         enrol.subscriber(seal, subscriber, subscriber.title())

@@ -215,9 +215,10 @@ def _verified(octets: bytes, policy: Policy) -> str:
 def _in_words(index: int, entry: Entry) -> list[str]:
     if isinstance(entry, Intent):
         what = f"intent to {entry.verb}, number {entry.key_seq} of key {entry.key_tag[:12]}..., {entry.uses} use(s)"
-    else:
-        assert isinstance(entry, Completion)  # noqa: S101 - an entry is one of the two
+    elif isinstance(entry, Completion):
         what = f"completion of {entry.intent}: {entry.outcome}"
+    else:
+        what = f"statement about {entry.about}"
     return [f"{index:>9}  {what}"]
 
 

@@ -36,6 +36,8 @@ from privyseal.terms.signatures import SCHEMES
 
 SUBSCRIBER, KEY = "demo", "release"
 """What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
+PROFILES = ("client.toml", "administrator.toml")
+"""Profiles that a rehearsal has: of who asks for signatures, and of who states things (``privyseal evidence``)."""
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PATH = click.Path(path_type=Path, exists=True)
 
@@ -151,15 +153,18 @@ def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)
     founding.install_stamper_chain(directory / "stamper", spki, chain)
     settings = config.Settings(
-        service=config.ServiceSection(name=name, rehearsal=True), records=section, tls=TLS if tls else None
+        service=config.ServiceSection(name=name, rehearsal=True, operator=SUBSCRIBER),
+        records=section,
+        tls=TLS if tls else None,
     )
     with _opened(directory, url, name) as seal:
-        member = _enrol_demo(seal, authority, scheme)
+        member, administrator = _enrol_demo(seal, authority, scheme)
         if tls:
             credential = _certify_client(seal, member, directory / "tls")
         else:
             credential = {"token": enrol.token(seal, member)}
-    _write_files(directory, authority, vkey, credential, settings)
+        authority_of = {"token": enrol.token(seal, administrator)} | ({"ca": "tls/ca.pem"} if tls else {})
+    _write_files(directory, authority, vkey, (credential, authority_of), settings)
 
 
 def _prepare_records(directory: Path, section: config.RecordsSection, owner: str | None) -> str:
@@ -176,10 +181,11 @@ def _prepare_records(directory: Path, section: config.RecordsSection, owner: str
     return url
 
 
-def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> Member:
-    """Take in the Subscriber and its one member, have the key generated and certified; return the member."""
+def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> tuple[Member, Member]:
+    """Take in the Subscriber, who asks and who administers, have the key generated and certified; return the two."""
     owner = enrol.subscriber(seal, SUBSCRIBER, "Rehearsal Subscriber")
     member = enrol.member(seal, owner.name, "rehearsal client", (Role.REQUESTER,))
+    administrator = enrol.member(seal, owner.name, "rehearsal administrator", (Role.ADMINISTRATOR,))
     act = Generate(
         subscriber=owner.name,
         key=KEY,
@@ -193,7 +199,7 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     pair = custody.generate(seal, act)
     certificate = authority.issue_code_signing(pair.public_key, "Rehearsal Subscriber", seal.clock())
     custody.certify(seal, pair, (certificate, authority.code_signing_issuer))
-    return member
+    return member, administrator
 
 
 def _certify_client(seal: PrivySeal, member: Member, folder: Path) -> dict[str, str]:
@@ -217,7 +223,7 @@ def _write_files(
     directory: Path,
     authority: RehearsalAuthority,
     vkey: str,
-    credential: dict[str, str],
+    credentials: tuple[dict[str, str], dict[str, str]],
     settings: config.Settings,
 ) -> None:
     now = datetime.now(UTC)
@@ -227,12 +233,14 @@ def _write_files(
     _put(directory / "ca.crl", authority.crl(now, int(now.timestamp())), 0o644)
     url = f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     _put(directory / "log-policy", f"log {vkey} {url}/log\nquorum none\n".encode(), 0o644)
-    client = {"url": url, "subscriber": SUBSCRIBER, "key": KEY} | credential
-    client |= {"trust": "ca.pem", "crl": "ca.crl", "log_policy": "log-policy", "rehearsal_anchors": "ca.pem"}
-    head = "# How a client talks to this rehearsal service. What lets it in is secret: keep it to yourself.\n"
-    _put(directory / "client.toml", (head + _toml(client)).encode(), 0o600)
+    for name, who, credential in zip(PROFILES, ("a client", "an administrator"), credentials, strict=True):
+        profile = {"url": url, "subscriber": SUBSCRIBER, "key": KEY} | credential
+        profile |= {"trust": "ca.pem", "crl": "ca.crl", "log_policy": "log-policy", "rehearsal_anchors": "ca.pem"}
+        head = f"# How {who} talks to this rehearsal service. What lets them in is secret: keep it to yourself.\n"
+        _put(directory / name, (head + _toml(profile)).encode(), 0o600)
     service = {"name": settings.service.name, "affiliation": settings.service.affiliation.value}
     service |= {"bind": settings.service.bind}
+    service |= {"operator": SUBSCRIBER}
     text = f"[service]\n{_toml(service)}rehearsal = true\n\n[records]\nurl = {json.dumps(settings.records.url)}\n"
     text += f"\n[log]\npublic = {json.dumps(settings.log.public)}\n"
     if settings.tls is not None:

@@ -49,6 +49,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "duties": ("privyseal.cli.duties:duties", "Say what is due, and what was missed."),
     "audit-report": ("privyseal.cli.audit_report:audit_report", "Say what an audit report has and lacks."),
     "survey": ("privyseal.cli.survey:survey", "Look for Signing Services that nobody told of."),
+    "evidence": ("privyseal.cli.evidence:evidence", "Take in documents that show what no machine sees."),
+    "declare": ("privyseal.cli.declare:declare", "State facts that only people know."),
+    "report": ("privyseal.cli.report:report", "Report to an auditor, check a report, draw a sample."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

@@ -44,7 +44,7 @@ def role(path: Path, as_of: str | None, json_mode: JsonMode | None) -> None:
     Subscriber, a reseller, or none of these. This is no legal advice and no audit opinion.
     """
     output = Output(json_mode)
-    facts = _read(path)
+    facts = read_facts(path)
     found = classify(facts, _day(as_of))
     output.say(*_lines(found))
     output.result(RoleReport(facts=facts, result=found))
@@ -59,7 +59,8 @@ def _day(text: str | None) -> date:
         raise Misused(f"{printable(text)} is no day; one like 2024-02-28 was expected.") from error
 
 
-def _read(path: Path) -> Facts:
+def read_facts(path: Path) -> Facts:
+    """Read what is known of an organisation from a TOML file; BadInput with one sentence where it is none."""
     try:
         with path.open("rb") as file:
             octets = file.read(LARGEST_FILE + 1)

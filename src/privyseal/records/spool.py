@@ -61,7 +61,7 @@ class Spool:
 
     def write(self, name: str, effect: Callable[[], T]) -> T:
         """Carry out a write: the one place through which each passes, so that tests can break it."""
-        with _refusals(name):
+        with refusals(name):
             return effect()
 
     def path(self, side: Side, subscriber: str, name: str) -> Path:
@@ -74,13 +74,13 @@ class Spool:
     def place(self, side: Side, subscriber: str, name: str) -> Path:
         """Return where a file is or will be, and make its folder."""
         path = self.path(side, subscriber, name)
-        self.write("folder", lambda: _make_folders(self.directory, path.parent.parent, path.parent))
+        self.write("folder", lambda: make_folders(self.directory, path.parent.parent, path.parent))
         return path
 
     def require_room(self, size: int) -> None:
         """Raise Unavailable where a file of ``size`` octets would leave less of the disk free than it should."""
-        with _refusals("folder"):
-            _make_folders(self.directory)
+        with refusals("folder"):
+            make_folders(self.directory)
             disk = os.statvfs(self.directory)
         if disk.f_bavail * disk.f_frsize < size + self.limits.spare:
             raise Unavailable(
@@ -105,7 +105,7 @@ class Spool:
 
     def files(self) -> Iterator[tuple[Path, float]]:
         """Yield every file in the spool, drafts included, with the time it was last written to, seconds since 1970."""
-        with _refusals("folder"):
+        with refusals("folder"):
             for path in sorted(self.directory.glob("*/*/*")):
                 with contextlib.suppress(FileNotFoundError):
                     yield path, path.stat().st_mtime
@@ -167,7 +167,7 @@ class Part:
 
     def digest(self) -> str:
         """Return the SHA-256 of what is on the disk, lower-case hex."""
-        with self._guard, _refusals("read"):
+        with self._guard, refusals("read"):
             return digest_of(self._fd)
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class Part:
                 os.close(fd)
 
 
-def _make_folders(*folders: Path) -> None:
+def make_folders(*folders: Path) -> None:
     """Make what is missing of these, outermost first, for their owner alone; ``parents=True`` would open the others."""
     for folder in folders:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -205,7 +205,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _refusals(what: str) -> Iterator[None]:
+def refusals(what: str) -> Iterator[None]:
     """Turn what the operating system refuses into Unavailable: the disk may have room again, or be there again."""
     try:
         yield

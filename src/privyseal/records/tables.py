@@ -198,6 +198,23 @@ log_gaps = Table(
     Column("at", Moment, nullable=False),
 )
 
+statements = Table(
+    "statements",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("topic", String(32), nullable=False),
+    Column("slot", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("entry", BigInteger),
+    UniqueConstraint("subscriber", "slot", "number"),
+    Index("ix_statements_entry", "entry"),
+)
+"""What members stated (``records/statements.py``); ``entry`` is its index in the log, and nothing counts without."""
+
 events = Table(
     "events",
     metadata,

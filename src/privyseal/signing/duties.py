@@ -10,6 +10,7 @@ from privyseal.errors import PrivySealError
 from privyseal.records import events, requests
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
+from privyseal.signing.paper import finish
 from privyseal.signing.sign import advance
 from privyseal.signing.submit import give_back
 from privyseal.terms.requests import Dossier, State
@@ -38,6 +39,8 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
             seal.recollection.look()
     seal.require_memory()
     give_back(seal, ())
+    with suppress(PrivySealError):  # what was stated waits; who stated it was told, and the next look tries again
+        finish(seal)
     with seal.records.reading_all_subscribers() as connection:
         unfinished = requests.unfinished_of_all_subscribers(
             connection, (State.APPROVED, State.SIGNING, State.SIGNED), limit=BATCH, unleased_at=seal.clock()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from privyseal.errors import PrivySealError
 from privyseal.records.database import Records
+from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
 from privyseal.signing.recollection import Recollection
@@ -64,11 +65,13 @@ class PrivySeal:
         watch: Watch | None = None,
         premises: Premises | None = None,
         recollection: Recollection | None = None,
+        documents: Documents | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
         This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
-        sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are.
+        sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
+        without ``documents`` it takes in none as evidence.
         """
         self.service = service
         self.records = records
@@ -81,6 +84,7 @@ class PrivySeal:
         self.watch = watch or Watch()
         self.premises = premises
         self.recollection = recollection
+        self.documents = documents
         self._owed: list[Dossier] = []
         self._mark_guard = threading.Lock()
         self._signer_mark: int | None = None

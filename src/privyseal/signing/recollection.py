@@ -25,7 +25,7 @@ from privyseal.records import events, gaps
 from privyseal.records.database import Records
 from privyseal.records.events import Event
 from privyseal.strongroom.client import LoggerClient
-from privyseal.tlog.entry import Completion, Intent, commit, decode
+from privyseal.tlog.entry import Completion, Entry, Intent, commit, decode
 from privyseal.tlog.log import read_bundle
 from privyseal.tlog.policy import Policy
 from privyseal.tlog.tiles import TILE_WIDTH, Read, width_at
@@ -191,7 +191,7 @@ def accept(recollection: Recollection, records: Records, now: datetime) -> Gap:
     return gap
 
 
-def _decoded(index: int, octets: bytes) -> Intent | Completion:
+def _decoded(index: int, octets: bytes) -> Entry:
     try:
         return decode(octets)
     except BadInput as error:

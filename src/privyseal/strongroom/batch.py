@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from privyseal.errors import Conflict, PrivySealError
 from privyseal.strongroom.messages import Submission
-from privyseal.strongroom.staging import LogJournal, Place
+from privyseal.strongroom.staging import OF_NO_KEY, LogJournal, Place
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, encode
 
 
@@ -47,10 +47,13 @@ class Batch:
             entry = encode(submission.entry(sequence))
             self._sequences[submission.key_tag] = sequence + 1
             place = Place(index, identity, submission.key_tag, sequence, None)
-        else:
+        elif isinstance(submission, CompletionSubmission):
             entry = encode(submission.entry())
             place = Place(index, identity, submission.key_tag, None, submission.intent)
             self._by_intent[submission.intent] = place
+        else:
+            entry = encode(submission.entry())
+            place = Place(index, identity, OF_NO_KEY, None, None)
         self.places.append(place)
         self.entries.append(entry)
         self._by_submission[identity] = place

@@ -18,9 +18,9 @@ from privyseal.telemetry import LONGEST_ID
 from privyseal.terms.keys import Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
-from privyseal.tlog.entry import CompletionSubmission, IntentSubmission
+from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, StatementSubmission
 
-Submission = IntentSubmission | CompletionSubmission
+Submission = IntentSubmission | CompletionSubmission | StatementSubmission
 """What can be put into the log: that something will be signed, or what became of it."""
 
 MOST_IDS = 1024

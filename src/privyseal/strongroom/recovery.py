@@ -22,10 +22,18 @@ from privyseal.strongroom import logkey
 from privyseal.strongroom.archive import DurableTiles
 from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.settings import LoggerSettings
-from privyseal.strongroom.staging import LogJournal, Place
+from privyseal.strongroom.staging import OF_NO_KEY, LogJournal, Place
 from privyseal.strongroom.witnesses import Witnesses
 from privyseal.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
-from privyseal.tlog.entry import Completion, CompletionSubmission, Entry, Intent, IntentSubmission, decode
+from privyseal.tlog.entry import (
+    Completion,
+    CompletionSubmission,
+    Entry,
+    Intent,
+    IntentSubmission,
+    StatementSubmission,
+    decode,
+)
 from privyseal.tlog.log import EMPTY, Head, State, append, read_bundle
 from privyseal.tlog.note import Signer, Verifier, parse_note
 from privyseal.tlog.reader import Reader
@@ -261,11 +269,13 @@ def _place(index: int, entry: Entry) -> Place:
     if isinstance(entry, Intent):
         intent = IntentSubmission(verb=entry.verb, key_tag=entry.key_tag, uses=entry.uses, commitment=entry.commitment)
         return Place(index, intent.submission_id(), entry.key_tag, entry.key_seq, None)
-    assert isinstance(entry, Completion)  # noqa: S101 - an entry is one of the two
-    completion = CompletionSubmission(
-        key_tag=entry.key_tag, intent=entry.intent, outcome=entry.outcome, commitment=entry.commitment
-    )
-    return Place(index, completion.submission_id(), entry.key_tag, None, entry.intent)
+    if isinstance(entry, Completion):
+        completion = CompletionSubmission(
+            key_tag=entry.key_tag, intent=entry.intent, outcome=entry.outcome, commitment=entry.commitment
+        )
+        return Place(index, completion.submission_id(), entry.key_tag, None, entry.intent)
+    statement = StatementSubmission(about=entry.about, commitment=entry.commitment)
+    return Place(index, statement.submission_id(), OF_NO_KEY, None, None)
 
 
 def _contradiction(what: str, size: int) -> LogRolledBack:

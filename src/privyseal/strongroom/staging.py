@@ -23,6 +23,9 @@ from privyseal.tlog.log import EMPTY, Head
 CHECKPOINT_PAGES = 4096
 """Pages that SQLite's write-ahead log gathers, 16 MiB, before they go into the file itself. That takes two syncs of its
 own within a commit that somebody waits for, and with SQLite's 1,000 it came with every twentieth batch."""
+OF_NO_KEY = ""
+"""What stands for the key tag where a statement has its place. The column was made NOT NULL before there were any, so
+journals of both kinds are the same."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL);
@@ -45,6 +48,7 @@ class Place(Struct, frozen=True):
     index: int
     submission: bytes
     key_tag: str
+    """:data:`OF_NO_KEY` for a statement."""
     key_seq: int | None
     """Of an intent."""
     intent: int | None

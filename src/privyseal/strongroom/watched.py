@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from privyseal.strongroom.client import Ask
 from privyseal.strongroom.messages import Answer, Append, Prove, Question, Reply, SignBatch, Stamp
-from privyseal.tlog.entry import IntentSubmission
+from privyseal.tlog.entry import IntentSubmission, StatementSubmission
 
 Tell = Callable[[str, int, float], None]
 """Is told a step's name, how many items it was for, and the seconds it took, whether it went well or not."""
@@ -31,8 +31,13 @@ def watched(ask: Ask, tell: Tell) -> Ask:
 def step(question: Question) -> tuple[str, int]:
     """Return the step that a question is, and its items; no name for what is none."""
     if isinstance(question, Append):
-        intents = any(isinstance(each, IntentSubmission) for each in question.submissions)
-        return "log intents" if intents else "complete", len(question.submissions)
+        kinds = {type(each) for each in question.submissions}
+        name = "complete"
+        if StatementSubmission in kinds:
+            name = "log statements"
+        elif IntentSubmission in kinds:
+            name = "log intents"
+        return name, len(question.submissions)
     if isinstance(question, SignBatch):
         return "sign", len(question.items)
     if isinstance(question, Stamp):

@@ -20,6 +20,8 @@ class SigningService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     affiliation: Affiliation
+    operator: str | None = None
+    """The Subscriber whose administrators speak for the Signing Service itself, where there is one."""
 
 
 class Subscriber(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -239,7 +239,7 @@ class _Ledger:
             self._unread.add(index)
         elif isinstance(entry, Intent):
             yield from self._follow(index, path, entry)
-        else:
+        elif isinstance(entry, Completion):
             yield from self._close(index, path, entry)
         if max(len(self._next), len(self._open), len(self._unread)) > MAX_TRACKED:
             self._full = True

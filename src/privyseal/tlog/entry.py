@@ -1,9 +1,13 @@
-"""What stands in the log: an intent before a key is used, a completion after it. Never what was signed.
+"""What stands in the log: an intent before a key is used, a completion after it, statements beside them. Never more.
 
 Entries are canonical JSON (RFC 8785) of at most 65,535 octets. What they are about stays outside, behind a salted
 commitment: the log alone tells nobody what was signed, whoever holds salt and payload can prove it, and when those are
 erased the tree stays whole. Intents of one key carry one pseudonym, its *key tag*, and a gap-free sequence number, so
 that the key's owner, who can compute the tag, sees a signature that was hidden from it as a gap.
+
+A statement is of no key and stands in no sequence: it fixes when somebody said something (a document taken in as
+evidence, a declared fact) and that it was not changed afterwards. It has a type of its own, so that no statement is
+ever the octets of an intent, and the signer, which hashes the intent itself, can take none for one.
 
 A *submission* is an entry before the logger has given it its place: the sequence number and the index are the logger's
 to assign.
@@ -37,6 +41,8 @@ Number = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 """What JSON carries exactly everywhere (RFC 8785 3.2.2.3)."""
 Verb = Annotated[str, Meta(pattern=r"\A[a-z][a-z-]{0,31}\Z")]
 """What a key is to be used for, such as ``sign`` or ``destroy``; which verbs there are is the signer's to say."""
+Topic = Annotated[str, Meta(pattern=r"\A[a-z][a-z-]{0,31}\Z")]
+"""What a statement is about, such as ``evidence`` or ``override``; which topics there are is the service's to say."""
 Outcome = Literal["signed", "aborted"]
 
 
@@ -66,7 +72,16 @@ class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """To the canonical octets of a :class:`Completed`."""
 
 
-Entry = Intent | Completion
+class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="statement"):
+    """Something was said: that it was said by now, and exactly so, and nothing of what it was."""
+
+    v: Literal[1] = 1
+    about: Topic
+    commitment: Octets32
+    """To the canonical octets of what was said, which stay outside."""
+
+
+Entry = Intent | Completion | Statement
 
 
 class IntentSubmission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="intent"):
@@ -103,6 +118,23 @@ class CompletionSubmission(
     def entry(self) -> Completion:
         """Return the entry."""
         return Completion(key_tag=self.key_tag, intent=self.intent, outcome=self.outcome, commitment=self.commitment)
+
+
+class StatementSubmission(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="statement"
+):
+    """A statement that is to be logged."""
+
+    about: Topic
+    commitment: Octets32
+
+    def submission_id(self) -> bytes:
+        """Return 32 octets that are the same only for the same submission."""
+        return tagged_digest(SUBMISSION_TAG, canonical_json(self))
+
+    def entry(self) -> Statement:
+        """Return the entry."""
+        return Statement(about=self.about, commitment=self.commitment)
 
 
 class Completed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -28,7 +28,7 @@ from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, files, logfiles, problem, tsa, views
+from privyseal.web import api, evidence, files, logfiles, problem, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -43,7 +43,7 @@ asks), or whose role allows a verb for the path's Subscriber."""
 class Route(msgspec.Struct, frozen=True):
     """One line of the table."""
 
-    method: Literal["GET", "POST", "HEAD", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"]
     path: str
     handler: Callable[..., Any]
     admits: Admission
@@ -68,6 +68,9 @@ _WRITE = (401, 403, 408, 409, 413, 415, 422, 503)
 _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
+_EVIDENCE = "/v1/{subscriber:str}/evidence"
+_DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
     Route("GET", "/readyz", api.readyz, "anybody", (503,)),
@@ -90,6 +93,10 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _UPLOAD, files.delete_upload, "send-code", (*_READ, 409), success=(204,)),
     Route("GET", _FILE, files.read_file, "fetch-code", (*_READ, 409), media="application/octet-stream"),
     Route("DELETE", _FILE, files.delete_file, "fetch-code", (*_READ, 409), success=(204,)),
+    Route("GET", _EVIDENCE, evidence.list_statements, "see-evidence", _READ),
+    Route("POST", _EVIDENCE, evidence.make_statement, "state", _WRITE, success=(201,)),
+    Route("PUT", _DOCUMENT, evidence.send_document, "state", _WRITE, success=(204,)),
+    Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
 )
 
 DOCUMENTS = (
@@ -101,6 +108,7 @@ DOCUMENTS = (
     views.CertificateList,
     views.RequestView,
     views.UploadView,
+    evidence.StatementList,
     NewUpload,
     SigningRequest,
     Approval,

@@ -1,0 +1,102 @@
+"""``privyseal declare``: facts that only people know, stated by an administrator and fixed by the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from privyseal.cli.evidence import Day, state
+from privyseal.cli.output import Command, JsonMode, json_option
+from privyseal.cli.role import read_facts
+from privyseal.cli.things import connect, service_options
+from privyseal.compliance.statements import (
+    AuditPeriod,
+    Choice,
+    Matter,
+    ModuleCertificate,
+    Organisation,
+    require_sound,
+)
+from privyseal.errors import BadInput
+
+
+@click.group()
+def declare() -> None:
+    """State facts that only people know."""
+
+
+@declare.command("audit-period", cls=Command)
+@click.option("--scheme", required=True, help="Such as `WebTrust for Code Signing 3.7`.")
+@click.option("--start", type=Day(), required=True, help="Its first day.")
+@click.option("--end", type=Day(), required=True, help="Its last day.")
+@click.option("--auditor", required=True, help="Who audits.")
+@click.option("--report", metavar="SHA256", help="Of the report, added as evidence before.")
+@click.option("--published", type=Day(), help="The day on which the report was made public.")
+@service_options
+@json_option
+def audit_period(
+    scheme: str,
+    start: date,
+    end: date,
+    auditor: str,
+    report: str | None,
+    published: date | None,
+    **where: Any,
+) -> None:
+    """Declare an audit period; one that starts on the same day takes its place."""
+    facts = {"scheme": scheme, "start": start, "end": end, "auditor": auditor}
+    _declare({**facts, "report": report, "published": published}, AuditPeriod, **where)
+
+
+@declare.command(cls=Command)
+@click.argument("facts", metavar="FACTS.toml", type=click.Path(path_type=Path))
+@service_options
+@json_option
+def organisation(facts: Path, **where: Any) -> None:
+    """Declare what the organisation is: the facts of `privyseal role`."""
+    _state(Organisation(facts=read_facts(facts)), **where)
+
+
+@declare.command(cls=Command)
+@click.argument("requirement")
+@click.argument("reading")
+@click.option("--note", required=True, help="Why this reading.")
+@service_options
+@json_option
+def reading(requirement: str, reading: str, note: str, **where: Any) -> None:
+    """Declare which reading of a text that contradicts itself is followed."""
+    _declare({"requirement": requirement, "reading": reading, "note": note}, Choice, **where)
+
+
+@declare.command(cls=Command)
+@click.argument("name")
+@click.option("--scheme", required=True, help="Such as `FIPS 140-2 Level 3`.")
+@click.option("--number", required=True, help="The certificate's number.")
+@click.option("--valid-until", type=Day(), help="Its last day.")
+@click.option("--document", metavar="SHA256", help="Of the certificate, added as evidence before.")
+@service_options
+@json_option
+def module(name: str, scheme: str, number: str, valid_until: date | None, document: str | None, **where: Any) -> None:
+    """Declare the certificate of a cryptographic module in which keys are kept."""
+    facts = {"module": name, "scheme": scheme, "number": number, "valid_until": valid_until, "document": document}
+    _declare(facts, ModuleCertificate, **where)
+
+
+def _declare(facts: Mapping[str, object], kind: type[Matter], **where: Any) -> None:
+    try:
+        matter = msgspec.convert(facts, kind)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{error}.") from error
+    _state(matter, **where)
+
+
+def _state(
+    matter: Matter, profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None
+) -> None:
+    require_sound(matter)
+    state(connect(profile, url, subscriber), matter, json_mode)
