@@ -15,6 +15,8 @@ EXPECTED = {
     (Role.APPROVER, "see-keys"), (Role.APPROVER, "see-requests"), (Role.APPROVER, "approve"),
     (Role.ADMINISTRATOR, "see-keys"), (Role.ADMINISTRATOR, "see-requests"),
     (Role.AUDITOR, "see-keys"), (Role.AUDITOR, "see-requests"),
+    (Role.APPROVER, "see-findings"), (Role.ADMINISTRATOR, "see-findings"), (Role.AUDITOR, "see-findings"),
+    (Role.ADMINISTRATOR, "override-gate"),
 }  # fmt: skip
 
 

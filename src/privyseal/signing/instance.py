@@ -13,9 +13,11 @@ from privyseal.records.database import Records
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
 from privyseal.signing.recollection import Recollection
+from privyseal.signing.standings import Standings
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
+from privyseal.terms.keys import Approver
 from privyseal.terms.parties import SigningService
 from privyseal.terms.requests import Dossier
 
@@ -64,11 +66,13 @@ class PrivySeal:
         watch: Watch | None = None,
         premises: Premises | None = None,
         recollection: Recollection | None = None,
+        overseers: tuple[Approver, ...] = (),
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
         This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
-        sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are.
+        sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are. Two
+        of the ``overseers`` together can override a gate.
         """
         self.service = service
         self.records = records
@@ -81,6 +85,8 @@ class PrivySeal:
         self.watch = watch or Watch()
         self.premises = premises
         self.recollection = recollection
+        self.overseers = overseers
+        self.standings = Standings(signer)
         self._owed: list[Dossier] = []
         self._mark_guard = threading.Lock()
         self._signer_mark: int | None = None
