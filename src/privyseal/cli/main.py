@@ -45,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ballot": ("privyseal.cli.ballot:ballot", "Look at the ballots behind the Requirements."),
     "timeline": ("privyseal.cli.timeline:timeline", "Say what took and takes force when."),
     "what-if": ("privyseal.cli.what_if:what_if", "Say what a ballot would change, for whom, and when."),
+    "requirement": ("privyseal.cli.requirement:requirement", "Say what the Requirements ask, and what was found."),
+    "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""
