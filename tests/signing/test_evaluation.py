@@ -65,6 +65,8 @@ def test_a_rehearsal_is_honest_about_what_it_does_not_meet(world: World) -> None
     assert ("log", "HOUSE-5.4.3-01", "met") in service
     assert ("log", "NSR-3.1.2-01", "not-evidenced") in service
     assert ("organisation", "CSBR-6.7-01", "not-evidenced") in service
+    assert ("timestamp-authority", "CSBR-6.8-04", "not-evidenced") in service
+    assert service["audit-period", "CSBR-8.4.2-01", "not-evidenced"].subject == "none declared"
     assert not [each for each in (*found.values(), *service.values()) if each.verdict is Verdict.BROKEN]
 
 
@@ -160,7 +162,10 @@ def test_what_is_stated_counts_from_the_next_walk_on(world: World, monkeypatch: 
     fingerprint = world.request(0).certificate
     review = Review(requirement="CSBR-6.7-01", verdict="met", who="Ada Example", at=world.now)
     paper = Held(kind="audit-report", sha256="0" * 64, reviews=(review,))
-    known = Known(accepted={fingerprint: world.now - timedelta(days=1)}, held={SERVICE: (paper,)})
+    period = (world.now - timedelta(days=100), world.now - timedelta(days=10))
+    known = Known(
+        accepted={fingerprint: world.now - timedelta(days=1)}, held={SERVICE: (paper,)}, audit_periods=(period,)
+    )
     monkeypatch.setattr(evaluation, "known_of_all_subscribers", lambda connection: known)
     then = world.now
     world.now += timedelta(minutes=1)
@@ -169,7 +174,11 @@ def test_what_is_stated_counts_from_the_next_walk_on(world: World, monkeypatch: 
     assert found["signature", "CSBR-9.6.3-08", "met"].number == 2
     assert ("signature", "CSBR-9.6.3-08", "not-evidenced") not in found
     assert current(world, as_of=then)["signature", "CSBR-9.6.3-08", "not-evidenced"].number == 2
-    assert "Ada Example" in current(world, None)["organisation", "CSBR-6.7-01", "met"].text
+    service = current(world, None)
+    assert "Ada Example" in service["organisation", "CSBR-6.7-01", "met"].text
+    assert {each.subject for each in service.values() if each.kind is Kind.AUDIT_PERIOD} == {
+        f"{period[0].date()} to {period[1].date()}"
+    }
 
 
 def test_of_two_nodes_that_count_the_same_one_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What the issuing CA said last, by the certificate's fingerprint."""
     believed: dict[str, datetime] = {}
     """Since when a key is believed to be compromised or misused, by its key id."""
+    audit_periods: tuple[tuple[datetime, datetime], ...] = ()
+    """The first and the last moment of each audit period that is declared."""
     choices: dict[str, str] = {}
     """The operator's readings of texts that contradict themselves, by requirement."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -23,7 +24,7 @@ from privyseal.compliance.evaluate import Subject, evaluate
 from privyseal.compliance.known import SERVICE, Known
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.requirement import Asked, Kind, Party, Requirement
-from privyseal.compliance.subjects import LogRecord, OrganisationRecord
+from privyseal.compliance.subjects import AuditPeriodRecord, LogRecord, OrganisationRecord, TimestampAuthorityRecord
 from privyseal.errors import PrivySealError
 from privyseal.records import evidence, findings
 from privyseal.records.events import changed_of_all_subscribers
@@ -40,8 +41,10 @@ a transaction lives ten seconds at most."""
 MOST_ALIKE = 10_000
 """Sorts of signatures whose verdicts are remembered within one walk."""
 
-_OURS = frozenset({Party.SIGNING_SERVICE, Party.SUBSCRIBER})
-_OF_TIME = frozenset({Party.TIMESTAMP_AUTHORITY})
+NONE_DECLARED = "none declared"
+"""What stands in the place of an audit period where nobody declared one."""
+
+_OURS = frozenset({Party.SIGNING_SERVICE, Party.SUBSCRIBER, Party.TIMESTAMP_AUTHORITY})
 
 
 class Walked(msgspec.Struct, frozen=True):
@@ -55,8 +58,7 @@ class Walked(msgspec.Struct, frozen=True):
 
 def requirements_for(kind: Kind) -> tuple[Requirement, ...]:
     """Return what is judged on one kind of subject in a service like ours: what binds it, or its Subscribers."""
-    parties = _OF_TIME if kind is Kind.TIMESTAMP_AUTHORITY else _OURS
-    return tuple(each for each in REQUIREMENTS if kind in each.kinds and parties & set(each.binds))
+    return tuple(each for each in REQUIREMENTS if kind in each.kinds and _OURS & set(each.binds))
 
 
 def walk(seal: PrivySeal, at: datetime, *, breathe: Callable[[], object] = lambda: None) -> Walked:
@@ -124,9 +126,35 @@ class _Things:
         self._judge([(of, each) for of, each in members if touched is None or each.label in touched])
 
     def _service(self) -> None:
-        documents = self._known.documents(SERVICE)
-        organisation = OrganisationRecord(label=self._seal.service.name, at=self._at, evidence=documents)
-        self._judge([(None, organisation), (None, log_record(self._seal, self._known, self._at))])
+        seal, known, at = self._seal, self._known, self._at
+        organisation = OrganisationRecord(label=seal.service.name, at=at, evidence=known.documents(SERVICE))
+        self._judge([(None, organisation), (None, log_record(seal, known, at)), (None, authority(seal, known, at))])
+        self._judge([(None, each) for each in audit_periods(known, at)])
+        if known.audit_periods:
+            self._retire(Kind.AUDIT_PERIOD, NONE_DECLARED, "Audit periods are declared by now.")
+
+    def _retire(self, kind: Kind, label: str, why: str) -> None:
+        """Append that nothing applies any more to a subject of the service that is no more."""
+        with self._seal.records.reading_all_subscribers() as connection:
+            before = findings.verdicts_of_all_subscribers(connection, kind, None, [label])
+        gone = [
+            Kept(
+                subscriber=None,
+                at=self._at,
+                kind=kind,
+                subject=label,
+                requirement=requirement,
+                verdict=Verdict.NOT_APPLICABLE,
+                begun=self._at,
+                text=why,
+            )
+            for (_, requirement), verdict in before.items()
+            if verdict is not Verdict.NOT_APPLICABLE
+        ]
+        if gone:
+            with self._seal.records.batch() as batch:
+                findings.add_of_all_subscribers(batch.across_subscribers(), gone)
+        self.changed += len(gone)
 
     def _judge(self, subjects: Sequence[tuple[str | None, Subject]]) -> None:
         """Judge some subjects and append the verdicts that are others than before."""
@@ -159,11 +187,9 @@ def log_record(seal: PrivySeal, known: Known, at: datetime) -> LogRecord:
     """Return the log as it is judged; the records are held against it anew for this."""
     whole_at, entries = None, None
     if seal.recollection is not None:
-        try:
+        with suppress(PrivySealError):  # where the log cannot be asked now, nothing is known
             gap = seal.recollection.gap()
             entries, whole_at = gap.size, None if gap.missing else at
-        except PrivySealError:  # where the log cannot be asked now, nothing is known
-            pass
     with seal.records.reading_all_subscribers() as connection:
         return LogRecord(
             label="log",
@@ -174,6 +200,26 @@ def log_record(seal: PrivySeal, known: Known, at: datetime) -> LogRecord:
             whole_at=whole_at,
             losses=evidence.losses_of_all_subscribers(connection),
         )
+
+
+def authority(seal: PrivySeal, known: Known, at: datetime) -> TimestampAuthorityRecord:
+    """Return the service's own Timestamp Authority as it is judged; what its clock did nobody records yet."""
+    not_after = None
+    with suppress(PrivySealError):  # where the stamper does not answer, that is not known either
+        not_after = seal.stamper.health().not_after
+    return TimestampAuthorityRecord(
+        label="timestamp authority", at=at, evidence=known.documents(SERVICE), not_after=not_after
+    )
+
+
+def audit_periods(known: Known, at: datetime) -> list[AuditPeriodRecord]:
+    """Return the audit periods that are declared; where none is, one of which nothing is known, so that it is seen."""
+    documents = known.documents(SERVICE)
+    declared = [
+        AuditPeriodRecord(label=f"{start.date()} to {end.date()}", at=at, evidence=documents, start=start, end=end)
+        for start, end in known.audit_periods
+    ]
+    return declared or [AuditPeriodRecord(label=NONE_DECLARED, at=at, evidence=documents)]
 
 
 def _signatures(seal: PrivySeal, known: Known, at: datetime, breathe: Callable[[], object]) -> Walked:
