@@ -15,6 +15,7 @@ from privyseal import errors
 from privyseal.access.permissions import MAY, Verb
 from privyseal.cli.main import COMMANDS, EXIT_CODES, privyseal
 from privyseal.cli.profile import ENVIRONMENT
+from privyseal.compliance import reference
 from privyseal.terms import requests
 from privyseal.terms.canonical import canonical_json, decode_canonical
 from privyseal.terms.parties import Role
@@ -149,6 +150,11 @@ def test_the_diagram_is_the_one_the_code_prints() -> None:
     """The states in the documentation are those of the table in ``terms/requests.py``."""
     drawn = _FENCED.findall(page_of("reference/request-states.md"))
     assert drawn == [requests.diagram() + "\n"]
+
+
+def test_the_requirements_are_those_of_the_catalogue() -> None:
+    """Every entry stands on its page with what the catalogue says of it: `python -m privyseal.compliance.reference`."""
+    assert page_of("reference/requirements.md") == reference.page()
 
 
 def test_every_state_is_explained() -> None:

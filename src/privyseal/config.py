@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import platform
@@ -34,6 +35,7 @@ from privyseal.strongroom.client import (
 )
 from privyseal.strongroom.watched import watched
 from privyseal.telemetry import Level, Style
+from privyseal.terms.keys import Approver
 from privyseal.terms.parties import Affiliation, SigningService
 from privyseal.tlog.policy import MAX_POLICY, Policy, parse_policy
 from privyseal.tlog.tilestore import DirectoryTileStore
@@ -131,6 +133,30 @@ class TlsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The CAs whose client certificates are let in; without it, clients are asked for none."""
 
 
+class OverseerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[gates.overseers]]``: one who can, together with another one, override a gate for a while."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    public_key: str
+    """Ed25519, 32 octets in base64."""
+
+    def approver(self) -> Approver:
+        """Return the overseer as one whose signature counts; Misused where the key is none."""
+        try:
+            octets = base64.b64decode(self.public_key, validate=True)
+        except ValueError:
+            octets = b""
+        if len(octets) != 32:
+            raise Misused(f"The public key of the overseer {self.name!r} is not 32 octets in base64.")
+        return Approver(self.name, octets)
+
+
+class GatesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[gates]``: who can override a requirement that refuses signatures; nobody, where nobody is named."""
+
+    overseers: tuple[OverseerSection, ...] = ()
+
+
 class SpoolSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[spool]``: where files of mode ``server`` are, how large they may be, how long they are kept."""
 
@@ -171,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls: TlsSection | None = None
     spool: SpoolSection = SpoolSection()
     evidence: EvidenceSection = EvidenceSection()
+    gates: GatesSection = GatesSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -301,6 +328,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         premises=premises(settings, directory),
         recollection=recollection(settings, directory, records, size_of(logger)),
         documents=documents(settings, directory),
+        overseers=tuple(each.approver() for each in settings.gates.overseers),
     )
 
 

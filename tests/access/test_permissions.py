@@ -16,6 +16,8 @@ EXPECTED = {
     (Role.ADMINISTRATOR, "see-keys"), (Role.ADMINISTRATOR, "see-requests"),
     (Role.ADMINISTRATOR, "see-evidence"), (Role.ADMINISTRATOR, "state"), (Role.AUDITOR, "see-evidence"),
     (Role.AUDITOR, "see-keys"), (Role.AUDITOR, "see-requests"),
+    (Role.APPROVER, "see-findings"), (Role.ADMINISTRATOR, "see-findings"), (Role.AUDITOR, "see-findings"),
+    (Role.ADMINISTRATOR, "override-gate"),
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ CALLERS = (
 
 EVERYBODY = dict.fromkeys(CALLERS, 200)
 UNAUTHENTICATED = {"nobody": 401, "unknown": 401, "expired": 401}
+WATCHERS = {"approver": 200, "administrator": 200, "auditor": 200}
 READERS = {"requester": 200, "approver": 200, "administrator": 200, "auditor": 200}
 SEE = UNAUTHENTICATED | READERS | {"no role": 403, "other": 404}
 ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other": 404}
@@ -51,6 +52,10 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/v1/{subscriber:str}/requests/{request_id:str}"): SEE,
     # Let in, and then told that the approval sent here is not over this request.
     ("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals"): ONLY | {"approver": 422},
+    ("GET", "/v1/{subscriber:str}/findings"): ONLY | WATCHERS,
+    ("GET", "/v1/{subscriber:str}/gates"): ONLY | WATCHERS,
+    # Let in, and then told that no such override can exist.
+    ("POST", "/v1/{subscriber:str}/gates/overrides"): ONLY | {"administrator": 422},
     ("POST", "/v1/{subscriber:str}/uploads"): ONLY | {"requester": 201},
     # Let in, and then told that there is no such upload, that the body is no piece, that the request has no file.
     ("HEAD", _UPLOAD): ONLY | {"requester": 404},
@@ -98,6 +103,11 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
     elif path.endswith("/uploads"):
         headers |= {"Content-Type": "application/json"}
         body = msgspec.json.encode({"filename": "a", "size": 1, "sha256": "0" * 64})
+    elif path.endswith("/overrides"):
+        headers |= {"Content-Type": "application/json"}
+        lifted = {"subscriber": "demo", "requirement": "CSBR-6.2.7.3-03", "reason": "release 7, at once"}
+        lifted |= {"since": "2026-11-25T00:00:00Z", "until": "2026-11-26T00:00:00Z"}
+        body = msgspec.json.encode({"override": lifted, "approvals": []})
     elif path.endswith("/approvals"):
         headers |= {"Content-Type": "application/json"}
         body = msgspec.json.encode(house.approval(house.request("release")))

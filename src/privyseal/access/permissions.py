@@ -7,15 +7,29 @@ from typing import Literal
 from privyseal.errors import NotFound, NotPermitted
 from privyseal.terms.parties import Actor, Role
 
-Verb = Literal["see-keys", "see-requests", "request", "approve", "send-code", "fetch-code", "see-evidence", "state"]
+Verb = Literal[
+    "see-keys",
+    "see-requests",
+    "request",
+    "approve",
+    "send-code",
+    "fetch-code",
+    "see-evidence",
+    "state",
+    "see-findings",
+    "override-gate",
+]
 """What somebody may be allowed: see keys and certificates, see requests, ask for a signature, agree to one, send code
-and take it back, fetch signed code and delete it, see what was stated and the documents, state something oneself."""
+and take it back, fetch signed code and delete it, see what was stated and the documents, state something oneself, see
+what was found of Requirements, hand in an override of a gate."""
 
 MAY: dict[Role, frozenset[Verb]] = {
     Role.REQUESTER: frozenset({"see-keys", "see-requests", "request", "send-code", "fetch-code"}),
-    Role.APPROVER: frozenset({"see-keys", "see-requests", "approve"}),
-    Role.ADMINISTRATOR: frozenset({"see-keys", "see-requests", "see-evidence", "state"}),
-    Role.AUDITOR: frozenset({"see-keys", "see-requests", "see-evidence"}),
+    Role.APPROVER: frozenset({"see-keys", "see-requests", "approve", "see-findings"}),
+    Role.ADMINISTRATOR: frozenset(
+        {"see-keys", "see-requests", "see-evidence", "state", "see-findings", "override-gate"}
+    ),
+    Role.AUDITOR: frozenset({"see-keys", "see-requests", "see-evidence", "see-findings"}),
 }
 """Who asks does not agree and who agrees does not ask, unless one Member was given both roles on purpose."""
 

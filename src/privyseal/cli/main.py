@@ -52,6 +52,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evidence": ("privyseal.cli.evidence:evidence", "Take in documents that show what no machine sees."),
     "declare": ("privyseal.cli.declare:declare", "State facts that only people know."),
     "report": ("privyseal.cli.report:report", "Report to an auditor, check a report, draw a sample."),
+    "requirement": ("privyseal.cli.requirement:requirement", "Say what the Requirements ask, and what was found."),
+    "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

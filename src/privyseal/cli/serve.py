@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +29,10 @@ from privyseal.signing.instance import PrivySeal
 from privyseal.web.tls import TlsFiles
 
 DUTY_PERIOD = 30.0
+JUDGE_PERIOD = 3600.0
+"""Seconds between two evaluations by the Requirements; what they count grows by a few rows a key each time."""
+BREATH = 0.1
+"""Seconds that an evaluation rests after each 30 ms of work, so that signing has the processor."""
 """Seconds between two looks at what was left behind, at most; no more than a lease where that is shorter. A client
 that lost its answer asks again within about as long."""
 
@@ -227,8 +232,10 @@ def alone(directory: Path) -> Iterator[None]:
 def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
     """Do what the house does unasked: at once, and then every ``period`` seconds, in a thread of its own."""
     ending = threading.Event()
+    judge_at = time.monotonic() + period  # not while everything else begins
 
     def _loop() -> None:
+        nonlocal judge_at
         while True:
             try:
                 for outcome in duties.recover(seal):
@@ -237,6 +244,9 @@ def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
                 duties.expire(seal)
                 artifacts.tidy(seal)
                 refresh_crl(directory)
+                if time.monotonic() >= judge_at:
+                    judge_at = time.monotonic() + JUDGE_PERIOD
+                    duties.evaluate(seal, breathe=lambda: ending.wait(BREATH))
             except (PrivySealError, OSError) as error:
                 _say("duties", error)
             if ending.wait(period):

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
 
-from privyseal.compliance.outcome import Finding, Outcome, Verdict, judgement, not_applicable, not_evidenced
+from privyseal.compliance.held import judged_by_documents
+from privyseal.compliance.outcome import Finding, Outcome, Verdict, not_applicable, not_evidenced
 from privyseal.compliance.requirement import Asked, DatedBy, Kind, Requirement, Scope
 
 
@@ -81,7 +82,7 @@ def _outcomes(subject: Subject, requirement: Requirement, governed: datetime | N
     if in_force.until is not None and day > in_force.until:
         return [not_applicable(f"It bound until {in_force.until}; {day} decides here.")]
     if requirement.check is None:
-        return [_wanted(requirement)]
+        return [_wanted(requirement, subject, asked)]
     try:
         given = requirement.check(subject, asked)
         outcomes = [given] if isinstance(given, Outcome) else list(given)
@@ -90,11 +91,10 @@ def _outcomes(subject: Subject, requirement: Requirement, governed: datetime | N
     return outcomes or [Outcome(Verdict.BROKEN, "The check gave no answer; this tells nothing.")]
 
 
-def _wanted(requirement: Requirement) -> Outcome:
-    wants = requirement.wants
-    if wants is None or wants.judgement:
-        return judgement("" if wants is None else wants.text)
-    return not_evidenced(wants.text, f"add evidence: {', '.join(wants.evidence)}" if wants.evidence else "")
+def _wanted(requirement: Requirement, subject: Subject, asked: Asked) -> Outcome:
+    """Return what the documents that the subject carries, if it carries any, allow to say."""
+    assert requirement.wants is not None  # noqa: S101 - a requirement has a check, or says what it wants instead
+    return judged_by_documents(requirement, requirement.wants, getattr(subject, "evidence", ()), asked.at)
 
 
 def _words(scopes: Iterable[Scope]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from privyseal.records.database import Transaction
 from privyseal.records.prepared import Prepared
@@ -39,3 +39,21 @@ def events_about(tx: Transaction, subject: str) -> list[Event]:
         select(events).where(events.c.subscriber == tx.subscriber, events.c.subject == subject).order_by(events.c.id)
     )
     return [Event(row.at, row.actor, row.what, row.subject) for row in rows]
+
+
+def changed_of_all_subscribers(connection: Connection, event: int) -> set[str]:
+    """Return what the events that follow on this one's number are about, and whose; signing is left out.
+
+    Of requests there is no end, and they are counted elsewhere.
+    """
+    routine = ("released", "expired")
+    rows = connection.execute(
+        select(events.c.subscriber, events.c.what, events.c.subject)
+        .where(events.c.id > event, events.c.what.not_in(routine), events.c.what.not_like("submitted%"))
+        .execution_options(yield_per=5000)
+    )
+    found: set[str] = set()
+    for row in rows:
+        if not row.what.startswith(("by ", "approved as ", "verdict ")):
+            found |= {row.subject, row.subscriber}
+    return found

@@ -37,7 +37,13 @@ def subscriber(tx: Transaction) -> Subscriber:
 def add_member(tx: Transaction, member: Member) -> None:
     """Write down a new member of the transaction's Subscriber."""
     tx.connection.execute(
-        insert(members).values(id=member.id, subscriber=tx.subscriber, name=member.name, roles=" ".join(member.roles))
+        insert(members).values(
+            id=member.id,
+            subscriber=tx.subscriber,
+            name=member.name,
+            roles=" ".join(member.roles),
+            workload=member.workload,
+        )
     )
 
 
@@ -104,4 +110,4 @@ def _member(row: Row[Any] | None, now: datetime) -> Member | None:
     """Make a Member of a row with the ``expires`` of the credential that led to it."""
     if row is None or (row.expires is not None and row.expires <= now):
         return None
-    return Member(row.id, row.subscriber, row.name, tuple(Role(role) for role in row.roles.split()))
+    return Member(row.id, row.subscriber, row.name, tuple(Role(role) for role in row.roles.split()), row.workload)

@@ -69,8 +69,9 @@ members = Table(
     Column("subscriber", ForeignKey("subscribers.name"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("roles", Text, nullable=False),
+    Column("workload", Boolean),
 )
-"""People and machines of a Subscriber; ``roles`` are words with blanks between."""
+"""People and machines of a Subscriber; ``roles`` are words with blanks between, ``workload`` says which of the two."""
 
 tokens = Table(
     "tokens",
@@ -214,6 +215,62 @@ statements = Table(
     Index("ix_statements_entry", "entry"),
 )
 """What members stated (``records/statements.py``); ``entry`` is its index in the log, and nothing counts without."""
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("subscriber", ForeignKey("subscribers.name")),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("requirement", String(40), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("sample", String(64), nullable=False),
+    Column("begun", Moment, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("mend", Text, nullable=False),
+    Index("ix_findings_subscriber_kind_subject", "subscriber", "kind", "subject"),
+)
+"""What was found, in order; rows are added and never changed. Without a Subscriber they are about the service itself.
+
+A row of the kind ``signature`` counts: so many (``number``) of the signatures that one walk looked at, with one key
+(``subject``), have this verdict, and ``sample`` is the request of the first of them. All were counted anew at
+``begun`` when what they depend on had changed, and rows with an older one are over. Every other row says what one
+subject's verdict became, from then on until the next row.
+"""
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("subscriber", ForeignKey("subscribers.name")),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("basis", String(64), nullable=False),
+    Column("begun", Moment, nullable=False),
+    Column("after", BigInteger, nullable=False),
+    UniqueConstraint("kind", "after"),
+)
+"""How far each kind of subject was evaluated: up to which event, and on which basis (catalogue, day, documents). Each
+row follows on one (``after``, 0 for the first), which only one can: two nodes do not count the same twice."""
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("subscriber", ForeignKey("subscribers.name")),
+    Column("requirement", String(40), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("act", String(16), nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+"""What was done to gates, in order; rows are added and never changed. ``enabled`` (for all, so without a Subscriber):
+known since ``at``, refusing from ``until`` on. ``overridden``: lifted for a Subscriber from ``at`` to ``until``;
+``document`` is the JSON of the override with its approvals."""
 
 events = Table(
     "events",

@@ -1,17 +1,19 @@
-"""One request on its walk, and many of them: in portions, and with errors that are each one's own."""
+"""One request on its walk, and many of them: in portions, written down at once, with errors that are each one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
 
-from privyseal.errors import PrivySealError
+from privyseal.errors import Conflict, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
+from privyseal.records.database import Transaction
 from privyseal.signing import entries
+from privyseal.signing.instance import PrivySeal
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
 from privyseal.terms.signatures import ToBeSigned
 
@@ -80,3 +82,31 @@ def errors_into(cases: Iterable[Case]) -> Iterator[None]:
     except PrivySealError as error:
         for case in concerned:
             case.error = case.error or error
+
+
+def store(
+    seal: PrivySeal, cases: Sequence[Case], write: Callable[[Transaction, Sequence[Case]], list[Dossier]]
+) -> None:
+    """Write one step of many requests in one transaction; who cannot be written keeps its error, alone.
+
+    ``write`` is given all requests of one Subscriber, and where it refuses them each by itself.
+    """
+    if not cases:
+        return
+    by_subscriber: dict[str, list[Case]] = {}
+    for case in cases:
+        by_subscriber.setdefault(case.dossier.subscriber, []).append(case)
+    written: list[tuple[Case, Dossier]] = []
+    with errors_into(cases):
+        with seal.records.batch() as batch:
+            for subscriber, some in by_subscriber.items():
+                try:
+                    with batch.item(subscriber) as tx:
+                        dossiers = write(tx, some)
+                    written += zip(some, dossiers, strict=True)
+                except Conflict:
+                    for case in some:
+                        with errors_into([case]), batch.item(subscriber) as tx:
+                            written.append((case, write(tx, [case])[0]))
+        for case, dossier in written:
+            case.dossier = dossier

@@ -1,14 +1,17 @@
 """What the house does unasked: look whether the records are whole, take up what a crash left behind, and end what
-nobody agreed to in time.
+nobody agreed to in time; and now and then what the Requirements say of all this.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
-from privyseal.errors import PrivySealError
+from privyseal.errors import Conflict, PrivySealError
 from privyseal.records import events, requests
 from privyseal.records.events import Event
+from privyseal.signing import evaluation, gates
+from privyseal.signing.evaluation import Walked
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.paper import finish
 from privyseal.signing.sign import advance
@@ -20,13 +23,14 @@ BATCH = 256
 
 
 def begin(seal: PrivySeal) -> None:
-    """Drop the leases of this node's former life, which is over: call once, before serving.
+    """Drop the leases of this node's former life, which is over, and note new gates: call once, before serving.
 
     Where no other node can work on the records every lease is such a one; otherwise the others' run out by themselves.
     """
     former = seal.holder if seal.records.dialect.shared else None
     with seal.records.batch() as batch:
         requests.forget_leases_of_all_subscribers(batch.across_subscribers(), former)
+    gates.begin(seal)
 
 
 def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
@@ -50,6 +54,16 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
         if isinstance(outcome, Dossier) and outcome.state is State.SIGNED:  # its file is still to be made
             outcomes[place] = advance(seal, [(outcome.subscriber, outcome.id)], files=True)[0]
     return outcomes
+
+
+def evaluate(seal: PrivySeal, *, breathe: Callable[[], object] = lambda: None) -> Walked:
+    """Judge by the Requirements what changed since the last time; another node's doing it is as good.
+
+    ``breathe`` is called after each piece of some 30 ms, so that whoever signs has the processor.
+    """
+    with suppress(Conflict):
+        return evaluation.walk(seal, seal.clock(), breathe=breathe)
+    return Walked(0, 0)
 
 
 def expire(seal: PrivySeal) -> int:

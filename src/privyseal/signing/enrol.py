@@ -42,9 +42,9 @@ def tag_key_digest(owner: Subscriber) -> str:
     return hashlib.sha256(owner.tag_key).hexdigest()
 
 
-def member(seal: PrivySeal, of: str, name: str, roles: tuple[Role, ...]) -> Member:
-    """Take in a member of a Subscriber."""
-    incoming = Member("M-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(), of, name, roles)
+def member(seal: PrivySeal, of: str, name: str, roles: tuple[Role, ...], workload: bool | None = None) -> Member:
+    """Take in a member of a Subscriber; ``workload`` says whether it is a machine (CSBR 6.2.7.3)."""
+    incoming = Member("M-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(), of, name, roles, workload)
     with seal.records.writing(of) as tx:
         parties.subscriber(tx)
         parties.add_member(tx, incoming)

@@ -14,9 +14,11 @@ from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
 from privyseal.signing.recollection import Recollection
+from privyseal.signing.standings import Standings
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
+from privyseal.terms.keys import Approver
 from privyseal.terms.parties import SigningService
 from privyseal.terms.requests import Dossier
 
@@ -66,12 +68,13 @@ class PrivySeal:
         premises: Premises | None = None,
         recollection: Recollection | None = None,
         documents: Documents | None = None,
+        overseers: tuple[Approver, ...] = (),
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
         This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
-        without ``documents`` it takes in none as evidence.
+        without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate.
         """
         self.service = service
         self.records = records
@@ -85,6 +88,8 @@ class PrivySeal:
         self.premises = premises
         self.recollection = recollection
         self.documents = documents
+        self.overseers = overseers
+        self.standings = Standings(signer)
         self._owed: list[Dossier] = []
         self._mark_guard = threading.Lock()
         self._signer_mark: int | None = None

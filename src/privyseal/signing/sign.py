@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -24,8 +24,8 @@ from privyseal.records import approvals, events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
-from privyseal.signing import artifacts, entries
-from privyseal.signing.case import Case, errors_into, portions
+from privyseal.signing import artifacts, entries, gates
+from privyseal.signing.case import Case, errors_into, portions, store
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.signing.submit import Taken, give_back
@@ -78,6 +78,10 @@ def _walk(seal: PrivySeal, cases: Sequence[Case], files: bool = False) -> dict[s
 def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Dossier | PrivySealError]:
     """Take requests that this walk has leased through all steps; return how each stands, by its id."""
     unsigned = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures]
+    with errors_into(unsigned):
+        gates.refuse(seal, unsigned)
+    _end_unlogged(seal, [c for c in unsigned if c.stands(State.SIGNING)])
+    unsigned = [c for c in unsigned if c.stands(State.SIGNING)]
     with errors_into(unsigned):
         _log_intents_and_sign(seal, unsigned)
     _abort(seal, [c for c in unsigned if c.error is None])
@@ -162,7 +166,9 @@ def _log_intents_and_sign(seal: PrivySeal, fresh: list[Case]) -> None:
     for case, logged in zip(fresh, appended.items, strict=True):
         case.dossier = msgspec.structs.replace(case.dossier, intent=entries.place(logged))
     made: dict[str, tuple[bytes, ...]] = {}
-    for case, result in zip(fresh, _asked_signer(seal, fresh, appended), strict=True):
+    asked = [(c, logged) for c, logged in zip(fresh, appended.items, strict=True) if c.refused is None]
+    results = _asked_signer(seal, asked, appended) if asked else []
+    for (case, _), result in zip(asked, results, strict=True):
         if isinstance(result, SignedItem):
             made[case.dossier.id] = result.values
         else:
@@ -173,14 +179,16 @@ def _log_intents_and_sign(seal: PrivySeal, fresh: list[Case]) -> None:
     _store_signatures(seal, [c for c in fresh if c.dossier.id in made], made)
 
 
-def _asked_signer(seal: PrivySeal, cases: list[Case], appended: Appended) -> Sequence[SignedItem | Refused]:
+def _asked_signer(
+    seal: PrivySeal, asked: Sequence[tuple[Case, Logged]], appended: Appended
+) -> Sequence[SignedItem | Refused]:
     """Return what the signer made of each; what it refuses as a whole is refused for each, unless it may pass."""
     try:
-        return _ask_signer(seal, cases, appended, list(appended.items)).results
+        return _ask_signer(seal, [case for case, _ in asked], appended, [logged for _, logged in asked]).results
     except Unavailable:
         raise
     except PrivySealError as error:
-        return [refused(error)] * len(cases)
+        return [refused(error)] * len(asked)
 
 
 def _store_signatures(seal: PrivySeal, cases: list[Case], made: Mapping[str, tuple[bytes, ...]]) -> None:
@@ -199,7 +207,7 @@ def _store_signatures(seal: PrivySeal, cases: list[Case], made: Mapping[str, tup
         by_id = {each.id: each for each in written}
         return [by_id[c.dossier.id] for c in some]
 
-    _store(seal, cases, _write)
+    store(seal, cases, _write)
 
 
 def _ask_signer(seal: PrivySeal, cases: list[Case], appended: Appended, logged: list[Logged]) -> SignedBatch:
@@ -241,6 +249,30 @@ def _reason(result: Refused) -> tuple[str, str]:
     return result.code, result.detail
 
 
+def _end_unlogged(seal: PrivySeal, cases: list[Case]) -> None:
+    """End requests that a gate refuses and of which the log cannot know: FAILED, without an intent.
+
+    That is so where this walk is the first that took it (fence 1). An earlier one may have logged the intent, and every
+    intent has its completion, so those go on to the log, pass the signer by, and are aborted.
+    """
+    over = [(c, *c.refused) for c in cases if c.refused is not None and c.dossier.fence == 1]
+    reasons = {c.dossier.id: (code, why) for c, code, why in over}
+    store(
+        seal,
+        [c for c, _, _ in over],
+        lambda tx, some: [requests.fail(tx, c.dossier, *reasons[c.dossier.id]) for c in some],
+    )
+    _tell_ended(over)
+
+
+def _tell_ended(over: Sequence[tuple[Case, str, str]]) -> None:
+    for case, _, why in over:
+        if case.dossier.state is State.FAILED:
+            case.error = Failed(
+                f"Request {case.dossier.id} failed: {why}", hint="ask again under a new Idempotency-Key"
+            )
+
+
 def _abort(seal: PrivySeal, cases: list[Case]) -> None:
     """End requests that the signer refused for good: completion ``aborted``, then FAILED.
 
@@ -250,22 +282,18 @@ def _abort(seal: PrivySeal, cases: list[Case]) -> None:
     if not over:
         return
     refused_cases = [c for c, _, _ in over]
-    _store(seal, refused_cases, lambda tx, some: requests.store_intents(tx, [c.dossier for c in some]))
+    store(seal, refused_cases, lambda tx, some: requests.store_intents(tx, [c.dossier for c in some]))
     going = [(c, code, why) for c, code, why in over if c.error is None]
     with errors_into([c for c, _, _ in going]):
         ends = [(c, entries.completed(c.dossier, reason=why)) for c, _, why in going]
         _log_aborted(seal, [entries.completion(c.dossier, c.key_tag, payload, "aborted") for c, payload in ends])
         reasons = {c.dossier.id: (code, why) for c, code, why in going}
-        _store(
+        store(
             seal,
             [c for c, _, _ in going],
             lambda tx, some: [requests.fail(tx, c.dossier, *reasons[c.dossier.id]) for c in some],
         )
-    for case, _, why in going:
-        if case.dossier.state is State.FAILED:
-            case.error = Failed(
-                f"Request {case.dossier.id} failed: {why}", hint="ask again under a new Idempotency-Key"
-            )
+    _tell_ended(going)
 
 
 def _log_aborted(seal: PrivySeal, completions: Sequence[CompletionSubmission]) -> None:
@@ -297,7 +325,7 @@ def _timestamp(seal: PrivySeal, cases: list[Case]) -> None:
     for case in (c for c in cases if c.error is None):
         with errors_into([case]):
             blobs[case.dossier.id] = _finish(case, case.dossier.signatures, tokens[case.dossier.id])
-    _store(
+    store(
         seal,
         [c for c in cases if c.error is None],
         lambda tx, some: requests.store_blobs_of_many(
@@ -347,32 +375,4 @@ def _complete(seal: PrivySeal, cases: list[Case]) -> None:
         events.record(tx, *(Event(now, "service", "released", c.dossier.id) for c in some))
         return requests.store_receipts(tx, [(c.dossier, receipts[c.dossier.id]) for c in some])
 
-    _store(seal, cases, _release)
-
-
-def _store(
-    seal: PrivySeal, cases: Sequence[Case], write: Callable[[Transaction, Sequence[Case]], list[Dossier]]
-) -> None:
-    """Write one step of many requests in one transaction; who cannot be written keeps its error, alone.
-
-    ``write`` is given all requests of one Subscriber, and where it refuses them each by itself.
-    """
-    if not cases:
-        return
-    by_subscriber: dict[str, list[Case]] = {}
-    for case in cases:
-        by_subscriber.setdefault(case.dossier.subscriber, []).append(case)
-    written: list[tuple[Case, Dossier]] = []
-    with errors_into(cases):
-        with seal.records.batch() as batch:
-            for subscriber, some in by_subscriber.items():
-                try:
-                    with batch.item(subscriber) as tx:
-                        dossiers = write(tx, some)
-                    written += zip(some, dossiers, strict=True)
-                except Conflict:
-                    for case in some:
-                        with errors_into([case]), batch.item(subscriber) as tx:
-                            written.append((case, write(tx, [case])[0]))
-        for case, dossier in written:
-            case.dossier = dossier
+    store(seal, cases, _release)

@@ -54,10 +54,13 @@ from privyseal.strongroom.messages import (
     Stamped,
     StamperHealth,
     StamperState,
+    StandingAsked,
+    StandingRead,
     Submission,
     decode_answer,
     encode_traced,
 )
+from privyseal.terms.certificates import Standing
 from privyseal.terms.signatures import DigestAlgorithm
 
 Ask = Callable[[Question], Answer]
@@ -286,6 +289,13 @@ class SignerClient:
     def charter(self, key_id: str) -> CharterRead:
         """Return the charter under which a key is used; NotFound for a key the signer does not hold."""
         return _expect(CharterRead, self._asked(CharterAsked(key_id)))
+
+    def standings(self, chains: Sequence[tuple[bytes, ...]]) -> tuple[Standing, ...]:
+        """Return what the signer's anchors make of chains, DER, the signer's own certificate first; 256 at most."""
+        read = _expect(StandingRead, self._asked(StandingAsked(tuple(chains))))
+        if len(read.standings) != len(chains):
+            raise Unavailable(f"The standing of {len(chains)} chains was asked for and {len(read.standings)} told.")
+        return read.standings
 
     def health(self) -> SignerState:
         """Return the signer's mark and how many keys it holds."""

@@ -70,7 +70,8 @@ class Judge:
         def standing_of(chain: tuple[bytes, ...]) -> Standing:
             return standing(chain, anchors)
 
-        self._standing_of = standing_of
+        self.standing_of = standing_of
+        """What the pinned anchors make of a chain; remembered."""
 
     def judge(self, item: SignItem, head: Mark) -> Ready:
         """Check one item under a verified head; raises the refusal."""
@@ -148,7 +149,7 @@ class Judge:
                 f"to {certificate.not_after.isoformat()}, and not now.",
                 hint="have a new one issued for the key",
             )
-        status = self._standing_of(chain)
+        status = self.standing_of(chain)
         if status == "public" and held.protection.assurance is Assurance.SOFTWARE:
             raise NotCompliant(
                 "The certificate counts as publicly trusted and the key is kept in software; CSBR 6.2.7.3 asks for a "

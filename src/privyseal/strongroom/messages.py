@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from privyseal.errors import PrivySealError
 from privyseal.telemetry import LONGEST_ID
+from privyseal.terms.certificates import Standing
 from privyseal.terms.keys import Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
@@ -182,6 +183,18 @@ class CharterRead(_Message, frozen=True, tag="charter-read"):
     key_pair: KeyPair
 
 
+class StandingAsked(_Message, frozen=True, tag="standing-asked"):
+    """What do the anchors that the signer has pinned make of these chains, DER, the signer's own certificate first."""
+
+    chains: Annotated[tuple[Annotated[tuple[bytes, ...], Meta(max_length=16)], ...], Meta(max_length=256)]
+
+
+class StandingRead(_Message, frozen=True, tag="standing-read"):
+    """The standing of each chain, in the order asked."""
+
+    standings: tuple[Standing, ...]
+
+
 class SignerHealth(_Message, frozen=True, tag="signer-health"):
     """How is the signer."""
 
@@ -237,13 +250,13 @@ class StamperState(_Message, frozen=True, tag="stamper-state"):
 
 Question = (
     Append | Prove | LogHealth
-    | SignBatch | AdministrativeAct | CharterAsked | SignerHealth
+    | SignBatch | AdministrativeAct | CharterAsked | StandingAsked | SignerHealth
     | Stamp | Reply | StamperHealth
 )  # fmt: skip
 Answer = (
     Refused
     | Appended | LogState
-    | SignedBatch | Stale | Acted | CharterRead | SignerState
+    | SignedBatch | Stale | Acted | CharterRead | StandingRead | SignerState
     | Stamped | Replied | StamperState
 )  # fmt: skip
 

@@ -47,6 +47,8 @@ from privyseal.strongroom.messages import (
     SignerState,
     SignItem,
     Stale,
+    StandingAsked,
+    StandingRead,
     refused,
 )
 
@@ -118,6 +120,8 @@ class Signer:
             with self._order:
                 held = self._charters.get(question.key_id)
             return CharterRead(held.charter, held.key_pair())
+        if isinstance(question, StandingAsked):
+            return StandingRead(tuple(self._judge.standing_of(chain) for chain in question.chains))
         if isinstance(question, SignerHealth):
             with self._order:
                 mark, keys, uris = self._journal.mark(), self._charters.count(), self._charters.uris()

@@ -49,6 +49,8 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscriber: str
     name: str
     roles: tuple[Role, ...]
+    workload: bool | None = None
+    """Whether it is a machine; None where nobody said so. A client certificate is one server to another only then."""
 
 
 class Factor(StrEnum):

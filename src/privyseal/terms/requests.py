@@ -16,6 +16,8 @@ States, and the rules for the table below:
   approved, whoever asked may send it again until the request's time runs out; then it becomes RELEASED without a file.
   Its signature exists, so it is logged and handed out, and who has the file can apply it. That nobody makes the file
   any more is written down before the completion says so, and never taken back: an intent has one completion.
+* A gate of the Requirements refuses before the intent is logged: SIGNING becomes FAILED, and the log knows nothing of
+  it. Where an earlier walk was cut short the intent may be logged; it is logged then, and completed as ``aborted``.
 * A final state never changes. The Idempotency-Key of a request in it answers with that state for ever.
 
 The diagram in the documentation is printed from this table (``python -m privyseal.terms.requests``).
@@ -65,7 +67,7 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     },
     State.SIGNING: {
         State.SIGNED: "signature, timestamp and blob are stored",
-        State.FAILED: "refused by the signer, or nobody can tell whether the key was used",
+        State.FAILED: "refused by a gate or the signer, or nobody can tell whether the key was used",
     },
     State.SIGNED: {State.RELEASED: "its completion is in the log and the receipt is stored"},
     State.RELEASED: {},

@@ -26,9 +26,10 @@ from privyseal import __version__
 from privyseal.access import permissions
 from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
+from privyseal.records.gates import Overridden
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, evidence, files, logfiles, problem, tsa, views
+from privyseal.web import api, evidence, files, findings, logfiles, problem, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -87,6 +88,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/{subscriber:str}/requests", api.submit_request, "request", _WRITE, success=(201, 202)),
     Route("GET", "/v1/{subscriber:str}/requests/{request_id:str}", api.read_request, "see-requests", _READ),
     Route("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals", api.approve_request, "approve", _WRITE),
+    Route("GET", "/v1/{subscriber:str}/findings", findings.list_findings, "see-findings", (*_READ, 422)),
+    Route("GET", "/v1/{subscriber:str}/gates", findings.list_gates, "see-findings", _READ),
+    Route("POST", "/v1/{subscriber:str}/gates/overrides", findings.override_gate, "override-gate", _WRITE),
     Route("POST", "/v1/{subscriber:str}/uploads", files.create_upload, "send-code", _WRITE, success=(201,)),
     Route("HEAD", _UPLOAD, files.read_upload, "send-code", _READ, success=(204,)),
     Route("PATCH", _UPLOAD, files.append_upload, "send-code", _WRITE, success=(204,)),
@@ -109,6 +113,9 @@ DOCUMENTS = (
     views.RequestView,
     views.UploadView,
     evidence.StatementList,
+    findings.FindingList,
+    findings.GateList,
+    Overridden,
     NewUpload,
     SigningRequest,
     Approval,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import key_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -193,11 +194,9 @@ REQUIREMENTS = (
         dated_by=DatedBy.KEY_GENERATION,
         kinds=(Kind.KEY_PAIR,),
         severity=Severity.CRITICAL,
-        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT),
-        wants=Wants(
-            "For each key exactly one generation on the module before its first use, and no import.",
-            ("log:key",),
-        ),
+        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT, EnforcedBy.TECHNICAL_GATE),
+        check=key_rules.origin,
+        gate=True,
         nature=Nature.INTERPRETATION,
         notes=("That a key may not be imported is the drafters' stated aim, not the clause's words.",),
     ),

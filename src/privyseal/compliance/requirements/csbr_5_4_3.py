@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import log_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -166,10 +167,7 @@ SERVICE_KEEPS = Requirement(
     kinds=(Kind.LOG,),
     severity=Severity.MEDIUM,
     enforced_by=(EnforcedBy.NOBODY,),
-    wants=Wants(
-        "No entry was deleted before that day, and the rule by which entries are deleted.",
-        ("policy", "log:integrity"),
-    ),
+    check=log_rules.kept,
     nature=Nature.HOUSE_RULE,
     notes=("It is what 5.4.3 asks of a CA, read for the one who holds the key.",),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import key_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -100,10 +101,7 @@ STAYS_WITH_SERVICE = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.CRITICAL,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "What the module proves about the key (made inside, never extractable), and no entry of an export.",
-        ("key-attestation", "log:key"),
-    ),
+    check=key_rules.never_left,
     notes=("What is forbidden is the handing over; one before 2024-02-28 is judged by the text of then.",),
 )
 

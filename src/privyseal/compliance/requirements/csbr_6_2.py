@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import key_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -94,10 +95,7 @@ NOT_OUT_OF_MODULE = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.CRITICAL,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "What the module proves about the key (not extractable), and no entry of an export.",
-        ("key-attestation", "log:key"),
-    ),
+    check=key_rules.never_left,
     notes=("It stands where a clause on contracts about keys made by Subscribers stood before.",),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import key_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -102,10 +103,7 @@ TSA_MODULE = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.HIGH,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "The certificate of the module, and what the module proves about the key.",
-        ("hsm-module-certificate", "key-attestation"),
-    ),
+    check=key_rules.module_level,
     notes=(
         "CSC-26's own redline deletes the sentence, so since 2024-08-01 no level is named for the key that signs"
         " timestamps, though 6.3.2 takes for granted that it is in a module. HOUSE-6.2.7.2-01 keeps the level.",
@@ -126,10 +124,7 @@ TSA_MODULE_STILL = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.HIGH,
     enforced_by=(EnforcedBy.NOBODY,),
-    wants=Wants(
-        "The certificate of the module, and what the module proves about the key.",
-        ("hsm-module-certificate", "key-attestation"),
-    ),
+    check=key_rules.module_level,
     nature=Nature.HOUSE_RULE,
     notes=("It goes on where CSBR-6.2.7.2-90 ends. No text asks for it; an operator may decide otherwise.",),
 )

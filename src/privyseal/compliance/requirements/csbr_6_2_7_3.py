@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import key_rules, use_rules
 from privyseal.compliance.requirement import (
     Conflict,
     DatedBy,
@@ -69,11 +70,9 @@ AUTHENTICATION = Requirement(
     dated_by=DatedBy.SIGNING,
     kinds=(Kind.SIGNATURE,),
     severity=Severity.CRITICAL,
-    enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "For this signature who asked and who agreed, and how each proved it.",
-        ("log:authentication", "log:signature"),
-    ),
+    enforced_by=(EnforcedBy.AUDIT, EnforcedBy.TECHNICAL_GATE),
+    check=use_rules.authenticated,
+    gate=True,
 )
 
 MODULE_LEVEL = Requirement(
@@ -92,11 +91,9 @@ MODULE_LEVEL = Requirement(
     dated_by=DatedBy.DAY,
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.CRITICAL,
-    enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "The certificate of the module, and what the module proves about the key.",
-        ("hsm-module-certificate", "key-attestation"),
-    ),
+    enforced_by=(EnforcedBy.AUDIT, EnforcedBy.TECHNICAL_GATE),
+    check=key_rules.module_level,
+    gate=True,
     nature=Nature.INTERPRETATION,
     conflict=Conflict(
         "Section 6.2.7.3 says level 3 since CSC-21; the table of dates in 1.2.2 still says level 2 for it.",
@@ -129,10 +126,7 @@ MODULE_SHOWN = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.HIGH,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "The certificate, with number, standard, level and status, or the report on the cloud.",
-        ("hsm-module-certificate", "cloud-configuration-report"),
-    ),
+    check=key_rules.module_shown,
     nature=Nature.INTERPRETATION,
     conflict=Conflict(
         "FIPS 140-3 is named for CA keys (6.2.7.1) and not here, although it follows on FIPS 140-2.",
@@ -163,10 +157,7 @@ CLOUD_BOUNDARY = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.CRITICAL,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "The provider's word on the key: made in the HSM, not imported, not exportable; for keys in a cloud only.",
-        ("cloud-configuration-report", "key-attestation"),
-    ),
+    check=key_rules.cloud_boundary,
 )
 
 CLOUD_LOGGING = Requirement(
@@ -206,10 +197,7 @@ TWO_FACTORS_ONLY = Requirement(
     kinds=(Kind.SIGNATURE,),
     severity=Severity.CRITICAL,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "For this signature the factors, and what the Subscriber promised.",
-        ("log:authentication", "signing-service-terms"),
-    ),
+    check=use_rules.several_factors,
     superseded_by="CSBR-6.2.7.3-02",
 )
 
@@ -227,10 +215,7 @@ MODULE_LEVEL_TWO = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.CRITICAL,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "The certificate of the module, and what the module proved about the key.",
-        ("hsm-module-certificate", "key-attestation"),
-    ),
+    check=key_rules.module_level,
     superseded_by="CSBR-6.2.7.3-03",
     notes=("The date is that on which it took force for Non-EV; that CSC-7 brought it is inferred from its title.",),
 )

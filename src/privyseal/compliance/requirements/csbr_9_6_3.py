@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import use_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -175,11 +176,9 @@ REQUIREMENTS = (
         dated_by=DatedBy.SIGNING,
         kinds=(Kind.SIGNATURE,),
         severity=Severity.MEDIUM,
-        enforced_by=(EnforcedBy.CONTRACT, EnforcedBy.AUDIT),
-        wants=Wants(
-            "Who accepted the certificate and when, before the first signature with it.",
-            ("log:certificate", "log:signature"),
-        ),
+        enforced_by=(EnforcedBy.CONTRACT, EnforcedBy.AUDIT, EnforcedBy.TECHNICAL_GATE),
+        check=use_rules.accepted_before,
+        gate=True,
     ),
     Requirement(
         id="CSBR-9.6.3-09",
@@ -195,13 +194,11 @@ REQUIREMENTS = (
         source=Source("CSC-1", "1.2"),
         in_force=InForce(date(2019, 8, 13)),
         dated_by=DatedBy.EVENT,
-        kinds=(Kind.INCIDENT,),
+        kinds=(Kind.INCIDENT, Kind.SIGNATURE),
         severity=Severity.HIGH,
-        enforced_by=(EnforcedBy.CONTRACT, EnforcedBy.REVOCATION),
-        wants=Wants(
-            "The revocation that was asked for, and no later signature with the key.",
-            ("log:incident", "log:certificate", "log:signature"),
-        ),
+        enforced_by=(EnforcedBy.CONTRACT, EnforcedBy.REVOCATION, EnforcedBy.TECHNICAL_GATE),
+        check=use_rules.stopped,
+        gate=True,
     ),
     Requirement(
         id="CSBR-9.6.3-10",
@@ -238,10 +235,8 @@ REQUIREMENTS = (
         kinds=(Kind.SIGNATURE,),
         severity=Severity.CRITICAL,
         enforced_by=(EnforcedBy.CONTRACT, EnforcedBy.TECHNICAL_GATE),
-        wants=Wants(
-            "For each signature its time and the certificate's end, be it expiry or revocation.",
-            ("log:signature", "log:certificate"),
-        ),
+        check=use_rules.in_force,
+        gate=True,
     ),
     Requirement(
         id="CSBR-9.6.3-12",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance.commitment_rules import committed
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -100,8 +101,9 @@ REQUIREMENTS = (
         dated_by=DatedBy.EVENT,
         kinds=(Kind.SUBSCRIBER,),
         severity=Severity.HIGH,
-        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT),
-        wants=Wants("What the Subscriber accepted, before its first signature.", ("signing-service-terms",)),
+        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT, EnforcedBy.TECHNICAL_GATE),
+        check=committed("CSBR-9.6.5-04"),
+        gate=True,
     ),
     Requirement(
         id="CSBR-9.6.5-05",
@@ -116,8 +118,9 @@ REQUIREMENTS = (
         dated_by=DatedBy.EVENT,
         kinds=(Kind.SUBSCRIBER,),
         severity=Severity.HIGH,
-        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT),
-        wants=Wants("The second commitment, accepted before the first signature.", ("signing-service-terms",)),
+        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT, EnforcedBy.TECHNICAL_GATE),
+        check=committed("CSBR-9.6.5-05"),
+        gate=True,
     ),
     Requirement(
         id="CSBR-9.6.5-06",
@@ -134,11 +137,9 @@ REQUIREMENTS = (
         dated_by=DatedBy.EVENT,
         kinds=(Kind.SUBSCRIBER,),
         severity=Severity.HIGH,
-        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT),
-        wants=Wants(
-            "The third commitment, accepted before the first signature, and a way to report.",
-            ("signing-service-terms",),
-        ),
+        enforced_by=(EnforcedBy.AUDIT, EnforcedBy.CONTRACT, EnforcedBy.TECHNICAL_GATE),
+        check=committed("CSBR-9.6.5-06"),
+        gate=True,
     ),
     Requirement(
         id="CSBR-9.6.5-90",

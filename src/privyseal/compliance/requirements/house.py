@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import use_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -83,7 +84,7 @@ REQUIREMENTS = (
         kinds=(Kind.SIGNATURE,),
         severity=Severity.HIGH,
         enforced_by=(EnforcedBy.TECHNICAL_GATE,),
-        wants=Wants("The entry of each signature, proved to be in the log.", ("log:signature",)),
+        check=use_rules.logged,
         nature=Nature.HOUSE_RULE,
         notes=("Supports CSBR-4.9.5-04: without it nobody can say what a date would spare.",),
     ),
@@ -142,7 +143,7 @@ REQUIREMENTS = (
         kinds=(Kind.SIGNATURE,),
         severity=Severity.MEDIUM,
         enforced_by=(EnforcedBy.TECHNICAL_GATE,),
-        wants=Wants("The approvals of each signature, against the quorum of its key.", ("log:signature",)),
+        check=use_rules.agreed,
         nature=Nature.HOUSE_RULE,
         notes=("Supports CSBR-6.2.7.3-02, which asks for factors and for no second person.",),
     ),
@@ -205,7 +206,7 @@ REQUIREMENTS = (
         kinds=(Kind.SIGNATURE,),
         severity=Severity.CRITICAL,
         enforced_by=(EnforcedBy.TECHNICAL_GATE,),
-        wants=Wants("For each key that ended, that nothing was signed afterwards.", ("log:key", "log:signature")),
+        check=use_rules.in_force,
         nature=Nature.HOUSE_RULE,
         notes=("Supports CSBR-9.6.3-11, by which the Subscriber only promises it.",),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from privyseal.compliance import log_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -71,9 +72,7 @@ REQUIREMENTS = (
         kinds=(Kind.LOG,),
         severity=Severity.HIGH,
         enforced_by=(EnforcedBy.AUDIT,),
-        wants=Wants(
-            "Checks of the log that passed, none over 31 days after the one before.", ("log:integrity", "review-record")
-        ),
+        check=log_rules.watched,
     ),
     Requirement(
         id="NSR-3.1.2.1-01",

@@ -1,0 +1,50 @@
+"""What is known beside the records: documents, commitments, acceptances, what CAs said, what is feared."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from privyseal.compliance.held import Held
+from privyseal.compliance.subjects import CertificateStatus, Commitment
+
+SERVICE = "service"
+"""Of what a document speaks that is about the Signing Service as a whole."""
+
+
+def of_subscriber(name: str) -> str:
+    """Return of what a document speaks that is about one Subscriber."""
+    return f"subscriber:{name}"
+
+
+def of_key(key_id: str) -> str:
+    """Return of what a document speaks that is about one Key Pair."""
+    return f"key:{key_id}"
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it at one moment. What is empty is not known, and so never met."""
+
+    held: dict[str, tuple[Held, ...]] = {}
+    """Documents, by of what they speak."""
+    commitments: dict[str, tuple[Commitment, ...]] | None = None
+    """By Subscriber; None where they are not recorded at all."""
+    accepted: dict[str, datetime] = {}
+    """When a certificate was accepted, by its fingerprint."""
+    status: dict[str, CertificateStatus] = {}
+    """What the issuing CA said last, by the certificate's fingerprint."""
+    believed: dict[str, datetime] = {}
+    """Since when a key is believed to be compromised or misused, by its key id."""
+    audit_periods: tuple[tuple[datetime, datetime], ...] = ()
+    """The first and the last moment of each audit period that is declared."""
+    choices: dict[str, str] = {}
+    """The operator's readings of texts that contradict themselves, by requirement."""
+
+    def documents(self, *about: str) -> tuple[Held, ...]:
+        """Return the documents that speak of any of these."""
+        return tuple(each for one in about for each in self.held.get(one, ()))
+
+
+NOTHING = Known()
+"""What a service knows to which nobody has stated anything."""
