@@ -140,8 +140,7 @@ def named_points(folder: Path, home: str, rounds: int = 1, points: tuple[Point, 
         campaign = Campaign(running, folder / "clients")
         for number in range(rounds):
             for point in points:
-                # A process starts once each time it is ended, and full tiles settle once in a calm.
-                often = number > 0 and point.trigger not in ("start", "full tile")
+                often = number > 0 and point.trigger != "start"  # a process starts once each time it is ended
                 _die_at(campaign, point, 1 + number % 2 if often else 1)
             print(f"round {number + 1} of {rounds}: {campaign.figures.kills} kills", file=sys.stderr, flush=True)
         figures = campaign.close()
@@ -159,7 +158,7 @@ def _die_at(campaign: Campaign, point: Point, nth: int) -> None:
         time.sleep(1.05 if attempt else 0)  # the stamper raises its mark once in a second, for whoever is first
         fresh = [campaign.client() for _ in range(2 * nth)]
         clients += fresh
-        page.arm(point, nth)
+        page.arm(point, nth if attempt < 2 else 1)  # full tiles settle once in a calm, and others once in a batch
         threads = _provoke(campaign, point, fresh)
         until = time.monotonic() + 20
         # Full tiles are made durable once nobody has asked for a while, so after the last client was answered.

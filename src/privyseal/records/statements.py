@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from privyseal.compliance.statements import Said, Stated, read_said
 from privyseal.errors import BadInput, Unavailable
@@ -73,6 +73,13 @@ def stated_of_all_subscribers(connection: Connection, topics: Collection[str] | 
     if topics is not None:
         wanted = wanted.where(statements.c.topic.in_(topics))
     return [_stated(row) for row in connection.execute(wanted)]
+
+
+def extent_of_all_subscribers(connection: Connection) -> tuple[int, int]:
+    """Return how many statements the log has, and the index of the last one; whoever remembers both knows of more."""
+    asked = select(func.count(statements.c.entry), func.max(statements.c.entry))
+    count, newest = connection.execute(asked).one()
+    return count, newest or 0
 
 
 def unplaced_of_all_subscribers(connection: Connection, limit: int) -> list[tuple[str, Written]]:

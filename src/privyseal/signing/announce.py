@@ -1,7 +1,7 @@
-"""Where what becomes of Requirements is told: the one place from which a statement goes into the log.
+"""Where what becomes of Requirements is told: the one place from which the service's own statements come.
 
-Until statements are logged, the Subscriber's events have it. Whoever wires the log does so here: each function is
-called once for what it is about, in the transaction that writes it down.
+Each function is called once for what it is about, in the transaction that writes it down; ``paper.finish`` then has the
+statement logged.
 """
 
 from __future__ import annotations
@@ -9,28 +9,58 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privyseal.compliance.requirement import Kind
+from privyseal.compliance.statements import Found, Override
 from privyseal.records import events
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
 from privyseal.records.findings import Kept
 from privyseal.records.gates import Overridden
+from privyseal.signing import paper
+from privyseal.signing.instance import PrivySeal
 
-MOST_SAID = 100
-"""Changed verdicts of one walk that are told one by one; a new catalogue changes thousands at once."""
+LONGEST_TEXT = 2000
+"""Characters of a finding's sentence that go into its statement, as ``compliance.statements.Found`` has it."""
+LONGEST_SUBJECT = 200
+"""Characters of a subject's label that go into it."""
 
 
-def verdicts_changed(batch: Batch, changed: Sequence[Kept]) -> None:
-    """Tell of verdicts on Key Pairs, Subscribers and members that are others than before; first verdicts are not."""
-    told = [each for each in changed if each.subscriber is not None and each.kind is not Kind.SIGNATURE]
-    for each in told[:MOST_SAID]:
-        with batch.item(each.subscriber or "") as tx:
+def verdicts_changed(batch: Batch, seal: PrivySeal, changed: Sequence[Kept]) -> None:
+    """State which verdicts are others than before; first verdicts are not, and signatures are only counted.
+
+    Of the service itself its operator's Subscriber states them; where there is none, the findings alone have it.
+    """
+    for each in changed:
+        owner = each.subscriber or seal.service.operator
+        if owner is None or each.kind is Kind.SIGNATURE:
+            continue
+        with batch.item(owner) as tx:
             what = f"verdict {each.verdict}"
-            events.record(tx, Event(each.at, "service", what, f"{each.kind} {each.subject} {each.requirement}"))
+            events.record(tx, Event(each.at, paper.SERVICE, what, f"{each.kind} {each.subject} {each.requirement}"))
+            found = Found(
+                kind=each.kind,
+                subject=each.subject[:LONGEST_SUBJECT],
+                requirement=each.requirement,
+                verdict=each.verdict,
+                text=each.text[:LONGEST_TEXT],
+            )
+            paper.note(tx, seal, found)
 
 
-def gate_overridden(tx: Transaction, given: Overridden) -> None:
-    """Tell that two people overrode a gate."""
+def gate_overridden(tx: Transaction, seal: PrivySeal, given: Overridden) -> None:
+    """State that two people overrode a gate."""
     lifted = given.override
-    who = " and ".join(sorted(each.approver for each in given.approvals))
-    said = f"{lifted.requirement} until {lifted.until.isoformat()} by {who}"
-    events.record(tx, Event(lifted.since, "service", "gate overridden", said))
+    people = sorted({each.approver for each in given.approvals})
+    said = f"{lifted.requirement} until {lifted.until.isoformat()} by {' and '.join(people)}"
+    events.record(tx, Event(lifted.since, paper.SERVICE, "gate overridden", said))
+    paper.note(
+        tx,
+        seal,
+        Override(
+            requirement=lifted.requirement,
+            subject=f"subscriber:{tx.subscriber}",
+            since=lifted.since,
+            until=lifted.until,
+            approvers=tuple(people),
+            note=lifted.reason,
+        ),
+    )

@@ -32,7 +32,6 @@ from privyseal.records.findings import Kept, Progress
 from privyseal.records.released import Alike, Released, Seen, newest_event_of_all_subscribers
 from privyseal.signing import announce
 from privyseal.signing.instance import PrivySeal
-from privyseal.signing.known import known_of_all_subscribers
 
 SETTLED = timedelta(minutes=1)
 """Where several nodes write: how old an event must be to be read, so that none with a smaller number is still to come;
@@ -67,7 +66,7 @@ def walk(seal: PrivySeal, at: datetime, *, breathe: Callable[[], object] = lambd
     ``breathe`` is called after each portion. Where another node was quicker its count stands: Conflict.
     """
     with seal.records.reading_all_subscribers() as connection:
-        known = known_of_all_subscribers(connection)
+        known = seal.stated.known_of_all_subscribers(connection)
     things = _Things(seal, known, at, breathe).walk()
     signatures = _signatures(seal, known, at, breathe)
     return Walked(things.judged + signatures.judged, things.changed + signatures.changed)
@@ -180,7 +179,7 @@ class _Things:
         if new:
             with self._seal.records.batch() as batch:
                 findings.add_of_all_subscribers(batch.across_subscribers(), new)
-                announce.verdicts_changed(batch, changed)
+                announce.verdicts_changed(batch, self._seal, changed)
 
 
 def log_record(seal: PrivySeal, known: Known, at: datetime) -> LogRecord:

@@ -27,7 +27,6 @@ from privyseal.records.gates import Overridden
 from privyseal.signing import announce
 from privyseal.signing.case import Case
 from privyseal.signing.instance import PrivySeal
-from privyseal.signing.known import known_of_all_subscribers
 from privyseal.terms.keys import Approver
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Approval, approved_octets
@@ -53,7 +52,7 @@ def refuse(seal: PrivySeal, cases: Sequence[Case]) -> None:
     if not concerned:
         return
     with seal.records.reading_all_subscribers() as connection:
-        known, enabled = known_of_all_subscribers(connection), kept.enabled_of_all_subscribers(connection)
+        known, enabled = seal.stated.known_of_all_subscribers(connection), kept.enabled_of_all_subscribers(connection)
     for case in concerned:
         with seal.records.reading(case.dossier.subscriber) as tx:
             found = findings(tx, case, known, enabled, seal.clock())
@@ -92,7 +91,7 @@ def override(seal: PrivySeal, actor: Actor, given: Overridden) -> Overridden:
     with seal.records.writing(lifted.subscriber) as tx:
         if given not in kept.overrides(tx, now):
             kept.override(tx, given)
-            announce.gate_overridden(tx, given)
+            announce.gate_overridden(tx, seal, given)
     return given
 
 

@@ -13,6 +13,7 @@ from privyseal.records.database import Records
 from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
+from privyseal.signing.known import Memory
 from privyseal.signing.recollection import Recollection
 from privyseal.signing.standings import Standings
 from privyseal.signing.watch import Watch
@@ -90,6 +91,7 @@ class PrivySeal:
         self.documents = documents
         self.overseers = overseers
         self.standings = Standings(signer)
+        self.stated = Memory()
         self._owed: list[Dossier] = []
         self._mark_guard = threading.Lock()
         self._signer_mark: int | None = None

@@ -1,16 +1,87 @@
-"""What the service knows beside its records, for evaluations and gates.
+"""What the service knows beside its records: what people stated, as far as the log has it, for evaluations and gates.
 
-Nothing states commitments, acceptances, a CA's word on a certificate, or a belief that a key is compromised yet: all of
-it is unknown, and unknown is never met. Whoever keeps such statements fills them in here, and nowhere else.
+Commitments, acceptances, a CA's word on a certificate, and a belief that a key is compromised cannot be stated yet: all
+of that is unknown, and unknown is never met. Whoever keeps such statements fills them in here, and nowhere else.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime, time
+
 from sqlalchemy import Connection
 
+from privyseal.compliance.held import Held, Review
 from privyseal.compliance.known import NOTHING, Known
+from privyseal.compliance.statements import AuditPeriod, Choice, Document, Stated
+from privyseal.compliance.statements import Review as Reviewed
+from privyseal.records import statements
+
+_TOPICS = ("evidence", "review", "declaration", "choice")
 
 
-def known_of_all_subscribers(connection: Connection) -> Known:
-    """Return all that was stated, read through a transaction that looks across Subscribers."""
-    return NOTHING
+class Memory:
+    """All that was stated, read again only when there is more: a gate asks before each batch of signatures."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._mark = (0, 0)
+        self._known = NOTHING
+
+    def known_of_all_subscribers(self, connection: Connection) -> Known:
+        """Return all that was stated, read through a transaction that looks across Subscribers."""
+        mark = statements.extent_of_all_subscribers(connection)
+        with self._guard:
+            if mark == self._mark:
+                return self._known
+        known = known_from(statements.stated_of_all_subscribers(connection, _TOPICS))
+        with self._guard:
+            self._mark, self._known = mark, known
+        return known
+
+
+def known_from(stated: Iterable[Stated]) -> Known:
+    """Return what statements make known, given in the order of the log: of each slot the last one counts.
+
+    A review counts for the document of the same Subscriber: nobody judges what others handed in.
+    """
+    last = {(each.said.subscriber, each.said.matter.slot): each for each in stated}
+    reviews: dict[tuple[str, str], list[Review]] = {}
+    for each in last.values():
+        matter = each.said.matter
+        if isinstance(matter, Reviewed):
+            review = Review(
+                requirement=matter.requirement,
+                verdict=matter.verdict,
+                who=each.said.by,
+                at=each.said.at,
+                why=matter.note,
+            )
+            reviews.setdefault((each.said.subscriber, matter.document), []).append(review)
+    held: dict[str, tuple[Held, ...]] = {}
+    choices: dict[str, str] = {}
+    periods: list[tuple[datetime, datetime]] = []
+    for each in last.values():
+        matter = each.said.matter
+        if isinstance(matter, Document):
+            mine = tuple(reviews.get((each.said.subscriber, matter.sha256), ()))
+            held[matter.about] = (*held.get(matter.about, ()), _held(matter, mine))
+        elif isinstance(matter, Choice):
+            choices[matter.requirement] = matter.reading
+        elif isinstance(matter, AuditPeriod):
+            first = datetime.combine(matter.start, time(), UTC)
+            periods.append((first, datetime.combine(matter.end, time(23, 59, 59), UTC)))
+    return Known(held=held, choices=choices, audit_periods=tuple(sorted(periods)))
+
+
+def _held(document: Document, reviews: tuple[Review, ...]) -> Held:
+    return Held(
+        kind=document.kind,
+        sha256=document.sha256,
+        issuer=document.issuer,
+        valid_from=document.valid_from,
+        valid_until=document.valid_until,
+        clauses=document.requirements,
+        reviews=reviews,
+    )

@@ -87,8 +87,14 @@ def finish(seal: PrivySeal) -> int:
     with seal.records.reading_all_subscribers() as connection:
         waiting = statements.unplaced_of_all_subscribers(connection, BATCH)
     late = [(of, each) for of, each in waiting if each.topic in OWN or each.at + QUIET <= seal.clock()]
-    for subscriber, written in late:
-        _logged(seal, subscriber, written)
+    if not late:
+        return 0
+    submissions = [StatementSubmission(about=each.topic, commitment=commit(each.salt, each.octets)) for _, each in late]
+    appended = seal.logger.append(submissions, since=seal.signer_mark)
+    with seal.records.batch() as batch:
+        for (subscriber, written), logged in zip(late, appended.items, strict=True):
+            with batch.item(subscriber) as tx:
+                _placed(tx, seal, written, logged.index)
     return len(late)
 
 
@@ -145,10 +151,15 @@ def _logged(seal: PrivySeal, subscriber: str, written: Written) -> Stated:
         submission = StatementSubmission(about=written.topic, commitment=commit(written.salt, written.octets))
         entry = seal.logger.append([submission], since=seal.signer_mark).items[0].index
         with seal.records.writing(subscriber) as tx:
-            if statements.place(tx, written.id, entry) and written.topic not in OWN:
-                what = f"stated: {written.topic}"
-                events.record(tx, Event(seal.clock(), said.by, what, f"{written.id} {written.slot}, log entry {entry}"))
+            _placed(tx, seal, written, entry)
     return Stated(said=said, octets=written.octets, salt=written.salt, entry=entry)
+
+
+def _placed(tx: Transaction, seal: PrivySeal, written: Written, entry: int) -> None:
+    """Write down where a statement stands, and whose it is, unless somebody else just did."""
+    if statements.place(tx, written.id, entry) and written.topic not in OWN:
+        by, what = statements.said_in(written.octets).by, f"stated: {written.topic}"
+        events.record(tx, Event(seal.clock(), by, what, f"{written.id} {written.slot}, log entry {entry}"))
 
 
 def _require_voice(seal: PrivySeal, subscriber: str, matter: Matter) -> None:
