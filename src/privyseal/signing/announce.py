@@ -1,7 +1,7 @@
 """Where what becomes of Requirements is told: the one place from which a statement goes into the log.
 
 Until statements are logged, the Subscriber's events have it. Whoever wires the log does so here: each function is
-called once for what it is about, in the transaction that writes it down.
+called once for what it is about, in the transaction that writes it down, with the service whose log it is for.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
 from privyseal.records.findings import Kept
 from privyseal.records.gates import Overridden
+from privyseal.signing.instance import PrivySeal
 
 MOST_SAID = 100
 """Changed verdicts of one walk that are told one by one; a new catalogue changes thousands at once."""
 
 
-def verdicts_changed(batch: Batch, changed: Sequence[Kept]) -> None:
+def verdicts_changed(seal: PrivySeal, batch: Batch, changed: Sequence[Kept]) -> None:
     """Tell of verdicts on Key Pairs, Subscribers and members that are others than before; first verdicts are not."""
     told = [each for each in changed if each.subscriber is not None and each.kind is not Kind.SIGNATURE]
     for each in told[:MOST_SAID]:
@@ -28,7 +29,7 @@ def verdicts_changed(batch: Batch, changed: Sequence[Kept]) -> None:
             events.record(tx, Event(each.at, "service", what, f"{each.kind} {each.subject} {each.requirement}"))
 
 
-def gate_overridden(tx: Transaction, given: Overridden) -> None:
+def gate_overridden(seal: PrivySeal, tx: Transaction, given: Overridden) -> None:
     """Tell that two people overrode a gate."""
     lifted = given.override
     who = " and ".join(sorted(each.approver for each in given.approvals))
