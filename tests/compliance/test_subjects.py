@@ -120,3 +120,22 @@ def at(record: SignatureRecord, signed: datetime) -> SignatureRecord:
     import msgspec
 
     return msgspec.structs.replace(record, signed=signed)
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        ({}, "met"),
+        ({"last_signature": datetime(2026, 11, 1, tzinfo=UTC)}, "met"),
+        ({"last_signature": datetime(2026, 11, 1, 0, 0, 1, tzinfo=UTC)}, "not-met"),
+        ({"unknown": ["last_signature"]}, "not-evidenced"),
+        ({"unknown": ["revocation_asked"]}, "not-evidenced"),
+        ({"unknown": ["believed"]}, "not-evidenced"),
+    ],
+    ids=str,
+)
+def test_after_an_incident_the_key_rests_and_revocation_is_asked_for(words: dict[str, Any], verdict: str) -> None:
+    """The second in which it is first believed is the last in which it may have signed."""
+    rule = next(each for each in REQUIREMENTS if each.id == "CSBR-9.6.3-09")
+    [finding] = evaluate(service.incident(words), [rule], Asked(NOW))
+    assert finding.verdict == verdict

@@ -166,7 +166,7 @@ def test_what_is_stated_counts_from_the_next_walk_on(world: World, monkeypatch: 
     known = Known(
         accepted={fingerprint: world.now - timedelta(days=1)}, held={SERVICE: (paper,)}, audit_periods=(period,)
     )
-    monkeypatch.setattr(evaluation, "known_of_all_subscribers", lambda connection: known)
+    monkeypatch.setattr(world.seal.stated, "known_of_all_subscribers", lambda connection: known)
     then = world.now
     world.now += timedelta(minutes=1)
     walk(world)

@@ -170,7 +170,7 @@ def mend(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     fingerprint = world.request(0).certificate
     status = CertificateStatus(said_at=accepted, good_until=world.now + timedelta(days=3))
     known = Known(commitments={SUBSCRIBER: tuple(made)}, accepted={fingerprint: accepted}, status={fingerprint: status})
-    monkeypatch.setattr(gates, "known_of_all_subscribers", lambda connection: known)
+    monkeypatch.setattr(world.seal.stated, "known_of_all_subscribers", lambda connection: known)
 
 
 def test_with_every_fact_there_the_gates_open_and_the_signer_still_judges(

@@ -24,7 +24,7 @@ LONGEST_SUBJECT = 200
 """Characters of a subject's label that go into it."""
 
 
-def verdicts_changed(batch: Batch, seal: PrivySeal, changed: Sequence[Kept]) -> None:
+def verdicts_changed(seal: PrivySeal, batch: Batch, changed: Sequence[Kept]) -> None:
     """State which verdicts are others than before; first verdicts are not, and signatures are only counted.
 
     Of the service itself its operator's Subscriber states them; where there is none, the findings alone have it.
@@ -46,7 +46,7 @@ def verdicts_changed(batch: Batch, seal: PrivySeal, changed: Sequence[Kept]) -> 
             paper.note(tx, seal, found)
 
 
-def gate_overridden(tx: Transaction, seal: PrivySeal, given: Overridden) -> None:
+def gate_overridden(seal: PrivySeal, tx: Transaction, given: Overridden) -> None:
     """State that two people overrode a gate."""
     lifted = given.override
     people = sorted({each.approver for each in given.approvals})

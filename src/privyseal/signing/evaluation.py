@@ -179,7 +179,7 @@ class _Things:
         if new:
             with self._seal.records.batch() as batch:
                 findings.add_of_all_subscribers(batch.across_subscribers(), new)
-                announce.verdicts_changed(batch, self._seal, changed)
+                announce.verdicts_changed(self._seal, batch, changed)
 
 
 def log_record(seal: PrivySeal, known: Known, at: datetime) -> LogRecord:

@@ -91,7 +91,7 @@ def override(seal: PrivySeal, actor: Actor, given: Overridden) -> Overridden:
     with seal.records.writing(lifted.subscriber) as tx:
         if given not in kept.overrides(tx, now):
             kept.override(tx, given)
-            announce.gate_overridden(tx, seal, given)
+            announce.gate_overridden(seal, tx, given)
     return given
 
 

@@ -33,17 +33,18 @@ class Standings:
     def public(self, chains: Sequence[Chain], now: datetime) -> set[Chain]:
         """Return those of the chains that count as publicly trusted; Unavailable where the signer cannot say."""
         wanted = set(chains)
-        unknown = [chain for chain in wanted if not self._fresh(chain, now)]
+        known = {chain: standing for chain in wanted if (standing := self._remembered(chain, now)) is not None}
+        unknown = [chain for chain in wanted if chain not in known]
         for start in range(0, len(unknown), _AT_ONCE):
             some = unknown[start : start + _AT_ONCE]
-            said = self._signer.standings(some)
+            said = dict(zip(some, self._signer.standings(some), strict=True))
+            known |= said
             with self._guard:
                 if len(self._said) >= MOST_CHAINS:
                     self._said = {}
-                self._said |= {chain: (now, standing) for chain, standing in zip(some, said, strict=True)}
-        known = self._said
-        return {chain for chain in wanted if known.get(chain, (now, "public"))[1] == "public"}
+                self._said |= {chain: (now, standing) for chain, standing in said.items()}
+        return {chain for chain, standing in known.items() if standing == "public"}
 
-    def _fresh(self, chain: Chain, now: datetime) -> bool:
+    def _remembered(self, chain: Chain, now: datetime) -> Standing | None:
         said = self._said.get(chain)
-        return said is not None and timedelta() <= now - said[0] < BELIEVED
+        return said[1] if said is not None and timedelta() <= now - said[0] < BELIEVED else None
