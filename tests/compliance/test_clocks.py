@@ -98,7 +98,7 @@ def test_before_the_clause_there_is_no_clock() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_a_ca_revokes_from_its_own_assurance(reason: Reason) -> None:
     """24 hours, five days or seven, to the second (CSBR 4.9.1.1, 4.9.1.2)."""
-    first = {"requested", "not-authorised", "key-compromise", "flawed-key", "suspect-code"}
+    first = {"requested", "not-authorised", "key-compromise", "key-computable", "flawed-key", "suspect-code"}
     days = 1 if reason in first else 7 if reason == "subordinate-ca" else 5
     given_ = f'[[revocations]]\ncertificate = "X"\nreason = "{reason}"\nassured_at = 2026-03-01T10:00:00+01:00\n'
     requirement = REVOKED_WITHIN[reason][0]

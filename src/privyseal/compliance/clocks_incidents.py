@@ -27,6 +27,7 @@ REVOKED_WITHIN: dict[Reason, tuple[str, timedelta]] = {
     Reason.REQUESTED: ("CSBR-4.9.1.1-01", DAY),
     Reason.NOT_AUTHORISED: ("CSBR-4.9.1.1-02", DAY),
     Reason.KEY_COMPROMISE: ("CSBR-4.9.1.1-03", DAY),
+    Reason.KEY_COMPUTABLE: ("CSBR-4.9.1.1-04", DAY),
     Reason.FLAWED_KEY: ("CSBR-4.9.1.1-05", DAY),
     Reason.SUSPECT_CODE: ("CSBR-4.9.1.1-06", DAY),
     Reason.KEY_SIZE: ("CSBR-4.9.1.1-07", FIVE_DAYS),

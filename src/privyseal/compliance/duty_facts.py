@@ -48,6 +48,7 @@ class Reason(StrEnum):
     REQUESTED = "requested"
     NOT_AUTHORISED = "not-authorised"
     KEY_COMPROMISE = "key-compromise"
+    KEY_COMPUTABLE = "key-computable"
     FLAWED_KEY = "flawed-key"
     SUSPECT_CODE = "suspect-code"
     KEY_SIZE = "key-size"
