@@ -365,6 +365,10 @@ def test_the_command_says_so(told: World, archive: bytes, tmp_path: Path, capsys
 
 def test_a_document_that_is_gone_is_not_reported_silently(told: World, tmp_path: Path) -> None:
     world = World(told.directory, tmp_path / "gone")
+    kept = next((world.directory / "evidence").glob("*/*"))
+    kept.write_bytes(OCTETS + b"!")
+    with pytest.raises(VerificationFailed, match="is not the document"):
+        _made(world, tmp_path / "r.zip", "--with-documents")
     shutil.rmtree(world.directory / "evidence")
     with pytest.raises(PrivySealError, match="is not in"):
         _made(world, tmp_path / "r.zip", "--with-documents")

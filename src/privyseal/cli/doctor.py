@@ -140,7 +140,8 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
 def _secrets(directory: Path) -> Diagnosis:
     """Nobody but their owner may read what holds a passphrase, a key or a token."""
     holders = [settings_of(directory, room) for room in ROOMS]
-    holders += [directory / "client.toml", directory / "rehearsal-ca" / "ca.key", directory / "logger" / "log.key"]
+    holders += [directory / each for each in ("client.toml", "administrator.toml")]
+    holders += [directory / "rehearsal-ca" / "ca.key", directory / "logger" / "log.key"]
     open_to_others = [str(path) for path in holders if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     if open_to_others:
         return Diagnosis("secrets", "bad", f"others can read {', '.join(open_to_others)}; run chmod 600 on each")

@@ -38,7 +38,7 @@ from privyseal.compliance.report_typst import markup
 from privyseal.compliance.requirement import Asked as Question
 from privyseal.compliance.requirement import DatedBy, Kind, Party, Requirement, Scope
 from privyseal.compliance.statements import AuditPeriod, Document, Stated, choices, of_kind
-from privyseal.errors import LogUnavailable, Misused, NotFound
+from privyseal.errors import LogUnavailable, Misused, NotFound, VerificationFailed
 from privyseal.records import samples, schema, statements
 from privyseal.records.database import Records, open_records
 from privyseal.records.documents import Documents
@@ -247,7 +247,10 @@ def _add_documents(contents: dict[str, Content], stated: list[Stated], kept: Doc
     for sha256 in sorted({each.said.matter.sha256 for each in stated if isinstance(each.said.matter, Document)}):
         if kept.size(sha256) is None:
             raise NotFound(f"The document {sha256[:16]}... is not in {shown_path(kept.directory)}.", hint="restore it")
-        contents[papers.document_path(sha256)] = kept.path(sha256)
+        path = kept.path(sha256)
+        if _line("", path).sha256 != sha256:
+            raise VerificationFailed(f"{shown_path(path)} is not the document that it is named for.", hint="restore it")
+        contents[papers.document_path(sha256)] = path
 
 
 def _line(name: str, content: Content) -> FileLine:

@@ -22,7 +22,7 @@ from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, p
 from privyseal.cli.report_archive import Member
 from privyseal.cli.report_manifest import Manifest, StatementFile
 from privyseal.compliance.report import Asked, Report, in_period
-from privyseal.compliance.statements import Document, Stated, read_said
+from privyseal.compliance.statements import LARGEST_SAID, Document, Stated, read_said
 from privyseal.errors import BadInput, PrivySealError, VerificationFailed
 from privyseal.tlog import merkle
 from privyseal.tlog.checkpoint import Checkpoint
@@ -173,7 +173,7 @@ class _Check:
 
     def _statement(self, entry: int, note: bytes, head: Checkpoint) -> Stated:
         name, proof_name = papers.statement_path(entry), papers.proof_path(entry)
-        text = papers.read(name, self._whole(name, 2 * LARGEST_FILE), StatementFile)
+        text = papers.read(name, self._whole(name, 4 * LARGEST_SAID), StatementFile)
         octets = self._whole(proof_name, MAX_PROOF)
         proof = self._about(proof_name, lambda: parse_proof(octets))
         leaf = proof.extra or b""
