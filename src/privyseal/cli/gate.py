@@ -31,7 +31,7 @@ _LARGEST = 64 * 1024
 
 @click.group()
 def gate() -> None:
-    """List gates, and override one for a while."""
+    """Say what refuses signatures, and override it for a while."""
 
 
 @gate.command("list", cls=Command)

@@ -31,7 +31,7 @@ _MARKS = {Verdict.MET: True, Verdict.NOT_MET: False, Verdict.BROKEN: False}
 
 @click.group()
 def requirement() -> None:
-    """List and show requirements, and what was found of them."""
+    """Say what the Requirements ask, and what was found."""
 
 
 @requirement.command("list", cls=Command)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.compliance.builders import certificate, crl, ocsp, request, token
+from tests.compliance.builders import certificate, crl, ocsp, request, service, token
 
 BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "certificate": certificate.build,
@@ -11,5 +11,6 @@ BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "crl": crl.build,
     "ocsp-response": ocsp.build,
     "timestamp-token": token.build,
+    **service.BUILDERS,
 }
 """Kind of subject, as a case file names it -> what builds one from ``subject``; it raises for an unknown word."""
