@@ -216,11 +216,12 @@ def test_a_permission_is_a_notice_that_nobody_enforces() -> None:
 def test_each_says_what_it_wants_and_no_subject_passes_unseen() -> None:
     for row in ROWS:
         entry = BY_ID[row.id]
+        if entry.wants is None:  # a function judges it, and has cases of its own
+            continue
         thing = Thing(entry.kinds[0], frozenset(entry.applies_to), dict.fromkeys(DatedBy, _noon(row.since)))
         finding = _found(thing, row.since, [row.id])[row.id]
         assert finding.verdict in (Verdict.NOT_EVIDENCED, Verdict.JUDGEMENT)
-        assert entry.wants is not None
-        assert finding.text == entry.wants.text
+        assert finding.text.startswith(entry.wants.text)
 
 
 def test_what_follows_on_a_text_follows_the_day_after() -> None:
