@@ -51,7 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "survey": ("privyseal.cli.survey:survey", "Look for Signing Services that nobody told of."),
     "evidence": ("privyseal.cli.evidence:evidence", "Take in documents that show what no machine sees."),
     "declare": ("privyseal.cli.declare:declare", "State facts that only people know."),
-    "report": ("privyseal.cli.report:report", "Report to an auditor, check a report, draw a sample."),
+    "report": (
+        "privyseal.cli.report:report",
+        "Report on every requirement to an auditor, check such a report, draw a sample.",
+    ),
     "requirement": ("privyseal.cli.requirement:requirement", "Say what the Requirements ask, and what was found."),
     "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
