@@ -1,8 +1,9 @@
 """``privyseal demo``: a real service on loopback signs real Windows programs, and everything is checked.
 
-Every step is a command that anyone can type; it is shown before it runs. The programs are the launchers that
-PyPI's ``distlib`` ships. Where osslsigncode is installed it judges as well, and what it prints is read line by
-line, for its exit code alone proves neither timestamp nor checksum.
+Every step is a command that anyone can type; it is shown before it runs. At the end stands what the service found of
+itself by the Requirements, with all that a rehearsal does not meet. The programs are the launchers that PyPI's
+``distlib`` ships. Where osslsigncode is installed it judges as well, and what it prints is read line by line, for its
+exit code alone proves neither timestamp nor checksum.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from pathlib import Path
 import click
 
 from privyseal import config
+from privyseal.cli.demo_findings import report, wait_until_judged
 from privyseal.cli.output import WIDTH, mark, paint, tell
+from privyseal.cli.requirement import kept_in
 from privyseal.errors import BadInput, Conflict, Unavailable, VerificationFailed
 
 PROGRAMS = {
@@ -34,6 +37,12 @@ PROGRAMS = {
     "hello-arm64.exe": "t64-arm.exe",
 }
 """What they are called here -> what distlib calls them."""
+
+SUBSCRIBER = "demo"
+"""The one Subscriber of a rehearsal service."""
+
+EVALUATE_EVERY = 3
+"""Seconds between two evaluations by the Requirements while the demo runs; a service that stays has an hour."""
 
 START_LIMIT = 90.0
 """Seconds for the service to start on a slow, busy machine."""
@@ -45,7 +54,7 @@ START_LIMIT = 90.0
 )
 def demo(directory: Path) -> None:
     """Sign and check real programs with a service of its own."""
-    began = time.monotonic()
+    began, given = time.monotonic(), directory
     if not (directory / config.FILE).exists():
         _step("A new rehearsal service: one Subscriber, a key in its signer process, a log, a timestamp authority.")
         _run("init", "--dir", directory, "--rehearsal")
@@ -67,9 +76,18 @@ def demo(directory: Path) -> None:
         _step("The whole log is read again as an outsider would, every entry and every hash.")
         _run("log", "fsck", "--dir", ".")
         _strangers(files)
+        _requirements(given)
     took = time.monotonic() - began
     _step(f"All of it verified, in {took:.0f} s. The service is stopped; its files are in {directory}.")
     tell("REHEARSAL: one user runs every process and the CA is our own. Nothing signed here is for release.")
+
+
+def _requirements(directory: Path) -> None:
+    """Say what the service found of itself by now, and of its one Subscriber; ``directory`` is as the user named it."""
+    _step("The service judged itself by the Requirements while it ran. A rehearsal:")
+    complete = wait_until_judged(Path())
+    tell(*report(kept_in(Path(), SUBSCRIBER), complete=complete), "  More, with what to do about each:")
+    _show(("requirement", "findings", "--dir", directory, "--subscriber", SUBSCRIBER))
 
 
 def _programs(directory: Path) -> list[Path]:
@@ -126,6 +144,7 @@ def judge_osslsigncode(code: int, said: str, name: str) -> None:
 def _serving(directory: Path) -> Iterator[str]:
     """Run ``privyseal serve`` on a free port of loopback and yield its URL."""
     command = [sys.executable, "-m", "privyseal", "serve", "--dir", str(directory), "--bind", "127.0.0.1:0"]
+    command += ["--evaluate-every", str(EVALUATE_EVERY)]
     _show(command[2:])
     service = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
     try:

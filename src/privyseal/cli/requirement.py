@@ -131,15 +131,19 @@ def list_findings(  # noqa: PLR0913 - one argument for each option, as click has
         service = connect(profile, url, subscriber)
         found = service.get(service.path("findings") + (f"?{query}" if query else "")).read(FindingList).findings
     else:
-        found = tuple(_kept_in(directory, subscriber, subject, verdict, as_of))
+        found = tuple(kept_in(directory, subscriber, subject, verdict, as_of))
     output = Output(json_mode)
     output.say(*_in_words(found))
     document = {"schema": "privyseal/findings/1", "notice": NOT_AN_OPINION}
     output.result({**document, "findings": msgspec.to_builtins(found)})
 
 
-def _kept_in(
-    directory: Path, subscriber: str | None, subject: str | None, verdict: str | None, as_of: date | None
+def kept_in(
+    directory: Path,
+    subscriber: str | None,
+    subject: str | None = None,
+    verdict: str | None = None,
+    as_of: date | None = None,
 ) -> list[FindingView]:
     """Read the records themselves: what is about the service, and about one Subscriber where it is named."""
     from privyseal import config

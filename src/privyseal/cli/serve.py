@@ -29,12 +29,12 @@ from privyseal.signing.instance import PrivySeal
 from privyseal.web.tls import TlsFiles
 
 DUTY_PERIOD = 30.0
-JUDGE_PERIOD = 3600.0
+"""Seconds between two looks at what was left behind, at most; no more than a lease where that is shorter. A client
+that lost its answer asks again within about as long."""
+JUDGE_PERIOD = 3600
 """Seconds between two evaluations by the Requirements; what they count grows by a few rows a key each time."""
 BREATH = 0.1
 """Seconds that an evaluation rests after each 30 ms of work, so that signing has the processor."""
-"""Seconds between two looks at what was left behind, at most; no more than a lease where that is shorter. A client
-that lost its answer asks again within about as long."""
 
 REHEARSAL = (
     "REHEARSAL: one user runs every process, keys are files, and the CA is our own. Nothing signed here is for release."
@@ -59,7 +59,16 @@ CRL_PERIOD = 24 * 3600.0
 @click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory.")
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen; port 0 is any free one.")
 @click.option("--check", is_flag=True, help="Check the configuration and stop.")
-def serve(directory: Path, bind: str | None, check: bool) -> None:
+@click.option(
+    "--evaluate-every",
+    "judge_period",
+    type=click.IntRange(1, 86_400),
+    default=JUDGE_PERIOD,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the Requirements are asked; the first time after so long, or after half a minute.",
+)
+def serve(directory: Path, bind: str | None, check: bool, judge_period: int) -> None:
     """Run the service that lives in a directory.
 
     Prints one line "ready URL" on stdout when it accepts requests. SIGTERM finishes what is under way and exits 0.
@@ -81,7 +90,7 @@ def serve(directory: Path, bind: str | None, check: bool) -> None:
     if settings.service.rehearsal:
         telemetry.tell("rehearsal", telemetry.Facts(detail=REHEARSAL), logging.WARNING)
     with alone(directory), _rooms(settings, directory) as (sockets, processes):
-        whole = _Running(settings, directory, sockets, processes).until_stopped(host, port)
+        whole = _Running(settings, directory, sockets, processes).until_stopped(host, port, judge_period)
     if not whole:
         raise Unavailable(
             "Not all that was under way had ended in time, or a second signal came.",
@@ -126,12 +135,13 @@ class _Running:
             self._metrics.living.children = processes.children
         self._seal = config.privy_seal(settings, directory, sockets, self._metrics)
 
-    def until_stopped(self, host: str, port: int) -> bool:
+    def until_stopped(self, host: str, port: int, judge_period: int) -> bool:
         """Serve until a signal comes; tell whether everything was finished then."""
         try:
             schema.require_fit(self._seal.records)
             duties.begin(self._seal)
-            with _duties(self._seal, self._directory, min(DUTY_PERIOD, self._settings.node.lease_seconds)):
+            period = min(DUTY_PERIOD, self._settings.node.lease_seconds, judge_period)
+            with _duties(self._seal, self._directory, period, judge_period):
                 return self._web(host, port)
         finally:
             if self._seal.premises is not None:
@@ -229,7 +239,7 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
+def _duties(seal: PrivySeal, directory: Path, period: float, judge_period: int) -> Iterator[None]:
     """Do what the house does unasked: at once, and then every ``period`` seconds, in a thread of its own."""
     ending = threading.Event()
     judge_at = time.monotonic() + period  # not while everything else begins
@@ -245,7 +255,7 @@ def _duties(seal: PrivySeal, directory: Path, period: float) -> Iterator[None]:
                 artifacts.tidy(seal)
                 refresh_crl(directory)
                 if time.monotonic() >= judge_at:
-                    judge_at = time.monotonic() + JUDGE_PERIOD
+                    judge_at = time.monotonic() + judge_period
                     duties.evaluate(seal, breathe=lambda: ending.wait(BREATH))
             except (PrivySealError, OSError) as error:
                 _say("duties", error)

@@ -227,6 +227,12 @@ def newest_event_of_all_subscribers(connection: Connection) -> int:
     return connection.execute(select(func.max(events.c.id))).scalar() or 0
 
 
+def newest_release_of_all_subscribers(connection: Connection) -> int:
+    """Return the number of the event that released the newest signature; 0 where there is none."""
+    wanted = select(events.c.id).where(events.c.what == "released").order_by(events.c.id.desc()).limit(1)
+    return connection.execute(wanted).scalar() or 0
+
+
 def _midnights() -> list[datetime]:
     """Return the moments at which a requirement on signatures begins or ceases to bind, on whatever reading."""
     days: set[date] = set()
