@@ -1,4 +1,7 @@
-"""``privyseal duties``: what is due, until when, by the facts in a file. It reads and changes nothing."""
+"""``privyseal duties``: what is due, until when, by the facts in a file or in a service's records.
+
+It reads and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,12 @@ class DutiesReport(msgspec.Struct, frozen=True, kw_only=True):
 @click.command(cls=Command)
 @click.option("--facts", "path", type=click.Path(path_type=Path), help="What happened, and what was done when: TOML.")
 @click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A service's directory: the facts are what its records hold.",
+)
+@click.option(
     "--as-of",
     "as_of",
     metavar="TIME",
@@ -48,15 +57,21 @@ class DutiesReport(msgspec.Struct, frozen=True, kw_only=True):
 )
 @click.option("--all", "everything", is_flag=True, help="Show also what is done; the JSON always has it.")
 @json_option
-def duties(path: Path | None, as_of: str | None, everything: bool, json_mode: JsonMode | None) -> None:
+def duties(
+    path: Path | None, directory: Path | None, as_of: str | None, everything: bool, json_mode: JsonMode | None
+) -> None:
     """Say what is due, and what was missed.
 
     Notices, revocations, audits, reviews, records: each with its clause, the worst first. Exit 0 whatever is found:
     this only reads. It is no audit opinion.
     """
     output = Output(json_mode)
-    facts = DutyFacts() if path is None else _read(path)
+    if path is not None and directory is not None:
+        raise Misused("Facts come from --facts or from --dir, not from both.", hint="ask twice")
     at = _moment(as_of)
+    facts = DutyFacts() if path is None else _read(path)
+    if directory is not None:
+        facts = _recorded(directory, at)
     found = dues(facts, at)
     counts = {state: sum(due.state is state for due in found) for state in State}
     shown_ones = [due for due in found if everything or due.state is not State.DONE]
@@ -96,6 +111,23 @@ def _read(path: Path) -> DutyFacts:
         return duty_facts_of(document)
     except BadInput as error:
         raise BadInput(printable(error.detail, LONGEST_SENTENCE), hint=error.hint).about(shown_path(path)) from error
+
+
+def _recorded(directory: Path, at: datetime) -> DutyFacts:
+    """Read a service's records, beside the running service or without it."""
+    from privyseal import config
+    from privyseal.records import schema
+    from privyseal.records.database import open_records
+    from privyseal.signing.recorded_duties import facts_of_all_subscribers
+
+    settings = config.load(directory)
+    records = open_records(config.records_url(settings.records, directory))
+    try:
+        schema.require_fit(records)
+        with records.reading_all_subscribers() as connection:
+            return facts_of_all_subscribers(connection, settings.service.name, at)
+    finally:
+        records.close()
 
 
 def _lines(facts: DutyFacts, found: list[Due], counts: dict[State, int], at: datetime) -> list[str]:

@@ -31,6 +31,7 @@ def dues(facts: DutyFacts, at: datetime) -> list[Due]:
 def _clocks(facts: DutyFacts, at: datetime) -> Iterator[Clock]:
     yield from clocks_incidents.of_incidents(facts, at)
     yield from clocks_records.of_proofs(facts)
+    yield from clocks_records.of_modules(facts)
     yield from clocks_audits.of_audits(facts, at)
     yield from clocks_networks.of_networks(facts, at)
 

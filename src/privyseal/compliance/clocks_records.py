@@ -19,6 +19,8 @@ from privyseal.compliance.requirement import Nature
 
 REUSE_MONTHS = 13
 """CSBR 4.2.1."""
+MODULE_WARNING = timedelta(days=180)
+"""House rule: keys have to be made anew in another module, and new certificates asked for."""
 REUSE_WARNING = timedelta(days=30)
 """House rule."""
 KEPT_MONTHS = 24
@@ -66,6 +68,24 @@ def _proof(proof: KeyProof, *, printed: bool) -> Clock:
         unknown="It is not known when it was validated, so it may not serve again.",
         permission=True,
     )
+
+
+def of_modules(facts: DutyFacts) -> Iterator[Clock]:
+    """Yield until when the certificates of modules show their level; that they end is an interpretation."""
+    for each in facts.modules:
+        held, last = each.held_since, each.valid_until
+        yield Clock(
+            requirement="CSBR-6.2.7.3-04",
+            what="have the module's level shown by a newer certificate",
+            whom=f"{each.module} ({each.certificate})",
+            nature=Nature.INTERPRETATION,
+            starts=None if held is None else spans.beginning(held),
+            warning=None if last is None else spans.beginning(last - MODULE_WARNING),
+            due=None if last is None else spans.end(last),
+            note="" if last is None else f"Its certificate is valid until {last}.",
+            unknown="It is not known since when the certificate is relied on, and until when it is valid.",
+            permission=True,
+        )
 
 
 def records_due(facts: DutyFacts, at: datetime) -> Iterator[Due]:

@@ -167,6 +167,18 @@ class Auditor(_Fact, frozen=True):
     """An Internal Government Auditing Agency, which needs no insurance."""
 
 
+class ModuleCertificate(_Fact, frozen=True):
+    """The certificate that shows the level of a cryptographic module (CSBR 6.2.7.3)."""
+
+    module: Text
+    certificate: Text
+    """Its scheme and number."""
+    held_since: date | None = None
+    """Since when somebody relies on it."""
+    valid_until: date | None = None
+    """Its last day."""
+
+
 class Record(_Fact, frozen=True):
     """Records that have to be kept, all about one thing."""
 
@@ -254,6 +266,7 @@ class DutyFacts(_Fact, frozen=True):
     proofs: tuple[KeyProof, ...] = ()
     audits: tuple[AuditPeriod, ...] = ()
     auditors: tuple[Auditor, ...] = ()
+    modules: tuple[ModuleCertificate, ...] = ()
     records: tuple[Record, ...] = ()
     changes: tuple[Change, ...] = ()
     alerts: tuple[Alert, ...] = ()

@@ -1,0 +1,126 @@
+"""The facts of duties that a service's own records hold: what people stated, as far as the log has it.
+
+Nothing is concluded from silence. That there is no record of an incident, a leaver or a change says nothing, so no
+clock starts; that nobody stated when accounts were last reviewed leaves that duty unknown, and unknown is never in
+time. What a person has judged not to show it counts as if it were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Connection
+
+from privyseal.compliance import statements as stated_as
+from privyseal.compliance.catalogue import BY_ID
+from privyseal.compliance.duty_facts import Audited, AuditPeriod, DutyFacts, LogState, ModuleCertificate, Network
+from privyseal.compliance.held import Held
+from privyseal.compliance.known import SERVICE, Known
+from privyseal.compliance.spans import beginning
+from privyseal.compliance.statements import Stated, current, of_kind
+from privyseal.records import statements
+from privyseal.signing.known import known_from
+
+MOST_TEXT = 200
+"""Characters of what a fact is called."""
+
+_TOPICS = ("evidence", "review", "declaration", "choice")
+
+
+def facts_of_all_subscribers(connection: Connection, name: str, at: datetime) -> DutyFacts:
+    """Return what the records of the service called ``name`` hold of its duties, up to the moment asked about."""
+    return facts_from(statements.stated_of_all_subscribers(connection, _TOPICS), name, at)
+
+
+def facts_from(stated: list[Stated], name: str, at: datetime) -> DutyFacts:
+    """Return the facts in statements; all that nobody stated is None, and no list has what was not recorded."""
+    known = known_from(stated)
+    audits = {
+        each.start: AuditPeriod(
+            of=Audited.SIGNING_SERVICE,
+            first_day=each.start,
+            last_day=each.end,
+            auditor=each.auditor,
+            published_on=each.published,
+        )
+        for each in of_kind(stated, stated_as.AuditPeriod)
+    }
+    return DutyFacts(
+        name=name[:MOST_TEXT],
+        choices=known.choices,
+        network=_network(known, at),
+        log=_log(known, at),
+        audits=tuple(audits.values()),
+        modules=_modules(stated, at),
+    )
+
+
+def _network(known: Known, at: datetime) -> Network:
+    return Network(
+        inventory_on=_last(known, at, "inventory", "NSR-1-01"),
+        change_process_reviewed_on=_last(known, at, "review-record", "NSR-1.3-01", named=True),
+        accounts_reviewed_on=_last(known, at, "review-record", "NSR-2.2.1.4-01", named=True),
+        penetration_tested_on=_last(known, at, "pentest-report", "NSR-4.2.1.1-01"),
+    )
+
+
+def _log(known: Known, at: datetime) -> LogState:
+    """Return when a person last had the log checked; what the service itself looks at is not its whole integrity.
+
+    A check of which somebody says that it shows the log damaged is not passed over for an older one.
+    """
+    found = _dated(known, at, "review-record", "NSR-3.1.2-01", named=True)
+    if not found:
+        return LogState()
+    day, newest = max(found, key=lambda each: each[0])
+    verdict = _judged(newest, "NSR-3.1.2-01", at)
+    if verdict == "not-evidenced":
+        return LogState()
+    return LogState(checked_at=beginning(day), continuous=False, intact=verdict != "not-met")
+
+
+def _last(known: Known, at: datetime, kind: str, requirement: str, *, named: bool = False) -> date | None:
+    """Return the newest day on which something was done by documents that nobody rejected; None where none says it."""
+    found = _dated(known, at, kind, requirement, named=named)
+    return max((day for day, each in found if _judged(each, requirement, at) in (None, "met")), default=None)
+
+
+def _dated(known: Known, at: datetime, kind: str, requirement: str, *, named: bool) -> list[tuple[date, Held]]:
+    """Return the documents about the service for one requirement, with the day from which each speaks.
+
+    A record of a review can be of anything, so it counts only where it is ``named`` for the requirement.
+    """
+    return [
+        (each.valid_from, each)
+        for each in known.documents(SERVICE)
+        if each.kind == kind
+        and each.valid_from is not None
+        and beginning(each.valid_from) <= at
+        and (each.clauses or not named)
+        and each.speaks_of(BY_ID[requirement])
+    ]
+
+
+def _judged(document: Held, requirement: str, at: datetime) -> str | None:
+    """Return the newest verdict of a person on what a document shows of a requirement; None where nobody gave one."""
+    reviews = [each for each in document.reviews if each.requirement == requirement and each.at <= at]
+    return max(reviews, key=lambda each: each.at).verdict if reviews else None
+
+
+def _modules(stated: Sequence[Stated], at: datetime) -> tuple[ModuleCertificate, ...]:
+    found: dict[str, ModuleCertificate] = {}
+    first: dict[str, date] = {}
+    for each in stated:  # since when it is relied on, the first statement tells, and everything else the last one
+        if isinstance(each.said.matter, stated_as.ModuleCertificate):
+            first.setdefault(each.said.matter.slot, each.said.at.astimezone(UTC).date())
+    for each in current(list(stated)):
+        matter = each.said.matter
+        if isinstance(matter, stated_as.ModuleCertificate) and beginning(first[matter.slot]) <= at:
+            found[matter.slot] = ModuleCertificate(
+                module=matter.module,
+                certificate=f"{matter.scheme} {matter.number}"[:MOST_TEXT],
+                held_since=first[matter.slot],
+                valid_until=matter.valid_until,
+            )
+    return tuple(found.values())
