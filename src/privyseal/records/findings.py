@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, and_, func, insert, select
 
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Kind
@@ -121,6 +121,38 @@ def current(
         wanted = wanted.where(findings.c.at <= as_of)
     kept = _folded(_kept(row) for row in connection.execute(wanted.order_by(findings.c.id)).mappings())
     return [each for each in kept if verdict in (None, each.verdict)][:_MOST]
+
+
+def newest_of_all_subscribers(connection: Connection) -> int:
+    """Return the number of the newest row; whoever remembers it knows whether there is more."""
+    return connection.execute(select(func.max(findings.c.id))).scalar() or 0
+
+
+def counts_of_all_subscribers(connection: Connection) -> dict[tuple[Kind, Verdict], int]:
+    """Return how many findings hold, of all Subscribers and of the service, as :func:`current` has them, in one look.
+
+    Of signatures that is how many keys and requirements have a verdict, not how many signatures.
+    """
+    of, counts = findings.c, findings.c.kind == Kind.SIGNATURE.value
+    last = select(func.max(of.id)).where(~counts).group_by(of.subscriber, of.kind, of.subject, of.requirement)
+    things = select(of.kind, of.verdict, func.count()).where(
+        of.id.in_(last), of.verdict != Verdict.NOT_APPLICABLE.value
+    )
+    newest = select(of.subscriber, func.max(of.begun).label("begun")).where(counts).group_by(of.subscriber).subquery()
+    cells = (
+        select(of.subscriber, of.subject, of.requirement, of.verdict)
+        .join(newest, and_(newest.c.subscriber == of.subscriber, newest.c.begun == of.begun))
+        .where(counts)
+        .distinct()
+        .subquery()
+    )
+    found = {
+        (Kind(kind), Verdict(verdict)): number
+        for kind, verdict, number in connection.execute(things.group_by(of.kind, of.verdict))
+    }
+    for verdict, number in connection.execute(select(cells.c.verdict, func.count()).group_by(cells.c.verdict)):
+        found[Kind.SIGNATURE, Verdict(verdict)] = number
+    return found
 
 
 def _folded(rows: Iterable[Kept]) -> list[Kept]:

@@ -30,6 +30,7 @@ from privyseal.signing.submit import Submission, submit
 from privyseal.terms.parties import Actor, Member
 from privyseal.terms.requests import Approval, Dossier
 from privyseal.web.batching import Batcher
+from privyseal.web.judged import Judged
 from privyseal.web.metrics import Metrics
 from privyseal.web.readiness import Look, Readiness
 from privyseal.web.waiting import Waiters
@@ -129,6 +130,7 @@ class Desk:
         self.metrics.living.queues = dict(zip(names, self._queues, strict=True))
         self.metrics.living.public_log = public_log
         self.metrics.living.directories = self._readiness.directories
+        self.metrics.living.judged = Judged(seal)
 
     async def authenticate(self, presented: credentials.Presented) -> Actor:
         """Return the Actor behind a request's headers and client certificate; raise NotAuthenticated."""

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from privyseal.errors import PrivySealError
 from privyseal.tlog.note import cosignature_time, parse_note
+from privyseal.web.judged import Judged
 from privyseal.web.readiness import Look
 
 MOST_FACTS = 64
@@ -55,6 +56,7 @@ class Living(Collector):
         self.directories: Mapping[str, Path] = {}
         self.public_log: Path | None = None
         self.look: Look | None = None
+        self.judged: Judged | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Read everything."""
@@ -62,6 +64,8 @@ class Living(Collector):
         yield from self._of_children()
         yield from self._of_the_log()
         yield from self._of_the_look()
+        if self.judged is not None:
+            yield from self.judged.families()
         yield _one("privyseal_http_requests_under_way", "Requests in handlers.", self.under_way())
         yield _one("privyseal_http_connections", "Connections that are open.", self.connections())
         free = GaugeMetricFamily("privyseal_disk_free_bytes", "Octets free where the service writes.", labels=["of"])
