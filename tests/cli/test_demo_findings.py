@@ -56,7 +56,7 @@ def test_signatures_are_counted_and_a_check_that_failed_is_told() -> None:
         ],
         complete=False,
     )
-    assert "  ✗ CSBR 6.2.7.3 (4 signatures): Four." in lines
+    assert "  ✗ CSBR 6.2.7.3 (4 signatures, for example): Four." in lines
     assert "  ✗ CSBR 6.2.7.3 (1 signature): One." in lines
     assert any("1 could not be judged" in line for line in lines)
     assert "not done in time" in " ".join(lines)

@@ -106,7 +106,7 @@ def _not_met(found: Iterable[FindingView]) -> list[str]:
 
 def _of(found: FindingView) -> str:
     if found.kind is Kind.SIGNATURE:
-        return f"{found.number} signature{'s' * (found.number != 1)}"
+        return "1 signature" if found.number == 1 else f"{found.number} signatures, for example"
     return found.kind.replace("-", " ")
 
 
