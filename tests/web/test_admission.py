@@ -33,6 +33,7 @@ SEE = UNAUTHENTICATED | READERS | {"no role": 403, "other": 404}
 ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other": 404}
 
 _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
+_DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
@@ -56,6 +57,11 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/v1/{subscriber:str}/gates"): ONLY | WATCHERS,
     # Let in, and then told that no such override can exist.
     ("POST", "/v1/{subscriber:str}/gates/overrides"): ONLY | {"administrator": 422},
+    ("GET", "/v1/{subscriber:str}/evidence"): ONLY | {"administrator": 200, "auditor": 200},
+    # Let in, and then told that the body has no type, and that there is no such document.
+    ("POST", "/v1/{subscriber:str}/evidence"): ONLY | {"administrator": 415},
+    ("PUT", _DOCUMENT): ONLY | {"administrator": 415},
+    ("GET", _DOCUMENT): ONLY | {"administrator": 404, "auditor": 404},
     ("POST", "/v1/{subscriber:str}/uploads"): ONLY | {"requester": 201},
     # Let in, and then told that there is no such upload, that the body is no piece, that the request has no file.
     ("HEAD", _UPLOAD): ONLY | {"requester": 404},
@@ -92,6 +98,7 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
         .replace("{fingerprint:str}", house.request().certificate)
         .replace("{upload_id:str}", "U-none")
         .replace("{number:int}", "0")
+        .replace("{digest:str}", "0" * 64)
     )
     headers = {} if caller == "nobody" else house.auth(caller)
     body = None
