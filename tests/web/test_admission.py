@@ -58,8 +58,8 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     # Let in, and then told that no such override can exist.
     ("POST", "/v1/{subscriber:str}/gates/overrides"): ONLY | {"administrator": 422},
     ("GET", "/v1/{subscriber:str}/evidence"): ONLY | {"administrator": 200, "auditor": 200},
-    # Let in, and then told that the body has no type, and that there is no such document.
-    ("POST", "/v1/{subscriber:str}/evidence"): ONLY | {"administrator": 415},
+    # Let in, and then told that nothing is stated here, that the body has no type, that there is no such document.
+    ("POST", "/v1/{subscriber:str}/evidence"): ONLY | {"administrator": 400},
     ("PUT", _DOCUMENT): ONLY | {"administrator": 415},
     ("GET", _DOCUMENT): ONLY | {"administrator": 404, "auditor": 404},
     ("POST", "/v1/{subscriber:str}/uploads"): ONLY | {"requester": 201},
