@@ -135,6 +135,56 @@ def test_an_earlier_report_can_be_made_again(told: World, tmp_path: Path) -> Non
     world.discard()
 
 
+def _clauses(octets: bytes) -> dict[str, Any]:
+    return {each["requirement"]: each for each in json.loads(_files(octets)[papers.FINDINGS])["clauses"]}
+
+
+def _sentences(octets: bytes, requirement: str) -> list[tuple[str, str, int]]:
+    told = _clauses(octets)[requirement]["sentences"]
+    return [(each["subject"], each["verdict"], each["number"]) for each in told]
+
+
+def test_signatures_key_pairs_and_the_rest_are_reported_on(tmp_path: Path) -> None:
+    """Three files signed with a rehearsal key and a token alone: 6.2.7.3 says so of three; and again, to the octet."""
+    world = World(found(tmp_path / "seal"), tmp_path / "world")
+    world.ask([world.client(number) for number in range(3)])
+    octets = _made(world, tmp_path / "r.zip").read_bytes()
+    (tokens,) = _sentences(octets, "CSBR-6.2.7.3-02")
+    assert tokens[0].startswith(f"{SUBSCRIBER}/release, R-") and tokens[1:] == ("not-met", 3)
+    assert _clauses(octets)["CSBR-6.2.7.3-02"]["counts"] == {"not-met": 3}
+    assert _sentences(octets, "CSBR-6.2.7.3-03") == [(f"{SUBSCRIBER}/release", "not-met", 1)]
+    assert _sentences(octets, "CSBR-8.4.2-01") == [("none declared", "not-evidenced", 1)]
+    assert _sentences(octets, "CSBR-6.8-04") == [("timestamp authority", "not-evidenced", 1)]
+    assert _sentences(octets, "HOUSE-5.4.3-01") == [("log", "not-evidenced", 1)]  # nobody is asked, so nobody can tell
+    assert not [each for each in _clauses(octets).values() if "broken" in each["counts"]]
+    head = tmp_path / "checkpoint"
+    head.write_bytes(_files(octets)[papers.CHECKPOINT])
+    world.now += timedelta(minutes=1)
+    world.ask([world.client(3)])
+    assert _made(world, tmp_path / "again.zip", "--checkpoint", head).read_bytes() == octets
+    assert _sentences(_made(world, tmp_path / "more.zip").read_bytes(), "CSBR-6.2.7.3-02")[0][2] == 4
+    world.discard()
+
+
+def test_signatures_of_other_days_are_not_counted(told: World, tmp_path: Path) -> None:
+    """The period decides, by when they were released; keys are judged on the day reported for."""
+    today, out = told.now.date(), tmp_path / "r.zip"
+    for first, last, number in ((today, today, 6), (today - timedelta(days=9), today - timedelta(days=1), 0)):
+        _run("--dir", told.directory, "--period", f"{first}/{last}", "--as-of", today, "--out", out)
+        clauses = _clauses(out.read_bytes())
+        assert sum(clauses["CSBR-6.2.7.3-02"]["counts"].values()) == number
+        assert clauses["CSBR-6.2.7.3-03"]["counts"] == {"not-met": 1}
+
+
+def test_what_was_stated_is_known(told: World, archive: bytes, tmp_path: Path) -> None:
+    """A review counts for its requirement; an audit period that was declared is judged where the period meets it."""
+    assert _clauses(archive)["CSBR-6.7-01"]["verdict"] == "met"
+    assert _sentences(archive, "CSBR-8.4.2-01")[0][0] == "none declared"
+    _run("--dir", told.directory, "--period", f"2026-03-31/{told.now.date()}", "--out", tmp_path / "r.zip")
+    octets = (tmp_path / "r.zip").read_bytes()
+    assert _sentences(octets, "CSBR-8.4.2-01")[0][0] == "2025-04-01 to 2026-03-31"
+
+
 def test_every_file_that_is_altered_is_named(told: World, archive: bytes) -> None:
     """One octet in each file, first, middle and last, under checksums of ZIP that fit: exit 3, and its name."""
     files, policy = _files(archive), told.policy()
@@ -358,7 +408,7 @@ def test_the_command_says_so(told: World, archive: bytes, tmp_path: Path, capsys
     file.write_bytes(b"%PDF")
     assert run(ask) == 2
     assert run([*ask[:2], str(tmp_path / "nothing.zip"), *ask[3:]]) == 2
-    for period in ("2026", "2026-01-02/2026-01-01", "a/b"):
+    for period in ("2026", "2026-01-02/2026-01-01", "a/b", "2026-01-02/9999-12-31"):
         assert run(["report", "--dir", str(told.directory), "--period", period, "--out", str(file)]) == 2
     assert run(["report"]) == 2
 

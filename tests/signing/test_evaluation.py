@@ -16,7 +16,7 @@ from privyseal.compliance.requirement import Kind
 from privyseal.errors import Conflict
 from privyseal.records import events, findings, keys, parties
 from privyseal.records.findings import Kept
-from privyseal.signing import duties, evaluation
+from privyseal.signing import duties, evaluation, judging
 from privyseal.signing.evaluation import SETTLED, Walked
 from privyseal.terms.keys import Assurance
 from privyseal.terms.parties import Actor, Factor, Member, Role
@@ -229,11 +229,11 @@ def test_a_subscriber_reads_its_own_findings_only(world: World) -> None:
 def test_what_is_judged_is_what_binds_us() -> None:
     """Nothing that binds a CA alone is held against a Signing Service."""
     for kind in (Kind.KEY_PAIR, Kind.SIGNATURE, Kind.SUBSCRIBER, Kind.LOG, Kind.ORGANISATION):
-        rules = evaluation.requirements_for(kind)
+        rules = judging.requirements_for(kind)
         assert rules
         assert not [each.id for each in rules if set(each.binds) == {"ca"}]
-    assert BY_ID["CSBR-6.2.7.3-02"] in evaluation.requirements_for(Kind.SIGNATURE)
-    assert len(REQUIREMENTS) > len(evaluation.requirements_for(Kind.ORGANISATION))
+    assert BY_ID["CSBR-6.2.7.3-02"] in judging.requirements_for(Kind.SIGNATURE)
+    assert len(REQUIREMENTS) > len(judging.requirements_for(Kind.ORGANISATION))
 
 
 @pytest.mark.parametrize("way", ["lost", "unreported"])

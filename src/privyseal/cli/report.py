@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
+from sqlalchemy import Connection
 
 from privyseal import config
 from privyseal.cli import report_manifest as papers
@@ -29,20 +31,22 @@ from privyseal.cli.report_archive import Content, write
 from privyseal.cli.report_manifest import FileLine, LogLine, Manifest
 from privyseal.cli.report_verify import verify
 from privyseal.compliance.catalogue import REQUIREMENTS
-from privyseal.compliance.evaluate import evaluate
+from privyseal.compliance.known import Known
 from privyseal.compliance.outcome import Finding
 from privyseal.compliance.report import NO_OPINION, STANDARDS, Asked, Report, build, in_time
 from privyseal.compliance.report_html import page
 from privyseal.compliance.report_oscal import assessment_results
 from privyseal.compliance.report_typst import markup
-from privyseal.compliance.requirement import Asked as Question
-from privyseal.compliance.requirement import DatedBy, Kind, Party, Requirement, Scope
-from privyseal.compliance.statements import AuditPeriod, Document, Stated, choices, of_kind
+from privyseal.compliance.requirement import Party, Requirement
+from privyseal.compliance.statements import Document, Stated
 from privyseal.errors import LogUnavailable, Misused, NotFound, VerificationFailed
 from privyseal.records import samples, schema, statements
 from privyseal.records.database import Records, open_records
 from privyseal.records.documents import Documents
+from privyseal.records.released import Within
 from privyseal.records.samples import Signature
+from privyseal.signing import judging
+from privyseal.signing.known import known_from
 from privyseal.tlog.log import read_bundle
 from privyseal.tlog.note import MAX_NOTE
 from privyseal.tlog.policy import Accepted
@@ -101,11 +105,10 @@ def _make(  # noqa: PLR0913 - each argument is an option of the command line
     asked = Asked(standard=standard, service=settings.service.name, first=first, last=last, as_of=as_of or last)
     source = open_source(directory, None, None, None)
     note, accepted = _head(source, checkpoint)
+    size = accepted.checkpoint.size
     with opened(directory) as records, records.reading_all_subscribers() as connection:
-        stated = statements.stated_of_all_subscribers(connection)
-    stated = [each for each in stated if each.entry < accepted.checkpoint.size]
-    requirements = [each for each in REQUIREMENTS if set(BOUND) & set(each.binds)]
-    built = build(asked, requirements, findings_of(requirements, asked, stated), stated)
+        stated = [each for each in statements.stated_of_all_subscribers(connection) if each.entry < size]
+        built = build(asked, requirements(), _found(connection, asked, stated, size), stated)
     kept = config.documents(settings, directory) if with_documents else None
     with tempfile.TemporaryDirectory(prefix=".privyseal-", dir=out.resolve().parent) as scratch:
         contents = contents_of(built, stated, source, (note, accepted), kept)
@@ -118,6 +121,23 @@ def _make(  # noqa: PLR0913 - each argument is an option of the command line
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         os.replace(draft, out)
     _tell(Output(json_mode), built, contents, out, sha256)
+
+
+def requirements() -> list[Requirement]:
+    """Return what is reported on."""
+    return [each for each in REQUIREMENTS if set(BOUND) & set(each.binds)]
+
+
+def _found(connection: Connection, asked: Asked, stated: list[Stated], size: int) -> Iterator[tuple[Finding, int]]:
+    """Yield what is found of the service by the end of the day reported for, and of the period's signatures.
+
+    Only the records and the log's head tell, and nobody is asked, so it is the same tomorrow.
+    """
+    start, end = moments(asked.first, asked.last)
+    _, over = moments(asked.as_of, asked.as_of)
+    within = Within(start=start, end=end, size=size)
+    at = over - timedelta(seconds=1)
+    yield from judging.findings(connection, known_of(stated, asked), at, asked.service, within)
 
 
 @contextmanager
@@ -143,38 +163,19 @@ def days(period: str) -> tuple[date, date]:
     return found
 
 
-class _Service:
-    """The service as an organisation, or its log: what most documents are about."""
-
-    scopes: frozenset[Scope] = frozenset()
-
-    def __init__(self, kind: Kind, label: str, asked: Asked, period: AuditPeriod | None) -> None:
-        self.kind = kind
-        self.label = label
-        self._asked = asked
-        self._period = period
-
-    def when(self, clock: DatedBy) -> datetime | None:
-        """Return the start of the audit period that was declared, or nothing for other clocks."""
-        if clock is DatedBy.AUDIT_PERIOD_START and self._period is not None:
-            return datetime.combine(self._period.start, time(), UTC)
-        return None
+def moments(first: date, last: date) -> tuple[datetime, datetime]:
+    """Return the first moment of a period, UTC, and the first one behind it; Misused where there is none behind it."""
+    if last == date.max:
+        raise Misused(f"No day follows on {last}.", hint="such as 2025-04-01/2026-03-31")
+    return datetime.combine(first, time(), UTC), datetime.combine(last + timedelta(days=1), time(), UTC)
 
 
-def findings_of(requirements: Iterable[Requirement], asked: Asked, stated: list[Stated]) -> Iterator[Finding]:
-    """Yield the findings about the organisation and its log, on the day reported for."""
-    known = [each for each in stated if in_time(each, asked)]
-    periods = [each for each in of_kind(known, AuditPeriod) if each.start <= asked.last and asked.first <= each.end]
-    question = Question(at=datetime.combine(asked.as_of, time(23, 59, 59), UTC), choices=choices(known))
-    requirements = list(requirements)
-    for kind in (Kind.ORGANISATION, Kind.LOG):
-        subject = _Service(kind, asked.service, asked, periods[-1] if periods else None)
-        yield from evaluate(subject, [each for each in requirements if _concerns(each, kind)], question)
-
-
-def _concerns(requirement: Requirement, kind: Kind) -> bool:
-    """Tell whether only documents or judgement can tell: checks need the subjects that they were written for."""
-    return kind in requirement.kinds and requirement.check is None
+def known_of(stated: Iterable[Stated], asked: Asked) -> Known:
+    """Return what was stated in time, with those audit periods that overlap the period reported on."""
+    known = known_from(each for each in stated if in_time(each, asked))
+    first, end = moments(asked.first, asked.last)
+    overlapping = tuple(each for each in known.audit_periods if each[0] < end and first <= each[1])
+    return msgspec.structs.replace(known, audit_periods=overlapping)
 
 
 def contents_of(
@@ -319,8 +320,7 @@ def sample(directory: Path, period: str, count: int, seed: str, json_mode: JsonM
     smallest: whoever has the ids draws the same.
     """
     first, last = days(period)
-    start = datetime.combine(first, time(), UTC)
-    end = datetime.combine(last, time(), UTC) + timedelta(days=1)
+    start, end = moments(first, last)
     output = Output(json_mode)
     with opened(directory) as records, records.reading_all_subscribers() as connection:
         drawn, population = draw(samples.signatures_of_all_subscribers(connection, start, end), count, seed)

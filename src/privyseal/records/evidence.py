@@ -12,6 +12,8 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, and_, or_, select
 
+from privyseal.compliance import certificate as judged
+from privyseal.compliance.certificate import JudgedCertificate
 from privyseal.compliance.known import SERVICE, Known, of_key, of_subscriber
 from privyseal.compliance.subjects import (
     Authentication,
@@ -21,6 +23,7 @@ from privyseal.compliance.subjects import (
     SignatureRecord,
     SubscriberRecord,
 )
+from privyseal.errors import BadInput
 from privyseal.pki import certificates as x509
 from privyseal.records.database import Transaction
 from privyseal.records.tables import (
@@ -96,6 +99,37 @@ def _newest_issued(connection: Connection, key_ids: Sequence[str]) -> dict[str, 
         begins = x509.read(msgspec.msgpack.decode(row.chain, type=tuple[bytes, ...])[0]).not_before
         found[row.key_id] = max(begins, found.get(row.key_id, begins))
     return found
+
+
+def certificates_of_all_subscribers(connection: Connection, at: datetime) -> Iterator[tuple[str, JudgedCertificate]]:
+    """Yield every certificate that was installed by ``at`` with the name of its Subscriber, its issuer's beside it.
+
+    It is named by its common name and the beginning of its fingerprint. Raise BadInput for one that cannot be read.
+    """
+    last = ("", "")
+    while True:
+        after = or_(
+            certificates.c.fingerprint > last[0],
+            and_(certificates.c.fingerprint == last[0], certificates.c.subscriber > last[1]),
+        )
+        wanted = select(certificates).where(after).order_by(certificates.c.fingerprint, certificates.c.subscriber)
+        rows = connection.execute(wanted.limit(BATCH)).all()
+        if not rows:
+            return
+        for row in rows:
+            if row.installed <= at:
+                yield row.subscriber, _certificate(row.fingerprint, row.chain)
+        last = (rows[-1].fingerprint, rows[-1].subscriber)
+
+
+def _certificate(fingerprint: str, stored: bytes) -> JudgedCertificate:
+    chain = msgspec.msgpack.decode(stored, type=tuple[bytes, ...])
+    try:
+        first, *others = [judged.read(each, fingerprint) for each in chain]
+    except BadInput as error:
+        raise error.about(f"The certificate {fingerprint}, or one above it") from None
+    named = msgspec.structs.replace(first, label=f"{first.title} {fingerprint[:8]}")
+    return judged.with_issuer(named, others)
 
 
 # -- Subscribers and members -------------------------------------------------------------------------------------------

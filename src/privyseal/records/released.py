@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select
 
 from privyseal.compliance.catalogue import REQUIREMENTS
 from privyseal.compliance.known import SERVICE, Known, of_subscriber
@@ -25,16 +25,23 @@ from privyseal.pki import certificates as x509
 from privyseal.records import evidence
 from privyseal.records.tables import approvals, certificates, events, key_pairs, requests
 from privyseal.terms.keys import KeyPair
+from privyseal.tlog.proof import parse_proof
 
 PORTION = 5000
 """Events that are read at once, with the requests that they release: about 6 MiB."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = 2**62
+"""Behind every entry of every log."""
 MOST_PENDING = 100_000
 """Requests that are not released yet of which is kept in mind who agreed and by what they proved it; of others it is
 read again."""
 _SURE_AFTER = 60_000_000
 """Microseconds from the first event that is read on within which a request may have events that stand before it."""
 
+
+NEAR = 65_536
+"""Entries below a head of the log among which an intent may stand whose completion does not: of those, receipts are
+read. A walk logs both within seconds, and one that fell over is finished with the next duties."""
 
 _Asked = tuple[tuple[str, str], ...]
 """Events about one request, (actor, what), in their order."""
@@ -62,6 +69,16 @@ class Seen(msgspec.Struct):
     number: int = 1
 
 
+class Within(msgspec.Struct, frozen=True, kw_only=True):
+    """Signatures to which reading is confined: those released in a period that a head of the log covers."""
+
+    start: datetime
+    end: datetime
+    """The first moment that is not in the period any more."""
+    size: int
+    """Of the log: whatever was completed behind its last entry is not covered."""
+
+
 class Portion(msgspec.Struct, frozen=True):
     """What was found up to and including one event."""
 
@@ -87,6 +104,7 @@ class _Basis(msgspec.Struct):
 _TOLD = select(
     events.c.id, events.c.at, events.c.actor, events.c.what, events.c.subject, requests.c.subscriber,
     requests.c.requester, requests.c.canonical, requests.c.created, requests.c.intent_index,
+    case((requests.c.intent_index >= bindparam("p_near"), requests.c.receipt)),
 ).select_from(
     events.outerjoin(requests, and_(requests.c.id == events.c.subject, events.c.what == "released"))
 ).where(
@@ -105,11 +123,13 @@ _CHAIN = select(certificates.c.chain).where(
 class Released:
     """Reads released requests in the order of their events, through one transaction that looks across Subscribers."""
 
-    def __init__(self, connection: Connection, known: Known, at: datetime) -> None:
-        """Read through ``connection``; subjects are as known at ``at``."""
+    def __init__(self, connection: Connection, known: Known, at: datetime, within: Within | None = None) -> None:
+        """Read through ``connection``, all signatures or those ``within``; subjects are as known at ``at``."""
         self._connection = connection
         self._known = known
         self._at = at
+        self._within = within
+        self._near = _NEVER if within is None else max(0, within.size - NEAR)
         self._pending: dict[str, _Asked] = {}
         self._bases: dict[tuple[str, str, str], _Basis] = {}
         self._machines = evidence.workloads(connection)
@@ -126,7 +146,7 @@ class Released:
         youngest = None if settled is None else _stored(settled)
         begun = event == 0
         while True:
-            rows = self._raw(_TOLD, p_event=event, p_most=PORTION)
+            rows = self._raw(_TOLD, p_event=event, p_most=PORTION, p_near=self._near)
             if youngest is not None:
                 rows = rows[: next((place for place, row in enumerate(rows) if row[1] > youngest), None)]
             if not rows:
@@ -164,8 +184,18 @@ class Released:
             self._sure_from = max(self._sure_from, row[1] + _SURE_AFTER)
         return found
 
+    def _covers(self, within: Within, signed: int, intent: int | None, receipt: str | None) -> bool:
+        if not _stored(within.start) <= signed < _stored(within.end):
+            return False
+        if intent is None or intent < self._near:
+            return True
+        return intent < within.size and receipt is not None and parse_proof(receipt).index < within.size
+
     def _count(self, found: dict[Alike, Seen], row: Any) -> None:
-        _, signed, _, _, request_id, subscriber, requester, canonical, created, intent = row
+        _, signed, _, _, request_id, subscriber, requester, canonical, created, intent, receipt = row
+        if self._within is not None and not self._covers(self._within, signed, intent, receipt):
+            self._pending.pop(request_id, None)
+            return
         named = self._decode(canonical)
         place = (subscriber, named.key, named.certificate)
         basis = self._bases.get(place)
