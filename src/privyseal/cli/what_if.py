@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
+from itertools import chain
+from pathlib import Path
 
 import click
 
+from privyseal import config
 from privyseal.cli.ballot import Day, choices_of, choose_option, find, wrapped
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, path_text, printable, shown_path
+from privyseal.cli.report import opened
 from privyseal.cli.verify import read_whole
 from privyseal.compliance import certificate
 from privyseal.compliance import what_if as asking
@@ -22,6 +27,9 @@ from privyseal.compliance.requirement import Asked
 from privyseal.compliance.scenarios import roles, scenarios
 from privyseal.compliance.what_if import Duty, Ended, Exposure, Shortfall, WhatIf
 from privyseal.errors import BadInput
+from privyseal.records import statements
+from privyseal.signing import judging
+from privyseal.signing.known import known_from
 
 _SHOWN = 40
 """Lines of one part that people are shown; JSON has them all."""
@@ -32,6 +40,7 @@ _SHOWN = 40
 @click.option("--on", type=Day(), required=True, help="The day for which it is asked, such as 2027-07-01.")
 @click.option("--from", "counted_from", type=Day(), help="The day from which runway counts; today unless given.")
 @click.option("--certificates", multiple=True, metavar="FILE", help="Hold these against it, DER or PEM. Repeatable.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Hold a service against it: its directory.")
 @click.option(
     "--role",
     type=click.Choice([str(each) for each in roles()]),
@@ -44,6 +53,7 @@ def what_if(  # noqa: PLR0913 - click hands in every option by itself
     on: date,
     counted_from: date | None,
     certificates: tuple[str, ...],
+    directory: Path | None,
     role: str | None,
     choose: tuple[str, ...],
     json_mode: JsonMode | None,
@@ -54,7 +64,9 @@ def what_if(  # noqa: PLR0913 - click hands in every option by itself
     catalogue already, the catalogue is compared with what it would be without it.
     """
     asked = Asked(datetime.combine(on, time(23, 59, 59), UTC), choices_of(choose))
-    one, found = answer(what, asked, counted_from or datetime.now(UTC).date(), _certificates(certificates), role)
+    with _running(directory, asked) as (asked, service):
+        subjects = chain(_certificates(certificates), service)
+        one, found = answer(what, asked, counted_from or datetime.now(UTC).date(), subjects, role)
     output = Output(json_mode)
     output.say(*_page(one, found))
     output.result({"schema": "privyseal/what-if/1", "sketches": one.sketches, **_document(found)})
@@ -91,6 +103,22 @@ def _certificates(files: Iterable[str]) -> list[JudgedCertificate]:
             raise error.about(shown_path(file)) from None
         found += [certificate.with_issuer(each, here) for each in here]
     return found
+
+
+@contextmanager
+def _running(directory: Path | None, asked: Asked) -> Iterator[tuple[Asked, Iterator[Subject]]]:
+    """Give the subjects of a service, read from its records while they are asked for, and the readings chosen there.
+
+    A reading that the command line chooses comes before the one that was stated.
+    """
+    if directory is None:
+        yield asked, iter(())
+        return
+    name = config.load(directory).service.name
+    with opened(directory) as records, records.reading_all_subscribers() as connection:
+        known = known_from(statements.stated_of_all_subscribers(connection))
+        asked = Asked(asked.at, {**known.choices, **asked.choices})
+        yield asked, judging.with_certificates(connection, known, asked.at, name)
 
 
 def _document(found: WhatIf) -> dict[str, object]:
