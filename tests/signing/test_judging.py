@@ -10,6 +10,7 @@ from tests.world import SUBSCRIBER, World
 
 from privyseal.compliance.known import NOTHING
 from privyseal.compliance.outcome import Finding, Verdict
+from privyseal.compliance.subjects import SubscriberRecord
 from privyseal.records import findings, released
 from privyseal.records.released import Within
 from privyseal.signing import evaluation, judging
@@ -87,7 +88,17 @@ def test_what_came_later_is_left_out(world: World) -> None:
     """On the day before a Key Pair was generated there is none, and its Subscriber is not enrolled."""
     pair, _ = world.pair()
     then = _found(world, _within(world), world.now - pair.born + timedelta(seconds=1))
-    assert not [each for each, _ in then if each.subject.startswith(f"{SUBSCRIBER}/")]
+    assert not [each for each, _ in then if each.subject.startswith(SUBSCRIBER)]
     now = _found(world, _within(world))
     assert {each.subject for each, _ in now if "/" in each.subject} == {f"{SUBSCRIBER}/release"}
     assert not [each for each, _ in now if each.verdict is Verdict.NOT_APPLICABLE]
+
+
+def test_a_first_signature_of_a_later_day_is_not_known(world: World) -> None:
+    """Whether a Subscriber had signed already, is asked of the day."""
+    world.now += timedelta(days=1)
+    world.ask([world.client(1)])
+    for at, first in ((world.now, world.now), (world.now - timedelta(hours=12), None)):
+        with world.seal.records.reading_all_subscribers() as connection:
+            found = list(judging.things(connection, NOTHING, at, "x"))
+        assert [each.first_signature for each in found if isinstance(each, SubscriberRecord)] == [first]

@@ -189,7 +189,7 @@ class Released:
             return False
         if intent is None or intent < self._near:
             return True
-        return intent < within.size and receipt is not None and parse_proof(receipt).index < within.size
+        return receipt is not None and parse_proof(receipt).index < within.size
 
     def _count(self, found: dict[Alike, Seen], row: Any) -> None:
         _, signed, _, _, request_id, subscriber, requester, canonical, created, intent, receipt = row
