@@ -327,11 +327,6 @@ def of_kind(stated: list[Stated], kind: type[M]) -> list[M]:
     return [each.said.matter for each in current(stated) if isinstance(each.said.matter, kind)]
 
 
-def choices(stated: list[Stated]) -> dict[str, str]:
-    """Return the operator's readings of texts that contradict themselves, by requirement."""
-    return {each.requirement: each.reading for each in of_kind(stated, Choice)}
-
-
 def _unknown(requirement: str) -> str | None:
     return None if requirement in BY_ID else f"No requirement is called {requirement[:60]!r}."
 
