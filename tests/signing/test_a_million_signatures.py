@@ -43,10 +43,12 @@ from types import SimpleNamespace
 from privyseal.errors import Unavailable
 from privyseal.records.database import open_records
 from privyseal.signing import evaluation
+from privyseal.signing.known import Memory
 def away():
     raise Unavailable("nobody")
 seal = SimpleNamespace(
-    records=open_records(sys.argv[1]), service=SimpleNamespace(name="Acme"), recollection=None,
+    records=open_records(sys.argv[1]), service=SimpleNamespace(name="Acme", operator=None), recollection=None,
+    stated=Memory(),
     stamper=SimpleNamespace(health=away),
 )
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10  # MiB, since exec

@@ -56,7 +56,7 @@ from privyseal.tlog.tiles import TILE_WIDTH, width_at
 
 MOST_ENTRIES = 100_000
 """Entries of a log up to which all of them go into the archive, some 25 MB."""
-BOUND = (Party.SIGNING_SERVICE, Party.TIMESTAMP_AUTHORITY)
+BOUND = (Party.SIGNING_SERVICE, Party.SUBSCRIBER, Party.TIMESTAMP_AUTHORITY)
 """Whose requirements are reported on."""
 _LEFT_OUT = "they are left out; --with-documents takes them in"
 
