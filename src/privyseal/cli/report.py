@@ -271,7 +271,8 @@ def _pdf(built: Report, contents: dict[str, Content]) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compiler = typst.Compiler(markup(built), ignore_system_fonts=True)
-        contents[papers.PDF] = compiler.compile(format="pdf", timestamp=int(day.timestamp()))
+        pdf: Any = compiler.compile(format="pdf", timestamp=int(day.timestamp()))  # of one PDF: octets, and no list
+    contents[papers.PDF] = pdf
     return ""
 
 
