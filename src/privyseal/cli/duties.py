@@ -6,26 +6,24 @@ It reads and changes nothing.
 from __future__ import annotations
 
 import textwrap
-import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 import msgspec
 
-from privyseal.cli.output import WIDTH, Command, JsonMode, Output, json_option, paint, printable, shown_path
+from privyseal.cli.fact_file import read_fact_file
+from privyseal.cli.output import WIDTH, Command, JsonMode, Output, json_option, paint, printable
 from privyseal.compliance import spans
 from privyseal.compliance.clocks import dues
 from privyseal.compliance.due import Due, State, shown
 from privyseal.compliance.duty_facts import DutyFacts, duty_facts_of
 from privyseal.compliance.requirement import Nature
-from privyseal.errors import BadInput, Misused
+from privyseal.errors import Misused
 
 LARGEST_FILE = 8 << 20
 """Octets of a file of facts; 10,000 incidents with all they have are 3 MiB."""
 
-LONGEST_SENTENCE = 400
-"""Characters of a refusal that quotes the file."""
 
 _COLOURS = {State.BREACHED: "red", State.CLOCK_SET_BACK: "red", State.WARNING: "yellow", State.UNKNOWN: "yellow"}
 _STATE, _DUE, _CLAUSE = 14, 17, 12
@@ -69,7 +67,7 @@ def duties(
     if path is not None and directory is not None:
         raise Misused("Facts come from --facts or from --dir, not from both.", hint="ask twice")
     at = _moment(as_of)
-    facts = DutyFacts() if path is None else _read(path)
+    facts = DutyFacts() if path is None else read_fact_file(path, LARGEST_FILE, duty_facts_of)
     if directory is not None:
         facts = _recorded(directory, at)
     found = dues(facts, at)
@@ -93,24 +91,6 @@ def _moment(text: str | None) -> datetime:
     if not spans.EARLIEST <= moment.year <= spans.LATEST:
         raise Misused(f"{printable(text)} is not in the years {spans.EARLIEST} to {spans.LATEST}.")
     return moment.astimezone(UTC)
-
-
-def _read(path: Path) -> DutyFacts:
-    try:
-        with path.open("rb") as file:
-            octets = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise BadInput(f"{shown_path(path)} cannot be read: {error.strerror}.") from error
-    if len(octets) > LARGEST_FILE:
-        raise BadInput(f"{shown_path(path)} is larger than {LARGEST_FILE >> 20} MiB; that is no file of facts.")
-    try:
-        document = tomllib.loads(octets.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{shown_path(path)} is not TOML: {printable(str(error))}.") from error
-    try:
-        return duty_facts_of(document)
-    except BadInput as error:
-        raise BadInput(printable(error.detail, LONGEST_SENTENCE), hint=error.hint).about(shown_path(path)) from error
 
 
 def _recorded(directory: Path, at: datetime) -> DutyFacts:

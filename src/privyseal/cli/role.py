@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
@@ -10,17 +9,15 @@ from pathlib import Path
 import click
 import msgspec
 
-from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable, shown_path
+from privyseal.cli.fact_file import read_fact_file
+from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.classify import WORDS, Classification, ServiceRole, classify
 from privyseal.compliance.facts import Facts, facts_of
-from privyseal.errors import BadInput, Misused
+from privyseal.errors import Misused
 
 LARGEST_FILE = 64 * 1024
 """Octets of a file of facts: a few lines, and generous comments."""
-
-LONGEST_SENTENCE = 400
-"""Characters of a refusal that quotes the file."""
 
 
 class RoleReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,21 +58,7 @@ def _day(text: str | None) -> date:
 
 def read_facts(path: Path) -> Facts:
     """Read what is known of an organisation from a TOML file; BadInput with one sentence where it is none."""
-    try:
-        with path.open("rb") as file:
-            octets = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise BadInput(f"{shown_path(path)} cannot be read: {error.strerror}.") from error
-    if len(octets) > LARGEST_FILE:
-        raise BadInput(f"{shown_path(path)} is larger than {LARGEST_FILE // 1024} KiB; that is no file of facts.")
-    try:
-        document = tomllib.loads(octets.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{shown_path(path)} is not TOML: {printable(str(error))}.") from error
-    try:
-        return facts_of(document)
-    except BadInput as error:
-        raise BadInput(printable(error.detail, LONGEST_SENTENCE), hint=error.hint).about(shown_path(path)) from error
+    return read_fact_file(path, LARGEST_FILE, facts_of)
 
 
 def _lines(found: Classification) -> list[str]:
