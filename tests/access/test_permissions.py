@@ -9,16 +9,21 @@ from privyseal.access.permissions import MAY, Verb, require
 from privyseal.errors import NotFound, NotPermitted
 from privyseal.terms.parties import Actor, Factor, Member, Role
 
-EXPECTED = {
-    (Role.REQUESTER, "see-keys"), (Role.REQUESTER, "see-requests"), (Role.REQUESTER, "request"),
-    (Role.REQUESTER, "send-code"), (Role.REQUESTER, "fetch-code"),
-    (Role.APPROVER, "see-keys"), (Role.APPROVER, "see-requests"), (Role.APPROVER, "approve"),
-    (Role.ADMINISTRATOR, "see-keys"), (Role.ADMINISTRATOR, "see-requests"),
-    (Role.ADMINISTRATOR, "see-evidence"), (Role.ADMINISTRATOR, "state"), (Role.AUDITOR, "see-evidence"),
-    (Role.AUDITOR, "see-keys"), (Role.AUDITOR, "see-requests"),
-    (Role.APPROVER, "see-findings"), (Role.ADMINISTRATOR, "see-findings"), (Role.AUDITOR, "see-findings"),
-    (Role.ADMINISTRATOR, "override-gate"),
-}  # fmt: skip
+_SEEN = (
+    "see-keys see-requests see-findings see-evidence see-members see-policies see-trust see-grants see-incidents "
+    "see-agreements who-signed "
+)
+TABLE = {
+    Role.REQUESTER: "see-keys see-requests request send-code fetch-code see-grants report-incident",
+    Role.APPROVER: "see-keys see-requests approve see-findings see-grants freeze report-incident who-signed",
+    Role.CUSTODIAN: "see-keys see-requests see-findings see-grants manage-keys freeze",
+    Role.ADMINISTRATOR: _SEEN + "state override-gate manage-members manage-policies "
+    "manage-trust freeze report-incident accept-agreement manage-notifications",
+    Role.AUDITOR: _SEEN,
+    Role.OPERATOR: _SEEN + "manage-subscribers manage-agreements state freeze report-incident",
+    Role.SECURITY_OFFICER: _SEEN + "freeze thaw report-incident handle-incidents",
+}
+EXPECTED = {(role, verb) for role, verbs in TABLE.items() for verb in verbs.split()}
 
 
 def actor(*roles: Role) -> Actor:

@@ -18,18 +18,69 @@ Verb = Literal[
     "state",
     "see-findings",
     "override-gate",
+    "see-members",
+    "manage-members",
+    "see-policies",
+    "manage-policies",
+    "see-trust",
+    "manage-trust",
+    "see-grants",
+    "manage-keys",
+    "freeze",
+    "thaw",
+    "who-signed",
+    "see-incidents",
+    "report-incident",
+    "handle-incidents",
+    "see-agreements",
+    "accept-agreement",
+    "manage-agreements",
+    "manage-subscribers",
+    "manage-notifications",
 ]
-"""What somebody may be allowed: see keys and certificates, see requests, ask for a signature, agree to one, send code
-and take it back, fetch signed code and delete it, see what was stated and the documents, state something oneself, see
-what was found of Requirements, hand in an override of a gate."""
+"""What somebody may be allowed, each for the path's Subscriber. ``see-...`` reads and changes nothing; ``send-code``
+and ``fetch-code`` move files; ``state`` states something as evidence; ``manage-keys`` proposes acts on keys, which the
+signer judges by its own rules; ``manage-subscribers`` is the operator's, for parties of the whole service."""
+
+_SEE: frozenset[Verb] = frozenset(
+    {
+        "see-keys",
+        "see-requests",
+        "see-findings",
+        "see-evidence",
+        "see-members",
+        "see-policies",
+        "see-trust",
+        "see-grants",
+        "see-incidents",
+        "see-agreements",
+        "who-signed",
+    }
+)
 
 MAY: dict[Role, frozenset[Verb]] = {
-    Role.REQUESTER: frozenset({"see-keys", "see-requests", "request", "send-code", "fetch-code"}),
-    Role.APPROVER: frozenset({"see-keys", "see-requests", "approve", "see-findings"}),
-    Role.ADMINISTRATOR: frozenset(
-        {"see-keys", "see-requests", "see-evidence", "state", "see-findings", "override-gate"}
+    Role.REQUESTER: frozenset(
+        {"see-keys", "see-requests", "request", "send-code", "fetch-code", "see-grants", "report-incident"}
     ),
-    Role.AUDITOR: frozenset({"see-keys", "see-requests", "see-evidence", "see-findings"}),
+    Role.APPROVER: frozenset(
+        {"see-keys", "see-requests", "approve", "see-findings", "see-grants", "freeze", "report-incident", "who-signed"}
+    ),
+    Role.CUSTODIAN: frozenset({"see-keys", "see-requests", "see-findings", "see-grants", "manage-keys", "freeze"}),
+    Role.ADMINISTRATOR: _SEE
+    | {
+        "state",
+        "override-gate",
+        "manage-members",
+        "manage-policies",
+        "manage-trust",
+        "freeze",
+        "report-incident",
+        "accept-agreement",
+        "manage-notifications",
+    },
+    Role.AUDITOR: _SEE,
+    Role.OPERATOR: _SEE | {"manage-subscribers", "manage-agreements", "state", "freeze", "report-incident"},
+    Role.SECURITY_OFFICER: _SEE | {"freeze", "thaw", "report-incident", "handle-incidents"},
 }
 """Who asks does not agree and who agrees does not ask, unless one Member was given both roles on purpose."""
 

@@ -16,7 +16,7 @@ from privyseal.cli.client import PAUSES, Service
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.evidence import DOCUMENTS
-from privyseal.compliance.statements import Document, Matter, Own, Review
+from privyseal.compliance.statements import Administered, Document, Matter, Own, Review
 from privyseal.errors import BadInput, Misused, NotFound, PrivySealError, Unavailable
 from privyseal.terms.canonical import canonical_json
 from privyseal.web.evidence import OCTETS, StatementList, StatementView
@@ -192,6 +192,8 @@ def in_words(matter: Matter | Own) -> str:
         return f"{matter.kind} {matter.filename!r} of {matter.issuer}, SHA-256 {matter.sha256[:16]}..."
     if isinstance(matter, Review):
         return f"review: {matter.document[:16]}... shows {matter.requirement} {matter.verdict}"
+    if isinstance(matter, Administered):
+        return f"{matter.what} {matter.subject}, by {matter.actor}" + (f": {matter.detail}" if matter.detail else "")
     kind = str(type(matter).__struct_config__.tag)
     return f"{kind}: {matter.slot.partition(':')[2] or 'the facts'}"
 

@@ -37,7 +37,7 @@ Ids = Annotated[tuple[Name, ...], Meta(max_length=MOST_REQUIREMENTS)]
 """Requirements by id (``CSBR-8.4.2-01``), or a whole clause as it is cited (``CSBR 8.4.2``)."""
 About = Annotated[str, Meta(pattern=r"\A(service|subscriber:[a-z0-9][a-z0-9-]{0,62}|key:[0-9a-f]{64})\Z")]
 """Of whom or what a document speaks: the Signing Service, one Subscriber, or one Key Pair by its key id."""
-Topic = Literal["evidence", "review", "declaration", "choice", "finding", "override"]
+Topic = Literal["evidence", "review", "declaration", "choice", "finding", "override", "administration"]
 """What the log's entry says that a statement is about."""
 
 M = TypeVar("M")
@@ -261,9 +261,32 @@ class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         return "override"
 
 
+class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="administered"):
+    """An administrative act on the service's own records: somebody did something to somebody or something."""
+
+    actor: Name
+    """Id of the member who did it, ``service`` for the service itself, ``console`` for who sits at the machine."""
+    what: Annotated[str, Meta(pattern=r"\A[a-z][a-z -]{0,39}\Z")]
+    """Such as ``policy applied``, ``member taken in``, ``subscriber suspended``."""
+    subject: Name
+    """Of what: an id or a name."""
+    detail: Annotated[str, Meta(max_length=2000)] = ""
+    """What changed, in a sentence or as the SHA-256 of it; never a secret."""
+
+    @property
+    def slot(self) -> str:
+        """Return the one slot of all acts for a Subscriber: its numbers have no gap, so one left out is seen."""
+        return "administration"
+
+    @property
+    def topic(self) -> Topic:
+        """Return what the log says of it."""
+        return "administration"
+
+
 Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate
 """What people may state."""
-Own = Found | Override
+Own = Found | Override | Administered
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())
 """Every clause that has a requirement, as it is cited."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privyseal.compliance.requirement import Kind
-from privyseal.compliance.statements import Found, Override
+from privyseal.compliance.statements import Administered, Found, Override
 from privyseal.records import events
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
@@ -64,3 +64,12 @@ def gate_overridden(seal: PrivySeal, tx: Transaction, given: Overridden) -> None
             note=lifted.reason,
         ),
     )
+
+
+def administered(seal: PrivySeal, tx: Transaction, act: Administered) -> None:
+    """State an administrative act, in the transaction that carries it out.
+
+    Who does it first and last calls this exactly once for an act; nothing of it counts if the transaction is lost.
+    """
+    events.record(tx, Event(seal.clock(), act.actor, act.what, act.subject))
+    paper.note(tx, seal, act)

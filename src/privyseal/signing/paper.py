@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from privyseal.access import permissions
 from privyseal.compliance.statements import (
+    Administered,
     AuditPeriod,
     Document,
     Matter,
@@ -42,7 +43,7 @@ QUIET = timedelta(seconds=60)
 """How long whoever states something is left alone with it, before :func:`finish` takes it up; as a lease of a walk."""
 SERVICE = "service"
 """Who says what the service itself states; members' ids begin with ``M-``."""
-OWN = frozenset({"finding", "override"})
+OWN = frozenset({"finding", "override", "administration"})
 """Topics of the service's own statements: nobody else is at them, so they are logged at once."""
 MOST_STATED = 100_000
 """Statements of one slot; a number of six digits in a report."""
@@ -74,10 +75,10 @@ def state(seal: PrivySeal, actor: Actor, subscriber: str, matter: Matter) -> tup
 def note(tx: Transaction, seal: PrivySeal, own: Own) -> None:
     """Write down what the service itself states, in the transaction that makes it so; :func:`finish` has it logged.
 
-    What counts already is not stated again.
+    What counts already is not stated again, but each administrative act is one of its own.
     """
     before = statements.last(tx, own.slot)
-    if before is None or statements.said_in(before.octets).matter != own:
+    if before is None or isinstance(own, Administered) or statements.said_in(before.octets).matter != own:
         number = 0 if before is None else before.number + 1
         statements.add(tx, _written(seal, SERVICE, tx.subscriber, own, number))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -38,8 +39,13 @@ class Role(StrEnum):
 
     REQUESTER = "requester"
     APPROVER = "approver"
+    CUSTODIAN = "key-custodian"
     ADMINISTRATOR = "administrator"
     AUDITOR = "auditor"
+    OPERATOR = "service-operator"
+    """Runs the service: enrols Subscribers, keeps its parties and papers. A member of the operator's Subscriber."""
+    SECURITY_OFFICER = "security-officer"
+    """Answers incidents: freezes, thaws together with another one, reports Suspect Code."""
 
 
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +63,37 @@ class Factor(StrEnum):
     """By what somebody proved who they are; CSBR 6.2.7.3 asks for multi-factor or server-to-server authentication."""
 
     BEARER = "bearer"
+    """A static token of ours: one factor, whoever holds it."""
     CLIENT_CERTIFICATE = "client-certificate"
+    PASSWORD = "password"  # noqa: S105 - the name of a factor
+    OIDC = "oidc"
+    """Sign-in at an identity provider; what it asked for itself we do not know."""
+    PASSKEY = "passkey"
+    """WebAuthn with user verification, by a credential that its device does not give away."""
+    SYNCED_PASSKEY = "synced-passkey"
+    """The same by a credential whose backup flag says that it may be copied to other devices."""
+    TOTP = "totp"
+    RECOVERY_CODE = "recovery-code"
+    WORKLOAD_TOKEN = "workload-token"  # noqa: S105 - the name of a factor
+    """A CI system's or platform's identity token for one run, exchanged under a trust rule; nothing is stored."""
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run of a machine, as its platform's verified identity token describes it."""
+
+    provider: str
+    """Of which kind the platform is, such as ``github``."""
+    issuer: str
+    subject: str
+    claims: tuple[tuple[str, str], ...]
+    """The verified claims that trust rules and policies may speak of, by name, as text, in the order of their names."""
+    run: str
+    """The platform's id of the run."""
+    attempt: str
+    trust: str
+    """Id of the trust rule under which it was let in."""
+    policy: str = ""
+    """The policy that the exchanged token is for; empty for none in particular."""
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +101,12 @@ class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     member: Member
     factors: tuple[Factor, ...]
+    proved_at: datetime | None = None
+    """When a second factor was last shown in this session; None where there is no session. UTC."""
+    session: str = ""
+    """The session's id; empty for none."""
+    workload: Workload | None = None
+    """The run that asks; None for people and for machines with a credential of their own."""
 
     @property
     def proof(self) -> str:
