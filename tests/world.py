@@ -254,6 +254,7 @@ class World:
             options=Options(**options),
             described=tuple(described or [a_description(number)]),
             expires_at=self.now + timedelta(hours=1),
+            requester=self.actor.member.id if pair.in_order else msgspec.UNSET,
         )
 
     def client(self, number: int, **options: Any) -> Ledger:

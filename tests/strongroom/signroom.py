@@ -62,7 +62,7 @@ class Person:
 
     @property
     def approver(self) -> Approver:
-        return Approver(self.name, self.key.public_key().public_bytes_raw())
+        return Approver(self.name, self.key.public_key().public_bytes_raw(), member=f"M-{self.name}")
 
     def approves(self, digest: bytes, *, as_name: str | None = None, over: bytes | None = None) -> Approval:
         """Approve a digest; ``as_name`` and ``over`` make it a false one."""
@@ -215,6 +215,7 @@ class SignRoom:
             "options": Options(),
             "described": (description(number),),
             "expires_at": self.now + timedelta(hours=1),
+            "requester": "M-asker" if pair.in_order else msgspec.UNSET,
         }
         return SigningRequest(**(plain | changes))  # type: ignore[arg-type]
 

@@ -106,6 +106,8 @@ class House:
     desk: desk.Desk
     client: TestClient[Any]
     tokens: dict[str, str]
+    members: dict[str, str]
+    """Ids of the members, by the names of their tokens."""
     walk: Walk
     chain: tuple[bytes, ...]
     pairs: dict[str, KeyPair]
@@ -151,6 +153,7 @@ class House:
                 ),
             ),
             expires_at=NOW + timedelta(hours=1),
+            requester=self.members["requester"] if pair.in_order else msgspec.UNSET,
         )
         return msgspec.structs.replace(plain, **changes)
 
@@ -227,7 +230,7 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
     documents = Documents(folder / "evidence", 1 << 20, spare=0)
     rooms = (Room(), Room(), Room())
     seal = PrivySeal(service, records, *rooms, premises=premises, documents=documents)  # type: ignore[arg-type]
-    tokens = {}
+    tokens, members = {}, {}
     for subscriber in ("demo", "other"):
         enrol.subscriber(seal, subscriber, subscriber.title())
     for name, of, roles in (
@@ -235,7 +238,8 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
         ("no role", "demo", ()),
         ("other", "other", tuple(Role)),
     ):
-        tokens[name] = enrol.token(seal, enrol.member(seal, of, name, roles))
+        member = enrol.member(seal, of, name, roles)
+        members[name], tokens[name] = member.id, enrol.token(seal, member)
     tokens["expired"] = enrol.token(seal, enrol.member(seal, "demo", "late", tuple(Role)), NOW - timedelta(seconds=1))
     tokens["unknown"] = "pst_" + "A" * 43
     der, spki = certificate()
@@ -255,7 +259,7 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
     public_log.mkdir()
     made = desk.Desk(seal, public_log)
     with TestClient(app.build(made), raise_server_exceptions=False) as client:
-        yield House(seal, made, client, tokens, walk, (der,), pairs, approver, public_log, database)
+        yield House(seal, made, client, tokens, members, walk, (der,), pairs, approver, public_log, database)
     premises.workshop.close()
     records.close()
     if database is not None:

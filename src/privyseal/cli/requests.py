@@ -38,7 +38,7 @@ from privyseal.tlog.entry import Completed, decode_completed
 from privyseal.tlog.policy import Policy
 from privyseal.tlog.proof import MAX_PROOF, Openings, parse_proof, read_receipt
 from privyseal.verify import LogFacts
-from privyseal.web.views import KeyView, RequestView
+from privyseal.web.views import KeyView, RequestView, Whoami
 
 LIFE = timedelta(hours=1)
 """How long people have to agree to a request."""
@@ -77,6 +77,7 @@ class Requester:
             raise VerificationFailed("The service's certificate for this key cannot be read.") from error
         if not certificates.key_id(own.spki) == certificates.key_id(self.view.public_key) == self.view.key_id:
             raise VerificationFailed("The service's certificate is not for the key that it names.")
+        self._member = self._who() if self.view.quorum else msgspec.UNSET
         self._guard = threading.Lock()
         self._down: Unavailable | None = None
 
@@ -97,7 +98,15 @@ class Requester:
             described=prepared.described,
             expires_at=(datetime.now(UTC) + LIFE).replace(microsecond=0),
             input=msgspec.UNSET if sha256 is None else sha256,
+            requester=self._member,
         )
+
+    def _who(self) -> str:
+        """Ask the service who we are: where people must agree, the request says who asks, and that one is not counted.
+
+        Only there, so that others need no further question, and keep their Idempotency-Keys.
+        """
+        return self.service.get("/v1/whoami").read(Whoami).member
 
     def post(self, body: bytes, key: str) -> Answer:
         """Send a request under an Idempotency-Key and return the service's answer."""

@@ -46,7 +46,7 @@ def changed_of_all_subscribers(connection: Connection, event: int) -> set[str]:
 
     Of requests there is no end, and they are counted elsewhere.
     """
-    routine = ("released", "expired")
+    routine = ("released", "expired", "denied", "cancelled")
     rows = connection.execute(
         select(events.c.subscriber, events.c.what, events.c.subject)
         .where(events.c.id > event, events.c.what.not_in(routine), events.c.what.not_like("submitted%"))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Update, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, Update, and_, bindparam, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from privyseal.errors import Conflict, NotFound
@@ -71,6 +71,8 @@ _CLAIM = {
     .values(_TAKEN)
     .returning(requests),
 }
+_MADE = ("signatures", "tokens", "blobs", "receipt")
+_LISTED = [literal(None).label(each.name) if each.name in _MADE else each for each in requests.c]
 _LOCK = _BY_ID.with_for_update()
 _LOCK_IF_FREE = _BY_ID.with_for_update(skip_locked=True)
 _UNHELD = {"lease_until": None, "lease_node": None, "lease_boot": None}
@@ -159,6 +161,13 @@ def get(tx: Transaction, request_id: str) -> Dossier:
     if row is None:
         raise NotFound(f"There is no request {request_id!r}.")
     return _dossier(row)
+
+
+def newest(tx: Transaction, states: Sequence[State], limit: int) -> list[Dossier]:
+    """List the Subscriber's newest requests in these states, without what signing them made."""
+    wanted = select(*_LISTED).where(_table.subscriber == tx.subscriber, _table.state.in_([s.value for s in states]))
+    rows = tx.connection.execute(wanted.order_by(_table.created.desc(), _table.id).limit(limit))
+    return [_dossier(row) for row in rows]
 
 
 def locked(tx: Transaction, request_id: str) -> Dossier:
@@ -284,10 +293,19 @@ def store_receipts(tx: Transaction, receipts: Sequence[tuple[Dossier, str]]) -> 
 
 def fail(tx: Transaction, dossier: Dossier, code: str, detail: str) -> Dossier:
     """Write down why a request failed for good; SIGNING becomes FAILED."""
-    _check_arrow(dossier, State.FAILED)
-    _one(tx, dossier, _FAIL, p_state=State.FAILED.value, p_code=code, p_detail=detail)
+    return _over(tx, dossier, State.FAILED, code, detail)
+
+
+def deny(tx: Transaction, dossier: Dossier, code: str, detail: str) -> Dossier:
+    """Write down who said no, and why; REQUESTED or APPROVED becomes DENIED."""
+    return _over(tx, dossier, State.DENIED, code, detail)
+
+
+def _over(tx: Transaction, dossier: Dossier, becomes: State, code: str, detail: str) -> Dossier:
+    _check_arrow(dossier, becomes)
+    _one(tx, dossier, _FAIL, p_state=becomes.value, p_code=code, p_detail=detail)
     tx.changed.append(dossier.id)
-    return msgspec.structs.replace(dossier, failure_code=code, failure_detail=detail, state=State.FAILED)
+    return msgspec.structs.replace(dossier, failure_code=code, failure_detail=detail, state=becomes)
 
 
 def unfinished_of_all_subscribers(

@@ -160,8 +160,14 @@ approvals = Table(
     Column("approver", Text, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     Column("created", Moment, nullable=False),
+    Column("stage", Integer, nullable=False, server_default="0"),
+    Column("authenticator_data", LargeBinary),
+    Column("client_data", LargeBinary),
+    Column("key_id", String(64)),
+    Index("ix_approvals_subscriber_key_id", "subscriber", "key_id"),
 )
-"""Signatures of approvers over a request's digest, one for each public key."""
+"""Signatures of approvers over a request's digest, one for each public key; of a passkey with what it signed beside.
+``key_id`` is that of the request, to find the last one of a key that people agreed to."""
 
 uploads = Table(
     "uploads",

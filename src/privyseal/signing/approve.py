@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from collections.abc import Sequence
 
-from privyseal.access import permissions, quorum
+import msgspec
+
+from privyseal.access import permissions
+from privyseal.access.quorum import Granted, Refused, Waiting
 from privyseal.errors import Conflict, Denied, NotPermitted, VerificationFailed
 from privyseal.records import approvals, events, keys, requests
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
+from privyseal.strongroom.approvals import Tally, tally, why_not
 from privyseal.terms.canonical import decode_canonical
-from privyseal.terms.keys import KeyPair
+from privyseal.terms.keys import Approver, KeyPair
 from privyseal.terms.parties import Actor, Factor
-from privyseal.terms.requests import Approval, Dossier, SigningRequest, State, approved_octets
+from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
+
+LONGEST_EVENT = 40
+"""Characters of what an event says happened."""
 
 
 def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) -> Dossier:
-    """Write down one approval; the request becomes APPROVED when the quorum is there.
+    """Write down one approval; the request becomes APPROVED when the last stage has its people.
 
     Giving an approval again that is on record changes nothing, whatever became of the request meanwhile: who lost the
-    answer may ask again. Raises VerificationFailed where the signature is not over this request, NotPermitted where its
-    signer is not an approver of the key, Denied where the request's time ran out, Conflict where it no longer waits.
+    answer may ask again. Raises VerificationFailed where the signature is not over this request and the approvals of
+    earlier stages, NotPermitted where its signer is not an approver of the key in this stage, or asked for it, Denied
+    where the request's time ran out, Conflict where it no longer waits, or waits in another stage.
     """
     seal.require_memory()
     now = seal.clock()
     with seal.records.writing(actor.subscriber) as tx:
         permissions.require(actor, "approve", actor.subscriber)
         dossier = requests.locked(tx, request_id)  # two approvers at once must see each other's approvals
-        if approval in approvals.approvals_of(tx, request_id):
+        given = approvals.approvals_of(tx, request_id)
+        if approval in given:
             return dossier
         if dossier.state is not State.REQUESTED:
             raise Conflict(f"Request {request_id} no longer waits for approval: it is {dossier.state}.")
@@ -36,26 +44,60 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
         if request.expires_at <= now:
             raise Denied(f"The time of request {request_id} ran out; it can no longer be approved.", hint="ask anew")
         pair = keys.key_pair(tx, request.key)
-        _check(pair, dossier, approval)
-        approvals.add_approval(tx, request_id, approval, now)
-        events.record(tx, Event(now, actor.member.id, f"approved as {approval.approver}", request_id))
+        if not _check(actor, pair, request, given, approval):
+            return dossier
+        approvals.add_approval(tx, request_id, approval, now, request.key_id)
+        said = f"approved as {approval.approver}"[:LONGEST_EVENT]
+        events.record(tx, Event(now, actor.member.id, said, request_id))
         if actor.factors != (Factor.BEARER,):
-            events.record(tx, Event(now, actor.member.id, f"by {actor.proof}", request_id))
-        agreed = {given.approver for given in approvals.approvals_of(tx, request_id)}
-        decided = quorum.decide(pair.approvers, pair.quorum, agreed)
-        if isinstance(decided, quorum.Refused):
-            raise Conflict(decided.why)
-        return requests.move(tx, dossier, State.APPROVED) if isinstance(decided, quorum.Granted) else dossier
+            events.record(tx, Event(now, actor.member.id, f"by {actor.proof}"[:LONGEST_EVENT], request_id))
+        outcome = so_far(pair, request, approvals.approvals_of(tx, request_id)).outcome
+        if isinstance(outcome, Refused):
+            raise Conflict(outcome.why)
+        return requests.move(tx, dossier, State.APPROVED) if isinstance(outcome, Granted) else dossier
 
 
-def _check(pair: KeyPair, dossier: Dossier, approval: Approval) -> None:
-    named = {(known.name, known.public_key) for known in pair.approvers}
-    if (approval.approver, approval.public_key) not in named:
-        raise NotPermitted(f"{approval.approver!r} with this public key is not an approver of Key Pair {pair.name!r}.")
-    digest = bytes.fromhex(dossier.digest)
-    if approval.request_digest != digest:
-        raise VerificationFailed("The approval is over another request's digest; nothing was written down.")
-    try:
-        Ed25519PublicKey.from_public_bytes(approval.public_key).verify(approval.signature, approved_octets(digest))
-    except (InvalidSignature, ValueError) as error:
-        raise VerificationFailed("The approval's signature does not verify; nothing was written down.") from error
+def so_far(pair: KeyPair, request: SigningRequest, given: Sequence[Approval]) -> Tally:
+    """Count the approvals of a request by what the records say of its key; the signer counts by its own charter."""
+    asker = None if request.requester is msgspec.UNSET else request.requester
+    return tally(given, pair.approvers, pair.in_order, request.digest(), asker)
+
+
+def _check(actor: Actor, pair: KeyPair, request: SigningRequest, given: Sequence[Approval], approval: Approval) -> bool:
+    """Refuse what is no approval of this request by one who may give it now; False where the same person gave one."""
+    approver = next((each for each in pair.approvers if each.name == approval.approver), None)
+    if approver is None or approver.public_key != approval.public_key:
+        raise NotPermitted(
+            f"{approval.approver[:60]!r} with this public key is not an approver of Key Pair {pair.name!r}."
+        )
+    before = so_far(pair, request, given)
+    outcome = before.outcome
+    if isinstance(outcome, Refused):
+        raise Conflict(outcome.why)
+    if isinstance(outcome, Waiting) and approval.stage == outcome.stage:
+        wrong = why_not(approval, approver, request.digest(), before.earlier)
+        if wrong is not None:
+            raise VerificationFailed(f"{wrong} Nothing was written down.")
+    _check_person(actor, approver, request)
+    agreed = {each.person for each in pair.approvers if any(each.name == known.approver for known in given)}
+    if approver.person in agreed:
+        return False
+    if isinstance(outcome, Granted) or approval.stage != outcome.stage:
+        raise Conflict(
+            f"The approval is for stage {approval.stage + 1}, and the request does not wait in that one.",
+            hint="look at the request again and approve what it waits for now",
+        )
+    if approver.name not in outcome.for_whom:
+        whom = ", ".join(outcome.for_whom)
+        raise NotPermitted(f"In stage {outcome.stage + 1} {approver.name!r} is not asked; these are: {whom}.")
+    return True
+
+
+def _check_person(actor: Actor, approver: Approver, request: SigningRequest) -> None:
+    if approver.member is not msgspec.UNSET and approver.member != actor.member.id:
+        raise NotPermitted(
+            f"The approval is {approver.name!r}'s, and somebody else handed it in.",
+            hint="each approver hands in its own",
+        )
+    if actor.member.id == request.requester or approver.person == request.requester:
+        raise NotPermitted("Who asks for a signature does not approve it.", hint="another approver must")

@@ -149,7 +149,7 @@ def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, 
         request=request,
         chain=shelf.chain(tx, request.certificate),
         key_tag=pair.key_tag,
-        approvals=tuple(approvals.approvals_of(tx, request_id)) if pair.quorum else (),
+        approvals=tuple(approvals.approvals_of(tx, request_id)) if pair.in_order else (),
     )
 
 

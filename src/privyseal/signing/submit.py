@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from privyseal.access import permissions
-from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, NotFound, PrivySealError
+from privyseal.access import permissions, quorum
+from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, NotFound, NotPermitted, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.records import events, requests
@@ -164,8 +164,9 @@ def _fresh(seal: PrivySeal, tx: Transaction, submission: Submission, now: dateti
     request = submission.request
     try:
         permissions.require(submission.actor, "request", request.subscriber)
+        _check_requester(submission.actor, request)
         pair = shelf.pair(tx, request.key)
-        if pair.quorum or request.mode == "server":  # people, or a file, take their time
+        if pair.in_order or request.mode == "server":  # people, or a file, take their time
             return None
         octets = check(tx, pair, request, now, shelf)
     except PrivySealError:
@@ -180,6 +181,7 @@ def _submit_one(
 ) -> Dossier:
     request = submission.request
     permissions.require(submission.actor, "request", request.subscriber)
+    _check_requester(submission.actor, request)
     known = requests.by_idempotency_key(tx, submission.idempotency_key)
     if known is not None:
         if not _asks_the_same(request, *known):
@@ -196,13 +198,37 @@ def _submit_one(
         raise Conflict("A request under this Idempotency-Key has just gone.", hint="send it again")
     pair = shelf.pair(tx, request.key)
     check(tx, pair, request, now, shelf)
-    state = State.APPROVED if pair.quorum == 0 else State.REQUESTED
+    _check_can_be_agreed(pair, request)
+    state = State.REQUESTED if pair.in_order else State.APPROVED
     dossier = _dossier(seal, submission, request, state, now)
     requests.add(tx, dossier, request)
     if request.mode == "server":
         stored.refer(tx, dossier.id, uploads.uploaded(tx, request))
     events.record(tx, *_submitted(submission, dossier, state))
     return dossier
+
+
+def _check_requester(actor: Actor, request: SigningRequest) -> None:
+    """Refuse a request in somebody else's name: who asks is not counted among those who agree."""
+    if request.requester is not msgspec.UNSET and request.requester != actor.member.id:
+        raise NotPermitted(
+            f"The request names {request.requester!r} as its requester, and {actor.member.id!r} sent it.",
+            hint="name the member of /v1/whoami",
+        )
+
+
+def _check_can_be_agreed(pair: KeyPair, request: SigningRequest) -> None:
+    """Refuse a request that could only wait in vain: it does not say who asks, or too few others are left to agree."""
+    if not pair.in_order:
+        return
+    if request.requester is msgspec.UNSET:
+        raise BadInput(
+            f"Key Pair {pair.name!r} asks for approval, and the request does not say who asks.",
+            hint="put the member of /v1/whoami into it as requester",
+        )
+    outcome = quorum.decide(pair.approvers, pair.in_order, (), request.requester)
+    if isinstance(outcome, quorum.Refused):
+        raise NotPermitted(outcome.why, hint="whoever asks is not counted among those who agree")
 
 
 def _asks_the_same(request: SigningRequest, known: Dossier, timeless: str) -> bool:

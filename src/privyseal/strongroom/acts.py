@@ -11,6 +11,9 @@ Unfreeze   the operators' quorum, and the key's own approvers
 Destroy    the operators' quorum, and the key's own approvers
 Freeze     any one operator or any one of the key's approvers: what stops harm must not wait for a second person
 =========  ==================================================================================================
+
+The key's own approvers agree in the stages of its charter, as they agree to a request. An act has no requester:
+proposing one is nobody's privilege, so whoever did is not kept from agreeing.
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import canonical_json, tagged_digest
-from privyseal.terms.keys import Approver
+from privyseal.terms.keys import Approver, Stage
 
 ACT_TAG = "privyseal/act/v1"
 """Domain tag of an act's digest, which operators and approvers sign as they sign a request's."""
@@ -45,6 +48,8 @@ class Generate(_Act, frozen=True, kw_only=True, tag="generate"):
     rehearsal: bool
     tag_key_sha256: str
     """SHA-256, lower-case hex, of the Subscriber's tag key, which travels beside the act and is in no opening."""
+    stages: tuple[Stage, ...] | UnsetType = UNSET
+    """Unset where any ``quorum`` of the approvers are enough, in any order."""
 
     @property
     def label(self) -> str:
@@ -53,13 +58,14 @@ class Generate(_Act, frozen=True, kw_only=True, tag="generate"):
 
 
 class Amend(_Act, frozen=True, kw_only=True, tag="amend"):
-    """A charter's approvers or quorum are to change."""
+    """A charter's approvers, their roles and keys, quorum or stages are to change."""
 
     key_id: str
     version: int
     """Of the charter that is to be changed."""
     approvers: tuple[Approver, ...]
     quorum: int
+    stages: tuple[Stage, ...] | UnsetType = UNSET
 
 
 class Freeze(_Act, frozen=True, kw_only=True, tag="freeze"):

@@ -24,7 +24,7 @@ from privyseal.strongroom.journal import Journal
 from privyseal.strongroom.mark import Mark
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Stale
 from privyseal.strongroom.settings import SignerSettings
-from privyseal.terms.keys import Approver, Charter
+from privyseal.terms.keys import Approver, Charter, Stage, in_order
 from privyseal.terms.signatures import SCHEMES
 from privyseal.tlog.entry import Intent, commit, encode, key_tag
 
@@ -47,6 +47,11 @@ class Operators(Struct, frozen=True):
         """Return what the signer's settings say, which were checked when they were read."""
         known = tuple(Approver(one.name, one.public_key) for one in settings.operators)
         return cls(known, settings.operator_quorum, settings.rehearsal)
+
+    @property
+    def in_order(self) -> tuple[Stage, ...]:
+        """Return the one stage in which operators agree; none where nobody is asked."""
+        return in_order(self.quorum, msgspec.UNSET)
 
 
 class Administration:
@@ -126,8 +131,8 @@ class Administration:
             raise NotPermitted(
                 "In a rehearsal signer every key is born for rehearsal.", hint="set up a signer with operators"
             )
-        check_charter(act.approvers, act.quorum, rehearsal=act.rehearsal)
-        check_quorum(asked.approvals, self._operators.known, self._operators.quorum, digest)
+        check_charter(act.approvers, act.quorum, act.stages, rehearsal=act.rehearsal)
+        check_quorum(asked.approvals, self._operators.known, self._operators.in_order, digest)
         self._check_logged(asked, "generate", key_tag(tag_key, act.label.encode("utf-8")), head)
         existing = self._charters.labelled(act.label)
         if existing is None or existing.birth == digest.hex():
@@ -158,6 +163,7 @@ class Administration:
             approvers=act.approvers,
             quorum=act.quorum,
             rehearsal=act.rehearsal,
+            stages=act.stages,
         )
         held = Holding(
             charter=charter, name=act.key, born=self._clock(), birth=digest.hex(), protection=store.protection(uri)
@@ -202,8 +208,8 @@ class Administration:
             if not anybody and min(operators.quorum, charter.quorum) > 0:
                 raise NotPermitted("An operator or one of the key's approvers must agree before it is frozen.")
             return
-        check_quorum(asked.approvals, operators.known, operators.quorum, digest)
-        check_quorum(asked.approvals, charter.approvers, charter.quorum, digest)
+        check_quorum(asked.approvals, operators.known, operators.in_order, digest)
+        check_quorum(asked.approvals, charter.approvers, charter.in_order, digest)
 
     def _check_logged(self, asked: AdministrativeAct, verb: str, tag: str, head: Mark) -> None:
         if len(asked.salt) != SALT_OCTETS:
@@ -226,8 +232,8 @@ def _changed(act: Amend | Freeze | Unfreeze | Destroy, held: Holding) -> Holding
     """Return the holding after the act; Conflict or NotPermitted where the act does not fit it."""
     charter = msgspec.structs.replace(held.charter, version=held.charter.version + 1)
     if isinstance(act, Amend):
-        check_charter(act.approvers, act.quorum, rehearsal=charter.rehearsal)
-        charter = msgspec.structs.replace(charter, approvers=act.approvers, quorum=act.quorum)
+        check_charter(act.approvers, act.quorum, act.stages, rehearsal=charter.rehearsal)
+        charter = msgspec.structs.replace(charter, approvers=act.approvers, quorum=act.quorum, stages=act.stages)
     elif isinstance(act, Freeze | Unfreeze):
         frozen = isinstance(act, Freeze)
         if charter.frozen == frozen:

@@ -8,15 +8,23 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from privyseal.access.quorum import satisfiable, uncountable
 from privyseal.errors import NotFound, NotPermitted
 from privyseal.keystore.catalogue import store_name
+from privyseal.strongroom import assertions
 from privyseal.strongroom.durable import Database
 from privyseal.terms.canonical import canonical_json
-from privyseal.terms.keys import Approver, Charter, KeyPair, KeyProtection
+from privyseal.terms.keys import Approver, Charter, KeyPair, KeyProtection, Stage, in_order
 from privyseal.terms.parties import Role
 
 MAX_APPROVERS = 64
 """Approvers of one key; GitHub's required reviewers are six, HSM quorums sixteen."""
+MAX_STAGES = 8
+"""Stages of agreement; release processes have two or three."""
+MAX_ORIGINS, LONGEST_NAME, LARGEST_SPKI = 8, 253, 1024
+"""Origins of a passkey, characters of each and of a relying party id (a domain has 253), octets of a public key."""
+MAY_AGREE = frozenset({Role.APPROVER, Role.SECURITY_OFFICER, Role.CUSTODIAN})
+"""Roles that a charter may give to who agrees, for stages to speak of."""
 
 
 class Holding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +56,7 @@ class Holding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             approvers=charter.approvers,
             quorum=charter.quorum,
             frozen=charter.frozen,
+            stages=charter.stages,
         )
 
 
@@ -115,19 +124,64 @@ class Charters:
         return int(transaction.execute("SELECT attempts FROM births WHERE label = ?", (label,)).fetchone()[0])
 
 
-def check_charter(approvers: tuple[Approver, ...], quorum: int, *, rehearsal: bool) -> None:
-    """Refuse with NotPermitted a charter that could not be counted, that asks too much, or that asks for nobody."""
+def check_charter(
+    approvers: tuple[Approver, ...],
+    quorum: int,
+    stages: tuple[Stage, ...] | msgspec.UnsetType = msgspec.UNSET,
+    *,
+    rehearsal: bool,
+) -> None:
+    """Refuse with NotPermitted a charter that could not be counted or satisfied, or that asks for nobody."""
     if len(approvers) > MAX_APPROVERS:
         raise NotPermitted(f"A charter names {len(approvers)} approvers; at most {MAX_APPROVERS} are allowed.")
-    if len({one.name for one in approvers}) < len(approvers) or len({one.public_key for one in approvers}) < len(
-        approvers
-    ):
-        raise NotPermitted("A charter names an approver or a public key twice; one person must not count as two.")
-    if any(len(one.public_key) != 32 for one in approvers):
-        raise NotPermitted("An approver's public key is not an Ed25519 key of 32 octets.")
-    if any(one.role is not Role.APPROVER for one in approvers):
-        raise NotPermitted("A charter names someone as an approver whose role is another one.")
+    for one in approvers:
+        _check_approver(one)
+    asked = in_order(quorum, stages)
+    if len(asked) > MAX_STAGES:
+        raise NotPermitted(f"A charter asks in {len(asked)} stages; at most {MAX_STAGES} are allowed.")
     if not 0 <= quorum <= len(approvers):
         raise NotPermitted(f"A charter asks for {quorum} approvals and names {len(approvers)} approvers.")
+    wrong = uncountable(approvers, asked)
+    if wrong is not None:
+        raise NotPermitted(wrong)
+    if quorum != sum(stage.need for stage in asked):
+        raise NotPermitted(f"A charter's quorum is {quorum}, and its stages ask for another number of approvals.")
     if quorum == 0 and not rehearsal:
         raise NotPermitted("A charter asks for no approval; only a key that is born in rehearsal may do so.")
+    if not satisfiable(approvers, asked):
+        raise NotPermitted(
+            "A charter asks for more different people than its stages admit; nothing could ever be approved.",
+            hint="each person counts once over all stages",
+        )
+    if not rehearsal and any(one.member is msgspec.UNSET for one in approvers):
+        raise NotPermitted(
+            "A charter names an approver without its member, so whoever asks could not be told from who agrees.",
+            hint="give every approver the id of its member",
+        )
+
+
+def _check_approver(one: Approver) -> None:
+    if one.role not in MAY_AGREE:
+        raise NotPermitted("A charter names someone as an approver whose role is another one.")
+    if one.passkey is msgspec.UNSET:
+        if len(one.public_key) != 32:
+            raise NotPermitted("An approver's public key is not an Ed25519 key of 32 octets.")
+        return
+    if len(one.public_key) > LARGEST_SPKI or assertions.load(one.public_key) is None:
+        raise NotPermitted("A passkey's public key is none of P-256, Ed25519 or RSA of 2048 to 4096 bits, in DER.")
+    origins = one.passkey.origins
+    if not 1 <= len(origins) <= MAX_ORIGINS or not 1 <= len(one.passkey.rp_id) <= LONGEST_NAME:
+        raise NotPermitted(f"A passkey has one relying party id and 1 to {MAX_ORIGINS} origins.")
+    if not all(len(each) <= LONGEST_NAME and _of_party(each, one.passkey.rp_id) for each in origins):
+        raise NotPermitted(
+            "A passkey may be asked at https origins of its relying party only.",
+            hint="such as https://seal.example for the relying party id seal.example",
+        )
+
+
+def _of_party(origin: str, rp_id: str) -> bool:
+    """Tell whether an origin is one at which a browser would ask for a relying party's credential."""
+    parts = origin.partition("://")
+    host = parts[2].partition(":")[0]
+    secure = parts[0] == "https" or (parts[0] == "http" and host == "localhost")
+    return secure and "/" not in parts[2] and (host == rp_id or host.endswith("." + rp_id))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from privyseal.errors import BadInput, Denied, NotCompliant, NotPermitted
 from privyseal.formats import catalogue as formats
@@ -23,7 +23,7 @@ from privyseal.strongroom.mark import Mark
 from privyseal.strongroom.messages import SignItem
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.certificates import Standing
-from privyseal.terms.keys import Assurance
+from privyseal.terms.keys import Assurance, Charter
 from privyseal.terms.requests import SigningRequest, request_digest
 from privyseal.terms.signatures import SCHEMES, Scheme, ToBeSigned
 from privyseal.tlog.entry import Intent, commit, encode
@@ -96,15 +96,13 @@ class Judge:
         if now > request.expires_at:
             raise Denied(f"The request expired at {request.expires_at.isoformat()}.", hint="ask anew")
         digest = request_digest(item.request)
-        if charter.quorum == 0 and not charter.rehearsal:
-            raise NotPermitted("The key's charter asks for nobody, which only a key that was born in rehearsal may do.")
-        check_quorum(item.approvals, charter.approvers, charter.quorum, digest)
+        _check_agreed(item, charter, request, digest)
         self._check_certificate(held, item.chain, now)
         return Ready(
             index=item.index,
             digest=digest,
             expires_at=request.expires_at,
-            approved=charter.quorum > 0,
+            approved=bool(charter.in_order),
             store=self.store_of(charter.uri),
             uri=charter.uri,
             public_key=charter.public_key,
@@ -161,6 +159,20 @@ class Judge:
                 f"The key was born in rehearsal and the certificate's standing is {status}.",
                 hint="such a key signs only under a certificate of a pinned rehearsal anchor",
             )
+
+
+def _check_agreed(item: SignItem, charter: Charter, request: SigningRequest, digest: bytes) -> None:
+    """Refuse with NotPermitted what the charter's people, without whoever asks, did not agree to."""
+    if not charter.in_order:
+        if not charter.rehearsal:
+            raise NotPermitted("The key's charter asks for nobody, which only a key that was born in rehearsal may do.")
+        return
+    if request.requester is UNSET:
+        raise NotPermitted(
+            "The request does not say who asks, and who asks must not be counted among those who agree.",
+            hint="name the requester in the request",
+        )
+    check_quorum(item.approvals, charter.approvers, charter.in_order, digest, request.requester)
 
 
 def _octets(request: SigningRequest, identity: Identity) -> tuple[ToBeSigned, ...]:

@@ -47,12 +47,55 @@ class TokenState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Workers with this token that were lost since the signer began."""
 
 
+class Passkey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A WebAuthn credential, and where alone it may be asked (W3C Web Authentication 2, 7.2)."""
+
+    rp_id: str
+    """The relying party's id: a domain."""
+    origins: tuple[str, ...]
+    """The origins from which its owner may have been asked, such as ``https://seal.example``."""
+    credential: str
+    """SHA-256 of the credential's id, lower-case hex, by which the web finds it."""
+
+
 class Approver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One whose signature counts as an approval: an Ed25519 public key, 32 octets, and the role it plays."""
+    """One whose signature counts as an approval, and the role it plays.
+
+    Without ``passkey`` the public key is an Ed25519 key, 32 octets. With it, it is a SubjectPublicKeyInfo, DER: ECDSA
+    on P-256, Ed25519, or RSA of 2048 bits and more. What is unset is left out, so that an older charter stays octet
+    for octet what was agreed to.
+    """
 
     name: str
     public_key: bytes
     role: Role = Role.APPROVER
+    member: str | msgspec.UnsetType = msgspec.UNSET
+    """Id of the member that it is; several approvers of one member are one person."""
+    passkey: Passkey | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def person(self) -> str:
+        """Return who it is, for counting people: the member, or the name where no member is given."""
+        return self.name if self.member is msgspec.UNSET else self.member
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step of agreement: how many people must agree, and which. Without names and roles it is any approver."""
+
+    need: int
+    names: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
+
+    def admits(self, approver: Approver) -> bool:
+        """Tell whether an approver may agree in this stage: by name, or by role."""
+        return not (self.names or self.roles) or approver.name in self.names or approver.role in self.roles
+
+
+def in_order(quorum: int, stages: tuple[Stage, ...] | msgspec.UnsetType) -> tuple[Stage, ...]:
+    """Return the stages of agreement; where only a quorum is given it is one stage that any approver may agree in."""
+    if stages is not msgspec.UNSET:
+        return stages
+    return (Stage(quorum),) if quorum else ()
 
 
 class KeyPair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,13 +117,21 @@ class KeyPair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     approvers: tuple[Approver, ...] = ()
     """Who may agree, as in its Charter when it was born or last amended; the signer judges by its own copy."""
     quorum: int = 0
+    """How many people must agree, over all stages."""
     frozen: bool = False
+    stages: tuple[Stage, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def in_order(self) -> tuple[Stage, ...]:
+        """Return the stages in which people must agree, one after the other."""
+        return in_order(self.quorum, self.stages)
 
 
 class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rules for one key, kept by the signer itself and changed only by the verb Amend, agreed under the old ones.
 
-    ``quorum`` of zero, approval by nobody, is allowed only for a key that was born in rehearsal.
+    ``quorum`` counts the people who must agree, over all stages; zero, approval by nobody, is allowed only for a key
+    that was born in rehearsal.
     """
 
     subscriber: str
@@ -94,3 +145,9 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rehearsal: bool
     frozen: bool = False
     version: int = 1
+    stages: tuple[Stage, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def in_order(self) -> tuple[Stage, ...]:
+        """Return the stages in which people must agree, one after the other."""
+        return in_order(self.quorum, self.stages)

@@ -25,6 +25,8 @@ The diagram in the documentation is printed from this table (``python -m privyse
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -104,6 +106,9 @@ class SigningRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """After this nobody approves or begins to sign; the only time in a request. UTC, whole seconds."""
     input: Sha256 | msgspec.UnsetType = msgspec.UNSET
     """In mode ``server``, and only there: SHA-256 of the file that was uploaded, lower-case hex."""
+    requester: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | msgspec.UnsetType = msgspec.UNSET
+    """Id of the member who asks, and who is therefore not counted among those who agree; left out only where the key
+    asks for nobody."""
 
     def __post_init__(self) -> None:
         """Refuse a time that could be written in more than one way; msgspec reports it as a ValidationError."""
@@ -132,18 +137,53 @@ def request_digest(canonical: bytes) -> bytes:
     return tagged_digest(REQUEST_TAG, canonical)
 
 
+class Assertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a passkey signed beside the challenge (WebAuthn 2, 6.1 and 5.8.1)."""
+
+    authenticator_data: bytes
+    client_data: bytes
+    """The octets of clientDataJSON as the browser made them."""
+
+
 class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An approver's Ed25519 signature over ``approved_octets`` of one request's digest."""
+    """An approver's signature over ``approved_octets`` of one request's digest, in one stage of the charter.
+
+    An Ed25519 key signs these octets; a passkey signs its own data and their SHA-256, which is its challenge.
+    """
 
     approver: str
     public_key: bytes
     request_digest: bytes
     signature: bytes
+    stage: int = 0
+    """Which of the charter's stages it is for, from 0."""
+    assertion: Assertion | None = None
 
 
-def approved_octets(digest: bytes) -> bytes:
-    """Return what an approver signs: a domain tag, a zero octet, the request's digest."""
-    return b"privyseal/approval/v1\0" + digest
+def approved_octets(digest: bytes, stage: int = 0, earlier: bytes = b"") -> bytes:
+    """Return what an approver signs: a domain tag, a zero octet, the request's digest.
+
+    In a later stage the tag is another one, and the stage's number (one octet) and ``earlier``, the digest of the
+    approvals of all stages before it, follow. So whoever agrees later says upon what, and the order needs no clock.
+    """
+    if stage == 0:
+        return b"privyseal/approval/v1\0" + digest
+    return b"privyseal/approval-stage/v1\0" + digest + bytes([stage]) + earlier
+
+
+def approvals_digest(approvals: Iterable[Approval]) -> bytes:
+    """Return the digest of approvals, 32 octets, in whatever order they come: what a later stage signs over."""
+    rows = sorted([each.stage, each.approver, *map(_hex, _parts(each))] for each in approvals)
+    return tagged_digest("privyseal/approvals/v1", canonical_json(rows))
+
+
+def _parts(approval: Approval) -> tuple[bytes, ...]:
+    said = approval.assertion or Assertion(authenticator_data=b"", client_data=b"")
+    return approval.public_key, approval.signature, said.authenticator_data, said.client_data
+
+
+def _hex(octets: bytes) -> str:
+    return hashlib.sha256(octets).hexdigest()
 
 
 class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,9 +27,10 @@ from privyseal.access import permissions
 from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
 from privyseal.records.gates import Overridden
+from privyseal.signing.review import Review
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, evidence, files, findings, logfiles, problem, tsa, views
+from privyseal.web import api, approving, evidence, files, findings, logfiles, problem, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -67,6 +68,7 @@ _READ = (401, 403, 503)
 _WRITE = (401, 403, 408, 409, 413, 415, 422, 503)
 
 _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
+_REQUEST = "/v1/{subscriber:str}/requests/{request_id:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 _EVIDENCE = "/v1/{subscriber:str}/evidence"
@@ -88,6 +90,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/{subscriber:str}/requests", api.submit_request, "request", _WRITE, success=(201, 202)),
     Route("GET", "/v1/{subscriber:str}/requests/{request_id:str}", api.read_request, "see-requests", _READ),
     Route("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals", api.approve_request, "approve", _WRITE),
+    Route("GET", "/v1/{subscriber:str}/requests", approving.list_requests, "see-requests", (*_READ, 422)),
+    Route("GET", _REQUEST + "/review", approving.review_request, "see-requests", _READ),
+    Route("POST", _REQUEST + "/denial", approving.deny_request, "approve", _WRITE),
+    Route("POST", _REQUEST + "/cancellation", approving.cancel_request, "request", _WRITE),
     Route("GET", "/v1/{subscriber:str}/findings", findings.list_findings, "see-findings", (*_READ, 422)),
     Route("GET", "/v1/{subscriber:str}/gates", findings.list_gates, "see-findings", _READ),
     Route("POST", "/v1/{subscriber:str}/gates/overrides", findings.override_gate, "override-gate", _WRITE),
@@ -119,6 +125,9 @@ DOCUMENTS = (
     NewUpload,
     SigningRequest,
     Approval,
+    approving.Denial,
+    approving.RequestList,
+    Review,
 )
 """What goes in and out as JSON, with all that these are made of."""
 

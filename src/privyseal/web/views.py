@@ -9,7 +9,7 @@ import msgspec
 
 from privyseal.errors import Denied, Failed, PrivySealError, from_code
 from privyseal.pki import certificates
-from privyseal.terms.keys import Approver, KeyPair, KeyProtection
+from privyseal.terms.keys import Approver, KeyPair, KeyProtection, Stage
 from privyseal.terms.parties import Actor, Factor, Role
 from privyseal.terms.requests import Dossier, State
 from privyseal.terms.uploads import Upload
@@ -77,6 +77,8 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     approvers: tuple[Approver, ...]
     certificates: tuple[CertificateView, ...]
     """The newest first."""
+    stages: tuple[Stage, ...] = ()
+    """The stages in which people agree, one after the other; empty where nobody is asked."""
 
 
 class KeyList(msgspec.Struct, frozen=True):
@@ -195,6 +197,7 @@ def key_view(pair: KeyPair, chains: Sequence[Sequence[bytes]]) -> KeyView:
         quorum=pair.quorum,
         approvers=pair.approvers,
         certificates=tuple(certificate_view(chain) for chain in chains),
+        stages=pair.in_order,
     )
 
 
