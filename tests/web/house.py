@@ -235,6 +235,7 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
         enrol.subscriber(seal, subscriber, subscriber.title())
     for name, of, roles in (
         *((role.value, "demo", (role,)) for role in Role),
+        ("asker", "demo", (Role.REQUESTER,)),
         ("no role", "demo", ()),
         ("other", "other", tuple(Role)),
     ):

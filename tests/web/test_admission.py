@@ -53,6 +53,11 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/v1/{subscriber:str}/requests/{request_id:str}"): SEE,
     # Let in, and then told that the approval sent here is not over this request.
     ("POST", "/v1/{subscriber:str}/requests/{request_id:str}/approvals"): ONLY | {"approver": 422},
+    ("GET", "/v1/{subscriber:str}/requests"): SEE,
+    ("GET", "/v1/{subscriber:str}/requests/{request_id:str}/review"): SEE,
+    # Let in, and then told that a reason is missing, that the request is somebody else's.
+    ("POST", "/v1/{subscriber:str}/requests/{request_id:str}/denial"): ONLY | {"approver": 422},
+    ("POST", "/v1/{subscriber:str}/requests/{request_id:str}/cancellation"): ONLY | {"requester": 403},
     ("GET", "/v1/{subscriber:str}/findings"): ONLY | WATCHERS,
     ("GET", "/v1/{subscriber:str}/gates"): ONLY | WATCHERS,
     # Let in, and then told that no such override can exist.
@@ -76,7 +81,8 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
 def waiting(shared_house: House) -> str:
     """Submit a request that waits for approval; return its id."""
     (shared_house.public_log / "checkpoint").write_text("privyseal.example/log\n0\n")
-    answered = shared_house.post(shared_house.request("guarded"), "waiting")
+    request = shared_house.request("guarded", requester=shared_house.members["asker"])
+    answered = shared_house.post(request, "waiting", "asker")
     assert answered.status_code == 202, answered.text
     return str(answered.json()["id"])
 
@@ -107,6 +113,9 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
     elif path.endswith("/requests"):
         headers |= {"Content-Type": "application/json", "Idempotency-Key": "admission"}
         body = house.request().canonical()
+    elif path.endswith("/denial"):
+        headers |= {"Content-Type": "application/json"}
+        body = b'{"reason":""}'
     elif path.endswith("/uploads"):
         headers |= {"Content-Type": "application/json"}
         body = msgspec.json.encode({"filename": "a", "size": 1, "sha256": "0" * 64})
