@@ -14,7 +14,7 @@ from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Denied, Failed, PrivySealError
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State
-from privyseal.web.views import RequestView
+from privyseal.web.views import RequestView, sight
 
 LOOK = 30
 """Seconds that one question to the service may stay open; it allows 50."""
@@ -99,6 +99,10 @@ def in_words(view: RequestView) -> list[str]:
     for one in asked.described:
         lines += fill("code", f"{printable(one.filename)} ({printable(one.format)}, {one.size} octets)")
         lines += fill("", f"{one.digest_algorithm} {one.digest.hex()}")
+    file, scans = sight(view.request)
+    lines += fill("file", file)
+    for scan in scans:
+        lines += fill("", scan.in_words())
     lines += fill("key", f"{printable(asked.key)} of {printable(asked.subscriber)} ({printable(asked.scheme)})")
     named = [printable(each) for each in (asked.options.program_name, asked.options.program_url) if each]
     if named:
