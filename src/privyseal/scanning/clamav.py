@@ -58,6 +58,7 @@ _CLEAN = "stream: OK"
 _BEYOND = "Heuristics.Limits.Exceeded"
 
 Address: TypeAlias = str | tuple[str, int]
+"""A Unix socket's path, or host and port."""
 
 
 class ClamavSection(
