@@ -20,6 +20,8 @@ from privyseal.errors import BadInput, Misused
 from privyseal.records.database import Records, open_records
 from privyseal.records.documents import LARGEST_DOCUMENT, Documents
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
+from privyseal.scanning import catalogue
+from privyseal.scanning.catalogue import Section as ScannerSection
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.recollection import Recollection, published_size, size_of
 from privyseal.signing.watch import Watch
@@ -174,6 +176,8 @@ class SpoolSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Seconds after its release for which a finished file can be fetched."""
     stale: Annotated[int, msgspec.Meta(ge=60)] = 24 * 3600
     """Seconds for which an upload is kept that nobody goes on sending or has signed."""
+    infected: Literal["delete", "quarantine"] = "delete"
+    """What becomes of an upload in which a scanner finds something; put away, it stays until somebody deletes it."""
 
 
 class EvidenceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,6 +200,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     telemetry: TelemetrySection = TelemetrySection()
     tls: TlsSection | None = None
     spool: SpoolSection = SpoolSection()
+    scanners: Annotated[tuple[ScannerSection, ...], Meta(max_length=8)] = ()
     evidence: EvidenceSection = EvidenceSection()
     gates: GatesSection = GatesSection()
 
@@ -244,6 +249,9 @@ def _check(settings: Settings, path: Path) -> None:
         raise Misused(f"{path}: several nodes need their records in PostgreSQL, not in SQLite.")
     if records.listen is not None and not records.listen.startswith("postgresql"):
         raise Misused(f"{path}: [records] listen is the URL of a PostgreSQL server.")
+    names = [each.name for each in settings.scanners]
+    if len(set(names)) < len(names):
+        raise Misused(f"{path}: two [[scanners]] have one name.", hint='give each its own: name = "..."')
     secret = any(password_in(url) for url in (records.url, records.listen) if url is not None)
     if secret and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise Misused(f"{path} holds a password and others can read it.", hint=f"chmod 600 {path}, or use a .pgpass")
@@ -302,6 +310,8 @@ def premises(settings: Settings, directory: Path) -> Premises | None:
         Workshop(),
         keep=timedelta(seconds=section.keep),
         stale=timedelta(seconds=section.stale),
+        scanners=tuple(catalogue.scanner(each, directory.resolve()) for each in settings.scanners),
+        infected=section.infected,
     )
 
 

@@ -88,6 +88,12 @@ class NotCompliant(PrivySealError):
     code, title, status, exit = "not-compliant", "Refused by a Requirement", 403, 5
 
 
+class Infected(NotPermitted):
+    """An uploaded file in which a scanner found what should not be there; it was not signed, and is not kept."""
+
+    code, title = "infected", "Refused by a scanner"
+
+
 class NotFound(PrivySealError):
     """No such thing, or not one that this Actor may know of: the two are told apart to nobody."""
 

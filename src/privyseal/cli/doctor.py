@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,7 @@ from privyseal.cli.serve import tls_files
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.database import open_records
+from privyseal.scanning import catalogue
 from privyseal.strongroom import confinement
 from privyseal.strongroom.client import SignerClient, SocketAsk
 
@@ -128,6 +130,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     )
     for check in checks:
         yield check()
+    yield from scanners(settings, directory)
     at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     answers = _answers(at, context)
     yield answers
@@ -242,6 +245,20 @@ def _tokens(directory: Path) -> Iterator[Diagnosis]:
 
 
 _STANDINGS = {"away": "away", "missing": "not in any slot", "pin": "its PIN is held back", "refused": "refused"}
+
+
+def scanners(settings: config.Settings, directory: Path) -> Iterator[Diagnosis]:
+    """Ask each scanner what it is, by which signatures it judges, and whether it would."""
+    for section in settings.scanners if settings.spool.enabled else ():
+        what = f"scanner {section.name}"
+        try:
+            found = catalogue.scanner(section, directory.resolve()).standing(datetime.now(UTC))
+        except PrivySealError as error:
+            yield Diagnosis(what, "bad", str(error))
+            continue
+        made = "" if found.database_time is None else f" of {found.database_time:%Y-%m-%d}"
+        database = "" if found.database is None else f", signatures {found.database[:16]}{made}"
+        yield Diagnosis(what, "good" if found.ready else "bad", found.why or f"{found.engine}{database}")
 
 
 def _status(door: Path) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ from privyseal.errors import BadInput, Denied, Failed, PrivySealError, Unavailab
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State
 from privyseal.web.approving import RequestList
-from privyseal.web.views import RequestView
+from privyseal.web.views import RequestView, sight
 
 LOOK = 30
 """Seconds that one question to the service may stay open; it allows 50."""
@@ -179,6 +179,10 @@ def asked_in_words(asked: SigningRequest) -> list[str]:
     lines += fill("mode", _MODES[asked.mode])
     if asked.input is not msgspec.UNSET:
         lines += fill("", f"the file sent: sha256 {asked.input}")
+    file, scans = sight(asked.canonical())
+    lines += fill("file", file)
+    for scan in scans:
+        lines += fill("", scan.in_words())
     kept = "replaces" if asked.options.mode == "replace" else "is added to"
     stamped = "with a timestamp" if asked.options.timestamp else "without a timestamp"
     lines += fill("options", f"{kept} signatures that the file carries, {stamped}")

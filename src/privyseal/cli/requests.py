@@ -138,7 +138,7 @@ class Requester:
                 ended = self._ended(refused)
                 if ended is None or ended.state not in (State.FAILED, State.EXPIRED):
                     raise
-                if ended.request == body:  # it is the one just made, and not one that an earlier run saw fail
+                if _asked_in(ended) == body:  # it is the one just made, and not one that an earlier run saw fail
                     failures += 1
                     if failures == NEW_TRIES or not isinstance(refused, Failed):
                         raise
@@ -199,6 +199,15 @@ class Requester:
         except (BadInput, VerificationFailed):
             return False
         return True
+
+
+def _asked_in(view: RequestView) -> bytes:
+    """Return the octets that were asked: those of the request without what the service saw of the file."""
+    try:
+        request = decode_canonical(view.request, SigningRequest)
+    except BadInput:
+        return view.request
+    return msgspec.structs.replace(request, seen=msgspec.UNSET).canonical()
 
 
 def check_receipt(

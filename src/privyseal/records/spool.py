@@ -33,6 +33,9 @@ Side = Literal["in", "out"]
 LARGEST_FILE = 0xFFFFFFFF
 """Octets of a file where the settings do not say: what a PE file may have, and a ZIP archive without Zip64."""
 
+INFECTED = "infected-"
+"""How the name of a file begins that was put away: no upload's does, so nobody finds it, and nobody tidies it up."""
+
 BUFFER = 1 << 20
 """Octets read from the disk at a time."""
 
@@ -102,6 +105,21 @@ class Spool:
         """Delete a file; nothing where there is none."""
         path = self.path(side, subscriber, name)
         self.write(f"remove {side}", lambda: path.unlink(missing_ok=True))
+
+    def quarantine(self, subscriber: str, upload_id: str) -> None:
+        """Put an upload where nobody takes it for one: readable for its owner alone, and never deleted unasked."""
+        path = self.path("in", subscriber, upload_id)
+
+        def effect() -> None:
+            with contextlib.suppress(FileNotFoundError):  # two found it, and the other one was quicker
+                path.chmod(0o400)
+                path.rename(path.with_name(INFECTED + upload_id))
+
+        self.write("quarantine", effect)
+
+    def quarantined(self, subscriber: str) -> int:
+        """Count the files of a Subscriber that were put away."""
+        return sum(1 for _ in self.path("in", subscriber, "any").parent.glob(INFECTED + "*"))
 
     def files(self) -> Iterator[tuple[Path, float]]:
         """Yield every file in the spool, drafts included, with the time it was last written to, seconds since 1970."""

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from privyseal.errors import PrivySealError
 from privyseal.records.database import Records
 from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
+from privyseal.scanning.protocol import Scanner
 from privyseal.signing.known import Memory
 from privyseal.signing.recollection import Recollection
 from privyseal.signing.standings import Standings
@@ -47,6 +49,10 @@ class Premises:
     """How long a finished file can be fetched."""
     stale: timedelta
     """How long an upload is kept that nobody goes on sending or asks a signature for."""
+    scanners: tuple[Scanner, ...] = ()
+    """Who looks at an upload before it is signed, in this order."""
+    infected: Literal["delete", "quarantine"] = "delete"
+    """What becomes of an upload in which one of them finds something."""
 
 
 class PrivySeal:

@@ -25,7 +25,7 @@ from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor, Factor
 from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
-from privyseal.terms.signatures import Described, ToBeSigned
+from privyseal.terms.signatures import ToBeSigned
 
 LONGEST_LIFE = timedelta(days=7)
 """How far ahead a request may expire: a working week and its week-end, after which an approval says little."""
@@ -62,7 +62,7 @@ def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier |
     return [outcomes[number] for number in range(len(submissions))]
 
 
-_Found: TypeAlias = tuple[Described, ...] | PrivySealError | None
+_Found: TypeAlias = uploads.Found | PrivySealError | None
 """What the service found in an uploaded file, or why it found nothing; None where it saw no file."""
 
 
@@ -193,7 +193,7 @@ def _submit_one(
     if isinstance(found, PrivySealError):
         raise found
     if found is not None:
-        request = msgspec.structs.replace(request, described=found)
+        request = msgspec.structs.replace(request, described=found.described, seen=found.seen)
     elif request.mode == "server":
         raise Conflict("A request under this Idempotency-Key has just gone.", hint="send it again")
     pair = shelf.pair(tx, request.key)

@@ -14,9 +14,11 @@ from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.spool import Part
 from privyseal.signing.instance import Premises, PrivySeal
+from privyseal.signing.scans import scanned
 from privyseal.signing.workshop import Describe
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import SigningRequest
+from privyseal.terms.scans import Seen
 from privyseal.terms.signatures import SCHEMES, Described
 from privyseal.terms.uploads import NewUpload, Upload
 
@@ -160,14 +162,25 @@ def _not_uploaded(request: SigningRequest) -> NotFound:
     return NotFound(f"No file with the SHA-256 {str(request.input)[:16]}... was uploaded.", hint="upload it first")
 
 
-def describe(seal: PrivySeal, actor: Actor, request: SigningRequest) -> tuple[Described, ...]:
-    """Read the uploaded file that a request names and describe it, in a child process.
+class Found(msgspec.Struct, frozen=True):
+    """What the service found in an uploaded file."""
+
+    described: tuple[Described, ...]
+    seen: Seen | msgspec.UnsetType
+    """What scanners said of it; unset where there are none."""
+
+
+def describe(seal: PrivySeal, actor: Actor, request: SigningRequest) -> Found:
+    """Read the uploaded file that a request names and describe it, in a child process; then have it scanned.
 
     What the client says of it counts as little as possible: the name it goes by, and which digest is wished.
-    MalformedCode where the file cannot be signed.
+    MalformedCode where the file cannot be signed, Infected where a scanner finds something in it, Unavailable where one
+    could not look.
     """
     permissions.require(actor, "request", request.subscriber)
     where = premises(seal)
+    if request.seen is not msgspec.UNSET:
+        raise BadInput("What scanners saw is the service's to say, not the client's.", hint="leave seen out")
     with seal.records.reading(request.subscriber) as tx:
         pair = keys.key_pair(tx, request.key)
         chain = keys.certificate_chain(tx, request.certificate)
@@ -193,4 +206,4 @@ def describe(seal: PrivySeal, actor: Actor, request: SigningRequest) -> tuple[De
             "The request describes the uploaded file otherwise than the service finds it.",
             hint="leave described empty, or describe the very file that was uploaded",
         )
-    return found
+    return Found(found, scanned(seal, where, actor, upload))

@@ -34,6 +34,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from privyseal.terms.canonical import canonical_json, tagged_digest
+from privyseal.terms.scans import Seen
 from privyseal.terms.signatures import Described, Options, TimestampToken
 
 REQUEST_TAG = "privyseal/request/v1"
@@ -103,12 +104,14 @@ class SigningRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     options: Options
     described: tuple[Described, ...]
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    """After this nobody approves or begins to sign; the only time in a request. UTC, whole seconds."""
+    """After this nobody approves or begins to sign. UTC, whole seconds."""
     input: Sha256 | msgspec.UnsetType = msgspec.UNSET
     """In mode ``server``, and only there: SHA-256 of the file that was uploaded, lower-case hex."""
     requester: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | msgspec.UnsetType = msgspec.UNSET
     """Id of the member who asks, and who is therefore not counted among those who agree; left out only where the key
     asks for nobody."""
+    seen: Seen | msgspec.UnsetType = msgspec.UNSET
+    """In mode ``server``, where scanners are configured: what they said of it. Filled in by the service alone."""
 
     def __post_init__(self) -> None:
         """Refuse a time that could be written in more than one way; msgspec reports it as a ValidationError."""
@@ -116,6 +119,8 @@ class SigningRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError("expires_at must be UTC (Z) and whole seconds")
         if (self.mode == "server") != (self.input is not msgspec.UNSET):
             raise ValueError("input, the SHA-256 of the uploaded file, goes with mode server and with no other")
+        if self.seen is not msgspec.UNSET and self.seen.sha256 != self.input:
+            raise ValueError("seen is of the uploaded file, whose SHA-256 is input, and of no other")
 
     def canonical(self) -> bytes:
         """Return the bytes that are stored, shown, hashed, approved, logged and sent."""
@@ -126,10 +131,18 @@ class SigningRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return request_digest(self.canonical())
 
     def timeless_digest(self) -> str:
-        """Return, in lower-case hex, the digest without the time: the command line's Idempotency-Key."""
-        return request_digest(
-            msgspec.structs.replace(self, expires_at=datetime.fromtimestamp(0, UTC)).canonical()
-        ).hex()
+        """Return, in lower-case hex, the digest without the time and without what the service saw.
+
+        It is the command line's Idempotency-Key: who asks again, later, asks for the same.
+        """
+        asked = msgspec.structs.replace(self, expires_at=datetime.fromtimestamp(0, UTC), seen=msgspec.UNSET)
+        return request_digest(asked.canonical()).hex()
+
+    @property
+    def scanned(self) -> bool:
+        """Tell whether scanners saw the file, and each found nothing, by signatures that are new enough."""
+        scans = () if self.seen is msgspec.UNSET else self.seen.scans
+        return bool(scans) and all(each.verdict == "clean" for each in scans)
 
 
 def request_digest(canonical: bytes) -> bytes:

@@ -78,6 +78,13 @@ class Metrics(Watch):
             ("scheme", "outcome"),
             registry=self.registry,
         )
+        self._scans = Histogram(
+            "privyseal_scan_duration_seconds",
+            "Seconds that a scanner took for one uploaded file, by what it said: clean, outdated, or an error's code.",
+            ("scanner", "outcome"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, with the time at which it began, that nobody asks for
         Info("privyseal_build", "Which version this is.", registry=self.registry).info({"version": __version__})
         ProcessCollector(registry=self.registry)
@@ -103,6 +110,10 @@ class Metrics(Watch):
     def signed(self, scheme: str, outcome: str, count: int) -> None:
         """Count what the signer decided."""
         self._signatures.labels(scheme, outcome).inc(count)
+
+    def scanned(self, scanner: str, outcome: str, seconds: float) -> None:
+        """Count one file that a scanner looked at, or did not."""
+        self._scans.labels(scanner, outcome).observe(seconds)
 
     def close(self) -> None:
         """Send the spans that are not sent yet."""

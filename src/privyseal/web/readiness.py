@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -11,10 +13,14 @@ import msgspec
 
 from privyseal.errors import PrivySealError, Unavailable
 from privyseal.records import schema
+from privyseal.scanning.protocol import Scanner, Standing
 from privyseal.signing.instance import PrivySeal
 
 LEAST_FREE = 256 << 20
 """Octets that must be free where the service writes, where its configuration does not say."""
+
+REMEMBERED_S = 5.0
+"""Seconds for which a scanner that could be used counts as usable; one that could not is asked again."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -44,6 +50,7 @@ class Readiness:
         self._seal = seal
         self.directories = dict(directories)
         self._least_free = least_free
+        self._said: dict[str, tuple[float, Standing]] = {}
         self.asking = ""
         """The part that is being asked, for whoever cannot wait for its answer."""
 
@@ -59,6 +66,9 @@ class Readiness:
             "stamper": self._seal.stamper.health,
             "disk": self._there_is_room,
         }
+        premises = self._seal.premises
+        for scanner in () if premises is None else premises.scanners:
+            parts[f"scanner {scanner.name}"] = functools.partial(self._standing, scanner)
         for part, question in parts.items():
             began, self.asking = time.monotonic(), part
             try:
@@ -73,6 +83,15 @@ class Readiness:
             seconds[part] = time.monotonic() - began
         self.asking = ""
         return Look(missing, states, seconds, time.monotonic())
+
+    def _standing(self, scanner: Scanner) -> Standing:
+        """Ask a scanner how it is, or remember what it said just now: some start a program each time they are asked."""
+        at, known = self._said.get(scanner.name, (-math.inf, None))
+        if known is None or time.monotonic() - at > REMEMBERED_S:
+            self._said.pop(scanner.name, None)
+            known = scanner.standing(self._seal.clock())
+            self._said[scanner.name] = time.monotonic(), known
+        return known
 
     def _records_take_writes(self) -> None:
         schema.require_fit(self._seal.records)

@@ -12,7 +12,31 @@ from privyseal.pki import certificates
 from privyseal.terms.keys import Approver, KeyPair, KeyProtection, Stage
 from privyseal.terms.parties import Actor, Factor, Role
 from privyseal.terms.requests import Dossier, State
+from privyseal.terms.scans import Scan, Seen
 from privyseal.terms.uploads import Upload
+
+NOT_SEEN = "not seen by the service"
+"""What is said of a file that stayed with its owner (mode ``local``): a description came of it, and nothing else."""
+
+
+class _Sight(msgspec.Struct, frozen=True):
+    """Of a request's canonical octets, what the service saw; all else in them is passed over."""
+
+    mode: str
+    seen: Seen | None = None
+
+
+_sight = msgspec.json.Decoder(_Sight)
+
+
+def sight(canonical: bytes) -> tuple[str, tuple[Scan, ...]]:
+    """Say of a request, by its canonical octets, whether the service saw the file, and what scanners said of it."""
+    found = _sight.decode(canonical)
+    if found.mode != "server":
+        return NOT_SEEN, ()
+    if found.seen is None:
+        return "seen by the service, not scanned", ()
+    return "seen by the service and scanned", found.seen.scans
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -97,6 +121,9 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     request: bytes
     """The canonical bytes, in base64: what was submitted, approved and logged."""
     created: datetime
+    file: str = NOT_SEEN
+    """Whether the service saw the file, in words, and ``scans`` what scanners said of it."""
+    scans: tuple[Scan, ...] = ()
     blobs: tuple[bytes, ...] = ()
     """One signature for each piece of code, in base64; empty until SIGNED."""
     receipt: str | None = None
@@ -136,12 +163,15 @@ def upload_view(upload: Upload, offset: int) -> UploadView:
 def request_view(dossier: Dossier) -> RequestView:
     """Show a request; salts, tokens and fences stay inside, and no blob is shown before its receipt stands."""
     released = dossier.state is State.RELEASED
+    file, scans = sight(dossier.canonical)
     return RequestView(
         id=dossier.id,
         state=dossier.state,
         digest=dossier.digest,
         request=dossier.canonical,
         created=dossier.created,
+        file=file,
+        scans=scans,
         blobs=dossier.blobs if released else (),
         receipt=dossier.receipt if released else None,
         failure_code=dossier.failure_code,
