@@ -104,7 +104,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _EVIDENCE, evidence.list_statements, "see-evidence", _READ),
     Route("POST", _EVIDENCE, evidence.make_statement, "state", _WRITE, success=(201,)),
     Route("PUT", _DOCUMENT, evidence.send_document, "state", _WRITE, success=(204,)),
-    Route("POST", "/v1/token", exchange.exchange_token, "anybody", (503,), limit=exchange.FORM_LIMIT),
+    Route("POST", "/v1/token", exchange.exchange_token, "anybody", (408, 413, 415, 503), limit=exchange.FORM_LIMIT),
     Route("GET", _TRUST, trust.list_rules, "see-trust", _READ),
     Route("POST", _TRUST, trust.add_rule, "manage-trust", _WRITE, success=(201,)),
     Route("GET", f"{_TRUST}/{{rule_id:str}}", trust.read_rule, "see-trust", _READ),

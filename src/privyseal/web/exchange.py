@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Response
-from litestar.exceptions import HTTPException
 
 from privyseal.access.trust import Named
 from privyseal.errors import BadInput, ClaimMismatch, PrivySealError, Unavailable
@@ -89,11 +88,12 @@ async def exchange_token(request: Incoming, desk: TheDesk) -> Response[Exchanged
     Form-encoded: `grant_type`, `subject_token`, `subject_token_type`, and of ours `subscriber`, and `rule`, `member`
     or `policy` where more than one rule may apply.
     """
+    require_media_type(request.headers.get("content-type"), FORM)
+    body = await request.body()
     try:
-        require_media_type(request.headers.get("content-type"), FORM)
-        asked = _asked(await request.body())
+        asked = _asked(body)
         given = await desk.slow(lambda: exchange(desk.seal, asked))
-    except (PrivySealError, HTTPException) as error:
+    except PrivySealError as error:
         return _refused(request, error)  # type: ignore[return-value]
     return Response(_view(given), status_code=200, headers={"Cache-Control": "no-store"})
 
@@ -144,7 +144,7 @@ def _view(given: GivenToken) -> Exchanged:
     )
 
 
-def _refused(request: Incoming, error: PrivySealError | HTTPException) -> Response[bytes]:
+def _refused(request: Incoming, error: PrivySealError) -> Response[bytes]:
     """Answer as RFC 6749 5.2 has it: 400, or 503 where it is not the run's fault."""
     _, headers, octets = problem.told(request.scope, error)
     document = msgspec.json.decode(octets, type=problem.Problem)
