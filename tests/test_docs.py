@@ -13,6 +13,7 @@ import pytest
 
 from privyseal import errors
 from privyseal.access.permissions import MAY, Verb
+from privyseal.access.platforms import PLATFORMS
 from privyseal.cli.main import COMMANDS, EXIT_CODES, privyseal
 from privyseal.cli.profile import ENVIRONMENT
 from privyseal.compliance import reference
@@ -206,6 +207,7 @@ def test_every_route_is_in_the_reference() -> None:
     """Each route of the table stands on the page about the API with who is admitted, and no other does."""
     names = {"{subscriber:str}": "SUBSCRIBER", "{name:str}": "NAME", "{request_id:str}": "ID", "{code:str}": "CODE"}
     names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
+    names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN"}
     names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}
     wanted = set()
@@ -329,3 +331,16 @@ def test_everything_that_verify_can_find_is_explained() -> None:
     page = page_of("reference/verdicts.md")
     assert len(found) > 25
     assert sorted(code for code in found if f"`{code}`" not in page) == []
+
+
+def test_what_rules_must_name_is_in_the_reference() -> None:
+    """Each platform has its row with the claims of ``access/platforms.py``."""
+    page = page_of("reference/workload-identities.md")
+    for platform in PLATFORMS.values():
+        row = re.search(rf"^\| `{platform.name}` \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+        assert row is not None
+        named = [re.findall(r"`([^`]+)`", cell) for cell in row.groups()]
+        assert tuple(named[0]) == platform.anchors
+        assert named[1] == [claim for group in platform.one_of for claim in group]
+        assert named[2] == list(platform.never)
+        assert set(named[0] + named[1] + named[3]) == set(platform.conditions)

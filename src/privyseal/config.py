@@ -25,6 +25,7 @@ from privyseal.scanning.catalogue import Section as ScannerSection
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.recollection import Recollection, published_size, size_of
 from privyseal.signing.watch import Watch
+from privyseal.signing.workload_settings import WorkloadsSection
 from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import (
     LOGGER_SECONDS,
@@ -203,6 +204,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scanners: Annotated[tuple[ScannerSection, ...], Meta(max_length=8)] = ()
     evidence: EvidenceSection = EvidenceSection()
     gates: GatesSection = GatesSection()
+    workloads: WorkloadsSection = WorkloadsSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -243,6 +245,7 @@ def load(directory: Path) -> Settings:
 
 def _check(settings: Settings, path: Path) -> None:
     node, records = settings.node, settings.records
+    settings.workloads.known(path.parent)
     if (node.rooms == "join") != (node.sockets is not None):
         raise Misused(f"{path}: [node] sockets is for a node whose rooms are joined, and it needs them.")
     if node.rooms == "join" and records.url.startswith("sqlite"):
@@ -339,6 +342,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         recollection=recollection(settings, directory, records, size_of(logger)),
         documents=documents(settings, directory),
         overseers=tuple(each.approver() for each in settings.gates.overseers),
+        issuers=settings.workloads.known(directory.resolve()),
     )
 
 

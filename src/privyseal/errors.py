@@ -82,6 +82,14 @@ class NotPermitted(PrivySealError):
     code, title, status, exit = "not-permitted", "Refused by policy", 403, 5
 
 
+class ClaimMismatch(NotPermitted):
+    """A run's identity token is good, and differs from the trust rule that it names; which claims do, is told."""
+
+    code, title = "claim-mismatch", "The run is not the one that is trusted"
+    compared: tuple[tuple[str, str, str, bool], ...] = ()
+    """Claim, what came, what was expected, whether that is the same; all that were compared."""
+
+
 class NotCompliant(PrivySealError):
     """Refused by a Requirement marked as a gate, such as a softfile key under a publicly trusted certificate."""
 

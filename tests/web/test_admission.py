@@ -34,6 +34,8 @@ ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other":
 
 _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
+_TRUST = "/v1/{subscriber:str}/trust"
+_TOKENS = "/v1/{subscriber:str}/tokens"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
@@ -73,6 +75,14 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("PATCH", _UPLOAD): ONLY | {"requester": 415},
     ("DELETE", _UPLOAD): ONLY | {"requester": 404},
     ("GET", _FILE): ONLY | {"requester": 404},
+    ("POST", "/v1/token"): dict.fromkeys(CALLERS, 415),  # whoever it is, this body is no form
+    ("GET", _TRUST): ONLY | {"administrator": 200, "auditor": 200},
+    ("POST", _TRUST): ONLY | {"administrator": 400},
+    ("GET", _TRUST + "/{rule_id:str}"): ONLY | {"administrator": 404, "auditor": 404},
+    ("DELETE", _TRUST + "/{rule_id:str}"): ONLY | {"administrator": 404},
+    ("GET", _TOKENS): ONLY | {"administrator": 200, "auditor": 200},
+    ("POST", _TOKENS): ONLY | {"administrator": 400},
+    ("DELETE", _TOKENS + "/{token_id:str}"): ONLY | {"administrator": 404},
     ("DELETE", _FILE): ONLY | {"requester": 404},
 }
 
@@ -105,6 +115,8 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
         .replace("{upload_id:str}", "U-none")
         .replace("{number:int}", "0")
         .replace("{digest:str}", "0" * 64)
+        .replace("{rule_id:str}", "T-none")
+        .replace("{token_id:str}", "K-none")
     )
     headers = {} if caller == "nobody" else house.auth(caller)
     body = None

@@ -1,8 +1,8 @@
 """Who you are: from what a caller presents to the Member who holds it, or NotAuthenticated.
 
-A bearer token is ``pst_`` and 256 random bits. Only its SHA-256 is ever stored: the token is as hard to guess as the
-digest is to invert, so a slow password hash would protect nothing, and finding the digest in an index tells an attacker
-who times it nothing about any token.
+A bearer token is ``pst_`` and 256 random bits, ``pss_`` where it has a scope, ``psw_`` where a run was given it. Only
+its SHA-256 is ever stored: the token is as hard to guess as the digest is to invert, so a slow password hash would
+protect nothing, and finding the digest in an index tells an attacker who times it nothing about any token.
 
 A client certificate (:mod:`privyseal.access.client_certificates`) proves who holds its key; the TLS layer has verified
 that, and that one of the configured authorities issued it, before we see it. Whoever presents both must be the same
@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from privyseal.access import client_certificates
 from privyseal.errors import BadInput, NotAuthenticated
 from privyseal.terms.parties import Actor, Factor, Member
@@ -25,7 +27,7 @@ from privyseal.terms.parties import Actor, Factor, Member
 TOKEN_OCTETS = 32
 """256 bits, twice what RFC 6749 10.10 asks for; then the digest alone is worth nothing to a thief of the database."""
 
-_TOKEN = re.compile(rb"pst_[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(rb"(pst_|pss_|psw_)[A-Za-z0-9_-]{43}")
 
 _HINT = (
     "send one header 'Authorization: Bearer pst_...' with a token of this service, or a client certificate (TLS 1.3)"
@@ -47,21 +49,34 @@ class Presented(NamedTuple):
     """The peer's certificate, DER, from the TLS layer that verified it; never out of a header."""
 
 
+Holder = Callable[[bytes], Actor | None]
+"""From the SHA-256 of a token to the Actor whom it proves, with what it is narrowed to or the run it was given to."""
+
+
+def nobody(digest: bytes) -> Actor | None:
+    """Know nobody."""
+    return None
+
+
 class Register(NamedTuple):
     """Who holds what, at one moment."""
 
     by_token: Lookup
     by_key: Lookup
     now: datetime
+    by_run: Holder = nobody
+    """Of tokens that runs were given for their identity tokens."""
+    by_scope: Holder = nobody
+    """Of static tokens with a scope."""
 
 
 Door = Callable[[Presented, Register], Actor | None]
 """One way to prove who you are. None: nothing of this kind was presented; NotAuthenticated: it was, and is not good."""
 
 
-def new_token(draw: Callable[[int], bytes]) -> tuple[str, bytes]:
+def new_token(draw: Callable[[int], bytes], prefix: str = "pst_") -> tuple[str, bytes]:
     """Make a bearer token out of ``draw(32)``; return it, to be shown once, and its SHA-256, to be stored."""
-    token = "pst_" + base64.urlsafe_b64encode(draw(TOKEN_OCTETS)).rstrip(b"=").decode("ascii")
+    token = prefix + base64.urlsafe_b64encode(draw(TOKEN_OCTETS)).rstrip(b"=").decode("ascii")
     return token, token_digest(token.encode("ascii"))
 
 
@@ -80,11 +95,23 @@ def bearer(presented: Presented, register: Register) -> Actor | None:
     scheme, _, token = values[0].partition(b" ")
     if scheme.lower() != b"bearer":
         raise NotAuthenticated("The Authorization header names a scheme other than Bearer.", hint=_HINT)
-    token = token.strip(b" ")
-    member = register.by_token(token_digest(token)) if _TOKEN.fullmatch(token) else None
-    if member is None:
+    actor = _holder(token.strip(b" "), register)
+    if actor is None:
         raise NotAuthenticated("The bearer token is unknown, expired or revoked.", hint="ask for a new one")
-    return Actor(member, (Factor.BEARER,))
+    return actor
+
+
+def _holder(token: bytes, register: Register) -> Actor | None:
+    kind = _TOKEN.fullmatch(token)
+    if kind is None:
+        return None
+    digest = token_digest(token)
+    if kind[1] == b"psw_":
+        return register.by_run(digest)
+    if kind[1] == b"pss_":
+        return register.by_scope(digest)
+    member = register.by_token(digest)
+    return None if member is None else Actor(member, (Factor.BEARER,))
 
 
 def certificate(presented: Presented, register: Register) -> Actor | None:
@@ -121,4 +148,4 @@ def authenticate(presented: Presented, register: Register) -> Actor:
         raise NotAuthenticated(
             "The bearer token and the client certificate belong to different members.", hint="send one of the two"
         )
-    return Actor(actors[0].member, tuple(factor for actor in actors for factor in actor.factors))
+    return msgspec.structs.replace(actors[0], factors=tuple(factor for actor in actors for factor in actor.factors))

@@ -58,6 +58,9 @@ _SEE: frozenset[Verb] = frozenset(
     }
 )
 
+OF_MACHINES: tuple[Verb, ...] = ("see-keys", "see-requests", "request", "send-code", "fetch-code", "see-grants")
+"""What a static token can be for: enough to have code signed, and nothing that people answer for."""
+
 MAY: dict[Role, frozenset[Verb]] = {
     Role.REQUESTER: frozenset(
         {"see-keys", "see-requests", "request", "send-code", "fetch-code", "see-grants", "report-incident"}
@@ -86,7 +89,9 @@ MAY: dict[Role, frozenset[Verb]] = {
 
 
 def may(actor: Actor, verb: Verb) -> bool:
-    """Tell whether one of the Actor's roles allows the verb within its own Subscriber."""
+    """Tell whether one of the Actor's roles, and its credential, allow the verb within its own Subscriber."""
+    if actor.scope is not None and verb not in actor.scope.verbs:
+        return False
     return any(verb in MAY[role] for role in actor.member.roles)
 
 
@@ -99,8 +104,16 @@ def require(actor: Actor, verb: Verb, subscriber: str) -> None:
     """
     if subscriber != actor.subscriber:
         raise NotFound(f"There is no Subscriber named {subscriber!r}.")
+    if actor.scope is not None and verb not in actor.scope.verbs:
+        raise NotPermitted(f"This token is not for {verb!r}.", hint="privyseal token new makes one that is")
     if not may(actor, verb):
         roles = ", ".join(actor.member.roles) or "none"
         raise NotPermitted(
             f"This member's roles ({roles}) do not allow {verb!r}.", hint="an administrator can give another role"
         )
+
+
+def require_key(actor: Actor, key: str) -> None:
+    """Let pass an Actor whose credential is for this Key Pair, or for any; NotPermitted for another one."""
+    if actor.scope is not None and actor.scope.key not in ("", key):
+        raise NotPermitted(f"This token is for the Key Pair {actor.scope.key!r} only.", hint="use a token for this key")

@@ -15,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privyseal.access.quorum import Granted, Refused, Waiting
-from privyseal.cli.identity import read_identity
+from privyseal.cli.approver_key import read_identity
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.request import asked_in_words
 from privyseal.cli.things import connect, service_options

@@ -20,11 +20,13 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from privyseal import __version__
+from privyseal.cli.identity import LateToken
 from privyseal.cli.output import printable
 from privyseal.cli.profile import Profile
 from privyseal.cli.tls import SYSTEM_TRUST, Tls, refusal
 from privyseal.errors import (
     BadInput,
+    ClaimMismatch,
     Misused,
     NotAuthenticated,
     NotFound,
@@ -65,6 +67,15 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts to which a token may go without TLS, for nobody listens in between."""
 
 
+class Mismatch(msgspec.Struct, frozen=True):
+    """One claim of a run and what its trust rule expects of it."""
+
+    claim: str
+    came: str
+    expected: str
+    same: bool
+
+
 class Problem(msgspec.Struct, frozen=True):
     """An RFC 9457 problem document, as far as it is read here."""
 
@@ -73,6 +84,7 @@ class Problem(msgspec.Struct, frozen=True):
     code: str | None = None
     hint: str | None = None
     retryable: bool = False
+    mismatches: tuple[Mismatch, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -117,15 +129,20 @@ class Server:
         parts = _split(self.url)
         self._secure = parts.scheme == "https"
         self._host, self._port, self._prefix = parts.hostname or "", parts.port, parts.path
-        if self._token and not self._secure and self._host not in LOOPBACK:
-            raise Misused(
-                f"{printable(self.url)} is not encrypted, and the token would be readable on the way.",
-                hint="use an https url; only a service on this machine may be called by http",
-            )
+        if self._token:
+            self.require_private()
         self._certified = tls.certificate is not None
         if self._certified and not self._secure:
             raise Misused(f"A client certificate is configured, and {printable(self.url)} is not https.")
         self._context = tls.context() if self._secure else None
+
+    def require_private(self) -> None:
+        """Raise Misused where a token would be readable on the way."""
+        if not self._secure and self._host not in LOOPBACK:
+            raise Misused(
+                f"{printable(self.url)} is not encrypted, and the token would be readable on the way.",
+                hint="use an https url; only a service on this machine may be called by http",
+            )
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -140,8 +157,8 @@ class Server:
         Raises the error of ours that a refusal names or means; Unavailable where nobody answers.
         """
         headers = {"Accept": "application/json", **headers, "User-Agent": f"privyseal/{__version__}"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if (token := self._bearer()) is not None:
+            headers["Authorization"] = f"Bearer {token}"
         request_id = headers["X-Request-Id"] = "C-" + secrets.token_hex(10)  # one for all tries
         for pause in (*PAUSES, None):
             retry_after: float | None = None
@@ -172,8 +189,8 @@ class Server:
         come; a refusal that was sent while we were still sending is read all the same.
         """
         headers = {"Accept": "*/*", **headers, "User-Agent": f"privyseal/{__version__}"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if (token := self._bearer()) is not None:
+            headers["Authorization"] = f"Bearer {token}"
         connection = self._connect()
         try:
             try:
@@ -190,6 +207,10 @@ class Server:
             yield response
         finally:
             connection.close()
+
+    def _bearer(self) -> str | None:
+        """Return the token to send, if any."""
+        return self._token
 
     def sleep(self, seconds: float) -> None:
         """Wait before another try."""
@@ -258,6 +279,8 @@ class Server:
         if status == 401 and self._certified and not self._token and "No credential" in text:
             hint = "the service asks for no client certificate: its [tls] names no client_authorities"
         refused = from_code(problem.code or "", text, hint)
+        if isinstance(refused, ClaimMismatch):
+            refused.compared = tuple((one.claim, one.came, one.expected, one.same) for one in problem.mismatches)
         if problem.code and refused.code == problem.code:
             return refused, problem.retryable or refused.retryable
         kind = BY_STATUS.get(status, Unavailable if status in AGAIN or not 400 <= status < 500 else BadInput)
@@ -272,6 +295,15 @@ class Service(Server):
         """Prepare to talk to the service of a profile; Misused where the profile lacks something."""
         super().__init__(profile.need("url"), token=profile.token, tls=Tls.of(profile), sleep=sleep)
         self.subscriber = profile.need("subscriber")
+        self._late: LateToken | None = None
+        if profile.token is None and profile.client_certificate is None:
+            self._late = LateToken(profile, Server(self.url, tls=Tls.of(profile), sleep=sleep))
+
+    def _bearer(self) -> str | None:
+        """Return the profile's token, or the one that the job which this runs in gets for its identity."""
+        if self._late is None:
+            return super()._bearer()
+        return self._late.bearer()
 
     def path(self, *elements: str) -> str:
         """Return ``/v1/SUBSCRIBER/...``, each element escaped."""

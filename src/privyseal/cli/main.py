@@ -59,6 +59,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "requirement": ("privyseal.cli.requirement:requirement", "Say what the Requirements ask, and what was found."),
     "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
+    "trust": ("privyseal.cli.trust:trust_group", "Say whose runs act as which member, with no stored secret."),
+    "token": ("privyseal.cli.token:token", "Give machines static tokens, list and revoke them."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

@@ -49,6 +49,9 @@ ENVIRONMENT = {
     "crl": "PRIVYSEAL_CRL",
     "log_policy": "PRIVYSEAL_LOG_POLICY",
     "rehearsal_anchors": "PRIVYSEAL_REHEARSAL_ANCHORS",
+    "audience": "PRIVYSEAL_AUDIENCE",
+    "rule": "PRIVYSEAL_RULE",
+    "policy": "PRIVYSEAL_POLICY",
 }
 """Setting -> environment variable; lists of paths are separated as in ``PATH``. An empty variable counts as unset."""
 
@@ -56,12 +59,13 @@ LISTS = frozenset({"trust", "crl", "rehearsal_anchors"})
 """Settings that are lists of paths; all others are one value."""
 PATHS = LISTS | {"log_policy", "ca", "client_certificate", "client_key"}
 """Settings that name files; where a profile says them, they are relative to it."""
-HOMEBOUND = ("token", "client_key", "ca")
+HOMEBOUND = ("token", "client_key", "ca", "audience")
 """What a file says for its own url only: who one is, and whom one believes to be the service. A stranger's ``ca`` with
-our url would let whoever is on the way read our token."""
+our url would let whoever is on the way read our token, and his url with our audience would get a token that our service
+takes."""
 
 LARGEST_FILE = 64 * 1024
-"""Octets of a configuration file; ours has eleven settings a profile, so this leaves room for hundreds of profiles."""
+"""Octets of a configuration file; ours has fourteen settings a profile, which leaves room for hundreds of profiles."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crl: str | list[str] | None = None
     log_policy: str | None = None
     rehearsal_anchors: str | list[str] | None = None
+    audience: str | None = None
+    rule: str | None = None
+    policy: str | None = None
 
 
 class ConfigurationFile(Settings, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +108,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     crl: tuple[Path, ...] = ()
     log_policy: Path | None = None
     rehearsal_anchors: tuple[Path, ...] = ()
+    audience: str | None = None
+    """Whom a job's identity token is to be for; the url where it is not said."""
+    rule: str | None = None
+    policy: str | None = None
+    """The trust rule and the policy under which a job comes, where several may apply."""
     origins: dict[str, str] = {}
     """Setting -> the option, environment variable or file it comes from, for messages."""
 

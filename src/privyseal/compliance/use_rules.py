@@ -46,7 +46,7 @@ def _proof(one: Authentication, *, server_to_server: bool) -> Outcome:
     if set(one.factors) <= {Factor.BEARER}:
         return not_met(
             f"{who} proved it by {words} alone: one secret, which is neither several factors nor server to server.",
-            "have servers prove themselves by a client certificate, people by several factors",
+            "have servers prove themselves by a client certificate or a run's identity token, people by two factors",
         )
     if server_to_server and one.workload:
         return met(f"{who} is a server and proved it to ours by {words}.")

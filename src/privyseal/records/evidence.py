@@ -34,8 +34,10 @@ from privyseal.records.tables import (
     key_pairs,
     log_gaps,
     members,
+    scoped_tokens,
     subscribers,
     tokens,
+    trust_rules,
 )
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Factor, Role
@@ -161,10 +163,12 @@ def members_of_all_subscribers(
     connection: Connection, known: Known, at: datetime
 ) -> Iterator[tuple[str, MemberRecord]]:
     """Yield every member with the name of its Subscriber."""
-    bearers = set(connection.execute(select(tokens.c.member).distinct()).scalars())
+    bearers = set(connection.execute(select(tokens.c.member).union(select(scoped_tokens.c.member))).scalars())
+    trusted = set(connection.execute(select(trust_rules.c.member).distinct()).scalars())
     clients = set(connection.execute(select(client_certificates.c.member).distinct()).scalars())
     for row in connection.execute(select(members).order_by(members.c.subscriber, members.c.id)).all():
         proofs = [(Factor.BEARER, bearers), (Factor.CLIENT_CERTIFICATE, clients)]
+        proofs.append((Factor.WORKLOAD_TOKEN, trusted))
         yield (
             row.subscriber,
             MemberRecord(

@@ -290,3 +290,50 @@ events = Table(
     Index("ix_events_subscriber_at", "subscriber", "at"),
 )
 """What happened to whom, in order; rows are added and never changed."""
+
+trust_rules = Table(
+    "trust_rules",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False, index=True),
+    Column("member", ForeignKey("members.id"), nullable=False),
+    Column("issuer", String(255), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+"""Which runs act as which member: ``document`` is the JSON of a ``TrustRule``."""
+
+exchanged_tokens = Table(
+    "exchanged_tokens",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("member", ForeignKey("members.id"), nullable=False),
+    Column("rule", String(40), nullable=False),
+    Column("identity", LargeBinary, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("workload", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("kept_until", Moment, nullable=False, index=True),
+    UniqueConstraint("identity", "turn"),
+)
+"""Tokens given for a run's identity token, by their SHA-256. ``identity`` is that of the identity token and ``turn``
+counts its exchanges, from 0: over all Subscribers there is one row for each, until the token itself has ended."""
+
+scoped_tokens = Table(
+    "scoped_tokens",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False, index=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("member", ForeignKey("members.id"), nullable=False),
+    Column("label", String(64), nullable=False),
+    Column("scope", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("used", String(10), nullable=False),
+)
+"""Static tokens of machines, by their SHA-256; ``scope`` is the JSON of a ``Scope``, ``used`` the day of the last use
+or empty."""

@@ -72,6 +72,7 @@ def _described(seal: PrivySeal, submission: Submission) -> _Found:
         return None
     try:
         permissions.require(submission.actor, "request", submission.request.subscriber)
+        permissions.require_key(submission.actor, submission.request.key)
         with seal.records.reading(submission.request.subscriber) as tx:
             if requests.by_idempotency_key(tx, submission.idempotency_key) is not None:
                 return None  # it was described then, and the upload may be gone
@@ -165,6 +166,7 @@ def _fresh(seal: PrivySeal, tx: Transaction, submission: Submission, now: dateti
     try:
         permissions.require(submission.actor, "request", request.subscriber)
         _check_requester(submission.actor, request)
+        permissions.require_key(submission.actor, request.key)
         pair = shelf.pair(tx, request.key)
         if pair.in_order or request.mode == "server":  # people, or a file, take their time
             return None
@@ -182,6 +184,7 @@ def _submit_one(
     request = submission.request
     permissions.require(submission.actor, "request", request.subscriber)
     _check_requester(submission.actor, request)
+    permissions.require_key(submission.actor, request.key)
     known = requests.by_idempotency_key(tx, submission.idempotency_key)
     if known is not None:
         if not _asks_the_same(request, *known):

@@ -94,6 +94,17 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Id of the trust rule under which it was let in."""
     policy: str = ""
     """The policy that the exchanged token is for; empty for none in particular."""
+    exchange: str = ""
+    """Id of the exchange of its identity token: what records call the run."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a static token is good for, of what its member may; everything that is not said is not narrowed."""
+
+    verbs: tuple[str, ...]
+    key: str = ""
+    """The one Key Pair by name that it may use; empty for any."""
+    policy: str = ""
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +118,8 @@ class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The session's id; empty for none."""
     workload: Workload | None = None
     """The run that asks; None for people and for machines with a credential of their own."""
+    scope: Scope | None = None
+    """To what its credential narrows the member's roles; None for nothing."""
 
     @property
     def proof(self) -> str:

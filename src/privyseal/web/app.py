@@ -26,11 +26,13 @@ from privyseal import __version__
 from privyseal.access import permissions
 from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
+from privyseal.access.trust import NewRule
 from privyseal.records.gates import Overridden
+from privyseal.signing.machines import NewToken
 from privyseal.signing.review import Review
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, approving, evidence, files, findings, logfiles, problem, tsa, views
+from privyseal.web import api, approving, evidence, exchange, files, findings, logfiles, problem, trust, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -72,6 +74,8 @@ _REQUEST = "/v1/{subscriber:str}/requests/{request_id:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 _EVIDENCE = "/v1/{subscriber:str}/evidence"
+_TRUST = "/v1/{subscriber:str}/trust"
+_TOKENS = "/v1/{subscriber:str}/tokens"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 
 ROUTES: tuple[Route, ...] = (
@@ -106,6 +110,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _EVIDENCE, evidence.list_statements, "see-evidence", _READ),
     Route("POST", _EVIDENCE, evidence.make_statement, "state", _WRITE, success=(201,)),
     Route("PUT", _DOCUMENT, evidence.send_document, "state", _WRITE, success=(204,)),
+    Route("POST", "/v1/token", exchange.exchange_token, "anybody", (408, 413, 415, 503), limit=exchange.FORM_LIMIT),
+    Route("GET", _TRUST, trust.list_rules, "see-trust", _READ),
+    Route("POST", _TRUST, trust.add_rule, "manage-trust", _WRITE, success=(201,)),
+    Route("GET", f"{_TRUST}/{{rule_id:str}}", trust.read_rule, "see-trust", _READ),
+    Route("DELETE", f"{_TRUST}/{{rule_id:str}}", trust.remove_rule, "manage-trust", (*_READ, 409), success=(204,)),
+    Route("GET", _TOKENS, trust.list_tokens, "see-members", _READ),
+    Route("POST", _TOKENS, trust.give_token, "manage-members", _WRITE, success=(201,)),
+    Route("DELETE", f"{_TOKENS}/{{token_id:str}}", trust.revoke_token, "manage-members", (*_READ, 409), success=(204,)),
     Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
 )
 
@@ -121,6 +133,13 @@ DOCUMENTS = (
     evidence.StatementList,
     findings.FindingList,
     findings.GateList,
+    trust.RuleList,
+    trust.TokenList,
+    trust.TokenOnce,
+    exchange.Exchanged,
+    exchange.ExchangeRefusal,
+    NewRule,
+    NewToken,
     Overridden,
     NewUpload,
     SigningRequest,

@@ -31,6 +31,7 @@ from privyseal.terms.parties import Actor, Member
 from privyseal.terms.requests import Approval, Dossier
 from privyseal.web.batching import Batcher
 from privyseal.web.judged import Judged
+from privyseal.web.machines import Machines
 from privyseal.web.metrics import Metrics
 from privyseal.web.readiness import Look, Readiness
 from privyseal.web.waiting import Waiters
@@ -97,6 +98,7 @@ class Desk:
         self._waiters = Waiters()
         seal.records.tell = self.tell
         self._known: dict[bytes, tuple[datetime, Member]] = {}
+        self._machines = Machines(seal)
         self._batches = ThreadPoolExecutor(12, thread_name_prefix="batch")  # two for each of the six below
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
@@ -135,7 +137,8 @@ class Desk:
     async def authenticate(self, presented: credentials.Presented) -> Actor:
         """Return the Actor behind a request's headers and client certificate; raise NotAuthenticated."""
         if presented.certificate is None:  # a key whose registration ended is refused from the next request on
-            remembered = credentials.Register(self._recall, self._recall, self.seal.clock())
+            recall = self._machines.recall
+            remembered = credentials.Register(self._recall, self._recall, self.seal.clock(), recall, recall)
             try:
                 return credentials.authenticate(presented, remembered)
             except KeyError:  # not seen just now: the records know
@@ -244,6 +247,7 @@ class Desk:
         """Wake who waits for one of these requests, or everybody; may be called from any thread."""
         if changed is None or CREDENTIALS in changed:
             self._known = {}
+            self._machines.forget()
         self._waiters.tell(changed)
 
     def stop(self) -> None:
@@ -279,6 +283,7 @@ class Desk:
         """Find out who all of a batch are in one transaction, asking once for each token and each key."""
         outcomes: list[Actor | PrivySealError] = []
         known = self._known  # what is revoked from here on empties another one, in which this batch does not write
+        machines = self._machines.batch()
         with self.seal.records.reading_all_subscribers() as connection:
             now = self.seal.clock()
 
@@ -295,12 +300,14 @@ class Desk:
             def by_key(digest: bytes) -> Member | None:
                 return member_by_client_key_of_all_subscribers(connection, digest, now)
 
-            register = credentials.Register(by_token, by_key, now)
+            by_run, by_scope = machines.lookups(connection, now)
+            register = credentials.Register(by_token, by_key, now, by_run, by_scope)
             for presented in callers:
                 try:
                     outcomes.append(credentials.authenticate(presented, register))
                 except PrivySealError as error:
                     outcomes.append(error)
+        machines.note_use(now)
         return outcomes
 
     def _probe(self, asked: Sequence[None]) -> list[Look | PrivySealError]:

@@ -1,0 +1,146 @@
+"""Trust rules and static tokens over HTTP, for a Subscriber's administrators."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from litestar import Response
+from litestar.params import FromPath, JSONBody
+
+from privyseal.access.trust import NewRule, TrustRule
+from privyseal.records import trust
+from privyseal.records.database import Transaction
+from privyseal.records.trust import ScopedToken
+from privyseal.signing import machines
+from privyseal.signing.machines import NewToken
+from privyseal.terms.parties import Scope
+from privyseal.web.desk import TheDesk
+from privyseal.web.intake import Incoming
+
+
+class RuleView(msgspec.Struct, frozen=True, kw_only=True):
+    """A trust rule: runs with these claims act as this member."""
+
+    id: str
+    platform: str
+    issuer: str
+    name: str
+    """What people call it; nothing is decided by it."""
+    member: str
+    conditions: dict[str, str]
+    policy: str
+    exchanges: int
+
+
+class RuleList(msgspec.Struct, frozen=True):
+    """The Subscriber's trust rules, the oldest first."""
+
+    rules: tuple[RuleView, ...]
+
+
+class TokenView(msgspec.Struct, frozen=True, kw_only=True):
+    """A static token of a machine, without the token: a single factor (CSBR 6.2.7.3)."""
+
+    id: str
+    member: str
+    label: str
+    scope: Scope
+    created: datetime
+    expires: datetime
+    used: str
+    """The day of the last use, empty where there was none."""
+
+
+class TokenList(msgspec.Struct, frozen=True):
+    """The Subscriber's static tokens, the oldest first, with those that have ended."""
+
+    tokens: tuple[TokenView, ...]
+
+
+class TokenOnce(msgspec.Struct, frozen=True, kw_only=True):
+    """A new static token, shown this once."""
+
+    token: str
+    about: TokenView
+
+    def __repr__(self) -> str:
+        """Show no token."""
+        return f"TokenOnce(about={self.about.id!r})"
+
+
+async def list_rules(subscriber: FromPath[str], desk: TheDesk) -> RuleList:
+    """List whose runs are trusted."""
+    return await desk.read(subscriber, lambda tx: RuleList(tuple(map(rule_view, trust.rules(tx)))))
+
+
+async def read_rule(subscriber: FromPath[str], rule_id: FromPath[str], desk: TheDesk) -> RuleView:
+    """Show one trust rule."""
+    return await desk.read(subscriber, lambda tx: rule_view(trust.rule(tx, rule_id)))
+
+
+async def add_rule(
+    request: Incoming, subscriber: FromPath[str], data: JSONBody[NewRule], desk: TheDesk
+) -> Response[RuleView]:
+    """Trust the runs with these claims; a rule that matches too much is refused."""
+    actor = request.user
+    rule = await desk.file(lambda: machines.add_rule(desk.seal, actor, subscriber, data))
+    return Response(rule_view(rule), status_code=201)
+
+
+async def remove_rule(request: Incoming, subscriber: FromPath[str], rule_id: FromPath[str], desk: TheDesk) -> None:
+    """Trust those runs no longer; tokens that they were given end at once."""
+    actor = request.user
+    await desk.file(lambda: machines.remove_rule(desk.seal, actor, subscriber, rule_id))
+
+
+async def list_tokens(subscriber: FromPath[str], desk: TheDesk) -> TokenList:
+    """List static tokens by what they are for; the tokens themselves are nowhere."""
+
+    def read(tx: Transaction) -> TokenList:
+        return TokenList(tuple(map(token_view, trust.scoped(tx))))
+
+    return await desk.read(subscriber, read)
+
+
+async def give_token(
+    request: Incoming, subscriber: FromPath[str], data: JSONBody[NewToken], desk: TheDesk
+) -> Response[TokenOnce]:
+    """Give a machine a static token, shown once; for where there is no identity token to exchange."""
+    actor = request.user
+    given = await desk.file(lambda: machines.new_static(desk.seal, actor, subscriber, data))
+    once = TokenOnce(token=given.token, about=token_view(given.kept))
+    return Response(once, status_code=201, headers={"Cache-Control": "no-store"})
+
+
+async def revoke_token(request: Incoming, subscriber: FromPath[str], token_id: FromPath[str], desk: TheDesk) -> None:
+    """End a static token at once."""
+    actor = request.user
+    await desk.file(lambda: machines.revoke_static(desk.seal, actor, subscriber, token_id))
+
+
+def rule_view(rule: TrustRule) -> RuleView:
+    """Show a rule."""
+    return RuleView(
+        id=rule.id,
+        platform=rule.platform,
+        issuer=rule.issuer,
+        name=rule.name,
+        member=rule.member,
+        conditions=dict(rule.conditions),
+        policy=rule.policy,
+        exchanges=rule.exchanges,
+    )
+
+
+def token_view(kept: ScopedToken) -> TokenView:
+    """Show what is kept of a token."""
+    return TokenView(
+        id=kept.id,
+        member=kept.member,
+        label=kept.label,
+        scope=kept.scope,
+        created=kept.created,
+        expires=kept.expires,
+        used=kept.used,
+    )
