@@ -8,7 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from privyseal.access import permissions, quorum
 from privyseal.errors import Conflict, Denied, NotPermitted, VerificationFailed
 from privyseal.records import approvals, events, keys, requests
+from privyseal.records import freezes as frozen
 from privyseal.records.events import Event
+from privyseal.signing import freezes
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
@@ -37,6 +39,7 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
             raise Denied(f"The time of request {request_id} ran out; it can no longer be approved.", hint="ask anew")
         pair = keys.key_pair(tx, request.key)
         _check(pair, dossier, approval)
+        freezes.require_unfrozen(frozen.holding(tx), request.key, seal.governing(tx, request_id))
         approvals.add_approval(tx, request_id, approval, now)
         events.record(tx, Event(now, actor.member.id, f"approved as {approval.approver}", request_id))
         if actor.factors != (Factor.BEARER,):

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from privyseal.errors import PrivySealError
-from privyseal.records.database import Records
+from privyseal.records.database import Records, Transaction
 from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
 from privyseal.signing.known import Memory
+from privyseal.signing.posting import Targets
 from privyseal.signing.recollection import Recollection
 from privyseal.signing.standings import Standings
 from privyseal.signing.watch import Watch
@@ -49,6 +50,17 @@ class Premises:
     """How long an upload is kept that nobody goes on sending or asks a signature for."""
 
 
+@dataclass(frozen=True, repr=False)
+class Post:
+    """How what happens is told."""
+
+    key: bytes
+    """Of which the secrets of all webhooks are made; in a file of its own, and in no record."""
+    targets: Targets = "public"
+    people: tuple[str, ...] = ()
+    """Apprise URLs, which hold passwords."""
+
+
 class PrivySeal:
     """One running service. It holds no key; whatever it holds may be thrown away and built again from the records."""
 
@@ -70,12 +82,16 @@ class PrivySeal:
         recollection: Recollection | None = None,
         documents: Documents | None = None,
         overseers: tuple[Approver, ...] = (),
+        post: Post | None = None,
+        governing: Callable[[Transaction, str], tuple[str, ...]] = lambda tx, request: (),
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
         This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
-        without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate.
+        without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
+        or thaw what is frozen; without ``post`` nobody is told of anything; ``governing`` names the policies that
+        allowed a request.
         """
         self.service = service
         self.records = records
@@ -90,6 +106,8 @@ class PrivySeal:
         self.recollection = recollection
         self.documents = documents
         self.overseers = overseers
+        self.post = post
+        self.governing = governing
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

@@ -18,7 +18,7 @@ from privyseal.records import events, requests
 from privyseal.records import uploads as stored
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
-from privyseal.signing import uploads
+from privyseal.signing import freezes, notices, uploads
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.terms.canonical import decode_canonical
@@ -202,6 +202,8 @@ def _submit_one(
     if request.mode == "server":
         stored.refer(tx, dossier.id, uploads.uploaded(tx, request))
     events.record(tx, *_submitted(submission, dossier, state))
+    if state is State.REQUESTED:
+        notices.put_requests(tx, seal, "request.waiting", [dossier])
     return dossier
 
 
@@ -258,6 +260,7 @@ def check(
         raise BadInput(
             f"A request describes 1 to {MOST_DESCRIBED} pieces of code; this one has {len(request.described)}."
         )
+    freezes.require_unfrozen(shelf.frozen(tx), request.key)
     chain = shelf.chain(tx, request.certificate)
     if not chain:
         raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")
