@@ -21,6 +21,7 @@ from privyseal.records.database import Records, open_records
 from privyseal.records.documents import LARGEST_DOCUMENT, Documents
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.signing.instance import Premises, PrivySeal
+from privyseal.signing.postbox import NoticesSection, post
 from privyseal.signing.recollection import Recollection, published_size, size_of
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
@@ -198,6 +199,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     spool: SpoolSection = SpoolSection()
     evidence: EvidenceSection = EvidenceSection()
     gates: GatesSection = GatesSection()
+    notices: NoticesSection = NoticesSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -329,6 +331,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         recollection=recollection(settings, directory, records, size_of(logger)),
         documents=documents(settings, directory),
         overseers=tuple(each.approver() for each in settings.gates.overseers),
+        post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
     )
 
 
