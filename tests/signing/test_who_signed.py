@@ -21,7 +21,7 @@ from privyseal.signing import duties, enrol
 from privyseal.signing.ask import ask
 from privyseal.signing.submit import Submission
 from privyseal.signing.who_signed import MOST_REQUESTS, who_signed
-from privyseal.terms.parties import Actor, Factor, Member, Role
+from privyseal.terms.parties import Actor, Factor, Member, Role, Workload
 from privyseal.terms.requests import Dossier
 
 OFFICER = Actor(Member("M-officer", SUBSCRIBER, "officer", (Role.SECURITY_OFFICER,)), (Factor.PASSKEY,))
@@ -57,6 +57,24 @@ def test_siblings_are_named_with_their_reason(world: World) -> None:
         (a_description(2).digest.hex(), "same request"),
         (a_description(4).digest.hex(), "same requester within the hour"),
     ]
+
+
+def test_a_run_is_told_and_its_files_are_siblings(world: World) -> None:
+    """What the platform said of the run, and all that it signed, hours apart and in another attempt."""
+    run = Workload(
+        provider="github", issuer="https://ci.example", subject="repo:1", claims=(("ref", "main"),), run="7",
+        attempt="1", trust="T-1",
+    )  # fmt: skip
+    machine = Actor(world.actor.member, (Factor.WORKLOAD_TOKEN,), workload=run)
+    again = Actor(world.actor.member, (Factor.WORKLOAD_TOKEN,), workload=msgspec.structs.replace(run, attempt="2"))
+    other = Actor(world.actor.member, (Factor.WORKLOAD_TOKEN,), workload=msgspec.structs.replace(run, run="8"))
+    for number, actor in enumerate((machine, again, other)):
+        ask(world.seal, [Submission(actor, f"run {number}", world.request(number))])
+        world.now += timedelta(hours=2)
+    [found] = who_signed(world.seal, AUDITOR, a_description(0).digest.hex())
+    assert found.workload == run
+    assert found.by[0].factors == (Factor.WORKLOAD_TOKEN,)
+    assert [(each.digest, each.why) for each in found.siblings] == [(a_description(1).digest.hex(), "same run")]
 
 
 def test_what_was_not_signed_here_is_one_sentence(world: World) -> None:

@@ -99,6 +99,9 @@ def _in_words(each: Signed) -> list[str]:
         how = " and ".join(who.factors) if who.factors is not None else "not recorded"
         kind = ", a machine" if who.workload else ""
         lines += fill(who.did, f"{printable(who.who)}{kind}, proved by {how}")
+    if each.workload is not None:
+        run = each.workload
+        lines += fill("run", printable(f"{run.provider} {run.subject}, run {run.run}, attempt {run.attempt}", 400))
     if each.approvers:
         lines += fill("approved", printable(", ".join(each.approvers), 400))
     if each.policies:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -11,7 +12,8 @@ from sqlalchemy import Connection, insert, select
 
 from privyseal.records.database import Transaction
 from privyseal.records.prepared import Prepared
-from privyseal.records.tables import events, requests, signed_things
+from privyseal.records.tables import events, request_runs, requests, signed_things
+from privyseal.terms.parties import Workload
 
 Kind: TypeAlias = Literal["content", "signature", "file"]
 """What a digest is of: the content that a format hashes, the signature blob, or the whole finished file."""
@@ -63,6 +65,41 @@ def beside(tx: Transaction, requester: str, around: datetime, within: timedelta,
         requests.c.receipt.is_not(None),
     )
     return list(tx.connection.execute(wanted.order_by(requests.c.created, requests.c.id).limit(limit)).scalars())
+
+
+def note_runs(tx: Transaction, asked: Iterable[tuple[str, Workload]]) -> None:
+    """Write down which run of a machine made each request, with all that its platform said of it."""
+    rows = [
+        {"request": number, "subscriber": tx.subscriber, "run": _run(by), "document": msgspec.json.encode(by)}
+        for number, by in asked
+    ]
+    if rows:
+        tx.connection.execute(insert(request_runs), rows)
+
+
+def run_of(tx: Transaction, request: str) -> Workload | None:
+    """Return the run that made a request; None where it was none, or that was not recorded."""
+    wanted = select(request_runs.c.document).where(
+        request_runs.c.subscriber == tx.subscriber, request_runs.c.request == request
+    )
+    found = tx.connection.execute(wanted).scalar()
+    return None if found is None else msgspec.json.decode(found, type=Workload)
+
+
+def of_run(tx: Transaction, by: Workload, limit: int) -> list[str]:
+    """List the released requests of a run, in all its attempts."""
+    wanted = (
+        select(request_runs.c.request)
+        .join(requests, requests.c.id == request_runs.c.request)
+        .where(request_runs.c.subscriber == tx.subscriber, request_runs.c.run == _run(by))
+        .where(requests.c.receipt.is_not(None))
+        .order_by(requests.c.created, requests.c.id)
+    )
+    return list(tx.connection.execute(wanted.limit(limit)).scalars())
+
+
+def _run(by: Workload) -> str:
+    return hashlib.sha256(msgspec.json.encode((by.issuer, by.run))).hexdigest()
 
 
 class Released(msgspec.Struct, frozen=True):

@@ -327,6 +327,17 @@ signed_things = Table(
 """By what a signature is found again: digests of the content that was signed, of the signature blob, of the finished
 file. Written in the transaction that releases it."""
 
+request_runs = Table(
+    "request_runs",
+    metadata,
+    Column("request", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("ix_request_runs_subscriber_run", "subscriber", "run"),
+)
+"""Which run of a machine asked: ``document`` is the JSON of its ``Workload``, ``run`` the SHA-256 of issuer and run."""
+
 incidents = Table(
     "incidents",
     metadata,

@@ -16,7 +16,7 @@ import msgspec
 from privyseal.access import permissions
 from privyseal.compliance.statements import Administered
 from privyseal.compliance.subjects import Authentication
-from privyseal.errors import BadInput, NotFound, NotPermitted, VerificationFailed
+from privyseal.errors import BadInput, NotPermitted, VerificationFailed
 from privyseal.records import approvals, evidence, requests, signed
 from privyseal.records.database import Transaction
 from privyseal.records.signed import Kind, Thing
@@ -24,7 +24,7 @@ from privyseal.signing import announce
 from privyseal.signing.case import Case
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import decode_canonical
-from privyseal.terms.parties import Actor, Role
+from privyseal.terms.parties import Actor, Role, Workload
 from privyseal.terms.requests import Dossier, SigningRequest
 from privyseal.tlog.proof import parse_proof
 
@@ -72,6 +72,8 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     released: datetime | None
     by: tuple[Authentication, ...]
     """Who asked and who agreed, each with the factors."""
+    workload: Workload | None
+    """The run that asked, as its platform's identity token described it; None where it was no such run."""
     approvers: tuple[str, ...]
     policies: tuple[str, ...]
     intent: int | None
@@ -160,6 +162,7 @@ def _signed(tx: Transaction, seal: PrivySeal, dossier: Dossier, matched: tuple[K
         asked=dossier.created,
         released=evidence.released_at(tx, dossier.id),
         by=evidence.authentications(tx, dossier),
+        workload=signed.run_of(tx, dossier.id),
         approvers=tuple(each.approver for each in approvals.approvals_of(tx, dossier.id)),
         policies=seal.governing(tx, dossier.id),
         intent=None if dossier.intent is None else dossier.intent.index,
@@ -171,17 +174,18 @@ def _signed(tx: Transaction, seal: PrivySeal, dossier: Dossier, matched: tuple[K
 
 
 def _siblings(tx: Transaction, dossier: Dossier, asked: SigningRequest) -> tuple[Sibling, ...]:
-    """Name the other files of the request, if it has several, and those of the same requester within the hour."""
+    """Name the files of the request, if it has several, of its run, and of the same requester within the hour."""
     found = [_sibling(dossier.id, each.filename, each.digest, "same request") for each in asked.described]
     found = found if len(found) > 1 else []
-    for number in signed.beside(tx, dossier.requester, dossier.created, HOUR, MOST_SIBLINGS):
-        if number != dossier.id:
-            try:
-                other = requests.get(tx, number)
-            except NotFound:
-                continue
-            for each in decode_canonical(other.canonical, SigningRequest).described:
-                found.append(_sibling(number, each.filename, each.digest, "same requester within the hour"))
+    run = signed.run_of(tx, dossier.id)
+    beside = dict.fromkeys(
+        signed.beside(tx, dossier.requester, dossier.created, HOUR, MOST_SIBLINGS), "same requester within the hour"
+    )
+    beside |= {} if run is None else dict.fromkeys(signed.of_run(tx, run, MOST_SIBLINGS), "same run")
+    beside.pop(dossier.id, None)
+    for number, why in beside.items():
+        for each in decode_canonical(requests.get(tx, number).canonical, SigningRequest).described:
+            found.append(_sibling(number, each.filename, each.digest, why))
     return tuple(found[:MOST_SIBLINGS])
 
 

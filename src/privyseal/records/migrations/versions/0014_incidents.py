@@ -61,6 +61,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_signed_things_request", "signed_things", ["request"])
     op.create_table(
+        "request_runs",
+        sa.Column("request", sa.String(length=40), nullable=False),
+        sa.Column("subscriber", sa.String(length=63), nullable=False),
+        sa.Column("run", sa.String(length=64), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["subscriber"], ["subscribers.name"], name=op.f("fk_request_runs_subscriber")),
+        sa.PrimaryKeyConstraint("request", name=op.f("pk_request_runs")),
+    )
+    op.create_index("ix_request_runs_subscriber_run", "request_runs", ["subscriber", "run"])
+    op.create_table(
         "incidents",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("subscriber", sa.String(length=63), nullable=False),
@@ -161,6 +171,8 @@ def downgrade() -> None:
     op.drop_table("webhooks")
     op.drop_index("ix_incidents_subscriber_opened", table_name="incidents")
     op.drop_table("incidents")
+    op.drop_index("ix_request_runs_subscriber_run", table_name="request_runs")
+    op.drop_table("request_runs")
     op.drop_index("ix_signed_things_request", table_name="signed_things")
     op.drop_table("signed_things")
     op.drop_table("thaw_agreements")
