@@ -10,10 +10,10 @@ from tests.world import SUBSCRIBER, WAYS, Plan, Way, World, a_description
 
 from privyseal.compliance.clocks import dues
 from privyseal.compliance.duty_facts import IncidentKind
-from privyseal.compliance.incidents import Report
+from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Asked
-from privyseal.errors import BadInput, Conflict, NotFound, NotPermitted, PrivySealError
+from privyseal.errors import BadInput, Conflict, NotFound, NotPermitted, Overloaded, PrivySealError
 from privyseal.records import incidents as kept
 from privyseal.signing import duties, incidents, judging
 from privyseal.signing.ask import ask
@@ -67,6 +67,28 @@ def test_a_reported_compromise_is_believed_until_it_is_unfounded(world: World) -
     assert believed() == since
     incidents.act(world.seal, OFFICER, case.id, Step(step="unfounded"))
     assert believed() is None
+
+
+def test_an_outsider_is_heard_and_stops_nothing(world: World) -> None:
+    """Filed with whose code it is; believed only once a person decided; so many an hour and no more."""
+    [dossier] = world.ask([world.client(1)])
+    said = OutsideReport(kind=IncidentKind.COMPROMISE, text="it is malware", digests=(a_description(1).digest.hex(),))
+    case = incidents.report_from_outside(world.seal, said)
+    assert isinstance(dossier, Dossier)
+    assert (case.requests, case.keys) == ((dossier.id,), ("release",))
+    for believed, step in ((False, Step(step="founded")), (True, Step(step="unfounded")), (False, None)):
+        with world.seal.records.reading_all_subscribers() as connection:
+            known = world.seal.stated.known_of_all_subscribers(connection)
+        assert bool(known.believed) == believed
+        if step is not None:
+            incidents.act(world.seal, OFFICER, case.id, step)
+    nobody = OutsideReport(kind=IncidentKind.SUSPECT_CODE, text="unknown here", digests=("0" * 41, "0" * 64))
+    for _ in range(incidents.MOST_AN_HOUR - 1):
+        assert incidents.report_from_outside(world.seal, nobody).requests == ()
+    with pytest.raises(Overloaded):
+        incidents.report_from_outside(world.seal, nobody)
+    world.now += timedelta(hours=1)
+    incidents.report_from_outside(world.seal, nobody)
 
 
 def test_a_digest_leads_to_requests_keys_and_cas(world: World) -> None:

@@ -74,6 +74,7 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("DELETE", _UPLOAD): ONLY | {"requester": 404},
     ("GET", _FILE): ONLY | {"requester": 404},
     ("DELETE", _FILE): ONLY | {"requester": 404},
+    ("POST", "/v1/reports"): dict.fromkeys(CALLERS, 400),  # let in, and then told that the body says nothing
     ("GET", _FREEZES): ONLY | WATCHING,
     # Let in, and then told that the body says nothing of what is to be frozen; nobody here may thaw.
     ("POST", _FREEZES): ONLY | {"approver": 400, "administrator": 400},

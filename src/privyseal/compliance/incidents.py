@@ -41,6 +41,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Since when, as far as anybody knows."""
 
 
+class OutsideReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody without an account reports (CSBR 4.9.3)."""
+
+    kind: IncidentKind
+    text: Text
+    digests: Annotated[tuple[Digest, ...], Meta(max_length=100)] = ()
+    contact: Annotated[str, Meta(max_length=200)] = ""
+    """How the reporter can be asked; nothing is sent there by itself."""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A report and what came of it so far."""
 
@@ -62,6 +72,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     decided_by: str = ""
     decided_at: datetime | None = None
     note: str = ""
+    outside: bool = False
+    """Whether somebody without an account reported it: then nothing is believed before a person decided."""
+    contact: str = ""
     notices: tuple[Notice, ...] = ()
     revocations_asked: tuple[Notice, ...] = ()
     closed: datetime | None = None
@@ -88,7 +101,8 @@ def believed(cases: Iterable[Case]) -> dict[str, datetime]:
     """Return since when each key, by its id, is believed to be compromised or misused (CSBR 9.6.3)."""
     found: dict[str, datetime] = {}
     for each in cases:
-        if each.judged != "unfounded" and each.kind is IncidentKind.COMPROMISE:
+        wanted = ("founded",) if each.outside else ("founded", "open")
+        if each.judged in wanted and each.kind is IncidentKind.COMPROMISE:
             since = each.reported_at if each.since is None else min(each.since, each.reported_at)
             for key_id in each.key_ids:
                 found[key_id] = min(since, found.get(key_id, since))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from privyseal.access import permissions
 from privyseal.compliance.duty_facts import Notice
-from privyseal.compliance.incidents import MOST_SIGNED, Case, Report
+from privyseal.compliance.incidents import MOST_SIGNED, Case, OutsideReport, Report
 from privyseal.compliance.statements import Administered
-from privyseal.errors import BadInput, Conflict
+from privyseal.errors import BadInput, Conflict, Overloaded, Unavailable
 from privyseal.pki import certificates
 from privyseal.records import incidents, keys, packed, requests, signed
 from privyseal.records.database import Transaction
@@ -25,6 +25,9 @@ from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import SigningRequest
 
+MOST_AN_HOUR = 60
+"""Reports from outside that are taken in; each is read by a person."""
+HOUR = timedelta(hours=1)
 PORTION = 500
 """Released requests that are read at once for an impact."""
 MOST_NAMED = 1000
@@ -78,6 +81,40 @@ def report(seal: PrivySeal, actor: Actor, said: Report) -> Case:
     return case
 
 
+def report_from_outside(seal: PrivySeal, said: OutsideReport) -> Case:
+    """Take in what somebody without an account reports: it is filed with whose code it is, or else with the operator.
+
+    Its clocks run, and no key is believed to be compromised by it: anybody could stop a release otherwise. Raises
+    Overloaded beyond so many an hour, Unavailable where the service has no operator to read it.
+    """
+    now = seal.clock().replace(microsecond=0)
+    with seal.records.reading_all_subscribers() as connection:
+        recent = [k for k in incidents.cases_of_all_subscribers(connection) if k.case.outside]
+        if sum(each.case.reported_at > now - HOUR for each in recent) >= MOST_AN_HOUR:
+            raise Overloaded("More was reported in the last hour than can be looked at.", hint="write to the operator")
+        digests = [bytes.fromhex(each) for each in said.digests if len(each) % 2 == 0]
+        owners = [one for each in digests for one in signed.owners_of_all_subscribers(connection, each)]
+    subscriber = owners[0] if owners else seal.service.operator
+    if subscriber is None:
+        raise Unavailable("Nobody here reads reports.", hint="write to whoever runs the service")
+    case = Case(
+        id="I-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(),
+        kind=said.kind,
+        text=said.text,
+        reported_by="outsider",
+        reported_at=now,
+        outside=True,
+        contact=said.contact,
+    )
+    with seal.records.writing(subscriber) as tx:
+        case = _concerned(tx, case, Report(kind=said.kind, text=said.text, digests=said.digests))
+        incidents.add(tx, case)
+        act = Administered(actor="outsider", what="incident reported", subject=case.id, detail=said.text)
+        announce.administered(seal, tx, act)
+        notices.put(tx, seal, Told(topic="incident.reported", data=_data(case)))
+    return case
+
+
 def _case(seal: PrivySeal, actor: Actor, said: Report, now: datetime) -> Case:
     return Case(
         id="I-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(),
@@ -91,7 +128,8 @@ def _case(seal: PrivySeal, actor: Actor, said: Report, now: datetime) -> Case:
 
 def _concerned(tx: Transaction, case: Case, said: Report) -> Case:
     """Find the requests, keys, certificates and CAs that a report is about."""
-    found = {thing.request for each in said.digests for thing in signed.found(tx, bytes.fromhex(each), MOST_SIGNED)}
+    digests = [bytes.fromhex(each) for each in said.digests if len(each) % 2 == 0]
+    found = {thing.request for each in digests for thing in signed.found(tx, each, MOST_SIGNED)}
     asked = [decode_canonical(requests.get(tx, each).canonical, SigningRequest) for each in sorted(found)[:MOST_SIGNED]]
     pairs = {name: keys.key_pair(tx, name) for name in (*said.keys, *(each.key for each in asked))}
     chains = [chain for name in said.keys for chain in keys.certificate_chains_of(tx, pairs[name].key_id)]

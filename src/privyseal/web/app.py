@@ -26,7 +26,7 @@ from privyseal import __version__
 from privyseal.access import permissions
 from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
-from privyseal.compliance.incidents import Report
+from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.records.gates import Overridden
 from privyseal.signing.freezes import Agreement, Asked
 from privyseal.signing.incidents import Step
@@ -43,6 +43,7 @@ from privyseal.web import (
     logfiles,
     notices,
     problem,
+    reports,
     tsa,
     views,
     who_signed,
@@ -124,6 +125,15 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _EVIDENCE, evidence.make_statement, "state", _WRITE, success=(201,)),
     Route("PUT", _DOCUMENT, evidence.send_document, "state", _WRITE, success=(204,)),
     Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
+    Route(
+        "POST",
+        "/v1/reports",
+        reports.report_from_outside,
+        "anybody",
+        (408, 413, 415, 422, 503),
+        success=(201,),
+        limit=reports.REPORT_LIMIT,
+    ),
     Route("GET", _FREEZES, freezes.list_freezes, "see-incidents", _READ),
     Route("POST", _FREEZES, freezes.freeze, "freeze", _WRITE, success=(201,)),
     Route("POST", _FREEZES + "/{name:str}/agreements", freezes.agree_to_thaw, "thaw", _WRITE),
@@ -165,6 +175,8 @@ DOCUMENTS = (
     Agreement,
     incidents.CaseList,
     Report,
+    OutsideReport,
+    reports.Heard,
     Step,
     who_signed.SignedList,
     notices.WebhookList,
