@@ -23,6 +23,7 @@ from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.scanning import catalogue
 from privyseal.scanning.catalogue import Section as ScannerSection
 from privyseal.signing.instance import Premises, PrivySeal
+from privyseal.signing.postbox import NoticesSection, post
 from privyseal.signing.recollection import Recollection, published_size, size_of
 from privyseal.signing.watch import Watch
 from privyseal.signing.workload_settings import WorkloadsSection
@@ -205,6 +206,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     evidence: EvidenceSection = EvidenceSection()
     gates: GatesSection = GatesSection()
     workloads: WorkloadsSection = WorkloadsSection()
+    notices: NoticesSection = NoticesSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -343,6 +345,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         documents=documents(settings, directory),
         overseers=tuple(each.approver() for each in settings.gates.overseers),
         issuers=settings.workloads.known(directory.resolve()),
+        post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
     )
 
 

@@ -29,6 +29,7 @@ EVERYBODY = dict.fromkeys(CALLERS, 200)
 UNAUTHENTICATED = {"nobody": 401, "unknown": 401, "expired": 401}
 WATCHERS = {"approver": 200, "administrator": 200, "auditor": 200}
 READERS = {"requester": 200, "approver": 200, "administrator": 200, "auditor": 200}
+WATCHING = {"administrator": 200, "auditor": 200}
 SEE = UNAUTHENTICATED | READERS | {"no role": 403, "other": 404}
 ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other": 404}
 
@@ -36,6 +37,10 @@ _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 _TRUST = "/v1/{subscriber:str}/trust"
 _TOKENS = "/v1/{subscriber:str}/tokens"
+_FREEZES = "/v1/{subscriber:str}/freezes"
+_INCIDENTS = "/v1/{subscriber:str}/incidents"
+_WEBHOOKS = "/v1/{subscriber:str}/webhooks"
+_DELIVERIES = "/v1/{subscriber:str}/deliveries"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
@@ -84,6 +89,26 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("POST", _TOKENS): ONLY | {"administrator": 400},
     ("DELETE", _TOKENS + "/{token_id:str}"): ONLY | {"administrator": 404},
     ("DELETE", _FILE): ONLY | {"requester": 404},
+    ("POST", "/v1/reports"): dict.fromkeys(CALLERS, 400),  # let in, and then told that the body says nothing
+    ("GET", _FREEZES): ONLY | WATCHING,
+    # Let in, and then told that the body says nothing of what is to be frozen; nobody here may thaw.
+    ("POST", _FREEZES): ONLY | {"approver": 400, "administrator": 400},
+    ("POST", _FREEZES + "/{name:str}/agreements"): ONLY,
+    # Let in, and then told that nothing of the kind was signed here.
+    ("GET", "/v1/{subscriber:str}/who-signed/{digest:str}"): ONLY | dict.fromkeys((*WATCHING, "approver"), 422),
+    ("GET", _INCIDENTS): ONLY | WATCHING,
+    ("POST", _INCIDENTS): ONLY | {"requester": 400, "approver": 400, "administrator": 400},
+    ("GET", _INCIDENTS + "/{name:str}"): ONLY | dict.fromkeys(WATCHING, 404),
+    ("POST", _INCIDENTS + "/{name:str}/steps"): ONLY,
+    # Let in, and then told that the date is missing.
+    ("GET", "/v1/{subscriber:str}/impact/{fingerprint:str}"): ONLY | dict.fromkeys(WATCHING, 400),
+    ("GET", _WEBHOOKS): ONLY | {"administrator": 200},
+    ("POST", _WEBHOOKS): ONLY | {"administrator": 400},
+    ("DELETE", _WEBHOOKS + "/{name:str}"): ONLY | {"administrator": 404},
+    # Let in, and then told that this service tells nobody.
+    ("POST", _WEBHOOKS + "/{name:str}/tests"): ONLY | {"administrator": 422},
+    ("GET", _DELIVERIES): ONLY | {"administrator": 200},
+    ("POST", _DELIVERIES + "/{name:str}/replays"): ONLY | {"administrator": 422},
 }
 
 

@@ -6,27 +6,20 @@ their own, each on their own machine, and ``override`` hands it in. What they si
 
 from __future__ import annotations
 
-import os
-import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from privyseal.cli import own_key
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.gates import LONGEST_OVERRIDE, Override
 from privyseal.errors import BadInput, Misused
 from privyseal.records.gates import Overridden
 from privyseal.strongroom.durable import write_whole
-from privyseal.terms.requests import Approval, approved_octets
 from privyseal.web.findings import GateList, GateView
-
-_LARGEST = 64 * 1024
-"""Octets of a file that this reads; an override has some hundreds, a key about a hundred."""
 
 
 @click.group()
@@ -85,14 +78,9 @@ def propose(requirement: str, subscriber: str, hours: int, reason: str, out: Pat
 @json_option
 def agree(file: Path, name: str, key: Path, json_mode: JsonMode | None) -> None:
     """Look at an override, and agree to it with your own key."""
-    given, private = _read(file), _private(key)
+    given = _read(file)
     digest = given.override.digest()
-    mine = Approval(
-        approver=name,
-        public_key=private.public_key().public_bytes_raw(),
-        request_digest=digest,
-        signature=private.sign(approved_octets(digest)),
-    )
+    mine = own_key.agreement(key, name, digest)
     others = tuple(each for each in given.approvals if each.public_key != mine.public_key)
     _write(file, Overridden(override=given.override, approvals=(*others, mine)))
     output = Output(json_mode)
@@ -137,31 +125,10 @@ def _of(lifted: Override) -> list[str]:
 
 def _read(path: Path) -> Overridden:
     try:
-        return msgspec.json.decode(_octets(path), type=Overridden)
+        return msgspec.json.decode(own_key.octets_of(path), type=Overridden)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{shown_path(path)} is no override: {printable(str(error))}.") from None
 
 
 def _write(path: Path, given: Overridden) -> None:
     write_whole(path, msgspec.json.format(msgspec.json.encode(given)) + b"\n")
-
-
-def _private(path: Path) -> Ed25519PrivateKey:
-    octets = _octets(path)
-    if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-        raise Misused(f"Others than its owner can read {shown_path(path)}.", hint=f"chmod 600 {shown_path(path)}")
-    try:
-        key = load_pem_private_key(octets, None)
-    except (ValueError, TypeError):
-        raise BadInput(f"{shown_path(path)} is no private key in PEM without a passphrase.") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise BadInput(f"{shown_path(path)} is no Ed25519 key.", hint="openssl genpkey -algorithm ed25519")
-    return key
-
-
-def _octets(path: Path) -> bytes:
-    with path.open("rb") as file:
-        octets = file.read(_LARGEST + 1)
-    if len(octets) > _LARGEST:
-        raise BadInput(f"{shown_path(path)} is larger than {_LARGEST} octets.")
-    return octets

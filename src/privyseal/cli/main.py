@@ -61,6 +61,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
     "trust": ("privyseal.cli.trust:trust_group", "Say whose runs act as which member, with no stored secret."),
     "token": ("privyseal.cli.token:token", "Give machines static tokens, list and revoke them."),
+    "freeze": ("privyseal.cli.freeze:freeze", "Stop a key, a policy or a Subscriber at once."),
+    "thaw": ("privyseal.cli.thaw:thaw", "Agree that what is frozen signs again."),
+    "who-signed": ("privyseal.cli.who_signed:who_signed", "Say who asked, who agreed, and what was signed beside."),
+    "incident": ("privyseal.cli.incident:incident", "Report Suspect Code or a compromise, and what was done."),
+    "webhook": ("privyseal.cli.webhook:webhook", "Have what happens told to a URL."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

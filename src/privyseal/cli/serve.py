@@ -24,13 +24,15 @@ from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.listening import Listener
-from privyseal.signing import artifacts, duties
+from privyseal.signing import artifacts, duties, notices
 from privyseal.signing.instance import PrivySeal
 from privyseal.web.tls import TlsFiles
 
 DUTY_PERIOD = 30.0
 """Seconds between two looks at what was left behind, at most; no more than a lease where that is shorter. A client
 that lost its answer asks again within about as long."""
+TELL_PERIOD = 2.0
+"""Seconds between two looks at what is to be told."""
 JUDGE_PERIOD = 3600
 """Seconds between two evaluations by the Requirements; what they count grows by a few rows a key each time."""
 BREATH = 0.1
@@ -141,7 +143,7 @@ class _Running:
             schema.require_fit(self._seal.records)
             duties.begin(self._seal)
             period = min(DUTY_PERIOD, self._settings.node.lease_seconds, judge_period)
-            with _duties(self._seal, self._directory, period, judge_period):
+            with _telling_others(self._seal), _duties(self._seal, self._directory, period, judge_period):
                 return self._web(host, port)
         finally:
             if self._seal.premises is not None:
@@ -269,6 +271,35 @@ def _duties(seal: PrivySeal, directory: Path, period: float, judge_period: int) 
     finally:
         ending.set()
         thread.join(DUTY_PERIOD)
+
+
+@contextmanager
+def _telling_others(seal: PrivySeal) -> Iterator[None]:
+    """Send what is to be told in a thread of its own, so that a receiver who hangs keeps nobody waiting."""
+    ending = threading.Event()
+    forget_at = time.monotonic()
+
+    def _loop() -> None:
+        nonlocal forget_at
+        while not ending.wait(TELL_PERIOD):
+            try:
+                notices.make(seal)
+                notices.send(seal, stopping=ending.is_set)
+                if time.monotonic() >= forget_at:
+                    forget_at = time.monotonic() + CRL_PERIOD
+                    notices.forget(seal)
+            except (PrivySealError, OSError) as error:
+                _say("notices", error)
+
+    thread = threading.Thread(target=_loop, name="notices", daemon=True)
+    if seal.post is not None:
+        thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        if thread.is_alive():
+            thread.join(TELL_PERIOD)
 
 
 def _say(event: str, error: PrivySealError | OSError) -> None:

@@ -337,3 +337,112 @@ scoped_tokens = Table(
 )
 """Static tokens of machines, by their SHA-256; ``scope`` is the JSON of a ``Scope``, ``used`` the day of the last use
 or empty."""
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("frozen_by", String(40), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("signer", String(16), nullable=False),
+    Column("thawed", Moment),
+    Index("ix_freezes_subscriber_thawed", "subscriber", "thawed"),
+)
+"""What was frozen, by whom and why; it holds until ``thawed``. ``signer`` says how far the guarded signer has followed:
+``none`` where it has no part in it, ``freeze`` and ``thaw`` where it is still to be told, ``frozen``, ``thawed``, or
+``refused`` where its own rules ask for more people than the records do."""
+
+thaw_agreements = Table(
+    "thaw_agreements",
+    metadata,
+    Column("freeze", ForeignKey("freezes.id"), primary_key=True),
+    Column("person", String(128), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+"""Who agrees that something is thawed; two different people must. ``document`` is an overseer's signed approval as
+JSON, empty where a member agreed in a session."""
+
+signed_things = Table(
+    "signed_things",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("request", String(40), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Index("ix_signed_things_request", "request"),
+)
+"""By what a signature is found again: digests of the content that was signed, of the signature blob, of the finished
+file. Written in the transaction that releases it."""
+
+request_runs = Table(
+    "request_runs",
+    metadata,
+    Column("request", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("ix_request_runs_subscriber_run", "subscriber", "run"),
+)
+"""Which run of a machine asked: ``document`` is the JSON of its ``Workload``, ``run`` the SHA-256 of issuer and run."""
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("opened", Moment, nullable=False),
+    Column("closed", Moment),
+    Column("document", LargeBinary, nullable=False),
+    Index("ix_incidents_subscriber_opened", "subscriber", "opened"),
+)
+"""Reports and what came of them: ``document`` is the JSON of ``compliance.incidents.Case`` in its last ``version``."""
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("topics", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("removed", Moment),
+)
+"""Where a Subscriber wants to be told, and of what; the secrets under which that is signed are in no table."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("topic", String(40), nullable=False),
+    Column("bundle", String(255), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("ix_notices_at", "at"),
+)
+"""The outbox: what happened and is still to be made into deliveries, written in the transaction in which it happened.
+Rows of one ``bundle`` become one delivery, from the first ``at`` of them on."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("webhook", String(40), nullable=False),
+    Column("topic", String(40), nullable=False),
+    Column("made", Moment, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next", Moment),
+    Column("said", Text, nullable=False),
+    Index("ix_deliveries_state_next", "state", "next"),
+    Index("ix_deliveries_subscriber_made", "subscriber", "made"),
+)
+"""Messages to webhooks and to people (``webhook`` empty), each with what came of its last try."""

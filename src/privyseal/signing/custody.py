@@ -11,7 +11,7 @@ from privyseal.pki import certificates
 from privyseal.records import events, keys, parties
 from privyseal.records.events import Event
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
-from privyseal.strongroom.acts import Act, Generate, act_digest
+from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, Unfreeze, act_digest
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.certificates import Certificate
@@ -38,6 +38,22 @@ def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ())
         keys.add_key_pair(tx, pair)
         events.record(tx, Event(seal.clock(), "service", "key pair generated", pair.key_id))
     return pair
+
+
+def carry_out(
+    seal: PrivySeal, pair: KeyPair, act: Amend | Freeze | Unfreeze | Destroy, approvals: Sequence[Approval] = ()
+) -> KeyPair:
+    """Have the signer change a Key Pair's charter and write down what the key is then.
+
+    The intent and what came of it are logged under the key's tag. Raises whatever the signer refuses, of which nothing
+    is written down here: Conflict where the charter has another version or is so already.
+    """
+    changed = _carry_out(seal, act, pair.key_tag, tuple(approvals), b"")
+    with seal.records.writing(pair.subscriber) as tx:
+        keys.replace_key_pair(tx, changed)
+        verb = str(type(act).__struct_config__.tag)
+        events.record(tx, Event(seal.clock(), "service", f"signer did {verb}", pair.key_id))
+    return changed
 
 
 def certify(seal: PrivySeal, pair: KeyPair, chain: Sequence[bytes]) -> Certificate:

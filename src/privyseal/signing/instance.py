@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from privyseal.errors import PrivySealError
-from privyseal.records.database import Records
+from privyseal.records.database import Records, Transaction
 from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
 from privyseal.scanning.protocol import Scanner
 from privyseal.signing.issuers import Issuers
 from privyseal.signing.known import Memory
+from privyseal.signing.posting import Targets
 from privyseal.signing.recollection import Recollection
 from privyseal.signing.standings import Standings
 from privyseal.signing.watch import Watch
@@ -56,6 +57,17 @@ class Premises:
     """What becomes of an upload in which one of them finds something."""
 
 
+@dataclass(frozen=True, repr=False)
+class Post:
+    """How what happens is told."""
+
+    key: bytes
+    """Of which the secrets of all webhooks are made; in a file of its own, and in no record."""
+    targets: Targets = "public"
+    people: tuple[str, ...] = ()
+    """Apprise URLs, which hold passwords."""
+
+
 class PrivySeal:
     """One running service. It holds no key; whatever it holds may be thrown away and built again from the records."""
 
@@ -78,13 +90,16 @@ class PrivySeal:
         documents: Documents | None = None,
         overseers: tuple[Approver, ...] = (),
         issuers: Issuers | None = None,
+        post: Post | None = None,
+        governing: Callable[[Transaction, str], tuple[str, ...]] = lambda tx, request: (),
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
         This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
-        without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate.
-        Runs prove who they are by tokens of ``issuers``, or not at all.
+        without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
+        or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
+        nobody is told of anything; ``governing`` names the policies that allowed a request.
         """
         self.service = service
         self.records = records
@@ -100,6 +115,8 @@ class PrivySeal:
         self.documents = documents
         self.overseers = overseers
         self.issuers = issuers
+        self.post = post
+        self.governing = governing
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

@@ -15,16 +15,19 @@ from sqlalchemy import Connection
 
 from privyseal.compliance.catalogue import REQUIREMENTS
 from privyseal.compliance.evaluate import Subject, evaluate
-from privyseal.compliance.known import SERVICE, Known
+from privyseal.compliance.incidents import record as incident_record
+from privyseal.compliance.known import SERVICE, Known, of_subscriber
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.requirement import Asked, Kind, Party, Requirement
 from privyseal.compliance.subjects import (
     AuditPeriodRecord,
+    IncidentRecord,
     LogRecord,
     OrganisationRecord,
     TimestampAuthorityRecord,
 )
 from privyseal.records import evidence
+from privyseal.records import incidents as reported
 from privyseal.records.released import Alike, Released, Seen, Within
 
 MOST_ALIKE = 10_000
@@ -80,10 +83,20 @@ def key_pairs(
 
 
 def parties(connection: Connection, known: Known, at: datetime) -> Iterator[Owned]:
-    """Yield every Subscriber and every member."""
+    """Yield every Subscriber, every member and every incident."""
     for each in evidence.subscribers_of_all(connection, known, at):
         yield each.label, each
     yield from evidence.members_of_all_subscribers(connection, known, at)
+    yield from incidents(connection, known, at)
+
+
+def incidents(connection: Connection, known: Known, at: datetime) -> Iterator[tuple[str, IncidentRecord]]:
+    """Yield every report that nobody found to be unfounded, with the name of its Subscriber."""
+    for each in reported.cases_of_all_subscribers(connection):
+        if each.case.judged != "unfounded" and each.case.reported_at <= at:
+            documents = known.documents(SERVICE, of_subscriber(each.subscriber))
+            last = reported.last_release_of_all_subscribers(connection, each.subscriber, each.case.key_ids)
+            yield each.subscriber, incident_record(each.case, at, documents, last)
 
 
 def service(connection: Connection, known: Known, at: datetime, name: str, live: Live) -> Iterator[Subject]:
@@ -134,6 +147,8 @@ def things(connection: Connection, known: Known, at: datetime, name: str) -> Ite
             yield each if begun else msgspec.structs.replace(each, first_signature=None)
     for owner, member in evidence.members_of_all_subscribers(connection, known, at):
         yield msgspec.structs.replace(member, label=f"{owner}/{member.label}")
+    for owner, incident in incidents(connection, known, at):
+        yield msgspec.structs.replace(incident, label=f"{owner}/{incident.label}")
     yield from service(connection, known, at, name, NOT_ASKED)
 
 

@@ -10,13 +10,15 @@ import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, time
 
+import msgspec
 from sqlalchemy import Connection
 
 from privyseal.compliance.held import Held, Review
+from privyseal.compliance.incidents import believed
 from privyseal.compliance.known import NOTHING, Known
 from privyseal.compliance.statements import AuditPeriod, Choice, Document, Stated
 from privyseal.compliance.statements import Review as Reviewed
-from privyseal.records import statements
+from privyseal.records import incidents, statements
 
 _TOPICS = ("evidence", "review", "declaration", "choice")
 
@@ -26,16 +28,18 @@ class Memory:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._mark = (0, 0)
+        self._mark = ((0, 0), (0, 0))
         self._known = NOTHING
 
     def known_of_all_subscribers(self, connection: Connection) -> Known:
         """Return all that was stated, read through a transaction that looks across Subscribers."""
-        mark = statements.extent_of_all_subscribers(connection)
+        mark = (statements.extent_of_all_subscribers(connection), incidents.extent_of_all_subscribers(connection))
         with self._guard:
             if mark == self._mark:
                 return self._known
         known = known_from(statements.stated_of_all_subscribers(connection, _TOPICS))
+        cases = [each.case for each in incidents.cases_of_all_subscribers(connection)]
+        known = msgspec.structs.replace(known, believed=believed(cases))
         with self._guard:
             self._mark, self._known = mark, known
         return known

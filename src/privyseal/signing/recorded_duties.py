@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
+import msgspec
 from sqlalchemy import Connection
 
 from privyseal.compliance import statements as stated_as
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.duty_facts import Audited, AuditPeriod, DutyFacts, LogState, ModuleCertificate, Network
 from privyseal.compliance.held import Held
+from privyseal.compliance.incidents import facts as incidents_facts
 from privyseal.compliance.known import SERVICE, Known
 from privyseal.compliance.spans import beginning
 from privyseal.compliance.statements import Stated, current, of_kind
-from privyseal.records import statements
+from privyseal.records import incidents, statements
 from privyseal.signing.known import known_from
 
 MOST_TEXT = 200
@@ -30,7 +32,10 @@ _TOPICS = ("evidence", "review", "declaration", "choice")
 
 def facts_of_all_subscribers(connection: Connection, name: str, at: datetime) -> DutyFacts:
     """Return what the records of the service called ``name`` hold of its duties, up to the moment asked about."""
-    return facts_from(statements.stated_of_all_subscribers(connection, _TOPICS), name, at)
+    facts = facts_from(statements.stated_of_all_subscribers(connection, _TOPICS), name, at)
+    cases = [each.case for each in incidents.cases_of_all_subscribers(connection)]
+    found, cas = incidents_facts(cases, at)
+    return msgspec.structs.replace(facts, incidents=found, cas=cas)
 
 
 def facts_from(stated: list[Stated], name: str, at: datetime) -> DutyFacts:

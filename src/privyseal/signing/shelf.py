@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from privyseal.records import keys
+from privyseal.records import freezes, keys
 from privyseal.records.database import Transaction
+from privyseal.records.freezes import Frozen
 from privyseal.terms.keys import KeyPair
 
 
@@ -14,6 +15,7 @@ class Shelf:
         """Begin with nothing."""
         self._pairs: dict[tuple[str, str], KeyPair] = {}
         self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
+        self._frozen: dict[str, list[Frozen]] = {}
 
     def pair(self, tx: Transaction, name: str) -> KeyPair:
         """Return the Key Pair of that name; NotFound where there is none."""
@@ -28,3 +30,9 @@ class Shelf:
         if place not in self._chains:
             self._chains[place] = keys.certificate_chain(tx, fingerprint) or ()
         return self._chains[place]
+
+    def frozen(self, tx: Transaction) -> list[Frozen]:
+        """Return what is frozen of the transaction's Subscriber."""
+        if tx.subscriber not in self._frozen:
+            self._frozen[tx.subscriber] = freezes.holding(tx)
+        return self._frozen[tx.subscriber]

@@ -24,7 +24,7 @@ from privyseal.records import approvals, events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
-from privyseal.signing import artifacts, entries, gates
+from privyseal.signing import artifacts, entries, freezes, gates, notices, who_signed
 from privyseal.signing.case import Case, errors_into, portions, store
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
@@ -80,6 +80,7 @@ def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Doss
     unsigned = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures]
     with errors_into(unsigned):
         gates.refuse(seal, unsigned)
+        freezes.refuse(seal, unsigned)
     _end_unlogged(seal, [c for c in unsigned if c.stands(State.SIGNING)])
     unsigned = [c for c in unsigned if c.stands(State.SIGNING)]
     with errors_into(unsigned):
@@ -256,13 +257,20 @@ def _end_unlogged(seal: PrivySeal, cases: list[Case]) -> None:
     intent has its completion, so those go on to the log, pass the signer by, and are aborted.
     """
     over = [(c, *c.refused) for c in cases if c.refused is not None and c.dossier.fence == 1]
-    reasons = {c.dossier.id: (code, why) for c, code, why in over}
-    store(
-        seal,
-        [c for c, _, _ in over],
-        lambda tx, some: [requests.fail(tx, c.dossier, *reasons[c.dossier.id]) for c in some],
-    )
+    _fail(seal, over)
     _tell_ended(over)
+
+
+def _fail(seal: PrivySeal, over: Sequence[tuple[Case, str, str]]) -> None:
+    """Write down that requests failed and why."""
+    reasons = {case.dossier.id: (code, why) for case, code, why in over}
+
+    def _write(tx: Transaction, some: Sequence[Case]) -> list[Dossier]:
+        failed = [requests.fail(tx, case.dossier, *reasons[case.dossier.id]) for case in some]
+        notices.put_requests(tx, seal, "request.refused", failed)
+        return failed
+
+    store(seal, [case for case, _, _ in over], _write)
 
 
 def _tell_ended(over: Sequence[tuple[Case, str, str]]) -> None:
@@ -287,12 +295,7 @@ def _abort(seal: PrivySeal, cases: list[Case]) -> None:
     with errors_into([c for c, _, _ in going]):
         ends = [(c, entries.completed(c.dossier, reason=why)) for c, _, why in going]
         _log_aborted(seal, [entries.completion(c.dossier, c.key_tag, payload, "aborted") for c, payload in ends])
-        reasons = {c.dossier.id: (code, why) for c, code, why in going}
-        store(
-            seal,
-            [c for c, _, _ in going],
-            lambda tx, some: [requests.fail(tx, c.dossier, *reasons[c.dossier.id]) for c in some],
-        )
+        _fail(seal, going)
     _tell_ended(going)
 
 
@@ -373,6 +376,8 @@ def _complete(seal: PrivySeal, cases: list[Case]) -> None:
 
     def _release(tx: Transaction, some: Sequence[Case]) -> list[Dossier]:
         events.record(tx, *(Event(now, "service", "released", c.dossier.id) for c in some))
+        who_signed.index(tx, some)
+        notices.put_requests(tx, seal, "request.released", [c.dossier for c in some])
         return requests.store_receipts(tx, [(c.dossier, receipts[c.dossier.id]) for c in some])
 
     store(seal, cases, _release)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -14,16 +14,16 @@ from privyseal.access import permissions, quorum
 from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, NotFound, NotPermitted, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
-from privyseal.records import events, requests
+from privyseal.records import events, requests, signed
 from privyseal.records import uploads as stored
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
-from privyseal.signing import uploads
+from privyseal.signing import freezes, notices, uploads
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
-from privyseal.terms.parties import Actor, Factor
+from privyseal.terms.parties import Actor, Factor, Workload
 from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
 from privyseal.terms.signatures import ToBeSigned
 
@@ -137,6 +137,7 @@ def take_in(seal: PrivySeal, submissions: Sequence[Submission]) -> dict[int, Tak
                         requests.add_taken(tx, new, now, seal.holder)
                         said = [_submitted(submissions[n], one.dossier, State.APPROVED) for n, one in fresh.items()]
                         events.record(tx, *(event for each in said for event in each))
+                        signed.note_runs(tx, _runs((submissions[n].actor, one.dossier) for n, one in fresh.items()))
                         taken |= fresh
     except PrivySealError:
         give_back(seal, [one.dossier for one in taken.values()])  # perhaps it was done: nobody shall wait for the lease
@@ -208,6 +209,9 @@ def _submit_one(
     if request.mode == "server":
         stored.refer(tx, dossier.id, uploads.uploaded(tx, request))
     events.record(tx, *_submitted(submission, dossier, state))
+    signed.note_runs(tx, _runs([(submission.actor, dossier)]))
+    if state is State.REQUESTED:
+        notices.put_requests(tx, seal, "request.waiting", [dossier])
     return dossier
 
 
@@ -232,6 +236,13 @@ def _check_can_be_agreed(pair: KeyPair, request: SigningRequest) -> None:
     outcome = quorum.decide(pair.approvers, pair.in_order, (), request.requester)
     if isinstance(outcome, quorum.Refused):
         raise NotPermitted(outcome.why, hint="whoever asks is not counted among those who agree")
+
+
+def _runs(asked: Iterable[tuple[Actor, Dossier]]) -> Iterator[tuple[str, Workload]]:
+    """Yield the requests that a run of a machine made, each with what its platform said of the run."""
+    for actor, dossier in asked:
+        if actor.workload is not None:
+            yield dossier.id, actor.workload
 
 
 def _asks_the_same(request: SigningRequest, known: Dossier, timeless: str) -> bool:
@@ -287,6 +298,7 @@ def check(
         raise BadInput(
             f"A request describes 1 to {MOST_DESCRIBED} pieces of code; this one has {len(request.described)}."
         )
+    freezes.require_unfrozen(shelf.frozen(tx), request.key)
     chain = shelf.chain(tx, request.certificate)
     if not chain:
         raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")

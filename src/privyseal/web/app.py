@@ -27,12 +27,33 @@ from privyseal.access import permissions
 from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
 from privyseal.access.trust import NewRule
+from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.records.gates import Overridden
+from privyseal.signing.freezes import Agreement, Asked
+from privyseal.signing.incidents import Step
 from privyseal.signing.machines import NewToken
+from privyseal.signing.notices import TOPICS
 from privyseal.signing.review import Review
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, approving, evidence, exchange, files, findings, logfiles, problem, trust, tsa, views
+from privyseal.web import (
+    api,
+    approving,
+    evidence,
+    exchange,
+    files,
+    findings,
+    freezes,
+    incidents,
+    logfiles,
+    notices,
+    problem,
+    reports,
+    trust,
+    tsa,
+    views,
+    who_signed,
+)
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -78,6 +99,12 @@ _TRUST = "/v1/{subscriber:str}/trust"
 _TOKENS = "/v1/{subscriber:str}/tokens"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 
+_FREEZES = "/v1/{subscriber:str}/freezes"
+_INCIDENTS = "/v1/{subscriber:str}/incidents"
+_IMPACT = "/v1/{subscriber:str}/impact/{fingerprint:str}"
+_WEBHOOKS = "/v1/{subscriber:str}/webhooks"
+_DELIVERIES = "/v1/{subscriber:str}/deliveries"
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
     Route("GET", "/readyz", api.readyz, "anybody", (503,)),
@@ -119,6 +146,37 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _TOKENS, trust.give_token, "manage-members", _WRITE, success=(201,)),
     Route("DELETE", f"{_TOKENS}/{{token_id:str}}", trust.revoke_token, "manage-members", (*_READ, 409), success=(204,)),
     Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
+    Route(
+        "POST",
+        "/v1/reports",
+        reports.report_from_outside,
+        "anybody",
+        (408, 413, 415, 422, 503),
+        success=(201,),
+        limit=reports.REPORT_LIMIT,
+    ),
+    Route("GET", _FREEZES, freezes.list_freezes, "see-incidents", _READ),
+    Route("POST", _FREEZES, freezes.freeze, "freeze", _WRITE, success=(201,)),
+    Route("POST", _FREEZES + "/{name:str}/agreements", freezes.agree_to_thaw, "thaw", _WRITE),
+    Route("GET", "/v1/{subscriber:str}/who-signed/{digest:str}", who_signed.who_signed, "who-signed", (*_READ, 422)),
+    Route("GET", _INCIDENTS, incidents.list_incidents, "see-incidents", _READ),
+    Route("POST", _INCIDENTS, incidents.report_incident, "report-incident", _WRITE, success=(201,)),
+    Route("GET", _INCIDENTS + "/{name:str}", incidents.read_incident, "see-incidents", _READ),
+    Route("POST", _INCIDENTS + "/{name:str}/steps", incidents.step_incident, "handle-incidents", _WRITE),
+    Route("GET", _IMPACT, incidents.revocation_impact, "see-incidents", (*_READ, 422)),
+    Route("GET", _WEBHOOKS, notices.list_webhooks, "manage-notifications", _READ),
+    Route("POST", _WEBHOOKS, notices.add_webhook, "manage-notifications", _WRITE, success=(201,)),
+    Route("DELETE", _WEBHOOKS + "/{name:str}", notices.remove_webhook, "manage-notifications", _READ, success=(204,)),
+    Route("POST", _WEBHOOKS + "/{name:str}/tests", notices.try_webhook, "manage-notifications", _WRITE, success=(202,)),
+    Route("GET", _DELIVERIES, notices.list_deliveries, "manage-notifications", _READ),
+    Route(
+        "POST",
+        _DELIVERIES + "/{name:str}/replays",
+        notices.replay_delivery,
+        "manage-notifications",
+        _WRITE,
+        success=(202,),
+    ),
 )
 
 DOCUMENTS = (
@@ -140,6 +198,18 @@ DOCUMENTS = (
     exchange.ExchangeRefusal,
     NewRule,
     NewToken,
+    freezes.FreezeList,
+    Asked,
+    Agreement,
+    incidents.CaseList,
+    Report,
+    OutsideReport,
+    reports.Heard,
+    Step,
+    who_signed.SignedList,
+    notices.WebhookList,
+    notices.NewWebhook,
+    notices.DeliveryList,
     Overridden,
     NewUpload,
     SigningRequest,
@@ -247,4 +317,18 @@ def openapi_document() -> bytes:
     # Litestar's schemas of our structs do not say that unknown fields are refused and that octets are base64.
     _, exact = msgspec.json.schema_components(DOCUMENTS, ref_template="#/components/schemas/{name}")
     document["components"]["schemas"] |= exact
+    document["webhooks"] = {topic: _told(about) for topic, about in TOPICS.items()}
     return msgspec.json.encode(document)
+
+
+def _told(about: str) -> dict[str, Any]:
+    """Describe one topic of which webhooks are told (OpenAPI 3.1, webhooks; Standard Webhooks)."""
+    fields = {"type": {"type": "string"}, "timestamp": {"type": "string", "format": "date-time"}}
+    schema = {"type": "object", "properties": fields | {"data": {"type": "object"}}, "required": [*fields, "data"]}
+    headers = [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+    ]
+    body = {"content": {"application/json": {"schema": schema}}}
+    taken = {"204": {"description": "Any status of 200 to 299 says that it was taken."}}
+    return {"post": {"summary": about, "parameters": headers, "requestBody": body, "responses": taken}}

@@ -1,0 +1,30 @@
+"""Who signed what has this digest."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar.params import FromPath, FromQuery
+
+from privyseal.signing import who_signed as walk
+from privyseal.signing.who_signed import Signed
+from privyseal.web.desk import TheDesk
+from privyseal.web.intake import Incoming
+
+
+class SignedList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every request that signed it, the newest last."""
+
+    signed: tuple[Signed, ...]
+
+
+async def who_signed(
+    request: Incoming,
+    subscriber: FromPath[str],
+    digest: FromPath[str],
+    desk: TheDesk,
+    everywhere: FromQuery[bool] = False,
+) -> SignedList:
+    """Say who signed what has this digest: content, signature or finished file; 422 where nobody here did."""
+    actor = request.user
+    found = await desk.file(lambda: walk.who_signed(desk.seal, actor, digest, everywhere=everywhere))
+    return SignedList(signed=tuple(found))
