@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Report on every requirement to an auditor, check such a report, draw a sample.",
     ),
     "requirement": ("privyseal.cli.requirement:requirement", "Say what the Requirements ask, and what was found."),
+    "subscriber": ("privyseal.cli.subscriber:subscriber", "Take in Subscribers, and say how they stand."),
+    "member": ("privyseal.cli.member:member", "Say who is here, who comes and who left."),
+    "agreement": ("privyseal.cli.agreement:agreement", "Keep papers, and say who accepted them."),
+    "party": ("privyseal.cli.party:party", "Keep CAs, resellers and partners."),
     "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }

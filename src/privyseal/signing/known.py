@@ -1,7 +1,9 @@
 """What the service knows beside its records: what people stated, as far as the log has it, for evaluations and gates.
 
-Commitments, acceptances, a CA's word on a certificate, and a belief that a key is compromised cannot be stated yet: all
-of that is unknown, and unknown is never met. Whoever keeps such statements fills them in here, and nowhere else.
+Commitments that a representative accepted, papers, leavers and reviews of accounts come from what the service states of
+its parties (``accepted.py``). A CA's word on a certificate, that a certificate was accepted, and a belief that a key is
+compromised cannot be stated yet: all of that is unknown, and unknown is never met. Whoever keeps such statements fills
+them in here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from privyseal.compliance.known import NOTHING, Known
 from privyseal.compliance.statements import AuditPeriod, Choice, Document, Stated
 from privyseal.compliance.statements import Review as Reviewed
 from privyseal.records import statements
+from privyseal.signing import accepted
 
-_TOPICS = ("evidence", "review", "declaration", "choice")
+TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice")
+"""Topics of all that is taken into account."""
 
 
 class Memory:
@@ -35,7 +39,7 @@ class Memory:
         with self._guard:
             if mark == self._mark:
                 return self._known
-        known = known_from(statements.stated_of_all_subscribers(connection, _TOPICS))
+        known = known_from(statements.stated_of_all_subscribers(connection, TOPICS))
         with self._guard:
             self._mark, self._known = mark, known
         return known
@@ -46,7 +50,8 @@ def known_from(stated: Iterable[Stated]) -> Known:
 
     A review counts for the document of the same Subscriber: nobody judges what others handed in.
     """
-    last = {(each.said.subscriber, each.said.matter.slot): each for each in stated}
+    listed = list(stated)
+    last = {(each.said.subscriber, each.said.matter.slot): each for each in listed}
     reviews: dict[tuple[str, str], list[Review]] = {}
     for each in last.values():
         matter = each.said.matter
@@ -72,7 +77,11 @@ def known_from(stated: Iterable[Stated]) -> Known:
         elif isinstance(matter, AuditPeriod):
             first = datetime.combine(matter.start, time(), UTC)
             periods.append((first, datetime.combine(matter.end, time(23, 59, 59), UTC)))
-    return Known(held=held, choices=choices, audit_periods=tuple(sorted(periods)))
+    for about, record in accepted.papers(listed) + accepted.accounts(listed):
+        held[about] = (*held.get(about, ()), record)
+    return Known(
+        held=held, choices=choices, audit_periods=tuple(sorted(periods)), commitments=accepted.commitments(listed)
+    )
 
 
 def _held(document: Document, reviews: tuple[Review, ...]) -> Held:

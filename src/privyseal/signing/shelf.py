@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from privyseal.records import keys
+from privyseal.records import keys, parties
 from privyseal.records.database import Transaction
 from privyseal.terms.keys import KeyPair
+from privyseal.terms.subscribers import Standing, require_signing
 
 
 class Shelf:
@@ -14,6 +15,7 @@ class Shelf:
         """Begin with nothing."""
         self._pairs: dict[tuple[str, str], KeyPair] = {}
         self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
+        self._standings: dict[str, tuple[Standing, int | None]] = {}
 
     def pair(self, tx: Transaction, name: str) -> KeyPair:
         """Return the Key Pair of that name; NotFound where there is none."""
@@ -28,3 +30,16 @@ class Shelf:
         if place not in self._chains:
             self._chains[place] = keys.certificate_chain(tx, fingerprint) or ()
         return self._chains[place]
+
+    def papers(self, tx: Transaction) -> int | None:
+        """Return the log's entry of the Subscriber's newest acceptance of a paper; None where it accepted none."""
+        return self._signs_as(tx)[1]
+
+    def require_signing(self, tx: Transaction) -> None:
+        """Raise Denied or NotPermitted where nothing is signed for the Subscriber (``terms/subscribers.py``)."""
+        require_signing(tx.subscriber, self._signs_as(tx)[0])
+
+    def _signs_as(self, tx: Transaction) -> tuple[Standing, int | None]:
+        if tx.subscriber not in self._standings:
+            self._standings[tx.subscriber] = parties.signs_as(tx)
+        return self._standings[tx.subscriber]

@@ -26,10 +26,27 @@ from privyseal import __version__
 from privyseal.access import permissions
 from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
+from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.records.gates import Overridden
+from privyseal.signing import enrol, reviews
+from privyseal.signing.agreements import Acceptance
+from privyseal.signing.parties import NewParty
+from privyseal.terms.parties import Member
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, evidence, files, findings, logfiles, problem, tsa, views
+from privyseal.web import (
+    agreements,
+    api,
+    evidence,
+    files,
+    findings,
+    logfiles,
+    members,
+    problem,
+    subscribers,
+    tsa,
+    views,
+)
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -72,6 +89,11 @@ _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 _EVIDENCE = "/v1/{subscriber:str}/evidence"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 
+_SUBSCRIBERS = "/v1/{subscriber:str}/subscribers"
+_MEMBERS = "/v1/{subscriber:str}/members"
+_AGREEMENTS = "/v1/{subscriber:str}/agreements"
+_PARTIES = "/v1/{subscriber:str}/parties"
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
     Route("GET", "/readyz", api.readyz, "anybody", (503,)),
@@ -101,6 +123,21 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _EVIDENCE, evidence.make_statement, "state", _WRITE, success=(201,)),
     Route("PUT", _DOCUMENT, evidence.send_document, "state", _WRITE, success=(204,)),
     Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
+    Route("GET", _SUBSCRIBERS, subscribers.list_subscribers, "manage-subscribers", _READ),
+    Route("POST", _SUBSCRIBERS, subscribers.add_subscriber, "manage-subscribers", _WRITE, success=(201,)),
+    Route("GET", _SUBSCRIBERS + "/{name:str}", subscribers.read_subscriber, "see-agreements", _READ),
+    Route("PATCH", _SUBSCRIBERS + "/{name:str}", subscribers.change_subscriber, "manage-subscribers", _WRITE),
+    Route("GET", _MEMBERS, members.list_members, "see-members", _READ),
+    Route("POST", _MEMBERS, members.add_member, "manage-members", _WRITE, success=(201,)),
+    Route("POST", _MEMBERS + "/reviews", members.review_members, "manage-members", _WRITE, success=(201,)),
+    Route("PATCH", _MEMBERS + "/{name:str}", members.set_roles, "manage-members", _WRITE),
+    Route("DELETE", _MEMBERS + "/{name:str}", members.end_member, "manage-members", _WRITE),
+    Route("GET", _AGREEMENTS, agreements.list_papers, "see-agreements", _READ),
+    Route("POST", _AGREEMENTS, agreements.add_paper, "manage-agreements", _WRITE, success=(201,)),
+    Route("POST", _AGREEMENTS + "/accepted", agreements.accept_paper, "accept-agreement", _WRITE, success=(201,)),
+    Route("GET", _PARTIES, agreements.list_parties, "manage-agreements", _READ),
+    Route("POST", _PARTIES, agreements.add_party, "manage-agreements", _WRITE, success=(201,)),
+    Route("POST", _PARTIES + "/{name:str}", agreements.link_party, "manage-agreements", _WRITE, success=(201,)),
 )
 
 DOCUMENTS = (
@@ -115,6 +152,24 @@ DOCUMENTS = (
     evidence.StatementList,
     findings.FindingList,
     findings.GateList,
+    subscribers.SubscriberList,
+    subscribers.NewSubscriber,
+    subscribers.TakenIn,
+    subscribers.Change,
+    reviews.AccountList,
+    reviews.Reviewed,
+    enrol.NewMember,
+    members.Roles,
+    members.Leaving,
+    Member,
+    Left,
+    AccountsReviewed,
+    agreements.PaperList,
+    agreements.NewPaper,
+    Acceptance,
+    agreements.PartyList,
+    agreements.Link,
+    NewParty,
     Overridden,
     NewUpload,
     SigningRequest,
