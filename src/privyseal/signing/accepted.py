@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date
 
 from privyseal.compliance import spans
 from privyseal.compliance.clocks_networks import ACCESS_REVIEW_MONTHS, ANSWER
@@ -68,23 +68,27 @@ def accounts(stated: Sequence[Stated]) -> list[About]:
     for each in stated:
         matter = each.said.matter
         if isinstance(matter, AccountsReviewed):
-            found.append((matter.about, _reviewed(each, matter)))
+            found += [(matter.about, record) for record in _reviewed(each, matter)]
         elif isinstance(matter, Left):
             left.setdefault(matter.about, []).append(each)
     return found + [(about, _left(some)) for about, some in left.items()]
 
 
-def _reviewed(stated: Stated, matter: AccountsReviewed) -> Held:
+def _reviewed(stated: Stated, matter: AccountsReviewed) -> list[Held]:
+    """Return the log's entry and the dated record that it is of: the requirement wants both kinds."""
     words = f"{matter.accounts} accounts were looked through on {matter.on}"
-    return Held(
-        kind="log:access-review",
-        sha256=_digest(stated),
-        issuer=matter.reviewer,
-        valid_from=matter.on,
-        valid_until=spans.months_later(matter.on, ACCESS_REVIEW_MONTHS),
-        clauses=(REVIEWED,),
-        reviews=(Review(requirement=REVIEWED, verdict="met", who=matter.reviewer, at=stated.said.at, why=words),),
-    )
+    return [
+        Held(
+            kind=kind,
+            sha256=_digest(stated),
+            issuer=matter.reviewer,
+            valid_from=matter.on,
+            valid_until=spans.months_later(matter.on, ACCESS_REVIEW_MONTHS),
+            clauses=(REVIEWED,),
+            reviews=(Review(requirement=REVIEWED, verdict="met", who=matter.reviewer, at=stated.said.at, why=words),),
+        )
+        for kind in ("log:access-review", "review-record")
+    ]
 
 
 def _left(some: Sequence[Stated]) -> Held:
@@ -111,15 +115,3 @@ def _day(stated: Stated) -> date:
 
 def _digest(stated: Stated) -> str:
     return hashlib.sha256(stated.octets).hexdigest()
-
-
-def reviewed_on(stated: Sequence[Stated], about: str, at: datetime) -> date | None:
-    """Return the day of the last review of accounts up to a moment; None where there was none."""
-    days = [
-        each.said.matter.on
-        for each in stated
-        if isinstance(each.said.matter, AccountsReviewed)
-        and each.said.matter.about == about
-        and each.said.at <= at + timedelta(seconds=1)
-    ]
-    return max(days, default=None)

@@ -33,7 +33,6 @@ from privyseal.compliance.known import SERVICE, Known
 from privyseal.compliance.spans import beginning
 from privyseal.compliance.statements import Stated, current, of_kind
 from privyseal.records import statements
-from privyseal.signing import accepted
 from privyseal.signing.known import TOPICS, known_from
 
 MOST_TEXT = 200
@@ -61,7 +60,7 @@ def facts_from(stated: list[Stated], name: str, at: datetime) -> DutyFacts:
     return DutyFacts(
         name=name[:MOST_TEXT],
         choices=known.choices,
-        network=_network(known, stated, at),
+        network=_network(known, at),
         log=_log(known, at),
         incidents=_incidents(stated, at),
         cas=_cas(stated),
@@ -103,13 +102,11 @@ def _cas(stated: Sequence[Stated]) -> tuple[IssuingCA, ...]:
     return tuple(IssuingCA(name=each.name, report_to=each.report_to or None) for each in parties if each.kind == "ca")
 
 
-def _network(known: Known, stated: Sequence[Stated], at: datetime) -> Network:
-    documented = _last(known, at, "review-record", accepted.REVIEWED, named=True)
-    reviewed = [day for day in (documented, accepted.reviewed_on(stated, SERVICE, at)) if day is not None]
+def _network(known: Known, at: datetime) -> Network:
     return Network(
         inventory_on=_last(known, at, "inventory", "NSR-1-01"),
         change_process_reviewed_on=_last(known, at, "review-record", "NSR-1.3-01", named=True),
-        accounts_reviewed_on=max(reviewed, default=None),
+        accounts_reviewed_on=_last(known, at, "review-record", "NSR-2.2.1.4-01", named=True),
         penetration_tested_on=_last(known, at, "pentest-report", "NSR-4.2.1.1-01"),
     )
 

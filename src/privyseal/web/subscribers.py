@@ -83,12 +83,12 @@ async def read_subscriber(request: Incoming, subscriber: FromPath[str], name: Fr
     actor = request.user
 
     def read() -> Enrolled:
-        if actor.subscriber == desk.seal.service.operator:
-            return subscribers.one(desk.seal, actor, name)
-        if name != actor.subscriber:
+        if name == actor.subscriber:
+            with desk.seal.records.reading(name) as tx:
+                return subscribers.enrolled(tx)
+        if actor.subscriber != desk.seal.service.operator:
             raise NotFound(f"There is no Subscriber named {name!r}.")
-        with desk.seal.records.reading(name) as tx:
-            return subscribers.enrolled(tx)
+        return subscribers.one(desk.seal, actor, name)
 
     return await desk.file(read)
 
