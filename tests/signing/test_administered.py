@@ -124,6 +124,10 @@ def _leaver(world: World) -> None:
     enrol.member(world.seal, SUBSCRIBER, "leaver", (Role.REQUESTER,), False)
 
 
+def _take_in(world: World) -> None:
+    enrol.by_an_administrator(world.seal, EVERYTHING, enrol.NewMember(name="new", roles=(), workload=True))
+
+
 ACTS: dict[str, Step] = {
     "subscribers.take_in": ("acme", lambda world: subscribers.take_in(world.seal, EVERYTHING, "acme", "Acme"), ()),
     "subscribers.identify": (SUBSCRIBER, _identify, ()),
@@ -133,6 +137,7 @@ ACTS: dict[str, Step] = {
     "leavers.leave": (SUBSCRIBER, _leave, (_leaver, _give)),
     "reviews.review": (SUBSCRIBER, _review, ()),
     "enrol.member": (SUBSCRIBER, _leaver, ()),
+    "enrol.by_an_administrator": (SUBSCRIBER, _take_in, ()),
     "enrol.set_roles": (SUBSCRIBER, _set_roles, (_leaver,)),
     "enrol.token": (SUBSCRIBER, _token, (_leaver,)),
     "enrol.revoke_token": (SUBSCRIBER, _revoke, (_leaver, _give)),

@@ -95,7 +95,7 @@ def test_accounts_are_reviewed_by_somebody_who_saw_them(world: World) -> None:
     assert _dues(world, "NSR-2.2.1.4-01") == [("systems in scope", State.BREACHED)]
 
 
-@pytest.mark.parametrize("name", ["", " ", "a ", "a\0b", "a\nb", "a" * 101, "a\u200bb"])
+@pytest.mark.parametrize("name", ["", " ", "a ", "a\0b", "a\nb", "a" * 201, "a\u200bb", "\u0430d\u0430", "Ad\u0430"])
 def test_a_name_that_nobody_can_be_called_by_is_refused(world: World, name: str) -> None:
     """One sentence, and nobody is taken in."""
     with pytest.raises(BadInput):
@@ -113,6 +113,26 @@ def test_who_may_be_taken_in_by_whom(world: World) -> None:
     theirs = Actor(Member("M-a", "acme", "a", (Role.ADMINISTRATOR,)), (Factor.BEARER,))
     with pytest.raises(NotPermitted, match="operate the service"):
         enrol.by_an_administrator(world.seal, theirs, NewMember(name="x", roles=(Role.OPERATOR,), workload=False))
+
+
+def test_a_name_that_looks_like_another_s_is_refused(world: World) -> None:
+    """Whoever would be taken for somebody who is here; the sentence names the other one."""
+    enrol.by_an_administrator(world.seal, ADMINISTRATOR, CI)
+    with pytest.raises(BadInput, match="looks like 'ci'"):
+        enrol.by_an_administrator(world.seal, ADMINISTRATOR, NewMember(name="cl", roles=(), workload=True))
+
+
+def test_an_account_with_an_end_is_over_then(world: World) -> None:
+    """At that very second; and one that is over already is none."""
+    end = world.now + timedelta(days=1)
+    auditor = NewMember(name="auditor", roles=(Role.AUDITOR,), workload=False, until=end)
+    token = enrol.token(world.seal, enrol.by_an_administrator(world.seal, ADMINISTRATOR, auditor))
+    world.now = end - timedelta(seconds=1)
+    assert _found(world, token) is not None
+    world.now = end
+    assert _found(world, token) is None
+    with pytest.raises(BadInput, match="over already"):
+        enrol.by_an_administrator(world.seal, ADMINISTRATOR, auditor)
 
 
 def test_other_roles_hold_at_once(world: World) -> None:

@@ -31,12 +31,14 @@ def member() -> None:
 @click.argument("name")
 @click.option("--role", "roles", multiple=True, type=_ROLE, required=True, help="What they may do; once for each role.")
 @click.option("--person/--workload", "person", default=None, help="A person, or a machine (CSBR 6.2.7.3).")
+@click.option("--until", type=Day(), help="The first day on which they come in no more, such as an auditor.")
 @service_options
 @json_option
 def add(  # noqa: PLR0913 - each argument is an option of the command line
     name: str,
     roles: tuple[str, ...],
     person: bool | None,
+    until: date | None,
     profile: str | None,
     url: str | None,
     subscriber: str | None,
@@ -46,7 +48,8 @@ def add(  # noqa: PLR0913 - each argument is an option of the command line
     if person is None:
         raise Misused("Whether this is a person or a machine is not said.", hint="--person or --workload")
     service = connect(profile, url, subscriber)
-    new = NewMember(name=name, roles=tuple(map(Role, roles)), workload=not person)
+    end = None if until is None else datetime.combine(until, time(), UTC)
+    new = NewMember(name=name, roles=tuple(map(Role, roles)), workload=not person, until=end)
     taken = send(service, "POST", new, "members").read(Member)
     output = Output(json_mode)
     output.say(f"{mark(True)} {printable(taken.name)} is {taken.id}: {', '.join(taken.roles)}")

@@ -95,8 +95,8 @@ def move(tx: Transaction, was: Standing, becomes: Standing) -> None:
         raise Conflict(f"The Subscriber {tx.subscriber!r} is no longer {was}.", hint="look again")
 
 
-def add_member(tx: Transaction, member: Member) -> None:
-    """Write down a new member of the transaction's Subscriber."""
+def add_member(tx: Transaction, member: Member, until: datetime | None = None) -> None:
+    """Write down a new member of the transaction's Subscriber, who comes in until then."""
     tx.connection.execute(
         insert(members).values(
             id=member.id,
@@ -104,6 +104,7 @@ def add_member(tx: Transaction, member: Member) -> None:
             name=member.name,
             roles=" ".join(member.roles),
             workload=member.workload,
+            until=until,
         )
     )
 

@@ -57,7 +57,9 @@ def papers(stated: Sequence[Stated]) -> list[About]:
             ),
         )
         for each in newest.values()
-        if isinstance(matter := each.said.matter, Accepted) and matter.kind is not PaperKind.COMMITMENTS
+        if isinstance(matter := each.said.matter, Accepted)
+        and matter.kind is not PaperKind.COMMITMENTS
+        and matter.answers  # a document for no requirement in particular would be one for all that want its kind
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -16,10 +17,8 @@ from privyseal.records import parties
 from privyseal.records.database import Transaction
 from privyseal.signing import announce, subscribers, voice
 from privyseal.signing.instance import PrivySeal
+from privyseal.terms import names
 from privyseal.terms.parties import Actor, Member, Role, Subscriber
-
-LONGEST_NAME = 100
-"""Characters of what a member is called."""
 
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +28,8 @@ class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     roles: tuple[Role, ...]
     workload: bool
     """Whether it is a machine (CSBR 6.2.7.3)."""
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """From when on nobody comes in by this account, such as an auditor's; None for no end."""
 
 
 def subscriber(seal: PrivySeal, name: str, display_name: str) -> Subscriber:
@@ -43,12 +44,18 @@ def by_an_administrator(seal: PrivySeal, actor: Actor, new: NewMember) -> Member
     NotPermitted for a role that only the operator's members have.
     """
     voice.require(actor, "manage-members", actor.subscriber)
-    require_name(new.name)
+    name = names.require_plain(new.name, "The member's name")
     _require_roles(seal, actor, new.roles)
-    with seal.records.reading(actor.subscriber) as tx:
-        if any(each.member.name == new.name and each.ended is None for each in parties.accounts(tx)):
-            raise Conflict(f"There is a member called {new.name!r} already.", hint="choose another name")
-    return member(seal, actor.subscriber, new.name, new.roles, new.workload, actor)
+    if new.until is not None and new.until <= seal.clock():
+        raise BadInput("The account would be over already.", hint="name a moment that is to come")
+    incoming = Member(_new_id(seal), actor.subscriber, name, new.roles, new.workload)
+    with seal.records.writing(actor.subscriber) as tx:
+        others = [each.member.name for each in parties.accounts(tx) if each.ended is None]
+        if name in others:
+            raise Conflict(f"There is a member called {name!r} already.", hint="choose another name")
+        names.require_unlike(name, others, "The member's name")
+        _take_in(seal, tx, actor, incoming, new.until)
+    return incoming
 
 
 def set_roles(seal: PrivySeal, actor: Actor, member: str, roles: tuple[Role, ...]) -> Member:
@@ -59,18 +66,12 @@ def set_roles(seal: PrivySeal, actor: Actor, member: str, roles: tuple[Role, ...
         before = parties.member(tx, member)
         if before.id == actor.member.id:
             raise NotPermitted("Nobody changes their own roles; another administrator does.")
+        if before.roles == roles:
+            return before  # whoever lost the answer asks again
         parties.set_roles(tx, before.id, roles)
         words = f"{' '.join(before.roles) or 'none'} -> {' '.join(roles) or 'none'}"
         _administered(seal, tx, actor, "roles changed", before.id, words)
         return msgspec.structs.replace(before, roles=roles)
-
-
-def require_name(name: str) -> None:
-    """Raise BadInput for what nobody can be called by."""
-    if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-        raise BadInput(
-            f"A member is called by 1 to {LONGEST_NAME} printable characters.", hint="such as 'Ada Lovelace'"
-        )
 
 
 def _require_roles(seal: PrivySeal, actor: Actor, roles: tuple[Role, ...]) -> None:
@@ -97,12 +98,21 @@ def member(
     actor: Actor | None = None,
 ) -> Member:
     """Take in a member of a Subscriber; ``workload`` says whether it is a machine (CSBR 6.2.7.3)."""
-    incoming = Member("M-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(), of, name, roles, workload)
+    incoming = Member(_new_id(seal), of, name, roles, workload)
     with seal.records.writing(of) as tx:
         parties.subscriber(tx)
-        parties.add_member(tx, incoming)
-        _administered(seal, tx, actor, "member taken in", incoming.id, f"roles: {' '.join(roles) or 'none'}")
+        _take_in(seal, tx, actor, incoming, None)
     return incoming
+
+
+def _new_id(seal: PrivySeal) -> str:
+    return "M-" + base64.b32encode(seal.draw(15)).decode("ascii").lower()
+
+
+def _take_in(seal: PrivySeal, tx: Transaction, actor: Actor | None, incoming: Member, until: datetime | None) -> None:
+    parties.add_member(tx, incoming, until)
+    words = f"roles: {' '.join(incoming.roles) or 'none'}" + (f"; until {until.isoformat()}" if until else "")
+    _administered(seal, tx, actor, "member taken in", incoming.id, words)
 
 
 def token(seal: PrivySeal, holder: Member, expires: datetime | None = None, actor: Actor | None = None) -> str:

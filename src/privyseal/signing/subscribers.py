@@ -98,10 +98,11 @@ def _move(seal: PrivySeal, actor: Actor | None, name: str, becomes: Standing, be
         if now.standing is becomes:
             return now  # whoever lost the answer asks again
         require_move(name, now.standing, becomes)
-        missing = [words for words in now.steps.values() if words]
+        missing = [step for step, words in now.steps.items() if words]
         if becomes is Standing.ACTIVE and missing:
             raise NotPermitted(
-                f"The Subscriber {name!r} is not ready: {'; '.join(missing)}.", hint="privyseal subscriber show NAME"
+                f"The Subscriber {name!r} is not ready: not done are {', '.join(missing)}.",
+                hint="privyseal subscriber show NAME says what each step asks for",
             )
         parties.move(tx, now.standing, becomes)
         stands = Stands(subscriber=name, becomes=becomes, by=voice.of(actor), because=because)

@@ -12,6 +12,7 @@ from privyseal.errors import NotFound
 from privyseal.signing import enrol, subscribers
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.subscribers import Enrolled
+from privyseal.terms import names
 from privyseal.terms.parties import Actor, Role
 from privyseal.terms.subscribers import Standing
 from privyseal.web.desk import TheDesk
@@ -70,10 +71,9 @@ async def add_subscriber(
 
 
 def _take_in(seal: PrivySeal, actor: Actor, new: NewSubscriber) -> TakenIn:
-    enrol.require_name(new.administrator)
-    enrol.require_name(new.display_name)
-    subscribers.take_in(seal, actor, new.name, new.display_name)
-    first = enrol.member(seal, new.name, new.administrator, (Role.ADMINISTRATOR,), False, actor)
+    administrator = names.require_plain(new.administrator, "The administrator's name")
+    subscribers.take_in(seal, actor, new.name, names.require_plain(new.display_name, "The Subscriber's name"))
+    first = enrol.member(seal, new.name, administrator, (Role.ADMINISTRATOR,), False, actor)
     token = enrol.token(seal, first, seal.clock() + FIRST_TOKEN, actor)
     return TakenIn(subscriber=subscribers.one(seal, actor, new.name), administrator=first.id, token=token)
 
