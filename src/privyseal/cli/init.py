@@ -196,7 +196,7 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
         approvers=(),
         quorum=0,
         rehearsal=True,
-        tag_key_sha256=subscribers.tag_key_digest(owner),
+        tag_key_sha256=enrol.tag_key_digest(owner),
         expires_at=(seal.clock() + custody.LIFE_OF_AN_ACT).replace(microsecond=0),
     )
     pair = custody.generate(seal, act)

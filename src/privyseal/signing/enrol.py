@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from datetime import datetime
 from typing import Annotated
 
@@ -35,6 +36,11 @@ class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def subscriber(seal: PrivySeal, name: str, display_name: str) -> Subscriber:
     """Take in a Subscriber on the service's own word; see :func:`privyseal.signing.subscribers.take_in`."""
     return subscribers.take_in(seal, None, name, display_name)
+
+
+def tag_key_digest(owner: Subscriber) -> str:
+    """Return SHA-256 of a Subscriber's tag key, lower-case hex: what an act may say of it in public."""
+    return hashlib.sha256(owner.tag_key).hexdigest()
 
 
 def by_an_administrator(seal: PrivySeal, actor: Actor, new: NewMember) -> Member:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import datetime
 
@@ -55,11 +54,6 @@ def take_in(seal: PrivySeal, actor: Actor | None, name: str, display_name: str) 
         with batch.item(name) as tx:
             _state(seal, tx, actor, "enrolled", Stands(subscriber=name, becomes=Standing.ENROLLING, by=voice.of(actor)))
     return incoming
-
-
-def tag_key_digest(owner: Subscriber) -> str:
-    """Return SHA-256 of a Subscriber's tag key, lower-case hex: what an act may say of it in public."""
-    return hashlib.sha256(owner.tag_key).hexdigest()
 
 
 def identify(seal: PrivySeal, actor: Actor | None, name: str, how: str) -> Enrolled:
