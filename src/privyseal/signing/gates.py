@@ -36,7 +36,7 @@ from privyseal.terms.subscribers import Standing
 
 def begin(seal: PrivySeal) -> None:
     """Write down which gates are known from now on: at first all refuse at once, and later ones report first."""
-    now = seal.clock()
+    now = seal.clock().replace(microsecond=0)  # who begins to serve in this very second is bound
     with seal.records.batch() as batch:
         connection = batch.across_subscribers()
         known = {each.requirement for each in kept.enabled_of_all_subscribers(connection)}
