@@ -184,10 +184,11 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
     with town.database.connect() as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
         connection.execute("ALTER TABLE requests DROP COLUMN lease_node, DROP COLUMN lease_boot")
-        tables = "artifacts, uploads, client_certificates, log_gaps, findings, evaluations, gates, statements"
+        tables = "artifacts, uploads, client_certificates, log_gaps, findings, evaluations, gates, statements, papers"
         tables += ", thaw_agreements, freezes, signed_things, request_runs, incidents, webhooks, notices, deliveries"
         connection.execute(f"DROP TABLE {tables}")
-        connection.execute("ALTER TABLE members DROP COLUMN workload")
+        connection.execute("ALTER TABLE members DROP COLUMN workload, DROP COLUMN until, DROP COLUMN ended")
+        connection.execute("ALTER TABLE subscribers DROP COLUMN state")
         connection.execute("DROP INDEX ix_requests_intent_index")
     code, said = _said("serve", "--dir", str(third), "--bind", "127.0.0.1:0")
     assert (code, "this program needs" in said) == (2, True), said

@@ -120,9 +120,11 @@ def service_shell(rehearsal: Rehearsal, world_folder: Path, tmp_path: Path) -> t
         shutil.copy(rehearsal.directory / name, folder / name)
     (folder / "client.toml").write_text(profile)
     (folder / "client.toml").chmod(0o600)
-    administrator = (rehearsal.directory / "administrator.toml").read_text()
-    (folder / "administrator.toml").write_text(administrator.replace("http://127.0.0.1:8470", rehearsal.url))
-    (folder / "administrator.toml").chmod(0o600)
+    for name in ("administrator.toml", "operator.toml"):
+        (folder / name).write_text(
+            (rehearsal.directory / name).read_text().replace("http://127.0.0.1:8470", rehearsal.url)
+        )
+        (folder / name).chmod(0o600)
     where = {"PRIVYSEAL_PROFILE": str(folder / "client.toml"), "SERVICE_DIRECTORY": str(rehearsal.directory)}
     return folder, shell_environment(tmp_path) | where
 

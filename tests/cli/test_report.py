@@ -115,7 +115,7 @@ def test_a_report_is_the_same_twice_and_whole(told: World, archive: bytes, tmp_p
     again = _made(told, tmp_path / "again.zip", "--with-documents").read_bytes()
     assert again == archive
     found = check(io.BytesIO(archive), told.policy())
-    assert (found.statements, found.in_period, found.documents) == (4, 4, 1)
+    assert (found.statements, found.in_period, found.documents) == (_founded(told) + 4, _founded(told) + 4, 1)
     assert (found.missing, found.gaps, found.elsewhere) == ((), (), 0)
     assert found.size == told.checkpoint().size
     assert len(found.asked.service) > 0 and "compliant" not in _files(archive)[papers.HTML].decode().lower()
@@ -215,6 +215,20 @@ def test_a_file_more_or_less_is_named(told: World, archive: bytes) -> None:
         check(_packed(files | {"more.json": b"{}"}), policy)
 
 
+def _founded(world: World) -> int:
+    """Count what the service stated itself when it was founded."""
+    return sum(b'"type":"statement"' in each for each in world.entries()) - 4
+
+
+def test_an_administrative_act_that_was_left_out_is_missed(told: World, archive: bytes) -> None:
+    """Like everything that is stated: the log tells, and so do the numbers of the acts around it."""
+    files = _files(archive)
+    entries = msgspec.json.decode(files[papers.MANIFEST], type=Manifest).statements
+    act = next(each for each in entries if b'"administered"' in files[papers.statement_path(each)])
+    found = check(_packed(_drop_statement(files, act)), told.policy())
+    assert (found.missing, found.gaps) == ((act,), (f"administration of {SUBSCRIBER}",))
+
+
 def _drop_statement(files: dict[str, bytes], entry: int) -> dict[str, bytes]:
     """Leave a statement out of everything that lists it."""
     manifest = msgspec.json.decode(files[papers.MANIFEST], type=Manifest)
@@ -227,7 +241,7 @@ def _drop_statement(files: dict[str, bytes], entry: int) -> dict[str, bytes]:
 def test_a_statement_that_was_left_out_is_missed(told: World, archive: bytes) -> None:
     """However well the list was mended: the log's own entries tell, and the numbers of what is left."""
     files = _files(archive)
-    entries = msgspec.json.decode(files[papers.MANIFEST], type=Manifest).statements
+    entries = msgspec.json.decode(files[papers.MANIFEST], type=Manifest).statements[-4:]  # what people stated
     found = check(_packed(_drop_statement(files, entries[3])), told.policy())
     assert (found.missing, found.gaps) == ((entries[3],), ())
     found = check(_packed(_drop_statement(files, entries[2])), told.policy())
@@ -343,7 +357,7 @@ def _change_period(files: dict[str, bytes], entry: int) -> None:
 def test_an_edit_with_a_list_that_fits_is_seen_all_the_same(told: World, archive: bytes, edit: Edit) -> None:
     """What the log fixed does not fit any more."""
     files = _files(archive)
-    entry = msgspec.json.decode(files[papers.MANIFEST], type=Manifest).statements[0]
+    entry = msgspec.json.decode(files[papers.MANIFEST], type=Manifest).statements[-4]
     edit(files, entry)
     with pytest.raises(VerificationFailed):
         check(_packed(_relisted(files)), told.policy())
@@ -383,7 +397,7 @@ def test_what_the_service_states_is_part_of_the_report(told: World, tmp_path: Pa
     assert paper.finish(world.seal) == 2
     assert paper.finish(world.seal) == 0
     found = check(io.BytesIO(_made(world, tmp_path / "r.zip").read_bytes()), world.policy())
-    assert (found.statements, found.missing, found.gaps) == (6, (), ())
+    assert (found.statements, found.missing, found.gaps) == (_founded(told) + 6, (), ())
     world.discard()
 
 
@@ -401,7 +415,7 @@ def test_the_command_says_so(told: World, archive: bytes, tmp_path: Path, capsys
     assert run(ask) == 3
     said = capsys.readouterr().err
     assert "report.html was altered" in said and said.count("\n") == 1
-    entries = msgspec.json.decode(files[papers.MANIFEST], type=Manifest).statements
+    entries = msgspec.json.decode(files[papers.MANIFEST], type=Manifest).statements[-4:]  # what people stated
     file.write_bytes(_packed(_drop_statement(files, entries[3])).getvalue())
     assert run(ask) == 3
     assert f"1 statements of the log are missing here: entries {entries[3]}" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def rows(world: World) -> int:
 
 
 def test_a_rehearsal_is_honest_about_what_it_does_not_meet(world: World) -> None:
-    """Software keys, tokens alone, nobody who accepted anything: it is all said, and nothing unknown is met."""
+    """Software keys, tokens alone, papers that bind nobody: it is all said, and nothing unknown is met."""
     world.ask([world.client(n) for n in range(3)])
     done = walk(world)
     assert done.judged >= 3 + 1 + 1 + 1  # signatures, key, Subscriber, member at least
@@ -60,7 +60,8 @@ def test_a_rehearsal_is_honest_about_what_it_does_not_meet(world: World) -> None
     assert (tokens.subject, tokens.number) == ("release", 3)
     assert tokens.sample.startswith("R-")
     assert found["signature", "CSBR-9.6.3-08", "not-evidenced"].number == 3
-    assert ("subscriber", "CSBR-9.6.5-04", "not-evidenced") in found
+    assert "Nobody (of a rehearsal) accepted it" in found["subscriber", "CSBR-9.6.5-04", "met"].text
+    assert ("subscriber", "CSBR-9.6.3-01", "not-evidenced") in found
     service = current(world, None)
     assert ("log", "HOUSE-5.4.3-01", "met") in service
     assert ("log", "NSR-3.1.2-01", "not-evidenced") in service

@@ -75,7 +75,7 @@ def test_nothing_is_logged_and_the_sentence_says_what_to_do(world: World) -> Non
     assert "The certificate counts as publicly trusted." in detail
     assert "CSBR 6.2.7.3 (CSBR-6.2.7.3-03): The key is kept in software" in detail
     assert "To mend it: have the service generate a new key in its module" in detail
-    unknown = {"CSBR-9.6.3-08", "CSBR-9.6.3-11", "CSBR-9.6.5-04", "CSBR-9.6.5-05", "CSBR-9.6.5-06"}
+    unknown = {"CSBR-9.6.3-08", "CSBR-9.6.3-11"}  # the commitments of a rehearsal were accepted, by nobody
     assert stopped_by(detail) == unknown | {"CSBR-6.2.7.3-02", "CSBR-6.2.7.3-03"}
     duties.recover(world.seal)
     world.seal.require_memory()
@@ -380,3 +380,18 @@ def test_every_write_of_a_refusal_can_fail(make_world: Callable[[Plan | None], W
         world.ledgers.clear()
         world.check()
         world.seal.require_memory()
+
+
+def test_who_is_enrolling_signs_nothing_that_counts_as_public(world: World) -> None:
+    """It may rehearse; under a certificate of which nobody pinned the root it is told why not, and no key is used."""
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        tx.connection.exec_driver_sql("UPDATE subscribers SET state = 'enrolling'")
+    (done,) = world.ask([world.client(71)])
+    assert isinstance(done, Dossier)
+    unpin(world)
+    used, ledger = world.key_uses, world.client(72)
+    (refused,) = world.ask([ledger])
+    assert isinstance(refused, Failed) and world.key_uses == used
+    failed = recorded(world, ledger.key)
+    assert failed.failure_code == "not-permitted"
+    assert "is enrolling, and may only rehearse" in (failed.failure_detail or "")

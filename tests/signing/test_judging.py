@@ -30,7 +30,8 @@ def _within(world: World, size: int = ALL, days: int = 1) -> Within:
 
 def _found(world: World, within: Within, back: timedelta = timedelta()) -> list[tuple[Finding, int]]:
     with world.seal.records.reading_all_subscribers() as connection:
-        return list(judging.findings(connection, NOTHING, world.now - back, world.seal.service.name, within))
+        known = world.seal.stated.known_of_all_subscribers(connection)
+        return list(judging.findings(connection, known, world.now - back, world.seal.service.name, within))
 
 
 def _signed(world: World, within: Within) -> int:

@@ -48,7 +48,7 @@ def _verdict(world: World, requirement: str) -> Verdict | None:
 
 def test_what_was_stated_is_known_at_once(world: World) -> None:
     """Documents with their reviews, choices, periods; also to an instance that has read everything before."""
-    assert _known(world).held == {}
+    assert _known(world).documents(SERVICE) == ()
     _state(world, DOCUMENT)
     [held] = _known(world).held[SERVICE]
     assert (held.kind, held.sha256, held.reviews) == ("inventory", SHA256, ())
@@ -64,7 +64,7 @@ def test_what_is_only_written_down_is_not_known(world: World, monkeypatch: pytes
     """The log decides: a statement that did not reach it counts for nothing yet."""
     monkeypatch.setattr(statements, "place", lambda *_: False)
     _state(world, DOCUMENT)
-    assert _known(world).held == {}
+    assert _known(world).documents(SERVICE) == ()
 
 
 def test_a_review_counts_for_documents_of_the_same_subscriber_only(world: World) -> None:

@@ -40,13 +40,18 @@ def _state(world: World, matter: Matter = PERIOD) -> Stated:
 
 
 def _listed(world: World) -> list[Stated]:
+    """List what people stated; what the service states itself began with its founding."""
     with world.seal.records.reading(SUBSCRIBER) as tx:
-        return statements.listed(tx)
+        return [each for each in statements.listed(tx) if each.said.matter.topic not in paper.OWN]
 
 
 def _in_log(world: World) -> dict[int, Statement]:
     decoded = dict(enumerate(decode(each) for each in world.entries()))
-    return {index: entry for index, entry in decoded.items() if isinstance(entry, Statement)}
+    return {
+        index: entry
+        for index, entry in decoded.items()
+        if isinstance(entry, Statement) and entry.about not in paper.OWN
+    }
 
 
 def _check(world: World, matters: list[Matter]) -> None:

@@ -189,7 +189,8 @@ def test_the_duty_of_expiry_ends_what_nobody_took(world: World) -> None:
     assert duties.expire(world.seal) == 1
     with world.seal.records.reading(SUBSCRIBER) as tx:
         assert requests.get(tx, dossier.id).state is State.EXPIRED
-        assert [event.what for event in events.events_about(tx, dossier.id)] == ["submitted, approved", "expired"]
+        told = [event.what.partition(", papers ")[0] for event in events.events_about(tx, dossier.id)]
+    assert told == ["submitted, approved", "expired"]
 
 
 def test_recovery_takes_up_what_was_only_submitted(world: World) -> None:

@@ -74,6 +74,23 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/v1/{subscriber:str}/evidence"): ONLY | {"administrator": 400},
     ("PUT", _DOCUMENT): ONLY | {"administrator": 415},
     ("GET", _DOCUMENT): ONLY | {"administrator": 404, "auditor": 404},
+    # Of parties only the operator's role may anything, which none of these callers has.
+    ("GET", "/v1/{subscriber:str}/subscribers"): ONLY,
+    ("POST", "/v1/{subscriber:str}/subscribers"): ONLY,
+    ("GET", "/v1/{subscriber:str}/subscribers/{name:str}"): ONLY,
+    ("PATCH", "/v1/{subscriber:str}/subscribers/{name:str}"): ONLY,
+    ("POST", "/v1/{subscriber:str}/agreements"): ONLY,
+    ("GET", "/v1/{subscriber:str}/parties"): ONLY,
+    ("POST", "/v1/{subscriber:str}/parties"): ONLY,
+    ("POST", "/v1/{subscriber:str}/parties/{name:str}"): ONLY,
+    ("GET", "/v1/{subscriber:str}/agreements"): ONLY | {"administrator": 200, "auditor": 200},
+    ("GET", "/v1/{subscriber:str}/members"): ONLY | {"administrator": 200, "auditor": 200},
+    # Let in, and then told that the body says nothing.
+    ("POST", "/v1/{subscriber:str}/agreements/accepted"): ONLY | {"administrator": 400},
+    ("POST", "/v1/{subscriber:str}/members"): ONLY | {"administrator": 400},
+    ("POST", "/v1/{subscriber:str}/members/reviews"): ONLY | {"administrator": 400},
+    ("PATCH", "/v1/{subscriber:str}/members/{name:str}"): ONLY | {"administrator": 400},
+    ("DELETE", "/v1/{subscriber:str}/members/{name:str}"): ONLY | {"administrator": 400},
     ("POST", "/v1/{subscriber:str}/uploads"): ONLY | {"requester": 201},
     # Let in, and then told that there is no such upload, that the body is no piece, that the request has no file.
     ("HEAD", _UPLOAD): ONLY | {"requester": 404},

@@ -17,6 +17,7 @@ from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, m
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.evidence import DOCUMENTS
 from privyseal.compliance.statements import Administered, Document, Matter, Own, Review
+from privyseal.compliance.statements_of_parties import Accepted, Stands
 from privyseal.errors import BadInput, Misused, NotFound, PrivySealError, Unavailable
 from privyseal.terms.canonical import canonical_json
 from privyseal.web.evidence import OCTETS, StatementList, StatementView
@@ -194,6 +195,10 @@ def in_words(matter: Matter | Own) -> str:
         return f"review: {matter.document[:16]}... shows {matter.requirement} {matter.verdict}"
     if isinstance(matter, Administered):
         return f"{matter.what} {matter.subject}, by {matter.actor}" + (f": {matter.detail}" if matter.detail else "")
+    if isinstance(matter, Stands):
+        return f"Subscriber {matter.subscriber}: {matter.becomes or f'{matter.done} done'}, by {matter.by}"
+    if isinstance(matter, Accepted):
+        return f"{matter.kind} version {matter.version} accepted by {matter.representative.name}"
     kind = str(type(matter).__struct_config__.tag)
     return f"{kind}: {matter.slot.partition(':')[2] or 'the facts'}"
 

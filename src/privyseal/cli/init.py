@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from privyseal import config
+from privyseal.cli import rehearsal_papers
 from privyseal.cli.processes import settings_of
 from privyseal.errors import Conflict, Misused
 from privyseal.keystore.pkcs11 import Pkcs11Section
@@ -23,7 +24,7 @@ from privyseal.pki.certificates import pem, pem_certificates
 from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.records.database import open_records
 from privyseal.records.schema import migrate_for_serve, require_fit
-from privyseal.signing import custody, enrol
+from privyseal.signing import custody, enrol, gates, paper, subscribers
 from privyseal.signing.instance import PrivySeal, wall_clock
 from privyseal.strongroom import founding
 from privyseal.strongroom.acts import Generate
@@ -36,7 +37,7 @@ from privyseal.terms.signatures import SCHEMES
 
 SUBSCRIBER, KEY = "demo", "release"
 """What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
-PROFILES = ("client.toml", "administrator.toml")
+PROFILES = ("client.toml", "administrator.toml", "operator.toml")
 """Profiles that a rehearsal has: of who asks for signatures, and of who states things (``privyseal evidence``)."""
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PATH = click.Path(path_type=Path, exists=True)
@@ -158,13 +159,14 @@ def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
         tls=TLS if tls else None,
     )
     with _opened(directory, url, name) as seal:
-        member, administrator = _enrol_demo(seal, authority, scheme)
+        member, *others = _enrol_demo(seal, authority, scheme)
         if tls:
             credential = _certify_client(seal, member, directory / "tls")
         else:
             credential = {"token": enrol.token(seal, member)}
-        authority_of = {"token": enrol.token(seal, administrator)} | ({"ca": "tls/ca.pem"} if tls else {})
-    _write_files(directory, authority, vkey, (credential, authority_of), settings)
+        theirs = [{"token": enrol.token(seal, each)} | ({"ca": "tls/ca.pem"} if tls else {}) for each in others]
+        paper.finish(seal)
+    _write_files(directory, authority, vkey, (credential, *theirs), settings)
 
 
 def _prepare_records(directory: Path, section: config.RecordsSection, owner: str | None) -> str:
@@ -181,11 +183,12 @@ def _prepare_records(directory: Path, section: config.RecordsSection, owner: str
     return url
 
 
-def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> tuple[Member, Member]:
-    """Take in the Subscriber, who asks and who administers, have the key generated and certified; return the two."""
+def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> tuple[Member, ...]:
+    """Take in the Subscriber and who asks, administers and operates; have a key generated and certified."""
     owner = enrol.subscriber(seal, SUBSCRIBER, "Rehearsal Subscriber")
     member = enrol.member(seal, owner.name, "rehearsal client", (Role.REQUESTER,))
     administrator = enrol.member(seal, owner.name, "rehearsal administrator", (Role.ADMINISTRATOR,))
+    operator = enrol.member(seal, owner.name, "rehearsal operator", (Role.OPERATOR,))
     act = Generate(
         subscriber=owner.name,
         key=KEY,
@@ -199,7 +202,11 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     pair = custody.generate(seal, act)
     certificate = authority.issue_code_signing(pair.public_key, "Rehearsal Subscriber", seal.clock())
     custody.certify(seal, pair, (certificate, authority.code_signing_issuer))
-    return member, administrator
+    rehearsal_papers.agree(seal, owner.name)
+    subscribers.identify(seal, None, owner.name, "Rehearsal: there is nobody, and no CA's record of anybody.")
+    subscribers.activate(seal, None, owner.name, "Rehearsal.")
+    gates.begin(seal)
+    return member, administrator, operator
 
 
 def _certify_client(seal: PrivySeal, member: Member, folder: Path) -> dict[str, str]:
@@ -223,7 +230,7 @@ def _write_files(
     directory: Path,
     authority: RehearsalAuthority,
     vkey: str,
-    credentials: tuple[dict[str, str], dict[str, str]],
+    credentials: tuple[dict[str, str], ...],
     settings: config.Settings,
 ) -> None:
     now = datetime.now(UTC)
@@ -233,7 +240,9 @@ def _write_files(
     _put(directory / "ca.crl", authority.crl(now, int(now.timestamp())), 0o644)
     url = f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     _put(directory / "log-policy", f"log {vkey} {url}/log\nquorum none\n".encode(), 0o644)
-    for name, who, credential in zip(PROFILES, ("a client", "an administrator"), credentials, strict=True):
+    for name, who, credential in zip(
+        PROFILES, ("a client", "an administrator", "an operator"), credentials, strict=True
+    ):
         profile = {"url": url, "subscriber": SUBSCRIBER, "key": KEY} | credential
         profile |= {"trust": "ca.pem", "crl": "ca.crl", "log_policy": "log-policy", "rehearsal_anchors": "ca.pem"}
         head = f"# How {who} talks to this rehearsal service. What lets them in is secret: keep it to yourself.\n"
@@ -266,7 +275,7 @@ def _opened(directory: Path, url: str, name: str) -> Iterator[PrivySeal]:
     records = open_records(url)
     try:
         yield PrivySeal(
-            SigningService(name, Affiliation.UNAFFILIATED),
+            SigningService(name, Affiliation.UNAFFILIATED, SUBSCRIBER),
             records,
             LoggerClient(rooms["logger"].handle),
             SignerClient(rooms["signer"].handle),

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from privyseal.compliance.report import Asked
-from privyseal.compliance.statements import Digest, Said, Stated
+from privyseal.compliance.statement_words import Digest
+from privyseal.compliance.statements import Said, Stated
 from privyseal.errors import VerificationFailed
 
 MANIFEST, MANIFEST_SUM = "manifest.json", "manifest.sha256"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import click
 import msgspec
@@ -22,6 +22,7 @@ from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, p
 from privyseal.cli.report_archive import Member
 from privyseal.cli.report_manifest import Manifest, StatementFile
 from privyseal.compliance.report import Asked, Report, in_period
+from privyseal.compliance.statement_words import Topic
 from privyseal.compliance.statements import LARGEST_SAID, Document, Stated, read_said
 from privyseal.errors import BadInput, PrivySealError, VerificationFailed
 from privyseal.tlog import merkle
@@ -34,7 +35,7 @@ from privyseal.tlog.proof import MAX_PROOF, parse_proof
 
 LARGEST_FILE = 64 << 20
 """Octets of a file that is read whole: findings of 500 requirements have one million."""
-TOPICS = frozenset({"evidence", "review", "declaration", "choice", "finding", "override"})
+TOPICS: frozenset[str] = frozenset(get_args(Topic))
 """Topics whose statements a report must have; of others the log has other texts."""
 MOST_NAMED = 10
 """Entries that are named of those that are missing."""

@@ -19,26 +19,21 @@ from msgspec import Meta, Struct
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.evidence import DOCUMENTS
 from privyseal.compliance.facts import Facts
+from privyseal.compliance.statement_words import About, Digest, Ids, Name, Note, Topic
+from privyseal.compliance.statements_of_parties import (
+    Accepted,
+    AccountsReviewed,
+    CaToTell,
+    Left,
+    Linked,
+    PartyStands,
+    Stands,
+)
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import decode_canonical
 
-MOST_REQUIREMENTS = 100
-"""Requirements that one document is for; an audit report names them all at once by being of its kind."""
 LARGEST_SAID = 64 * 1024
 """Octets of one statement's text; names and a note have some hundreds. A file of facts may have as many."""
-
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-"""What somebody or something is called, as a document has it."""
-Note = Annotated[str, Meta(min_length=1, max_length=2000)]
-"""A few sentences."""
-Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-"""SHA-256, 64 lower-case hex digits."""
-Ids = Annotated[tuple[Name, ...], Meta(max_length=MOST_REQUIREMENTS)]
-"""Requirements by id (``CSBR-8.4.2-01``), or a whole clause as it is cited (``CSBR 8.4.2``)."""
-About = Annotated[str, Meta(pattern=r"\A(service|subscriber:[a-z0-9][a-z0-9-]{0,62}|key:[0-9a-f]{64})\Z")]
-"""Of whom or what a document speaks: the Signing Service, one Subscriber, or one Key Pair by its key id."""
-Topic = Literal["evidence", "review", "declaration", "choice", "finding", "override", "administration"]
-"""What the log's entry says that a statement is about."""
 
 M = TypeVar("M")
 
@@ -286,7 +281,7 @@ class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate
 """What people may state."""
-Own = Found | Override | Administered
+Own = Found | Override | Administered | Accepted | Stands | Left | AccountsReviewed | PartyStands | Linked | CaToTell
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())
 """Every clause that has a requirement, as it is cited."""

@@ -67,6 +67,23 @@ def listed(tx: Transaction, topic: str | None = None) -> list[Stated]:
     return [_stated(row) for row in tx.connection.execute(wanted.order_by(statements.c.entry))]
 
 
+def noted(tx: Transaction, topic: str) -> list[Said]:
+    """List what the service states of a topic for the Subscriber: the last of each slot, logged or about to be."""
+    mine = select(statements).where(statements.c.subscriber == tx.subscriber, statements.c.topic == topic)
+    rows = tx.connection.execute(mine.order_by(statements.c.number, statements.c.at))
+    return list({row.slot: said_in(bytes(row.octets)) for row in rows}.values())
+
+
+def newest_entry(tx: Transaction, topic: str) -> int | None:
+    """Return the log's entry of the last statement of a topic that the log has; None where it has none."""
+    found: int | None = tx.connection.execute(
+        select(func.max(statements.c.entry)).where(
+            statements.c.subscriber == tx.subscriber, statements.c.topic == topic
+        )
+    ).scalar()
+    return found
+
+
 def stated_of_all_subscribers(connection: Connection, topics: Collection[str] | None = None) -> list[Stated]:
     """List everything that anybody stated and the log has, in its order; given ``topics``, only what is about those."""
     wanted = select(statements).where(statements.c.entry.is_not(None)).order_by(statements.c.entry)

@@ -59,8 +59,10 @@ subscribers = Table(
     Column("name", String(63), primary_key=True),
     Column("display_name", Text, nullable=False),
     Column("tag_key", LargeBinary, nullable=False),
+    Column("state", String(16), nullable=False, server_default="active"),
 )
-"""Subscribers; ``tag_key`` makes the pseudonyms under which the log knows their keys, and never leaves."""
+"""Subscribers; ``tag_key`` makes the pseudonyms under which the log knows their keys, and never leaves. ``state`` is
+how each stands (``terms/subscribers.py``)."""
 
 members = Table(
     "members",
@@ -70,8 +72,11 @@ members = Table(
     Column("name", Text, nullable=False),
     Column("roles", Text, nullable=False),
     Column("workload", Boolean),
+    Column("until", Moment),
+    Column("ended", Moment),
 )
-"""People and machines of a Subscriber; ``roles`` are words with blanks between, ``workload`` says which of the two."""
+"""People and machines of a Subscriber; ``roles`` are words with blanks between, ``workload`` says which of the two.
+Nobody comes in from ``until`` on, or once they have left (``ended``); what they did stays theirs."""
 
 tokens = Table(
     "tokens",
@@ -446,3 +451,15 @@ deliveries = Table(
     Index("ix_deliveries_subscriber_made", "subscriber", "made"),
 )
 """Messages to webhooks and to people (``webhook`` empty), each with what came of its last try."""
+papers = Table(
+    "papers",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("by", String(40), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+"""Versions of papers (``terms/agreements.py``); rows are added and never changed. Who accepted which is a statement."""

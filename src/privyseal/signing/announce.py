@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privyseal.compliance.requirement import Kind
-from privyseal.compliance.statements import Administered, Found, Override
+from privyseal.compliance.statements import Administered, Found, Override, Own
 from privyseal.records import events
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
@@ -73,3 +73,13 @@ def administered(seal: PrivySeal, tx: Transaction, act: Administered) -> None:
     """
     events.record(tx, Event(seal.clock(), act.actor, act.what, act.subject))
     paper.note(tx, seal, act)
+
+
+def stated(seal: PrivySeal, tx: Transaction, event: Event, own: Own) -> None:
+    """State something of a party that is evidence in itself, with the event that tells who did it.
+
+    It is an administrative act like those of :func:`administered`, and has its entry in the log instead of one of
+    these, not beside it.
+    """
+    events.record(tx, event)
+    paper.note(tx, seal, own)

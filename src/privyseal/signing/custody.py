@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
+from privyseal.compliance.statements import Administered
 from privyseal.errors import LogUnavailable, PrivySealError, VerificationFailed
 from privyseal.pki import certificates
-from privyseal.records import events, keys, parties
-from privyseal.records.events import Event
+from privyseal.records import keys, parties
+from privyseal.signing import announce, voice
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, Unfreeze, act_digest
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
@@ -36,7 +37,8 @@ def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ())
     pair = _carry_out(seal, act, tag, tuple(approvals), owner.tag_key)
     with seal.records.writing(act.subscriber) as tx:
         keys.add_key_pair(tx, pair)
-        events.record(tx, Event(seal.clock(), "service", "key pair generated", pair.key_id))
+        act_of_ours = Administered(actor=voice.ITSELF, what="key pair generated", subject=pair.key_id, detail=pair.name)
+        announce.administered(seal, tx, act_of_ours)
     return pair
 
 
@@ -52,7 +54,8 @@ def carry_out(
     with seal.records.writing(pair.subscriber) as tx:
         keys.replace_key_pair(tx, changed)
         verb = str(type(act).__struct_config__.tag)
-        events.record(tx, Event(seal.clock(), "service", f"signer did {verb}", pair.key_id))
+        done = Administered(actor=voice.ITSELF, what=f"signer did {verb}", subject=pair.key_id, detail=pair.name)
+        announce.administered(seal, tx, done)
     return changed
 
 
@@ -73,7 +76,8 @@ def certify(seal: PrivySeal, pair: KeyPair, chain: Sequence[bytes]) -> Certifica
         keys.install_certificate(
             tx, fingerprint=certificate.fingerprint, key_id=pair.key_id, chain=tuple(chain), now=now
         )
-        events.record(tx, Event(now, "service", "certificate installed", certificate.fingerprint))
+        what, subject = "certificate installed", certificate.fingerprint
+        announce.administered(seal, tx, Administered(actor=voice.ITSELF, what=what, subject=subject, detail=pair.name))
     return certificate
 
 

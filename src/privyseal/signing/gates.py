@@ -19,28 +19,36 @@ from privyseal.compliance.gates import AGREE, GATES, REPORTS_FIRST, Enabled, Ove
 from privyseal.compliance.known import Known
 from privyseal.compliance.outcome import Finding
 from privyseal.compliance.requirement import Asked
+from privyseal.compliance.statements import Administered
 from privyseal.errors import BadInput, NotCompliant, NotPermitted, VerificationFailed
-from privyseal.records import evidence, keys
+from privyseal.records import evidence, keys, parties
 from privyseal.records import gates as kept
 from privyseal.records.database import Transaction
 from privyseal.records.gates import Overridden
-from privyseal.signing import announce
+from privyseal.signing import announce, voice
 from privyseal.signing.case import Case
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.keys import Approver
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Approval, approved_octets
+from privyseal.terms.subscribers import Standing
 
 
 def begin(seal: PrivySeal) -> None:
     """Write down which gates are known from now on: at first all refuse at once, and later ones report first."""
-    now = seal.clock()
+    now = seal.clock().replace(microsecond=0)  # who begins to serve in this very second is bound
     with seal.records.batch() as batch:
         connection = batch.across_subscribers()
         known = {each.requirement for each in kept.enabled_of_all_subscribers(connection)}
         enforced = now + REPORTS_FIRST if known else now
         new = [Enabled(each.id, now, enforced) for each in GATES if each.id not in known]
         kept.enable_of_all_subscribers(connection, new)
+        operator = {each.name for each, _ in parties.subscribers_of_all(connection)} & {seal.service.operator or ""}
+        if new and operator:
+            with batch.item(operator.pop()) as tx:
+                words = f"{', '.join(each.requirement for each in new)}: refusing from {enforced.isoformat()} on"
+                act = Administered(actor=voice.ITSELF, what="gates known", subject=str(len(new)), detail=words[:2000])
+                announce.administered(seal, tx, act)
 
 
 def refuse(seal: PrivySeal, cases: Sequence[Case]) -> None:
@@ -55,8 +63,12 @@ def refuse(seal: PrivySeal, cases: Sequence[Case]) -> None:
         known, enabled = seal.stated.known_of_all_subscribers(connection), kept.enabled_of_all_subscribers(connection)
     for case in concerned:
         with seal.records.reading(case.dossier.subscriber) as tx:
+            enrolling = parties.standing(tx) is Standing.ENROLLING
             found = findings(tx, case, known, enabled, seal.clock())
-        if found:
+        if enrolling:
+            name = case.dossier.subscriber
+            case.refused = (NotPermitted.code, f"the Subscriber {name!r} is enrolling, and may only rehearse")
+        elif found:
             why, mend = rules.sentence(found)
             why += f" To mend it: {mend}." if mend else ""
             if case.dossier.fence > 1:

@@ -1,7 +1,9 @@
 """What the service knows beside its records: what people stated, as far as the log has it, for evaluations and gates.
 
-Commitments, acceptances, a CA's word on a certificate, and a belief that a key is compromised cannot be stated yet: all
-of that is unknown, and unknown is never met. Whoever keeps such statements fills them in here, and nowhere else.
+Commitments that a representative accepted, papers, leavers and reviews of accounts come from what the service states of
+its parties (``accepted.py``). A CA's word on a certificate, that a certificate was accepted, and a belief that a key is
+compromised cannot be stated yet: all of that is unknown, and unknown is never met. Whoever keeps such statements fills
+them in here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from privyseal.compliance.known import NOTHING, Known
 from privyseal.compliance.statements import AuditPeriod, Choice, Document, Stated
 from privyseal.compliance.statements import Review as Reviewed
 from privyseal.records import incidents, statements
+from privyseal.signing import accepted
 
-_TOPICS = ("evidence", "review", "declaration", "choice")
+TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice")
+"""Topics of all that is taken into account."""
 
 
 class Memory:
@@ -37,7 +41,7 @@ class Memory:
         with self._guard:
             if mark == self._mark:
                 return self._known
-        known = known_from(statements.stated_of_all_subscribers(connection, _TOPICS))
+        known = known_from(statements.stated_of_all_subscribers(connection, TOPICS))
         cases = [each.case for each in incidents.cases_of_all_subscribers(connection)]
         known = msgspec.structs.replace(known, believed=believed(cases))
         with self._guard:
@@ -50,7 +54,8 @@ def known_from(stated: Iterable[Stated]) -> Known:
 
     A review counts for the document of the same Subscriber: nobody judges what others handed in.
     """
-    last = {(each.said.subscriber, each.said.matter.slot): each for each in stated}
+    listed = list(stated)
+    last = {(each.said.subscriber, each.said.matter.slot): each for each in listed}
     reviews: dict[tuple[str, str], list[Review]] = {}
     for each in last.values():
         matter = each.said.matter
@@ -76,7 +81,11 @@ def known_from(stated: Iterable[Stated]) -> Known:
         elif isinstance(matter, AuditPeriod):
             first = datetime.combine(matter.start, time(), UTC)
             periods.append((first, datetime.combine(matter.end, time(23, 59, 59), UTC)))
-    return Known(held=held, choices=choices, audit_periods=tuple(sorted(periods)))
+    for about, record in accepted.papers(listed) + accepted.accounts(listed):
+        held[about] = (*held.get(about, ()), record)
+    return Known(
+        held=held, choices=choices, audit_periods=tuple(sorted(periods)), commitments=accepted.commitments(listed)
+    )
 
 
 def _held(document: Document, reviews: tuple[Review, ...]) -> Held:

@@ -1,8 +1,8 @@
 """The facts of duties that a service's own records hold: what people stated, as far as the log has it.
 
 Nothing is concluded from silence. That there is no record of an incident, a leaver or a change says nothing, so no
-clock starts; that nobody stated when accounts were last reviewed leaves that duty unknown, and unknown is never in
-time. What a person has judged not to show it counts as if it were not there.
+clock starts for one that was not recorded; that nobody stated when accounts were last reviewed leaves that duty
+unknown, and unknown is never in time. What a person has judged not to show it counts as if it were not there.
 """
 
 from __future__ import annotations
@@ -14,28 +14,44 @@ import msgspec
 from sqlalchemy import Connection
 
 from privyseal.compliance import statements as stated_as
+from privyseal.compliance import statements_of_parties as of_parties
 from privyseal.compliance.catalogue import BY_ID
-from privyseal.compliance.duty_facts import Audited, AuditPeriod, DutyFacts, LogState, ModuleCertificate, Network
+from privyseal.compliance.duty_facts import (
+    Audited,
+    AuditPeriod,
+    DutyFacts,
+    Incident,
+    IncidentKind,
+    IssuingCA,
+    Leaver,
+    LogState,
+    ModuleCertificate,
+    Network,
+    Notice,
+)
 from privyseal.compliance.held import Held
 from privyseal.compliance.incidents import facts as incidents_facts
 from privyseal.compliance.known import SERVICE, Known
 from privyseal.compliance.spans import beginning
 from privyseal.compliance.statements import Stated, current, of_kind
 from privyseal.records import incidents, statements
-from privyseal.signing.known import known_from
+from privyseal.signing.known import TOPICS, known_from
 
 MOST_TEXT = 200
 """Characters of what a fact is called."""
 
-_TOPICS = ("evidence", "review", "declaration", "choice")
-
 
 def facts_of_all_subscribers(connection: Connection, name: str, at: datetime) -> DutyFacts:
     """Return what the records of the service called ``name`` hold of its duties, up to the moment asked about."""
-    facts = facts_from(statements.stated_of_all_subscribers(connection, _TOPICS), name, at)
+    facts = facts_from(statements.stated_of_all_subscribers(connection, TOPICS), name, at)
     cases = [each.case for each in incidents.cases_of_all_subscribers(connection)]
     found, cas = incidents_facts(cases, at)
-    return msgspec.structs.replace(facts, incidents=found, cas=cas)
+    named = {each.name for each in facts.cas}
+    return msgspec.structs.replace(
+        facts,
+        incidents=(*facts.incidents, *found),
+        cas=(*facts.cas, *(each for each in cas if each.name not in named)),
+    )
 
 
 def facts_from(stated: list[Stated], name: str, at: datetime) -> DutyFacts:
@@ -56,9 +72,44 @@ def facts_from(stated: list[Stated], name: str, at: datetime) -> DutyFacts:
         choices=known.choices,
         network=_network(known, at),
         log=_log(known, at),
+        incidents=_incidents(stated, at),
+        cas=_cas(stated),
+        leavers=_leavers(stated, at),
         audits=tuple(audits.values()),
         modules=_modules(stated, at),
     )
+
+
+def _leavers(stated: Sequence[Stated], at: datetime) -> tuple[Leaver, ...]:
+    """Return everybody who left, whoever's member they were: each account is one of this service."""
+    return tuple(
+        Leaver(member=f"{each.said.subscriber}: {matter.member}", left_at=matter.left, disabled_at=matter.ended)
+        for each in stated
+        if isinstance(matter := each.said.matter, of_parties.Left) and matter.left <= at
+    )
+
+
+def _incidents(stated: Sequence[Stated], at: datetime) -> tuple[Incident, ...]:
+    """Return of what CAs are to be told; the notices to several CAs of one thing are one incident."""
+    found: dict[str, list[of_parties.CaToTell]] = {}
+    for each in of_kind(list(stated), of_parties.CaToTell):
+        if each.known <= at:
+            found.setdefault(f"{each.subscriber} {each.what} {each.known:%Y-%m-%d %H:%M:%SZ}", []).append(each)
+    return tuple(
+        Incident(
+            id=name,
+            kind=IncidentKind.COMPROMISE if some[0].what == "compromise" else IncidentKind.SUSPECT_CODE,
+            found_at=some[0].known,
+            cas=tuple(each.ca for each in some),
+            notices=tuple(Notice(ca=each.ca, at=each.told) for each in some if each.told is not None),
+        )
+        for name, some in found.items()
+    )
+
+
+def _cas(stated: Sequence[Stated]) -> tuple[IssuingCA, ...]:
+    parties = of_kind(list(stated), of_parties.PartyStands)
+    return tuple(IssuingCA(name=each.name, report_to=each.report_to or None) for each in parties if each.kind == "ca")
 
 
 def _network(known: Known, at: datetime) -> Network:

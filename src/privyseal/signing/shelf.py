@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from privyseal.records import freezes, keys
+from privyseal.records import freezes, keys, parties
 from privyseal.records.database import Transaction
 from privyseal.records.freezes import Frozen
 from privyseal.terms.keys import KeyPair
+from privyseal.terms.subscribers import Standing, require_signing
 
 
 class Shelf:
@@ -16,6 +17,7 @@ class Shelf:
         self._pairs: dict[tuple[str, str], KeyPair] = {}
         self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
         self._frozen: dict[str, list[Frozen]] = {}
+        self._standings: dict[str, tuple[Standing, int | None]] = {}
 
     def pair(self, tx: Transaction, name: str) -> KeyPair:
         """Return the Key Pair of that name; NotFound where there is none."""
@@ -36,3 +38,16 @@ class Shelf:
         if tx.subscriber not in self._frozen:
             self._frozen[tx.subscriber] = freezes.holding(tx)
         return self._frozen[tx.subscriber]
+
+    def papers(self, tx: Transaction) -> int | None:
+        """Return the log's entry of the Subscriber's newest acceptance of a paper; None where it accepted none."""
+        return self._signs_as(tx)[1]
+
+    def require_signing(self, tx: Transaction) -> None:
+        """Raise Denied or NotPermitted where nothing is signed for the Subscriber (``terms/subscribers.py``)."""
+        require_signing(tx.subscriber, self._signs_as(tx)[0])
+
+    def _signs_as(self, tx: Transaction) -> tuple[Standing, int | None]:
+        if tx.subscriber not in self._standings:
+            self._standings[tx.subscriber] = parties.signs_as(tx)
+        return self._standings[tx.subscriber]

@@ -151,7 +151,17 @@ def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, 
         chain=shelf.chain(tx, request.certificate),
         key_tag=pair.key_tag,
         approvals=tuple(approvals.approvals_of(tx, request_id)) if pair.in_order else (),
+        refused=_stopped(tx, shelf),
     )
+
+
+def _stopped(tx: Transaction, shelf: Shelf) -> tuple[str, str] | None:
+    """Return why nothing is signed for the Subscriber any more, of what was agreed to before it was stopped."""
+    try:
+        shelf.require_signing(tx)
+    except PrivySealError as error:
+        return error.code, error.detail
+    return None
 
 
 def _log_intents_and_sign(seal: PrivySeal, fresh: list[Case]) -> None:

@@ -135,7 +135,10 @@ def take_in(seal: PrivySeal, submissions: Sequence[Submission]) -> dict[int, Tak
                     if fresh:
                         new = [(one.dossier, one.request) for one in fresh.values()]
                         requests.add_taken(tx, new, now, seal.holder)
-                        said = [_submitted(submissions[n], one.dossier, State.APPROVED) for n, one in fresh.items()]
+                        papers = shelf.papers(tx)
+                        said = [
+                            _submitted(submissions[n], one.dossier, State.APPROVED, papers) for n, one in fresh.items()
+                        ]
                         events.record(tx, *(event for each in said for event in each))
                         signed.note_runs(tx, _runs((submissions[n].actor, one.dossier) for n, one in fresh.items()))
                         taken |= fresh
@@ -208,7 +211,7 @@ def _submit_one(
     requests.add(tx, dossier, request)
     if request.mode == "server":
         stored.refer(tx, dossier.id, uploads.uploaded(tx, request))
-    events.record(tx, *_submitted(submission, dossier, state))
+    events.record(tx, *_submitted(submission, dossier, state, shelf.papers(tx)))
     signed.note_runs(tx, _runs([(submission.actor, dossier)]))
     if state is State.REQUESTED:
         notices.put_requests(tx, seal, "request.waiting", [dossier])
@@ -270,9 +273,12 @@ def _dossier(seal: PrivySeal, submission: Submission, request: SigningRequest, s
     )
 
 
-def _submitted(submission: Submission, dossier: Dossier, state: State) -> list[Event]:
-    """Return what is to be remembered of it: who asked, and by what proof where that was more than a token."""
-    said = [f"submitted, {state}"]
+def _submitted(submission: Submission, dossier: Dossier, state: State, papers: int | None) -> list[Event]:
+    """Return what is to be remembered of it: who asked, and by what proof where that was more than a token.
+
+    ``papers`` is the log's entry of the newest acceptance of a paper, which tells what was in force.
+    """
+    said = [f"submitted, {state}" if papers is None else f"submitted, {state}, papers {papers}"]
     if submission.actor.factors != (Factor.BEARER,):
         said.append(f"by {submission.actor.proof}")
     return [Event(dossier.created, dossier.requester, what, dossier.id) for what in said]
@@ -285,6 +291,7 @@ def check(
 
     Returns for each piece of code what its format wants signed.
     """
+    shelf.require_signing(tx)
     if (request.key_id, request.scheme) != (pair.key_id, pair.scheme):
         raise BadInput(
             f"The request names another public key or scheme than Key Pair {pair.name!r} has.",

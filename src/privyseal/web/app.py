@@ -28,15 +28,21 @@ from privyseal.access.credentials import Presented
 from privyseal.access.permissions import Verb
 from privyseal.access.trust import NewRule
 from privyseal.compliance.incidents import OutsideReport, Report
+from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.records.gates import Overridden
+from privyseal.signing import enrol, reviews
+from privyseal.signing.agreements import Acceptance
 from privyseal.signing.freezes import Agreement, Asked
 from privyseal.signing.incidents import Step
 from privyseal.signing.machines import NewToken
 from privyseal.signing.notices import TOPICS
+from privyseal.signing.parties import NewParty
 from privyseal.signing.review import Review
+from privyseal.terms.parties import Member
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
 from privyseal.web import (
+    agreements,
     api,
     approving,
     evidence,
@@ -46,9 +52,11 @@ from privyseal.web import (
     freezes,
     incidents,
     logfiles,
+    members,
     notices,
     problem,
     reports,
+    subscribers,
     trust,
     tsa,
     views,
@@ -104,6 +112,10 @@ _INCIDENTS = "/v1/{subscriber:str}/incidents"
 _IMPACT = "/v1/{subscriber:str}/impact/{fingerprint:str}"
 _WEBHOOKS = "/v1/{subscriber:str}/webhooks"
 _DELIVERIES = "/v1/{subscriber:str}/deliveries"
+_SUBSCRIBERS = "/v1/{subscriber:str}/subscribers"
+_MEMBERS = "/v1/{subscriber:str}/members"
+_AGREEMENTS = "/v1/{subscriber:str}/agreements"
+_PARTIES = "/v1/{subscriber:str}/parties"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
@@ -177,6 +189,21 @@ ROUTES: tuple[Route, ...] = (
         _WRITE,
         success=(202,),
     ),
+    Route("GET", _SUBSCRIBERS, subscribers.list_subscribers, "manage-subscribers", _READ),
+    Route("POST", _SUBSCRIBERS, subscribers.add_subscriber, "manage-subscribers", _WRITE, success=(201,)),
+    Route("GET", _SUBSCRIBERS + "/{name:str}", subscribers.read_subscriber, "see-agreements", _READ),
+    Route("PATCH", _SUBSCRIBERS + "/{name:str}", subscribers.change_subscriber, "manage-subscribers", _WRITE),
+    Route("GET", _MEMBERS, members.list_members, "see-members", _READ),
+    Route("POST", _MEMBERS, members.add_member, "manage-members", _WRITE, success=(201,)),
+    Route("POST", _MEMBERS + "/reviews", members.review_members, "manage-members", _WRITE, success=(201,)),
+    Route("PATCH", _MEMBERS + "/{name:str}", members.set_roles, "manage-members", _WRITE),
+    Route("DELETE", _MEMBERS + "/{name:str}", members.end_member, "manage-members", _WRITE),
+    Route("GET", _AGREEMENTS, agreements.list_papers, "see-agreements", _READ),
+    Route("POST", _AGREEMENTS, agreements.add_paper, "manage-agreements", _WRITE, success=(201,)),
+    Route("POST", _AGREEMENTS + "/accepted", agreements.accept_paper, "accept-agreement", _WRITE, success=(201,)),
+    Route("GET", _PARTIES, agreements.list_parties, "manage-agreements", _READ),
+    Route("POST", _PARTIES, agreements.add_party, "manage-agreements", _WRITE, success=(201,)),
+    Route("POST", _PARTIES + "/{name:str}", agreements.link_party, "manage-agreements", _WRITE, success=(201,)),
 )
 
 DOCUMENTS = (
@@ -210,6 +237,24 @@ DOCUMENTS = (
     notices.WebhookList,
     notices.NewWebhook,
     notices.DeliveryList,
+    subscribers.SubscriberList,
+    subscribers.NewSubscriber,
+    subscribers.TakenIn,
+    subscribers.Change,
+    reviews.AccountList,
+    reviews.Reviewed,
+    enrol.NewMember,
+    members.Roles,
+    members.Leaving,
+    Member,
+    Left,
+    AccountsReviewed,
+    agreements.PaperList,
+    agreements.NewPaper,
+    Acceptance,
+    agreements.PartyList,
+    agreements.Link,
+    NewParty,
     Overridden,
     NewUpload,
     SigningRequest,
