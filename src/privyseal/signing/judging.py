@@ -63,11 +63,20 @@ def requirements_for(kind: Kind) -> tuple[Requirement, ...]:
 
 def judge(subject: Subject, asked: Asked, *, everything: bool = False) -> Iterator[Finding]:
     """Yield one finding for each requirement on a subject: of several the worst, for one row tells one verdict."""
+    return worst(evaluate(subject, requirements_for(subject.kind), asked, everything=everything))
+
+
+def worst(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield of several findings on one requirement the worst, for each requirement."""
     by_requirement: dict[str, list[Finding]] = {}
-    for each in evaluate(subject, requirements_for(subject.kind), asked, everything=everything):
+    for each in found:
         by_requirement.setdefault(each.requirement, []).append(each)
     for several in by_requirement.values():
-        yield min(several, key=lambda each: _WORST.index(each.verdict) if each.verdict in _WORST else len(_WORST))
+        yield (
+            several[0]
+            if len(several) == 1
+            else min(several, key=lambda each: _WORST.index(each.verdict) if each.verdict in _WORST else len(_WORST))
+        )
 
 
 # -- who is judged -----------------------------------------------------------------------------------------------------
