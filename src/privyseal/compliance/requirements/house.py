@@ -1,7 +1,7 @@
 """House rules of ours: good practice that a clause leaves open. No text asks for it, so no auditor can.
 
-The clause of each is the one that it supports; a note says which entry. They hold from the day on which they entered the
-catalogue, which says by what rule (``catalogue.py``). Where a rule goes on where a text of one family has ended, it
+The clause of each is the one that it supports; a note says which entry. They hold from the day on which they entered
+the catalogue, which says by what rule (``catalogue.py``). Where a rule goes on where a text of one family has ended, it
 stands in that family's file: so those on the service's own log, in 5.4.
 """
 
