@@ -17,6 +17,7 @@ from sqlalchemy import Connection, and_, or_, select
 from privyseal.compliance import certificate as judged
 from privyseal.compliance.certificate import JudgedCertificate
 from privyseal.compliance.known import SERVICE, Known, of_key, of_subscriber
+from privyseal.compliance.requirement import Kind
 from privyseal.compliance.subjects import (
     Authentication,
     KeyPairRecord,
@@ -32,6 +33,7 @@ from privyseal.records.tables import (
     approvals,
     certificates,
     client_certificates,
+    evaluations,
     events,
     key_pairs,
     log_gaps,
@@ -237,6 +239,7 @@ def request(
         quorum=pair.quorum,
         agreed=sum(each.did == "agreed" for each in by),
         logged=None if dossier.intent is None else dossier.intent.index,
+        log_names_actors=isinstance(getattr(asked, "requester", None), str),  # absent from older requests
         not_before=None if facts is None else facts.not_before,
         not_after=None if facts is None else facts.not_after,
         status=known.status.get(asked.certificate),
@@ -311,6 +314,13 @@ def losses_of_all_subscribers(connection: Connection) -> tuple[Loss, ...]:
     """Return what operators gave up."""
     rows = connection.execute(select(log_gaps.c.at, log_gaps.c.missing).order_by(log_gaps.c.at))
     return tuple(Loss(row.at, row.missing) for row in rows)
+
+
+def log_checks_of_all_subscribers(connection: Connection) -> tuple[datetime, ...]:
+    """Return when the service checked its whole log and found it sound, at most the last :data:`BATCH` times."""
+    of = evaluations.c
+    rows = connection.execute(select(of.at).where(of.kind == Kind.LOG.value).order_by(of.id.desc()).limit(BATCH))
+    return tuple(sorted(rows.scalars()))
 
 
 def oldest_of_all_subscribers(connection: Connection) -> datetime | None:

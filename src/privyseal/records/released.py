@@ -54,6 +54,8 @@ class Alike(NamedTuple):
     certificate: str
     asked: _Asked
     logged: bool
+    names: bool
+    """Whether the request itself, and so what the log commits to, says who asked."""
     epoch: int
     """How many limits lie before its time."""
 
@@ -90,6 +92,8 @@ class _Named(msgspec.Struct, frozen=True):
 
     key: str
     certificate: str
+    requester: str = ""
+    """Who asks; empty where the request does not say it."""
 
 
 class _Basis(msgspec.Struct):
@@ -165,6 +169,7 @@ class Released:
             by=by,
             agreed=sum(each.did == "agreed" for each in by),
             logged=seen.intent,
+            log_names_actors=alike.names,
         )
 
     def _raw(self, statement: Select[Any], **given: object) -> list[Any]:
@@ -205,7 +210,7 @@ class Released:
             asked = ((requester, "submitted"), *told)
         else:
             asked = self._asked(subscriber, request_id, _EPOCH + timedelta(microseconds=created))
-        alike = Alike(*place, asked, intent is not None, bisect_right(basis.limits, signed))
+        alike = Alike(*place, asked, intent is not None, named.requester != "", bisect_right(basis.limits, signed))
         seen = found.get(alike)
         if seen is None:
             found[alike] = Seen(request_id, signed, intent)

@@ -110,6 +110,7 @@ def service(connection: Connection, known: Known, at: datetime, name: str, live:
         entries=live.entries,
         whole_at=live.whole_at,
         losses=tuple(each for each in evidence.losses_of_all_subscribers(connection) if each.at <= at),
+        checks=tuple(each for each in evidence.log_checks_of_all_subscribers(connection) if each <= at),
     )
     yield TimestampAuthorityRecord(
         label="timestamp authority", at=at, evidence=documents, not_after=live.authority_until
