@@ -59,7 +59,7 @@ def test_a_service_is_held_against_it(told: World, tmp_path: Path, capsys: pytes
         assert (each["verdict"], each["due"], each["runway_days"]) == ("not-evidenced", "2027-07-01", 30)
         short.setdefault(each["requirement"][-1], []).append(each["subject"])
     [certificate] = short.pop("3")
-    assert certificate.startswith(f"{SUBSCRIBER}/") and certificate.endswith(told.request(0).certificate[:8])
+    assert certificate.startswith(f"{SUBSCRIBER}/") and certificate.endswith(told.request(0).certificate[:16])
     assert short == {
         "0": [f"{SUBSCRIBER}/release"],
         "1": [SUBSCRIBER],

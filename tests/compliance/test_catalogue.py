@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 
 from privyseal.compliance import requirements
-from privyseal.compliance.catalogue import BY_ID, FAMILIES, REQUIREMENTS
+from privyseal.compliance.catalogue import BY_ID, ENTERED, FAMILIES, FOLLOWED, REQUIREMENTS
 from privyseal.compliance.evidence import KINDS
 from privyseal.compliance.requirement import DatedBy, Kind, Nature, Obligation, Party, Severity
 
@@ -77,3 +78,18 @@ def test_nobody_is_bound_by_nothing() -> None:
         assert set(each.kinds) <= set(Kind)
         assert each.dated_by in DatedBy
         assert each.nature in Nature
+
+
+def test_house_rules_are_dated_by_one_rule() -> None:
+    """From the day after the text that they follow, or from when they entered the catalogue; and nothing else is."""
+    ours = {each.id for each in REQUIREMENTS if each.nature is Nature.HOUSE_RULE}
+    assert ours == {each.id for each in REQUIREMENTS if each.document == "HOUSE"} == FOLLOWED.keys() | ENTERED.keys()
+    assert not FOLLOWED.keys() & ENTERED.keys()
+    for name in ours:
+        rule = BY_ID[name].in_force
+        if name in ENTERED:
+            assert rule.since == ENTERED[name], name
+        else:
+            ended = BY_ID[FOLLOWED[name]].in_force.until
+            assert ended is not None, name
+            assert rule.since == ended + timedelta(days=1), name

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import random
 import sqlite3
 import subprocess
 import sys
@@ -13,11 +15,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import gmpy2  # type: ignore[import-untyped]
 import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from privyseal.records.schema import migrate
 from privyseal.terms.keys import Assurance, KeyPair, KeyProtection
@@ -26,7 +30,7 @@ from privyseal.terms.signatures import Described, Options
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 SUBSCRIBERS = 100
-_NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Acme")])
+PRIMES = 100
 _CA = ec.generate_private_key(ec.SECP256R1())
 _EVENT = "insert into events (subscriber, at, actor, what, subject) values (?, ?, ?, ?, ?)"
 _REQUEST = (
@@ -102,14 +106,73 @@ def _key(database: sqlite3.Connection, number: int) -> str:
     )
     row = (subscriber, pair.name, key_id, False, msgspec.json.encode(pair))
     database.execute("insert into key_pairs values (?, ?, ?, ?, ?)", row)
-    builder = x509.CertificateBuilder().subject_name(_NAME).issuer_name(_NAME).public_key(_CA.public_key())
-    builder = builder.serial_number(number + 1).not_valid_before(born).not_valid_after(NOW + timedelta(days=100))
-    certificate = builder.sign(_CA, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    certificate = _certificate(number, born)
     fingerprint = hashlib.sha256(certificate).hexdigest()
-    chain = (fingerprint, subscriber, key_id, stored(born), msgspec.msgpack.encode((certificate, b"i" * 1500)))
+    chain = (fingerprint, subscriber, key_id, stored(born), msgspec.msgpack.encode((certificate, *_issuers())))
     database.execute("insert into certificates values (?, ?, ?, ?, ?)", chain)
     database.execute(_EVENT, (subscriber, stored(born), "service", "key pair generated", key_id))
     return fingerprint
+
+
+def _certificate(number: int, born: datetime) -> bytes:
+    """Return a certificate as a public CA issues it, for a key of its own."""
+    modulus = _prime(number % PRIMES) * _prime(PRIMES + number // PRIMES)
+    key = rsa.RSAPublicNumbers(65537, modulus).public_key()
+    builder = x509.CertificateBuilder().subject_name(_named(f"Acme {number}")).issuer_name(_named("Issuing CA"))
+    builder = builder.public_key(key).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(born).not_valid_after(NOW + timedelta(days=100))
+    for extension, critical in _leaf_extensions(key):
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(_CA, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+@functools.cache
+def _prime(number: int) -> int:
+    """Return one of many primes; each modulus is a product of two that no other has both of."""
+    start = int.from_bytes(random.Random(number).randbytes(192)) | 3 << 1534
+    return int(gmpy2.next_prime(start))
+
+
+def _leaf_extensions(key: rsa.RSAPublicKey) -> list[tuple[x509.ExtensionType, bool]]:
+    at = x509.UniformResourceIdentifier
+    access = [
+        (AuthorityInformationAccessOID.OCSP, "http://ocsp.example"),
+        (AuthorityInformationAccessOID.CA_ISSUERS, "http://ca.example/ca.cer"),
+    ]
+    unused = "content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    usage = dict.fromkeys(f"{unused} encipher_only decipher_only".split(), False)
+    return [
+        (x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("2.23.140.1.4.1"), None)]), False),
+        (x509.AuthorityInformationAccess([x509.AccessDescription(how, at(url)) for how, url in access]), False),
+        (
+            x509.CRLDistributionPoints([x509.DistributionPoint([at("http://crl.example/ca.crl")], None, None, None)]),
+            False,
+        ),
+        (x509.KeyUsage(digital_signature=True, **usage), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(_CA.public_key()), False),
+        (x509.SubjectKeyIdentifier.from_public_key(key), False),
+    ]
+
+
+def _named(name: str) -> x509.Name:
+    of = NameOID
+    parts = [(of.COUNTRY_NAME, "DE"), (of.LOCALITY_NAME, "Bonn"), (of.ORGANIZATION_NAME, name), (of.COMMON_NAME, name)]
+    return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
+
+
+@functools.cache
+def _issuers() -> tuple[bytes, ...]:
+    """Return the issuing CA's certificate and the root's."""
+    found = []
+    for name, length in (("Issuing CA", 0), ("Root CA", None)):
+        builder = x509.CertificateBuilder().subject_name(_named(name)).issuer_name(_named("Root CA"))
+        builder = builder.public_key(_CA.public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(NOW - timedelta(days=900)).not_valid_after(NOW + timedelta(days=900))
+        builder = builder.add_extension(x509.BasicConstraints(True, length), True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(_CA.public_key()), False)
+        found.append(builder.sign(_CA, hashes.SHA256()).public_bytes(serialization.Encoding.DER))
+    return tuple(found)
 
 
 def _signatures(count: int, fingerprints: list[str]) -> Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]:
@@ -145,7 +208,7 @@ def measured(path: Path, keys: int, signatures: int) -> dict[str, float]:
     asked = [sys.executable, "-c", MEASURE, f"sqlite:///{path}"]
     found: dict[str, float] = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
     print(found)
-    assert found["first judged"] >= keys + signatures
+    assert found["first judged"] >= 2 * keys + signatures  # Key Pairs, their certificates, and what was signed
     assert found["second judged"] == 0
     return found
 

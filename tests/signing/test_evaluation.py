@@ -251,3 +251,20 @@ def test_every_write_of_a_walk_can_fail(world: World, way: str) -> None:
         world.plan = None
         walk(world)
     assert current(world)["signature", "CSBR-6.2.7.3-02", "not-met"].number == 2
+
+
+def test_the_log_binds_who_asked_where_the_request_says_it(world: World) -> None:
+    """Older requests do not, and are not met; the records alone know of them."""
+    from sqlalchemy import update
+
+    from privyseal.records.tables import requests as table
+
+    world.ask([world.client(n) for n in range(3)])
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        row = tx.connection.execute(table.select().limit(1)).one()
+        named = row.canonical[:-1] + b',"requester":"M-robot"}'
+        tx.connection.execute(update(table).where(table.c.id == row.id).values(canonical=named))
+    walk(world)
+    found = current(world)
+    assert found["signature", "HOUSE-4.9.5-01", "met"].number == 1
+    assert found["signature", "HOUSE-4.9.5-01", "not-met"].number == 2

@@ -54,8 +54,8 @@ from privyseal.tlog.proof import TlogProof, format_proof, parse_proof
 from privyseal.tlog.reader import Reader
 from privyseal.tlog.tiles import TILE_WIDTH, width_at
 
-MOST_ENTRIES = 100_000
-"""Entries of a log up to which all of them go into the archive, some 25 MB."""
+MOST_ENTRIES = 4_000_000
+"""Entries of a log up to which all of them go into the archive: some 1 GB, half of what one can hold."""
 BOUND = (Party.SIGNING_SERVICE, Party.SUBSCRIBER, Party.TIMESTAMP_AUTHORITY)
 """Whose requirements are reported on."""
 _LEFT_OUT = "they are left out; --with-documents takes them in"
@@ -111,7 +111,7 @@ def _make(  # noqa: PLR0913 - each argument is an option of the command line
         built = build(asked, requirements(), _found(connection, asked, stated, size), stated)
     kept = config.documents(settings, directory) if with_documents else None
     with tempfile.TemporaryDirectory(prefix=".privyseal-", dir=out.resolve().parent) as scratch:
-        contents = contents_of(built, stated, source, (note, accepted), kept)
+        contents = contents_of(built, stated, source, (note, accepted), kept, Path(scratch))
         draft = Path(scratch) / "report.zip"
         with draft.open("w+b") as file:
             write(file, contents)
@@ -184,8 +184,12 @@ def contents_of(
     source: Source,
     head: tuple[bytes, Accepted],
     kept: Documents | None,
+    scratch: Path,
 ) -> dict[str, Content]:
-    """Return every file of the archive; ``kept`` is where the documents are, if they go in."""
+    """Return every file of the archive; ``kept`` is where the documents are, if they go in.
+
+    The log's entries are written into the folder ``scratch``, piece by piece: a large log is held by no memory.
+    """
     note, accepted = head
     size, reader = accepted.checkpoint.size, Reader(source.read)
     contents: dict[str, Content] = {
@@ -201,7 +205,9 @@ def contents_of(
         contents[papers.statement_path(each.entry)] = papers.statement_file(each)
         contents[papers.proof_path(each.entry)] = format_proof(proof).encode("utf-8")
     if size <= MOST_ENTRIES:
-        contents[papers.ENTRIES] = b"".join(_bundles(source, size))
+        contents[papers.ENTRIES] = entries = scratch / "entries"
+        with entries.open("wb") as file:
+            file.writelines(_bundles(source, size))
     if kept is not None:
         _add_documents(contents, stated, kept)
     manifest = Manifest(

@@ -171,6 +171,7 @@ def _in_words(found: Sequence[FindingView]) -> list[str]:
         counted = f" ({each.number} signatures, one is {each.sample})" if each.kind is Kind.SIGNATURE else ""
         of = f"{each.kind} {printable(each.subject)}{counted}"
         lines += ["", f"{mark(_MARKS.get(each.verdict))} {each.verdict}: {each.requirement} for {of}"]
+        lines += fill("binds", " ".join(each.binds)) if each.kind is Kind.CERTIFICATE else []
         lines += fill("found", printable(each.text, 1000))
         if each.mend and each.verdict is not Verdict.MET:
             lines += fill("mend", printable(each.mend, 1000))

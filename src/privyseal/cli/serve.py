@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -258,7 +258,7 @@ def _duties(seal: PrivySeal, directory: Path, period: float, judge_period: int) 
                 refresh_crl(directory)
                 if time.monotonic() >= judge_at:
                     judge_at = time.monotonic() + judge_period
-                    duties.evaluate(seal, breathe=lambda: ending.wait(BREATH))
+                    _judge(seal, lambda: ending.wait(BREATH))
             except (PrivySealError, OSError) as error:
                 _say("duties", error)
             if ending.wait(period):
@@ -300,6 +300,15 @@ def _telling_others(seal: PrivySeal) -> Iterator[None]:
         ending.set()
         if thread.is_alive():
             thread.join(TELL_PERIOD)
+
+
+def _judge(seal: PrivySeal, breathe: Callable[[], object]) -> None:
+    """Check the log where that is due, and evaluate whatever came of it."""
+    try:
+        duties.check_log(seal, breathe=breathe)
+    except PrivySealError as error:
+        _say("log", error)
+    duties.evaluate(seal, breathe=breathe)
 
 
 def _say(event: str, error: PrivySealError | OSError) -> None:

@@ -14,10 +14,11 @@ import msgspec
 
 from privyseal.compliance import certificate, crl, ocsp
 from privyseal.compliance.certificate import CODE_SIGNING, TIME_STAMPING, JudgedCertificate, Role
-from privyseal.compliance.crl import Covers, RevocationList
+from privyseal.compliance.crl import Covers, RevocationList, Signed
 from privyseal.compliance.ocsp import StatusResponse
 from privyseal.compliance.request import CertificateRequest
 from privyseal.errors import BadInput
+from privyseal.pki import extensions
 from privyseal.pki.extensions import BasicConstraints
 
 LIFETIME_SIGNING = "1.3.6.1.4.1.311.10.3.13"
@@ -73,8 +74,36 @@ def _listed(listed: RevocationList, known: Sequence[JudgedCertificate], covers: 
         covers=listed.beside.covers or (None if issuer is None else coverage(issuer)) or covers,
         expiries={each.serial: each.not_after for each in issued} | listed.beside.expiries,
         lifetime=listed.beside.lifetime | {each.serial for each in kept},
+        signed=_signed(listed, known),
     )
     return msgspec.structs.replace(listed, beside=beside)
+
+
+def _signed(listed: RevocationList, known: Sequence[JudgedCertificate]) -> Signed:
+    """Tell whose signature a list bears: an issuer may have several certificates, and by a changed key several keys.
+
+    A certificate of that name whose key identifier is not the one that the list names is another key's, and tells
+    nothing.
+    """
+    found = Signed.UNPROVEN
+    for each in known:
+        if each.subject_octets != listed.issuer or not _is_ca(each) or not _may_be(each, listed.issuer_key):
+            continue
+        verified = crl.signed_by(listed.octets, each.spki)
+        if verified:
+            usage = each.key_usage
+            fit = usage is None or (isinstance(usage, frozenset) and "cRLSign" in usage)
+            if fit:
+                return Signed.ISSUER
+            found = Signed.UNFIT
+        elif found is not Signed.UNFIT:
+            found = Signed.FORGED if verified is False or found is Signed.FORGED else Signed.UNKNOWN
+    return found
+
+
+def _may_be(each: JudgedCertificate, key: bytes | None) -> bool:
+    own = each.value(extensions.SUBJECT_KEY_IDENTIFIER, extensions.subject_key_of)
+    return key is None or not isinstance(own, bytes) or own == key
 
 
 def _answered(response: StatusResponse, known: Sequence[JudgedCertificate], covers: Covers | None) -> StatusResponse:

@@ -1,8 +1,16 @@
-"""Every requirement that we know, by clause family: a list that one can read."""
+"""Every requirement that we know, by clause family: a list that one can read.
+
+A text binds from the day that its ballot says. A house rule of ours has no ballot, so one rule dates them all: where it
+goes on where a text has ended (``FOLLOWED``), it begins on the day after that text's last; any other begins on the day
+on which it entered this catalogue, and says nothing of the time before. To support a text that is in force is not to
+follow it.
+"""
 
 from __future__ import annotations
 
-from privyseal.compliance.requirement import Requirement
+from datetime import date
+
+from privyseal.compliance.requirement import Nature, Requirement
 from privyseal.compliance.requirements import (
     csbr_1_3,
     csbr_1_6_1,
@@ -137,3 +145,16 @@ FAMILIES = (
 REQUIREMENTS: tuple[Requirement, ...] = tuple(each for family in FAMILIES for each in family.REQUIREMENTS)
 
 BY_ID: dict[str, Requirement] = {each.id: each for each in REQUIREMENTS}
+
+FOLLOWED: dict[str, str] = {
+    "HOUSE-5.4-01": "CSBR-1.6.1-90",
+    "HOUSE-5.4.3-01": "CSBR-1.6.1-90",
+    "HOUSE-6.2.7.2-01": "CSBR-6.2.7.2-90",
+}
+"""House rules that go on where a text has ended, and which: with the old definition (CSC-21) went what 5.4 asked of a
+Signing Service as a Delegated Third Party."""
+
+ENTERED: dict[str, date] = {
+    each.id: date(2026, 11, 25) for each in REQUIREMENTS if each.nature is Nature.HOUSE_RULE and each.id not in FOLLOWED
+}
+"""When each other house rule entered the catalogue: all on one day. A later one is added with its own."""

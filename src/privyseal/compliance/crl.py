@@ -13,6 +13,8 @@ from enum import StrEnum
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
 from privyseal.compliance.unwarned import unwarned
@@ -24,6 +26,14 @@ MAX_CRL_OCTETS = der.MAX_OCTETS
 """Octets of a CRL, 16 MiB; OpenSSL's client stops at 32 (OSSL_HTTP_DEFAULT_MAX_CRL_LEN)."""
 MAX_ENTRIES = 400_000
 """Entries of a CRL: as many as fit into 16 MiB with a serial number of 64 bits and a reason each (40 octets)."""
+
+_KEYS = (
+    rsa.RSAPublicKey,
+    ec.EllipticCurvePublicKey,
+    dsa.DSAPublicKey,
+    ed25519.Ed25519PublicKey,
+    ed448.Ed448PublicKey,
+)
 
 
 class Covers(StrEnum):
@@ -54,8 +64,24 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """The Invalidity Date extension."""
 
 
+class Signed(StrEnum):
+    """Whose signature a list bears, as far as the certificates at hand show."""
+
+    ISSUER = "issuer"
+    UNFIT = "unfit"
+    """The issuer's key, whose certificate does not let it sign lists (RFC 5280 6.3.3 f)."""
+    FORGED = "forged"
+    """Not that of the key in the certificate of that name."""
+    UNPROVEN = "unproven"
+    """No certificate of the issuer is at hand."""
+    UNKNOWN = "unknown"
+    """One is, and its kind of key or signature is not verified here."""
+
+
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
     """What is known beside the list itself; every field may be unknown."""
+
+    signed: Signed = Signed.UNPROVEN
 
     covers: Covers | None = None
     next_issued: datetime | None = None
@@ -69,12 +95,14 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevocationList(msgspec.Struct, frozen=True, kw_only=True):
-    """A CRL, read but not verified: whose signature it bears is for who fetched it."""
+    """A CRL; whose signature it bears, its ``beside`` says, where the issuer's certificate is at hand."""
 
     label: str
     octets: bytes
     issuer: bytes
     """The issuer's Name, DER."""
+    issuer_key: bytes | None
+    """The issuer's key identifier as the list names it (RFC 5280 5.2.1); None where it does not."""
     number: int | None
     """cRLNumber; it tells which list of an issuer follows which."""
     this_update: datetime
@@ -141,16 +169,19 @@ def read(octets: bytes, label: str, beside: Beside | None = None) -> RevocationL
 def _read(loaded: x509.CertificateRevocationList, raw: bytes, label: str, beside: Beside) -> RevocationList:
     if len(loaded) > MAX_ENTRIES:
         raise BadInput(f"The CRL has {len(loaded)} entries; at most {MAX_ENTRIES} are read.")
-    number = point = None
+    number = point = key = None
     for extension in loaded.extensions:
         if isinstance(extension.value, x509.CRLNumber):
             number = extension.value.crl_number
         elif isinstance(extension.value, x509.IssuingDistributionPoint):
             point = extension.value
+        elif isinstance(extension.value, x509.AuthorityKeyIdentifier):
+            key = extension.value.key_identifier
     return RevocationList(
         label=label,
         octets=raw,
         issuer=_issuer(loaded.tbs_certlist_bytes),
+        issuer_key=key,
         number=number,
         this_update=loaded.last_update_utc,
         next_update=loaded.next_update_utc,
@@ -160,6 +191,18 @@ def _read(loaded: x509.CertificateRevocationList, raw: bytes, label: str, beside
         signature=read_signature_algorithm(der.children(der.read(raw))[1]),
         beside=beside,
     )
+
+
+def signed_by(octets: bytes, spki: bytes) -> bool | None:
+    """Tell whether a CRL that was read bears the signature of a key; None where its kind is not verified here."""
+    try:
+        with unwarned():
+            key = serialization.load_der_public_key(spki)
+            if not isinstance(key, _KEYS):
+                return None
+            return x509.load_der_x509_crl(octets).is_signature_valid(key)
+    except certificates.UNREADABLE:
+        return None
 
 
 def _issuer(signed: bytes) -> bytes:

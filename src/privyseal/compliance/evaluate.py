@@ -8,7 +8,7 @@ and stops nobody else; a requirement that was not in force on the day that gover
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 from privyseal.compliance.held import judged_by_documents
@@ -43,13 +43,17 @@ def evaluate(
     With ``everything`` also those requirements give a finding that do not speak about this subject or its date; the
     finding says why. Never raises for what a check does.
     """
+    kind, scopes = subject.kind, subject.scopes
+    days: dict[DatedBy, date | None] = {}
     for requirement in requirements:
-        if subject.kind not in requirement.kinds:
+        if kind not in requirement.kinds:
             continue
-        governed = asked.at if requirement.dated_by is DatedBy.DAY else subject.when(requirement.dated_by)
-        day = None if governed is None else governed.astimezone(UTC).date()
-        outcomes = _outcomes(subject, requirement, governed, asked)
-        for outcome in outcomes:
+        clock = requirement.dated_by
+        if clock not in days:
+            governed = asked.at if clock is DatedBy.DAY else subject.when(clock)
+            days[clock] = None if governed is None else governed.astimezone(UTC).date()
+        day = days[clock]
+        for outcome in _outcomes(subject, scopes, requirement, day, asked):
             if outcome.verdict is Verdict.NOT_APPLICABLE and not everything:
                 continue
             yield Finding(
@@ -64,11 +68,12 @@ def evaluate(
             )
 
 
-def _outcomes(subject: Subject, requirement: Requirement, governed: datetime | None, asked: Asked) -> list[Outcome]:
-    scopes = subject.scopes
-    if scopes and not scopes & set(requirement.applies_to):
+def _outcomes(
+    subject: Subject, scopes: frozenset[Scope], requirement: Requirement, day: date | None, asked: Asked
+) -> list[Outcome]:
+    if scopes and scopes.isdisjoint(requirement.applies_to):
         return [not_applicable(f"It speaks of {_words(requirement.applies_to)} only.")]
-    if governed is None:
+    if day is None:
         return [
             not_evidenced(
                 f"The date that decides whether this binds ({requirement.dated_by}) is not known.",
@@ -76,7 +81,6 @@ def _outcomes(subject: Subject, requirement: Requirement, governed: datetime | N
             )
         ]
     in_force = requirement.binding_since(asked.choices)
-    day = governed.astimezone(UTC).date()
     if day < in_force.since:
         return [not_applicable(f"It binds since {in_force.since}; {day} decides here.")]
     if in_force.until is not None and day > in_force.until:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -19,16 +20,20 @@ from privyseal.compliance import certificate, crl, ocsp, pkix, pkix_status, requ
 from privyseal.compliance.beside import stand_together
 from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
 from privyseal.compliance.certificate import JudgedCertificate
-from privyseal.compliance.crl import Covers
+from privyseal.compliance.crl import Covers, RevocationList
 from privyseal.compliance.evaluate import evaluate
-from privyseal.compliance.outcome import Finding
+from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.requirement import Asked, DatedBy, Kind, Requirement
+from privyseal.compliance.token import Authority, Token
 from privyseal.errors import BadInput
 
 MAX_INPUT_OCTETS = 24 << 20
 """Octets of one file: the PEM of the 16 MiB that ``pki/der.py`` reads of one object. The largest CRLs have 10 MiB."""
 MAX_OBJECTS = 1000
 """Objects in one PEM file, as ``pki/certificates.py`` has it."""
+
+ITS_CERTIFICATE = ", its certificate"
+"""Stands behind the name of a token in that of the certificate with which it was signed."""
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----([^-]*)-----END \1-----")
 
@@ -45,10 +50,15 @@ class Reader(msgspec.Struct, frozen=True):
     """Gives the findings of validators that are not ours."""
 
 
+def _crl_findings(listed: RevocationList) -> Iterator[Finding]:
+    yield from pkix_status.crl_findings(listed)
+    yield rfc_rules.crl_signature(listed)
+
+
 READERS: tuple[Reader, ...] = (
     Reader(Kind.CERTIFICATE, certificate.recognise, certificate.read, pkix.certificate_findings),
     Reader(Kind.CERTIFICATE_REQUEST, request.recognise, request.read, rfc_rules.request_findings),
-    Reader(Kind.CRL, crl.recognise, crl.read, pkix_status.crl_findings),
+    Reader(Kind.CRL, crl.recognise, crl.read, _crl_findings),
     Reader(Kind.OCSP_RESPONSE, ocsp.recognise, ocsp.read, pkix_status.ocsp_findings),
     Reader(Kind.TIMESTAMP_TOKEN, token.recognise, token.read, rfc_rules.token_findings),
 )
@@ -99,12 +109,37 @@ def lint(
     linted: list[Linted] = []
     together = stand_together([each for _, each in subjects], known, asked.at, covers)
     for (reader, _), subject in zip(subjects, together, strict=True):
-        judged = (*evaluate(subject, _asked_of(subject), asked, everything=everything), *reader.others(subject))
-        findings = tuple(_dated(each, subject.dated) for each in judged)
-        linted.append(
-            Linted(label=subject.label, kind=reader.kind, title=subject.title, dated=subject.dated, findings=findings)
-        )
+        linted.append(_judged(reader, subject, asked, everything=everything))
+        if isinstance(subject, Token) and subject.authority is not None:
+            linted.append(_authority(subject.label, subject.authority, known, asked, everything=everything))
     return linted
+
+
+def _judged(reader: Reader, subject: Any, asked: Asked, *, everything: bool) -> Linted:
+    judged = (*evaluate(subject, _asked_of(subject), asked, everything=everything), *reader.others(subject))
+    findings = tuple(_dated(each, subject.dated) for each in judged)
+    return Linted(label=subject.label, kind=reader.kind, title=subject.title, dated=subject.dated, findings=findings)
+
+
+def _authority(
+    label: str, own: Authority, known: Sequence[JudgedCertificate], asked: Asked, *, everything: bool
+) -> Linted:
+    """Judge the certificate with which a token was signed, by the day of its own issuance; its name says whose it is.
+
+    What the token carries beside it, as far as it can be read, may be its issuer's.
+    """
+    reader, name = READERS[0], f"{label}{ITS_CERTIFICATE}"
+    try:
+        subject = certificate.read(own.certificate, name)
+    except BadInput as error:
+        text = f"The certificate that the token carries cannot be read: {error.detail}"
+        found = DatedFinding("PKIX-tsp.certificate", "RFC 5652 10.2.2", "", name, Verdict.NOT_MET, text)
+        return Linted(label=name, kind=reader.kind, title="", dated="nothing", findings=(found,))
+    above: list[JudgedCertificate] = []
+    for each in own.above:
+        with suppress(BadInput):
+            above.append(certificate.read(each, "in the token"))
+    return _judged(reader, certificate.with_issuer(subject, [*known, *above]), asked, everything=everything)
 
 
 def der_objects(octets: bytes) -> list[bytes]:

@@ -17,7 +17,7 @@ def watched(log: LogRecord, asked: Asked) -> Outcome:
     done = sorted(each for each in log.checks or () if each <= asked.at)
     if not done:
         return not_evidenced(
-            "No check of the whole log is recorded.", "run privyseal log fsck every 31 days at least, and record it"
+            "No check of the whole log is recorded.", "let the service run: it checks its log once a week"
         )
     begun = done[0] if log.begun is None else min(log.begun, done[0])
     for before, after in zip([begun, *done], [*done, asked.at], strict=True):

@@ -1,7 +1,7 @@
-"""What the RFCs ask of certificate requests (2986) and timestamp tokens (3161), for which pkilint has no validators.
+"""What the RFCs ask of certificate requests (2986), timestamp tokens (3161) and CRLs' signatures, and pkilint does not.
 
-Findings bear names as pkilint's do (``PKIX-csr...``, ``PKIX-tsp...``), so that nobody takes them for clauses of the
-Requirements. One that finds nothing says so once.
+Findings bear names as pkilint's do (``PKIX-csr...``, ``PKIX-tsp...``, ``PKIX-crl...``), so that nobody takes them for
+clauses of the Requirements. One that finds nothing says so once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import date
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from privyseal.compliance.crl import RevocationList, Signed
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.request import CertificateRequest
 from privyseal.compliance.token import Token
@@ -40,6 +41,30 @@ def request_findings(request: CertificateRequest) -> Iterator[Finding]:
         None: (Verdict.NOT_EVIDENCED, "The request's signature is of a kind that is not verified here."),
     }[request.possession]
     yield Finding("PKIX-csr.signature", "RFC 2986 4.2", "", request.label, verdict, text, governed=day)
+
+
+def crl_signature(listed: RevocationList) -> Finding:
+    """Say whose signature a CRL bears (RFC 5280 5.1.1.3, 6.3.3 g): without it all the rest is hearsay."""
+    verdict, text, mend = _CRL_SIGNED[listed.beside.signed]
+    day = listed.this_update.date()
+    return Finding("PKIX-crl.signature", "RFC 5280 6.3.3", "", listed.label, verdict, text, mend, day)
+
+
+_CRL_SIGNED: dict[Signed, tuple[Verdict, str, str]] = {
+    Signed.ISSUER: (Verdict.MET, "The CRL is signed with its issuer's key, which its certificate lets sign CRLs.", ""),
+    Signed.UNFIT: (
+        Verdict.NOT_MET,
+        "The CRL is signed with its issuer's key, and the keyUsage of its certificate lacks cRLSign.",
+        "sign CRLs with a key that is certified for it",
+    ),
+    Signed.FORGED: (Verdict.NOT_MET, "The CRL's signature is not one of its issuer's key.", "fetch the CRL again"),
+    Signed.UNPROVEN: (
+        Verdict.NOT_EVIDENCED,
+        "Whose signature the CRL bears was not verified: its issuer's certificate was not given.",
+        "give the certificate of the CA that issued it (--issuer)",
+    ),
+    Signed.UNKNOWN: (Verdict.NOT_EVIDENCED, "The CRL's signature is of a kind that is not verified here.", ""),
+}
 
 
 def token_findings(token: Token) -> Iterator[Finding]:

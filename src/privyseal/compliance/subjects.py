@@ -99,7 +99,7 @@ class SignatureRecord(_Record, frozen=True):
     logged: int | None = None
     """Where its intent stands in the log."""
     log_names_actors: bool = False
-    """Whether the log's entry binds who asked, who agreed and how they proved it."""
+    """Whether what the log's entry commits to says who asked. Whoever agreed has signed that same request."""
     not_before: datetime | None = None
     not_after: datetime | None = None
     status: CertificateStatus | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
@@ -27,6 +28,8 @@ class Authority(msgspec.Struct, frozen=True):
 
     certificate: bytes
     """DER."""
+    above: tuple[bytes, ...]
+    """Other certificates that the token carries, DER; one of them may have issued it."""
     not_before: datetime
     not_after: datetime
     signature_digest: str
@@ -100,7 +103,7 @@ def read(octets: bytes, label: str) -> Token:
     policy, imprint, serial, gen_time = _info(signed.content_octets)
     with unwarned():
         own = cms.signer_certificate(signed, signer)
-        authority = None if own is None else _authority(own)
+        authority = None if own is None else _authority(own, signed.certificates)
         flaw = _flaw(signed, signer)
     return Token(
         label=label,
@@ -156,7 +159,7 @@ def _info(octets: bytes) -> tuple[str, str, int, datetime]:
     return policy, name, serial, gen_time
 
 
-def _authority(own: bytes) -> Authority:
+def _authority(own: bytes, carried: Iterable[bytes]) -> Authority:
     loaded = certificates.load(own)
     try:
         algorithm = loaded.signature_hash_algorithm
@@ -166,7 +169,8 @@ def _authority(own: bytes) -> Authority:
         dates = loaded.not_valid_before_utc, loaded.not_valid_after_utc
     except certificates.UNREADABLE as error:
         raise BadInput(f"The dates of the timestamp certificate cannot be read: {error}.") from None
-    return Authority(own, *dates, "" if algorithm is None else algorithm.name)
+    above = tuple(each for each in carried if each != own)
+    return Authority(own, above, *dates, "" if algorithm is None else algorithm.name)
 
 
 def _signature(signer: cms.SignerInfo) -> SignatureFacts:

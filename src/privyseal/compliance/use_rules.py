@@ -141,11 +141,11 @@ def logged(signature: SignatureRecord, asked: Asked) -> Outcome:
         return not_met("No entry of the log is known for it.", "sign by way of the log only")
     if not signature.log_names_actors:
         return not_met(
-            f"Entry {signature.logged} of the log binds the request and what was signed; who asked, who agreed and by"
-            " what they proved it is in the records alone.",
-            "have the log bind that as well",
+            f"Entry {signature.logged} of the log binds the request and what was signed; who asked is in the records"
+            " alone.",
+            "have requests name who asks",
         )
-    return met(f"Entry {signature.logged} of the log binds all of it.")
+    return met(f"Entry {signature.logged} of the log binds the request, what was signed and who asked.")
 
 
 def agreed(signature: SignatureRecord, asked: Asked) -> Outcome:

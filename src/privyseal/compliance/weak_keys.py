@@ -8,6 +8,7 @@ DSA key is judged.
 
 from __future__ import annotations
 
+import math
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,7 @@ CURVES: dict[str, ec.EllipticCurve] = {
 _SMALL_PRIMES = tuple(
     odd for odd in range(3, SMALL_FACTOR_BELOW, 2) if all(odd % smaller for smaller in range(3, int(odd**0.5) + 1, 2))
 )
+_THEIR_PRODUCT = math.prod(_SMALL_PRIMES)
 
 MIN_RSA_BITS = 3072
 """The least RSA modulus of a Subscriber since 2021-06-01 (CSBR 6.1.5.2)."""
@@ -70,7 +72,7 @@ def advice(key: KeyFacts) -> list[str]:
         found.append(f"the public exponent is {_shown(key.exponent)}; from 2^16+1 to 2^256-1 was advised")
     if key.modulus < 2 or key.modulus % 2 == 0:
         found.append("the modulus is even, or no modulus at all")
-    elif any(key.modulus % prime == 0 for prime in _SMALL_PRIMES):
+    elif math.gcd(key.modulus, _THEIR_PRODUCT) > 1:
         found.append(f"the modulus has a prime factor below {SMALL_FACTOR_BELOW}")
     elif _is_power(key.modulus):
         found.append("the modulus is a power of a smaller number")

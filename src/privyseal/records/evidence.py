@@ -6,6 +6,8 @@ Whatever the records do not hold is None in the subject, and is never met. All s
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
@@ -15,6 +17,7 @@ from sqlalchemy import Connection, and_, or_, select
 from privyseal.compliance import certificate as judged
 from privyseal.compliance.certificate import JudgedCertificate
 from privyseal.compliance.known import SERVICE, Known, of_key, of_subscriber
+from privyseal.compliance.requirement import Kind
 from privyseal.compliance.subjects import (
     Authentication,
     KeyPairRecord,
@@ -30,6 +33,7 @@ from privyseal.records.tables import (
     approvals,
     certificates,
     client_certificates,
+    evaluations,
     events,
     key_pairs,
     log_gaps,
@@ -39,12 +43,16 @@ from privyseal.records.tables import (
     tokens,
     trust_rules,
 )
+from privyseal.terms.certificates import Certificate
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Factor, Role
 from privyseal.terms.requests import Dossier, SigningRequest
 
 BATCH = 500
 """Key Pairs that are read at once, with their certificates: some 2 MiB."""
+
+NAMED_BY = 16
+"""Hex digits of a certificate's SHA-256 by which it is told from others of the same name."""
 
 CLOUDS = frozenset({"awskms", "azurekv", "gcpkms", "vault"})
 """Key stores that are somebody else's cloud (CSBR 6.2.7.3)."""
@@ -98,9 +106,19 @@ def _newest_issued(connection: Connection, key_ids: Sequence[str]) -> dict[str, 
     wanted = select(certificates.c.key_id, certificates.c.chain).where(certificates.c.key_id.in_(key_ids))
     found: dict[str, datetime] = {}
     for row in connection.execute(wanted):
-        begins = x509.read(msgspec.msgpack.decode(row.chain, type=tuple[bytes, ...])[0]).not_before
-        found[row.key_id] = max(begins, found.get(row.key_id, begins))
+        if (read := facts_of(row.chain)) is not None:
+            found[row.key_id] = max(read.not_before, found.get(row.key_id, read.not_before))
     return found
+
+
+def facts_of(stored: bytes | None) -> Certificate | None:
+    """Return what the first certificate of a stored chain says; None where it cannot be read, or there is none."""
+    if stored is None:
+        return None
+    try:
+        return x509.read(msgspec.msgpack.decode(stored, type=tuple[bytes, ...])[0])
+    except BadInput:  # one damaged row keeps nobody else from being judged; the walk of certificates says so of it
+        return None
 
 
 def certificates_of_all_subscribers(connection: Connection, at: datetime) -> Iterator[tuple[str, JudgedCertificate]]:
@@ -108,30 +126,52 @@ def certificates_of_all_subscribers(connection: Connection, at: datetime) -> Ite
 
     It is named by its common name and the beginning of its fingerprint. Raise BadInput for one that cannot be read.
     """
+    for portion in chains_of_all_subscribers(connection, at):
+        for owner, fingerprint, stored in portion:
+            try:
+                yield owner, judged_chain(stored)[0]
+            except BadInput as error:
+                raise error.about(f"The certificate {fingerprint}, or one above it") from None
+
+
+def chains_of_all_subscribers(
+    connection: Connection, at: datetime | None = None, only: Collection[str] | None = None
+) -> Iterator[list[tuple[str, str, tuple[bytes, ...]]]]:
+    """Yield owner, fingerprint and chain of all certificates, or of those that were installed by ``at``, in portions.
+
+    ``only`` those with these fingerprints. Each is named once for each Subscriber that has it.
+    """
     last = ("", "")
+    of = certificates.c
     while True:
-        after = or_(
-            certificates.c.fingerprint > last[0],
-            and_(certificates.c.fingerprint == last[0], certificates.c.subscriber > last[1]),
-        )
-        wanted = select(certificates).where(after).order_by(certificates.c.fingerprint, certificates.c.subscriber)
-        rows = connection.execute(wanted.limit(BATCH)).all()
+        after = or_(of.fingerprint > last[0], and_(of.fingerprint == last[0], of.subscriber > last[1]))
+        wanted = select(of.fingerprint, of.subscriber, of.installed, of.chain).where(after)
+        if only is not None:
+            wanted = wanted.where(of.fingerprint.in_(only))
+        rows = connection.execute(wanted.order_by(of.fingerprint, of.subscriber).limit(BATCH)).all()
         if not rows:
             return
-        for row in rows:
-            if row.installed <= at:
-                yield row.subscriber, _certificate(row.fingerprint, row.chain)
+        yield [
+            (row.subscriber, row.fingerprint, msgspec.msgpack.decode(row.chain, type=tuple[bytes, ...]))
+            for row in rows
+            if at is None or row.installed <= at
+        ]
         last = (rows[-1].fingerprint, rows[-1].subscriber)
 
 
-def _certificate(fingerprint: str, stored: bytes) -> JudgedCertificate:
-    chain = msgspec.msgpack.decode(stored, type=tuple[bytes, ...])
-    try:
-        first, *others = [judged.read(each, fingerprint) for each in chain]
-    except BadInput as error:
-        raise error.about(f"The certificate {fingerprint}, or one above it") from None
-    named = msgspec.structs.replace(first, label=f"{first.title} {fingerprint[:8]}")
-    return judged.with_issuer(named, others)
+def judged_chain(chain: Sequence[bytes]) -> list[JudgedCertificate]:
+    """Return a chain as it is judged, its issuer's certificate beside each; BadInput for what cannot be read."""
+    first, above = _judged(chain[0]), [_judged_above(each) for each in chain[1:]]
+    return [judged.with_issuer(each, above) for each in (first, *above)]
+
+
+def _judged(octets: bytes) -> JudgedCertificate:
+    read = judged.read(octets, "")
+    return msgspec.structs.replace(read, label=f"{read.title} {hashlib.sha256(octets).hexdigest()[:NAMED_BY]}")
+
+
+_judged_above = functools.lru_cache(maxsize=64)(_judged)
+"""A few CAs issue for all, so theirs are read once."""
 
 
 # -- Subscribers and members -------------------------------------------------------------------------------------------
@@ -193,7 +233,7 @@ def request(
             certificates.c.subscriber == tx.subscriber, certificates.c.fingerprint == asked.certificate
         )
     ).scalar()
-    facts = None if chain is None else x509.read(msgspec.msgpack.decode(chain, type=tuple[bytes, ...])[0])
+    facts = facts_of(chain)
     return SignatureRecord(
         label=dossier.id,
         at=signed,
@@ -203,6 +243,7 @@ def request(
         quorum=pair.quorum,
         agreed=sum(each.did == "agreed" for each in by),
         logged=None if dossier.intent is None else dossier.intent.index,
+        log_names_actors=isinstance(getattr(asked, "requester", None), str),  # absent from older requests
         not_before=None if facts is None else facts.not_before,
         not_after=None if facts is None else facts.not_after,
         status=known.status.get(asked.certificate),
@@ -277,6 +318,13 @@ def losses_of_all_subscribers(connection: Connection) -> tuple[Loss, ...]:
     """Return what operators gave up."""
     rows = connection.execute(select(log_gaps.c.at, log_gaps.c.missing).order_by(log_gaps.c.at))
     return tuple(Loss(row.at, row.missing) for row in rows)
+
+
+def log_checks_of_all_subscribers(connection: Connection) -> tuple[datetime, ...]:
+    """Return when the service checked its whole log and found it sound, at most the last :data:`BATCH` times."""
+    of = evaluations.c
+    rows = connection.execute(select(of.at).where(of.kind == Kind.LOG.value).order_by(of.id.desc()).limit(BATCH))
+    return tuple(sorted(rows.scalars()))
 
 
 def oldest_of_all_subscribers(connection: Connection) -> datetime | None:

@@ -21,7 +21,6 @@ from privyseal.compliance.catalogue import REQUIREMENTS
 from privyseal.compliance.known import SERVICE, Known, of_subscriber
 from privyseal.compliance.requirement import Kind
 from privyseal.compliance.subjects import SignatureRecord
-from privyseal.pki import certificates as x509
 from privyseal.records import evidence
 from privyseal.records.tables import approvals, certificates, events, key_pairs, requests
 from privyseal.terms.keys import KeyPair
@@ -55,6 +54,8 @@ class Alike(NamedTuple):
     certificate: str
     asked: _Asked
     logged: bool
+    names: bool
+    """Whether the request itself, and so what the log commits to, says who asked."""
     epoch: int
     """How many limits lie before its time."""
 
@@ -91,6 +92,8 @@ class _Named(msgspec.Struct, frozen=True):
 
     key: str
     certificate: str
+    requester: str = ""
+    """Who asks; empty where the request does not say it."""
 
 
 class _Basis(msgspec.Struct):
@@ -166,6 +169,7 @@ class Released:
             by=by,
             agreed=sum(each.did == "agreed" for each in by),
             logged=seen.intent,
+            log_names_actors=alike.names,
         )
 
     def _raw(self, statement: Select[Any], **given: object) -> list[Any]:
@@ -206,7 +210,7 @@ class Released:
             asked = ((requester, "submitted"), *told)
         else:
             asked = self._asked(subscriber, request_id, _EPOCH + timedelta(microseconds=created))
-        alike = Alike(*place, asked, intent is not None, bisect_right(basis.limits, signed))
+        alike = Alike(*place, asked, intent is not None, named.requester != "", bisect_right(basis.limits, signed))
         seen = found.get(alike)
         if seen is None:
             found[alike] = Seen(request_id, signed, intent)
@@ -217,7 +221,7 @@ class Released:
         document = self._raw(_PAIR, p_subscriber=subscriber, p_key=key)
         pair = msgspec.json.decode(document[0][0], type=KeyPair) if document else None
         chains = self._raw(_CHAIN, p_subscriber=subscriber, p_certificate=certificate)
-        facts = x509.read(msgspec.msgpack.decode(chains[0][0], type=tuple[bytes, ...])[0]) if chains else None
+        facts = evidence.facts_of(chains[0][0]) if chains else None
         example = SignatureRecord(
             label=key,
             at=self._at,
@@ -255,6 +259,16 @@ def _stored(moment: datetime) -> int:
 def newest_event_of_all_subscribers(connection: Connection) -> int:
     """Return the number of the newest event; 0 where there is none."""
     return connection.execute(select(func.max(events.c.id))).scalar() or 0
+
+
+def settled_event_of_all_subscribers(connection: Connection, after: int, settled: datetime) -> int:
+    """Return the number of the last event, from ``after`` on, before the first one that is younger than ``settled``."""
+    of = events.c
+    young = connection.execute(select(func.min(of.id)).where(of.id > after, of.at > settled)).scalar()
+    if young is None:
+        return newest_event_of_all_subscribers(connection)
+    wanted = select(func.max(of.id)).where(of.id > after, of.id < young)
+    return connection.execute(wanted).scalar() or after
 
 
 def newest_release_of_all_subscribers(connection: Connection) -> int:

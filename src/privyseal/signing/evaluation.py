@@ -3,6 +3,7 @@
 It is done with the duties, at a time that is handed in. What has not changed is not judged again:
 
 * signatures: those released since the last walk, counted by what is alike in them (``records/released.py``);
+* certificates: those that were installed since the last walk, for none ever changes; all where the catalogue did;
 * Key Pairs, Subscribers, members, the log, the organisation: where an event since the last walk is about one of them,
   and all of them when the *basis* changed, that is the day (UTC), the catalogue, or what was stated beside the records.
 
@@ -22,20 +23,22 @@ from sqlalchemy import Connection
 from privyseal.compliance.catalogue import REQUIREMENTS
 from privyseal.compliance.evaluate import Subject
 from privyseal.compliance.known import Known
-from privyseal.compliance.outcome import Finding, Verdict
+from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Asked, Kind
 from privyseal.errors import PrivySealError
 from privyseal.records import evidence, findings
 from privyseal.records.events import changed_of_all_subscribers
 from privyseal.records.findings import Kept, Progress
-from privyseal.records.released import Released, newest_event_of_all_subscribers
-from privyseal.signing import announce, judging
+from privyseal.records.released import Released, newest_event_of_all_subscribers, settled_event_of_all_subscribers
+from privyseal.signing import certified, judging
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.judging import NONE_DECLARED, Cell, Count, Live
+from privyseal.signing.verdicts import FAULTS, Verdicts, kept
+from privyseal.strongroom.messages import StamperState
 
 SETTLED = timedelta(minutes=1)
-"""Where several nodes write: how old an event must be to be read, so that none with a smaller number is still to come;
-a transaction lives ten seconds at most."""
+"""Where several nodes write: how old an event must be before reading goes on behind it, so that none with a smaller
+number is still to come; a transaction lives ten seconds at most."""
 
 
 class Walked(msgspec.Struct, frozen=True):
@@ -54,9 +57,13 @@ def walk(seal: PrivySeal, at: datetime, *, breathe: Callable[[], object] = lambd
     """
     with seal.records.reading_all_subscribers() as connection:
         known = seal.stated.known_of_all_subscribers(connection)
-    things = _Things(seal, known, at, breathe).walk()
-    signatures = _signatures(seal, known, at, breathe)
-    return Walked(things.judged + signatures.judged, things.changed + signatures.changed)
+    authority = _authority(seal)
+    walked = [
+        _Things(seal, known, at, breathe).walk(authority),
+        _certificates(seal, Asked(at, known.choices), () if authority is None else authority.chain, breathe),
+        _signatures(seal, known, at, breathe),
+    ]
+    return Walked(sum(each.judged for each in walked), sum(each.changed for each in walked))
 
 
 def _basis(known: Known, day: date | None) -> str:
@@ -66,7 +73,7 @@ def _basis(known: Known, day: date | None) -> str:
 
 
 class _Things:
-    """Judges all that is not a signature."""
+    """Judges all that is neither a signature nor a certificate."""
 
     def __init__(self, seal: PrivySeal, known: Known, at: datetime, breathe: Callable[[], object]) -> None:
         self._breathe = breathe
@@ -74,29 +81,22 @@ class _Things:
         self._known = known
         self._at = at
         self._asked = Asked(at, known.choices)
-        self.judged = self.changed = 0
+        self._verdicts = Verdicts(seal, at)
 
-    def walk(self) -> Walked:
+    def walk(self, authority: StamperState | None) -> Walked:
         """Judge Key Pairs, Subscribers, members and the service."""
         basis = _basis(self._known, self._at.astimezone(UTC).date())
         with self._seal.records.reading_all_subscribers() as connection:
-            last = findings.progress_of_all_subscribers(connection, Kind.KEY_PAIR)
-            newest = newest_event_of_all_subscribers(connection)
-            if last is not None and last.basis == basis:
-                if last.event == newest:
-                    return Walked(0, 0)
-                touched: set[str] | None = changed_of_all_subscribers(connection, last.event)
-            else:
-                touched = None
-        with self._seal.records.reading_all_subscribers() as connection:
+            since = _since(self._seal, connection, Kind.KEY_PAIR, basis, self._at)
+            if since is None:
+                return Walked(0, 0)
+            touched = since.touched(connection)
             self._key_pairs(connection, touched)
             self._others(connection, touched)
         if touched is None:
-            self._service()
-        progress = Progress(id=0 if last is None else last.id, event=newest, basis=basis, begun=self._at, at=self._at)
-        with self._seal.records.batch() as batch:
-            findings.note_progress_of_all_subscribers(batch.across_subscribers(), Kind.KEY_PAIR, progress)
-        return Walked(self.judged, self.changed)
+            self._service(_told_now(self._seal, self._at, authority))
+        since.note(self._seal, self._at)
+        return Walked(self._verdicts.judged, self._verdicts.changed)
 
     def _key_pairs(self, connection: Connection, touched: set[str] | None) -> None:
         if touched is not None and not (touched := _key_ids(connection, touched)):
@@ -109,8 +109,7 @@ class _Things:
         parties = judging.parties(connection, self._known, self._at)
         self._judge([each for each in parties if touched is None or each[1].label in touched])
 
-    def _service(self) -> None:
-        live = _told_now(self._seal, self._at)
+    def _service(self, live: Live) -> None:
         with self._seal.records.reading_all_subscribers() as connection:
             service = list(judging.service(connection, self._known, self._at, self._seal.service.name, live))
         self._judge([(None, each) for each in service])
@@ -135,47 +134,94 @@ class _Things:
             for (_, requirement), verdict in before.items()
             if verdict is not Verdict.NOT_APPLICABLE
         ]
-        if gone:
-            with self._seal.records.batch() as batch:
-                findings.add_of_all_subscribers(batch.across_subscribers(), gone)
-        self.changed += len(gone)
+        self._verdicts.append(gone)
 
     def _judge(self, subjects: Sequence[tuple[str | None, Subject]]) -> None:
-        """Judge some subjects and append the verdicts that are others than before."""
-        by_owner: dict[tuple[str | None, Kind], list[Subject]] = {}
-        for owner, subject in subjects:
-            by_owner.setdefault((owner, subject.kind), []).append(subject)
-        self.judged += len(subjects)
-        with self._seal.records.reading_all_subscribers() as connection:
-            new, changed = [], []
-            for (owner, kind), some in by_owner.items():
-                before = findings.verdicts_of_all_subscribers(connection, kind, owner, [each.label for each in some])
-                for subject in some:
-                    for finding in judging.judge(subject, self._asked, everything=True):
-                        was = before.get((subject.label, finding.requirement))
-                        if was is finding.verdict or (was is None and finding.verdict is Verdict.NOT_APPLICABLE):
-                            continue
-                        row = _kept(owner, kind, subject.label, finding, self._at)
-                        new.append(row)
-                        if was is not None:
-                            changed.append(row)
-        self.changed += len(new)
-        if new:
-            with self._seal.records.batch() as batch:
-                findings.add_of_all_subscribers(batch.across_subscribers(), new)
-                announce.verdicts_changed(self._seal, batch, changed)
+        self._verdicts.judge(subjects, lambda each: judging.judge(each, self._asked, everything=True))
 
 
-def _told_now(seal: PrivySeal, at: datetime) -> Live:
-    """Ask the logger and the stamper; the records are held against the log anew for this."""
-    whole_at, entries, not_after = None, None, None
+class _Since(msgspec.Struct, frozen=True):
+    """From where one kind is judged on, and up to where that will be done."""
+
+    kind: Kind
+    basis: str
+    last: Progress | None
+    """None where it was never judged, or on another basis."""
+    follows: int
+    """The id of the row on which the next one follows."""
+    event: int
+    """The newest event that no other will come before."""
+
+    def touched(self, connection: Connection) -> set[str] | None:
+        """Return what events were about since then; None where everything is judged."""
+        return None if self.last is None else changed_of_all_subscribers(connection, self.last.event)
+
+    def note(self, seal: PrivySeal, at: datetime) -> None:
+        """Write down how far it was judged."""
+        progress = Progress(id=self.follows, event=self.event, basis=self.basis, begun=at, at=at)
+        with seal.records.batch() as batch:
+            findings.note_progress_of_all_subscribers(batch.across_subscribers(), self.kind, progress)
+
+
+def _since(seal: PrivySeal, connection: Connection, kind: Kind, basis: str, at: datetime) -> _Since | None:
+    """Return where one kind is judged on from; None where nothing happened since.
+
+    Where several nodes write, what young events are about is judged now, and once more when they have settled: one with
+    a smaller number may come in between, and to judge a thing twice changes nothing.
+    """
+    last = findings.progress_of_all_subscribers(connection, kind)
+    newest = newest_event_of_all_subscribers(connection)
+    same = last is not None and last.basis == basis
+    if last is not None and same and last.event == newest:
+        return None
+    if seal.records.dialect.shared:
+        newest = settled_event_of_all_subscribers(connection, 0 if last is None else last.event, at - SETTLED)
+    return _Since(kind, basis, last if same else None, 0 if last is None else last.id, newest)
+
+
+def _certificates(seal: PrivySeal, asked: Asked, authority: tuple[bytes, ...], breathe: Callable[[], object]) -> Walked:
+    """Judge the certificates that came since the last walk; all of them where the catalogue is another.
+
+    ``authority`` is the chain of the Timestamp Authority, which is judged where it is another than the last time.
+    """
+    at = asked.at
+    verdicts, basis = Verdicts(seal, at), certified.basis(asked)
+
+    def judge(some: Sequence[certified.Owned]) -> None:
+        verdicts.judge(some, lambda each: judging.worst(certified.judge(each, asked)), FAULTS)
+
+    with seal.records.reading_all_subscribers() as connection:
+        since = _since(seal, connection, Kind.CERTIFICATE, basis, at)
+        if since is not None:
+            for portion in certified.installed(connection, since.touched(connection)):
+                judge(portion)
+                breathe()
+        last = findings.progress_of_all_subscribers(connection, Kind.TIMESTAMP_AUTHORITY)
+    if since is not None:
+        since.note(seal, at)
+    own = hashlib.sha256(b"".join((basis.encode(), *authority))).hexdigest()
+    if authority and (last is None or last.basis != own):
+        judge([(None, each) for each in certified.read(authority)])
+        _Since(Kind.TIMESTAMP_AUTHORITY, own, None, 0 if last is None else last.id, 0).note(seal, at)
+    return Walked(verdicts.judged, verdicts.changed)
+
+
+def _told_now(seal: PrivySeal, at: datetime, authority: StamperState | None) -> Live:
+    """Ask the logger, and add what the stamper said; the records are held against the log anew for this."""
+    whole_at, entries = None, None
     if seal.recollection is not None:
         with suppress(PrivySealError):  # where the log cannot be asked now, nothing is known
             gap = seal.recollection.gap()
             entries, whole_at = gap.size, None if gap.missing else at
-    with suppress(PrivySealError):  # where the stamper does not answer, that is not known either
-        not_after = seal.stamper.health().not_after
-    return Live(entries=entries, whole_at=whole_at, authority_until=not_after)
+    until = None if authority is None else authority.not_after
+    return Live(entries=entries, whole_at=whole_at, authority_until=until)
+
+
+def _authority(seal: PrivySeal) -> StamperState | None:
+    """Ask the stamper; where it does not answer, nothing is known of it."""
+    with suppress(PrivySealError):
+        return seal.stamper.health()
+    return None
 
 
 def _signatures(seal: PrivySeal, known: Known, at: datetime, breathe: Callable[[], object]) -> Walked:
@@ -204,22 +250,8 @@ def _signatures(seal: PrivySeal, known: Known, at: datetime, breathe: Callable[[
     return Walked(count.judged, len(rows))
 
 
-def _kept(owner: str | None, kind: Kind, subject: str, finding: Finding, at: datetime) -> Kept:
-    return Kept(
-        subscriber=owner,
-        at=at,
-        kind=kind,
-        subject=subject,
-        requirement=finding.requirement,
-        verdict=finding.verdict,
-        begun=at,
-        text=finding.text,
-        mend=finding.mend,
-    )
-
-
 def _counted(cell: Cell, at: datetime, begun: datetime) -> Kept:
-    row = _kept(cell.subscriber, Kind.SIGNATURE, cell.key, cell.finding, at)
+    row = kept(cell.subscriber, Kind.SIGNATURE, cell.key, cell.finding, at)
     return msgspec.structs.replace(row, sample=cell.sample, number=cell.number, begun=begun)
 
 

@@ -66,11 +66,20 @@ def requirements_for(kind: Kind) -> tuple[Requirement, ...]:
 
 def judge(subject: Subject, asked: Asked, *, everything: bool = False) -> Iterator[Finding]:
     """Yield one finding for each requirement on a subject: of several the worst, for one row tells one verdict."""
+    return worst(evaluate(subject, requirements_for(subject.kind), asked, everything=everything))
+
+
+def worst(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield of several findings on one requirement the worst, for each requirement."""
     by_requirement: dict[str, list[Finding]] = {}
-    for each in evaluate(subject, requirements_for(subject.kind), asked, everything=everything):
+    for each in found:
         by_requirement.setdefault(each.requirement, []).append(each)
     for several in by_requirement.values():
-        yield min(several, key=lambda each: _WORST.index(each.verdict) if each.verdict in _WORST else len(_WORST))
+        yield (
+            several[0]
+            if len(several) == 1
+            else min(several, key=lambda each: _WORST.index(each.verdict) if each.verdict in _WORST else len(_WORST))
+        )
 
 
 # -- who is judged -----------------------------------------------------------------------------------------------------
@@ -114,6 +123,7 @@ def service(connection: Connection, known: Known, at: datetime, name: str, live:
         entries=live.entries,
         whole_at=live.whole_at,
         losses=tuple(each for each in evidence.losses_of_all_subscribers(connection) if each.at <= at),
+        checks=tuple(each for each in evidence.log_checks_of_all_subscribers(connection) if each <= at),
     )
     yield TimestampAuthorityRecord(
         label="timestamp authority", at=at, evidence=documents, not_after=live.authority_until

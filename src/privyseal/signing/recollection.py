@@ -62,8 +62,8 @@ class Recollection:
         """Take the records, a way to the log's size and one to its public files; ``policy`` names its witnesses."""
         self._records = records
         self._size = size
-        self._read = read
-        self._policy = policy
+        self.read = read
+        self.policy = policy
         self._guard = threading.Lock()
         self._looked: int | None = None
         self._refusal: PrivySealError | None = None
@@ -129,7 +129,7 @@ class Recollection:
 
     def _entries(self, start: int, size: int) -> Iterator[tuple[int, bytes]]:
         for bundle in range(start // TILE_WIDTH, -(-size // TILE_WIDTH)):
-            entries = read_bundle(self._read, bundle, width_at(size, 0, bundle))
+            entries = read_bundle(self.read, bundle, width_at(size, 0, bundle))
             for index, octets in enumerate(entries, start=bundle * TILE_WIDTH):
                 if index >= start:
                     yield index, octets
@@ -145,11 +145,11 @@ class Recollection:
 
     def _witnessed(self) -> str:
         """Say what the witnesses have cosigned, as far as the published head shows it."""
-        octets = None if self._policy is None else self._read(CHECKPOINT)
-        if self._policy is None or octets is None:
+        octets = None if self.policy is None else self.read(CHECKPOINT)
+        if self.policy is None or octets is None:
             return ""
         try:
-            accepted = self._policy.check(octets)
+            accepted = self.policy.check(octets)
         except PrivySealError:
             return ""
         if not accepted.witnesses:

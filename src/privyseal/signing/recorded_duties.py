@@ -34,7 +34,7 @@ from privyseal.compliance.incidents import facts as incidents_facts
 from privyseal.compliance.known import SERVICE, Known
 from privyseal.compliance.spans import beginning
 from privyseal.compliance.statements import Stated, current, of_kind
-from privyseal.records import incidents, statements
+from privyseal.records import evidence, incidents, statements
 from privyseal.signing.known import TOPICS, known_from
 
 MOST_TEXT = 200
@@ -43,7 +43,9 @@ MOST_TEXT = 200
 
 def facts_of_all_subscribers(connection: Connection, name: str, at: datetime) -> DutyFacts:
     """Return what the records of the service called ``name`` hold of its duties, up to the moment asked about."""
-    facts = facts_from(statements.stated_of_all_subscribers(connection, TOPICS), name, at)
+    checks = [each for each in evidence.log_checks_of_all_subscribers(connection) if each <= at]
+    stated = statements.stated_of_all_subscribers(connection, TOPICS)
+    facts = facts_from(stated, name, at, max(checks, default=None))
     cases = [each.case for each in incidents.cases_of_all_subscribers(connection)]
     found, cas = incidents_facts(cases, at)
     named = {each.name for each in facts.cas}
@@ -54,8 +56,11 @@ def facts_of_all_subscribers(connection: Connection, name: str, at: datetime) ->
     )
 
 
-def facts_from(stated: list[Stated], name: str, at: datetime) -> DutyFacts:
-    """Return the facts in statements; all that nobody stated is None, and no list has what was not recorded."""
+def facts_from(stated: list[Stated], name: str, at: datetime, checked: datetime | None = None) -> DutyFacts:
+    """Return the facts in statements; all that nobody stated is None, and no list has what was not recorded.
+
+    ``checked`` is when the service itself checked its whole log last and found it sound.
+    """
     known = known_from(stated)
     audits = {
         each.start: AuditPeriod(
@@ -71,7 +76,7 @@ def facts_from(stated: list[Stated], name: str, at: datetime) -> DutyFacts:
         name=name[:MOST_TEXT],
         choices=known.choices,
         network=_network(known, at),
-        log=_log(known, at),
+        log=_log(known, at, checked),
         incidents=_incidents(stated, at),
         cas=_cas(stated),
         leavers=_leavers(stated, at),
@@ -121,19 +126,20 @@ def _network(known: Known, at: datetime) -> Network:
     )
 
 
-def _log(known: Known, at: datetime) -> LogState:
-    """Return when a person last had the log checked; what the service itself looks at is not its whole integrity.
+def _log(known: Known, at: datetime, checked: datetime | None) -> LogState:
+    """Return when the log was last checked, by a person or by the service itself.
 
-    A check of which somebody says that it shows the log damaged is not passed over for an older one.
+    A check of which somebody says that it shows the log damaged is not passed over for another one.
     """
+    own = LogState() if checked is None else LogState(checked_at=checked, continuous=False, intact=True)
     found = _dated(known, at, "review-record", "NSR-3.1.2-01", named=True)
     if not found:
-        return LogState()
+        return own
     day, newest = max(found, key=lambda each: each[0])
-    verdict = _judged(newest, "NSR-3.1.2-01", at)
-    if verdict == "not-evidenced":
-        return LogState()
-    return LogState(checked_at=beginning(day), continuous=False, intact=verdict != "not-met")
+    verdict, began = _judged(newest, "NSR-3.1.2-01", at), beginning(day)
+    if verdict == "not-evidenced" or (verdict != "not-met" and checked is not None and checked > began):
+        return own
+    return LogState(checked_at=began, continuous=False, intact=verdict != "not-met")
 
 
 def _last(known: Known, at: datetime, kind: str, requirement: str, *, named: bool = False) -> date | None:

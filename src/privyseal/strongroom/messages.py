@@ -246,6 +246,8 @@ class StamperState(_Message, frozen=True, tag="stamper-state"):
     why: str
     authority: str
     not_after: datetime | None
+    chain: tuple[bytes, ...] = ()
+    """Its certificate and those above it as they go into tokens, DER; empty from a stamper that does not tell."""
 
 
 Question = (

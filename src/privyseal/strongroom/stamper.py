@@ -53,6 +53,7 @@ class Stamper:
         """
         spki = store.public_key(uri)
         self._certificate = certificates.read(chain[0])
+        self._chain = tuple(chain)
         if self._certificate.key_id != certificates.key_id(spki):
             raise BadInput(
                 "The stamper's certificate is not for its key.", hint="install the chain that was issued for it"
@@ -104,7 +105,8 @@ class Stamper:
             why = why or next((each.why for each in self._store.tokens([self._uri]) if each.keys and each.why), "")
         except PrivySealError as error:
             why = error.detail
-        return StamperState(not why, why, self._certificate.subject, self._certificate.not_after)
+        own = self._certificate
+        return StamperState(not why, why, own.subject, own.not_after, self._chain)
 
     def _time(self) -> datetime:
         """Return the time, which stands in the mark before anyone hears of it; TimestampUnavailable if it went back."""

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.gates import GATES, NEVER_OVERRIDDEN
 from privyseal.compliance.outcome import Verdict
-from privyseal.compliance.requirement import Kind
+from privyseal.compliance.requirement import Kind, Party
 from privyseal.errors import BadInput
 from privyseal.records import findings
 from privyseal.records import gates as kept
@@ -35,6 +35,8 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
     requirement: str
     clause: str
     """As it is cited: ``CSBR 6.2.7.3``."""
+    binds: tuple[Party, ...] = ()
+    """Who has to meet it: of most clauses on certificates their CA, and not the Signing Service."""
     kind: Kind
     subject: str
     verdict: Verdict
@@ -129,6 +131,7 @@ def finding_view(kept_row: Kept) -> FindingView:
     return FindingView(
         requirement=kept_row.requirement,
         clause=kept_row.requirement if known is None else known.cited,
+        binds=() if known is None else known.binds,
         kind=kept_row.kind,
         subject=kept_row.subject,
         verdict=kept_row.verdict,

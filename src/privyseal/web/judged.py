@@ -26,6 +26,8 @@ REMEMBERED_S = 30.0
 
 _TOLD = tuple(each.value for each in Verdict if each is not Verdict.NOT_APPLICABLE)
 
+_WALKED = (Kind.KEY_PAIR, Kind.CERTIFICATE, Kind.SIGNATURE)
+
 
 class Judged:
     """Reads what was found, in whatever thread it is asked."""
@@ -67,7 +69,7 @@ class Judged:
                 self._findings = _with_zeros(findings.counts_of_all_subscribers(connection))
                 self._newest = newest
             facts = facts_of_all_subscribers(connection, self._seal.service.name, at)
-            last = [findings.progress_of_all_subscribers(connection, kind) for kind in (Kind.KEY_PAIR, Kind.SIGNATURE)]
+            last = [findings.progress_of_all_subscribers(connection, kind) for kind in _WALKED]
         self._duties = gauges(dues(facts, at))
         self._evaluated = max((each.at.timestamp() for each in last if each is not None), default=None)
         self._read_at = now

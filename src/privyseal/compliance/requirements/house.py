@@ -1,7 +1,8 @@
 """House rules of ours: good practice that a clause leaves open. No text asks for it, so no auditor can.
 
-The clause of each is the one that it supports; a note says which entry. They hold from the day we wrote them. Where a
-rule fills a gap of one family, it stands in that family's file: so those on the service's own log, in 5.4.
+The clause of each is the one that it supports; a note says which entry. They hold from the day on which they entered
+the catalogue, which says by what rule (``catalogue.py``). Where a rule goes on where a text of one family has ended, it
+stands in that family's file: so those on the service's own log, in 5.4.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ REQUIREMENTS = (
         clause="4.9.5",
         title="Each signature is in an append-only log",
         text=(
-            "Each signature is logged with Subscriber, key, certificate, digest, who asked and agreed and how they"
-            " proved it, and timestamp."
+            "Each signature is logged with Subscriber, key, certificate, digest, who asked, and timestamp; whoever"
+            " agreed has signed what was logged."
         ),
         obligation=Obligation.SHOULD,
         binds=(Party.SIGNING_SERVICE,),
@@ -86,7 +87,10 @@ REQUIREMENTS = (
         enforced_by=(EnforcedBy.TECHNICAL_GATE,),
         check=use_rules.logged,
         nature=Nature.HOUSE_RULE,
-        notes=("Supports CSBR-4.9.5-04: without it nobody can say what a date would spare.",),
+        notes=(
+            "Supports CSBR-4.9.5-04: without it nobody can say what a date would spare.",
+            "By what they proved who they are is in the records alone; CSBR-6.2.7.3-02 judges that.",
+        ),
     ),
     Requirement(
         id="HOUSE-6.1.2-01",
