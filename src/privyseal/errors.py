@@ -82,6 +82,12 @@ class NotPermitted(PrivySealError):
     code, title, status, exit = "not-permitted", "Refused by policy", 403, 5
 
 
+class PolicyRefused(NotPermitted):
+    """No rule of the Subscriber's policy allows this request, or a rule refuses it, or what it allows is used up."""
+
+    code, title = "policy-refused", "Refused by the Subscriber's policy"
+
+
 class NotCompliant(PrivySealError):
     """Refused by a Requirement marked as a gate, such as a softfile key under a publicly trusted certificate."""
 

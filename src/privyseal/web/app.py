@@ -25,11 +25,13 @@ from litestar.types import ASGIApp
 from privyseal import __version__
 from privyseal.access import permissions
 from privyseal.access.credentials import Presented
+from privyseal.access.deciding import Explained
 from privyseal.access.permissions import Verb
 from privyseal.records.gates import Overridden
+from privyseal.signing.policies import Plan, Proposal, Trial
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, evidence, files, findings, logfiles, problem, tsa, views
+from privyseal.web import api, evidence, files, findings, logfiles, policies, problem, tsa, views
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -72,6 +74,11 @@ _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 _EVIDENCE = "/v1/{subscriber:str}/evidence"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 
+_POLICIES = "/v1/{subscriber:str}/policies"
+_ATTESTATIONS = "/v1/{subscriber:str}/attestations"
+RULES_LIMIT = 2 * 1024 * 1024
+"""Octets of a body with files of rules: two thousand rules have about half as many."""
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
     Route("GET", "/readyz", api.readyz, "anybody", (503,)),
@@ -101,6 +108,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _EVIDENCE, evidence.make_statement, "state", _WRITE, success=(201,)),
     Route("PUT", _DOCUMENT, evidence.send_document, "state", _WRITE, success=(204,)),
     Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
+    Route("GET", _POLICIES, policies.list_policies, "see-policies", _READ),
+    Route("GET", _POLICIES + "/{digest:str}", policies.read_policy, "see-policies", _READ),
+    Route("POST", _POLICIES + "/plan", policies.plan_policy, "see-policies", _WRITE, limit=RULES_LIMIT),
+    Route("POST", _POLICIES + "/test", policies.try_policy, "see-policies", _WRITE, limit=RULES_LIMIT),
+    Route("POST", _POLICIES, policies.apply_policy, "manage-policies", _WRITE, success=(201,), limit=RULES_LIMIT),
+    Route("POST", _ATTESTATIONS, policies.bring_attestation, "send-code", _WRITE, success=(201,)),
 )
 
 DOCUMENTS = (
@@ -115,6 +128,14 @@ DOCUMENTS = (
     evidence.StatementList,
     findings.FindingList,
     findings.GateList,
+    policies.PolicyList,
+    policies.PolicyView,
+    policies.Brought,
+    policies.Kept,
+    Plan,
+    Proposal,
+    Trial,
+    Explained,
     Overridden,
     NewUpload,
     SigningRequest,
