@@ -34,6 +34,7 @@ ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other":
 
 _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
+_POLICIES = "/v1/{subscriber:str}/policies"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
@@ -62,6 +63,13 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/v1/{subscriber:str}/evidence"): ONLY | {"administrator": 400},
     ("PUT", _DOCUMENT): ONLY | {"administrator": 415},
     ("GET", _DOCUMENT): ONLY | {"administrator": 404, "auditor": 404},
+    ("GET", _POLICIES): ONLY | {"administrator": 200, "auditor": 200},
+    # Let in, and then told that there is no such policy, or that there is no body.
+    ("GET", _POLICIES + "/{digest:str}"): ONLY | {"administrator": 404, "auditor": 404},
+    ("POST", _POLICIES + "/plan"): ONLY | {"administrator": 400, "auditor": 400},
+    ("POST", _POLICIES + "/test"): ONLY | {"administrator": 400, "auditor": 400},
+    ("POST", _POLICIES): ONLY | {"administrator": 400},
+    ("POST", "/v1/{subscriber:str}/attestations"): ONLY | {"requester": 400},
     ("POST", "/v1/{subscriber:str}/uploads"): ONLY | {"requester": 201},
     # Let in, and then told that there is no such upload, that the body is no piece, that the request has no file.
     ("HEAD", _UPLOAD): ONLY | {"requester": 404},

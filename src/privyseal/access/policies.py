@@ -64,7 +64,7 @@ _CLAIMS = (
 CLAIMS = frozenset(_CLAIMS.split())
 """The facts of a run that rules may speak of: what the providers' identity tokens carry, under their own names."""
 
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)\Z")
+_HOURS = re.compile(r"\A([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)\Z")
 
 
 class Who(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "requirement": ("privyseal.cli.requirement:requirement", "Say what the Requirements ask, and what was found."),
     "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
+    "policy": ("privyseal.cli.policy:policy", "Say who may have what signed, and see what a change would do."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

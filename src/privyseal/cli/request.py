@@ -104,6 +104,8 @@ def in_words(view: RequestView) -> list[str]:
     if named:
         lines += fill("program", ", ".join(named))
     lines += fill("until", f"{asked.expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    if view.policy is not None:
+        lines += fill("allowed", printable(f"by {', '.join(view.allowed_by)} of policy {view.policy[:12]}", 400))
     if view.failure_detail:
         lines += fill("why", printable(view.failure_detail, 400))
     return lines

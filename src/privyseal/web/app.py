@@ -28,6 +28,7 @@ from privyseal.access.credentials import Presented
 from privyseal.access.deciding import Explained
 from privyseal.access.permissions import Verb
 from privyseal.records.gates import Overridden
+from privyseal.signing import viewing
 from privyseal.signing.policies import Plan, Proposal, Trial
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
@@ -176,7 +177,10 @@ async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     connection.scope["user"] = actor
     admits: Admission = handler.opt["admits"]
     if admits != "anybody" and admits != "any member" and admits != "watchers":
-        permissions.require(actor, admits, connection.path_params["subscriber"])
+        subscriber = connection.path_params["subscriber"]
+        permissions.require(actor, admits, subscriber)
+        if viewing.is_watched(actor) and scope["method"] in ("GET", "HEAD"):
+            await desk.file(lambda: viewing.seen(desk.seal, actor, subscriber, scope["path"]))
 
 
 def _handler(route: Route) -> HTTPRouteHandler:
