@@ -211,7 +211,7 @@ def test_the_index_finds_what_looking_at_every_rule_finds(data: st.DataObject) -
 
 @pytest.mark.parametrize("kind", ["of one repository each", "of one publisher each", "all texts with stars"])
 def test_a_thousand_rules_decide_in_under_200_microseconds(kind: str) -> None:
-    """Also where all are about one key and one role; the best of five, for a machine that does other things too."""
+    """Also where all are about one key and one role; the best of five, in processor time."""
     one = {
         "of one repository each": '[r{n}]\nkeys=["release"]\nwho={{workload={{repository_id="{n}",ref="refs/*"}}}}',
         "of one publisher each": '[r{n}]\nkeys=["release"]\npublisher=["P{n}"]\nwho={{roles=["requester"]}}',
@@ -226,10 +226,10 @@ def test_a_thousand_rules_decide_in_under_200_microseconds(kind: str) -> None:
 
 
 def _seconds(whole: PolicySet, this: Asked, times: int = 100) -> float:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for _ in range(times):
         decide(whole, this)
-    return (time.perf_counter() - begun) / times
+    return (time.thread_time() - begun) / times
 
 
 def test_texts_with_stars_overlap_where_some_text_fits_both() -> None:

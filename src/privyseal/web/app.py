@@ -179,7 +179,7 @@ async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     if admits != "anybody" and admits != "any member" and admits != "watchers":
         subscriber = connection.path_params["subscriber"]
         permissions.require(actor, admits, subscriber)
-        if viewing.is_watched(actor) and scope["method"] in ("GET", "HEAD"):
+        if viewing.is_watched(actor) and scope.get("method") in ("GET", "HEAD"):
             await desk.file(lambda: viewing.seen(desk.seal, actor, subscriber, scope["path"]))
 
 
