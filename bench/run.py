@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import files, lint, log, nodes, service, softhsm, start, tokens
+from bench import files, lint, log, nodes, policy, service, softhsm, start, tokens
 from bench.harness import ROUNDS, Row, table, write
 
 SOURCES = Path(__file__).parents[1] / "src"
@@ -27,6 +27,7 @@ BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "softhsm": softhsm.throughput,
     "nodes": nodes.postgresql,
     "lint": lint.certificates,
+    "policy": policy.decisions,
 }
 
 

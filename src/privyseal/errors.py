@@ -90,6 +90,12 @@ class ClaimMismatch(NotPermitted):
     """Claim, what came, what was expected, whether that is the same; all that were compared."""
 
 
+class PolicyRefused(NotPermitted):
+    """No rule of the Subscriber's policy allows this request, or a rule refuses it, or what it allows is used up."""
+
+    code, title = "policy-refused", "Refused by the Subscriber's policy"
+
+
 class NotCompliant(PrivySealError):
     """Refused by a Requirement marked as a gate, such as a softfile key under a publicly trusted certificate."""
 

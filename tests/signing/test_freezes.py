@@ -22,7 +22,7 @@ from privyseal.errors import (
     VerificationFailed,
 )
 from privyseal.records import freezes as kept
-from privyseal.records import keys, requests, statements
+from privyseal.records import keys, policies, requests, statements
 from privyseal.signing import duties, enrol, freezes, sign
 from privyseal.signing.freezes import Agreement, Asked
 from privyseal.signing.submit import Submission, submit
@@ -58,10 +58,10 @@ def signed(name: str, key: Ed25519PrivateKey, frozen: kept.Frozen) -> Agreement:
 
 
 @pytest.mark.parametrize("kind", ["key", "policy", "subscriber"])
-def test_what_is_frozen_signs_nothing_and_says_why(world: World, kind: str) -> None:
+def test_what_is_frozen_signs_nothing_and_says_why(world: World, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At submission: Denied (exit 7) with who, what, when and why; nothing is logged, no key used."""
     name = {"key": "release", "policy": "nightly", "subscriber": SUBSCRIBER}[kind]
-    world.seal.governing = lambda tx, request: ("nightly",)
+    monkeypatch.setattr(policies, "governing", lambda tx, request: ("nightly",))
     frozen = freezes.freeze(world.seal, OFFICER, msgspec.structs.replace(KEY, kind=kind, name=name))
     before, used = len(world.entries()), world.key_uses
     ledger = world.client(1)

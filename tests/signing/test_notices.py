@@ -16,7 +16,7 @@ import pytest
 from tests.world import SUBSCRIBER, World
 
 from privyseal.errors import BadInput, Conflict, NotFound, NotPermitted, Unavailable
-from privyseal.records import deliveries
+from privyseal.records import deliveries, policies
 from privyseal.signing import freezes, notices, posting
 from privyseal.signing.freezes import Asked
 from privyseal.signing.instance import Post
@@ -189,10 +189,12 @@ def test_the_secret_is_nowhere_in_the_records(world: World, receiver: Receiver) 
     assert b"127.0.0.1" in stored
 
 
-def test_who_waits_is_told_and_denied_is_told(world: World, receiver: Receiver) -> None:
+def test_who_waits_is_told_and_denied_is_told(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A frozen key's request under way is told as refused, with the reason."""
     hooked(world, receiver, "request.refused")
-    world.seal.governing = lambda tx, request: ("nightly",)
+    monkeypatch.setattr(policies, "governing", lambda tx, request: ("nightly",))
     freezes.freeze(world.seal, BOSS, Asked(kind="policy", name="nightly", reason="it was copied"))
     world.ask([world.client(1)])
     world.now += notices.WINDOW

@@ -41,6 +41,7 @@ _FREEZES = "/v1/{subscriber:str}/freezes"
 _INCIDENTS = "/v1/{subscriber:str}/incidents"
 _WEBHOOKS = "/v1/{subscriber:str}/webhooks"
 _DELIVERIES = "/v1/{subscriber:str}/deliveries"
+_POLICIES = "/v1/{subscriber:str}/policies"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
@@ -91,6 +92,13 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/v1/{subscriber:str}/members/reviews"): ONLY | {"administrator": 400},
     ("PATCH", "/v1/{subscriber:str}/members/{name:str}"): ONLY | {"administrator": 400},
     ("DELETE", "/v1/{subscriber:str}/members/{name:str}"): ONLY | {"administrator": 400},
+    ("GET", _POLICIES): ONLY | {"administrator": 200, "auditor": 200},
+    # Let in, and then told that there is no such policy, or that there is no body.
+    ("GET", _POLICIES + "/{digest:str}"): ONLY | {"administrator": 404, "auditor": 404},
+    ("POST", _POLICIES + "/plan"): ONLY | {"administrator": 400, "auditor": 400},
+    ("POST", _POLICIES + "/test"): ONLY | {"administrator": 400, "auditor": 400},
+    ("POST", _POLICIES): ONLY | {"administrator": 400},
+    ("POST", "/v1/{subscriber:str}/attestations"): ONLY | {"requester": 400},
     ("POST", "/v1/{subscriber:str}/uploads"): ONLY | {"requester": 201},
     # Let in, and then told that there is no such upload, that the body is no piece, that the request has no file.
     ("HEAD", _UPLOAD): ONLY | {"requester": 404},

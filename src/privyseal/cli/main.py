@@ -70,6 +70,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "who-signed": ("privyseal.cli.who_signed:who_signed", "Say who asked, who agreed, and what was signed beside."),
     "incident": ("privyseal.cli.incident:incident", "Report Suspect Code or a compromise, and what was done."),
     "webhook": ("privyseal.cli.webhook:webhook", "Have what happens told to a URL."),
+    "policy": ("privyseal.cli.policy:policy", "Say who may have what signed, and see what a change would do."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

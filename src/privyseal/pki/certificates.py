@@ -136,6 +136,16 @@ def common_name(certificate: bytes) -> str:
     return str(names[-1].value) if names else ""
 
 
+@lru_cache(maxsize=128)
+def organisation(certificate: bytes) -> str | None:
+    """Return the one organizationName of a DER certificate's subject; None where it has none, or more than one."""
+    try:
+        names = load(certificate).subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
+    except UNREADABLE:
+        return None
+    return str(names[0].value) if len(names) == 1 else None
+
+
 def pem_certificates(text: bytes) -> list[bytes]:
     """Return the DER of every certificate in a PEM file, in order; BadInput if there is none or one is broken."""
     found: list[bytes] = []

@@ -54,6 +54,6 @@ def changed_of_all_subscribers(connection: Connection, event: int) -> set[str]:
     )
     found: set[str] = set()
     for row in rows:
-        if not row.what.startswith(("by ", "approved as ", "verdict ")):
+        if not row.what.startswith(("by ", "approved as ", "verdict ", "viewed")):
             found |= {row.subject, row.subscriber}
     return found

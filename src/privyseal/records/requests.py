@@ -43,6 +43,7 @@ _STATE = _MINE.where(_table.state == bindparam("p_was"))
 _FIRST = (
     "id", "subscriber", "idempotency_key", "timeless_digest", "requester", "state", "canonical", "digest", "created",
     "expires", "salt", "completion_salt", "fence", "lease_until", "lease_node", "lease_boot",
+    "policy", "allowed_by",
 )  # fmt: skip
 """What stands in a row from its first moment."""
 _ADD = insert(requests)
@@ -146,6 +147,8 @@ def _row(tx: Transaction, dossier: Dossier, request: SigningRequest) -> dict[str
         "salt": dossier.salt,
         "completion_salt": dossier.completion_salt,
         "fence": dossier.fence,
+        "policy": dossier.policy,
+        "allowed_by": " ".join(dossier.allowed_by) or None,
     }
 
 
@@ -390,4 +393,6 @@ def _dossier(row: Row[Any]) -> Dossier:
         failure_code=row.failure_code,
         failure_detail=row.failure_detail,
         fence=row.fence,
+        policy=row.policy,
+        allowed_by=tuple((row.allowed_by or "").split()),
     )

@@ -147,13 +147,16 @@ requests = Table(
     Column("lease_until", Moment),
     Column("lease_node", String(63)),
     Column("lease_boot", String(32)),
+    Column("policy", String(64)),
+    Column("allowed_by", Text),
     UniqueConstraint("subscriber", "idempotency_key"),
     Index("ix_requests_state_lease", "state", "lease_until"),
     Index("ix_requests_intent_index", "intent_index"),
 )
 """One row for each signing request, from its submission to its receipt; which columns are set is told by ``state``.
 
-``fence`` and ``lease_*`` say which walk holds it (``records/requests.py``), ``canonical`` is what everybody signs.
+``policy`` is the digest of the policy set that was in force, ``allowed_by`` the rules that allowed it, with blanks
+between. ``fence`` and ``lease_*`` say which walk holds it (``records/requests.py``), ``canonical`` is what all sign.
 """
 
 approvals = Table(
@@ -463,3 +466,40 @@ papers = Table(
     Column("document", LargeBinary, nullable=False),
 )
 """Versions of papers (``terms/agreements.py``); rows are added and never changed. Who accepted which is a statement."""
+policies = Table(
+    "policies",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", String(40), nullable=False),
+    Column("accepted", Text),
+)
+"""Policy sets, each as it was applied; the one with the highest ``number`` is in force, and none is ever removed.
+``accepted`` is the reason for which conflicts of duties were accepted with it."""
+
+policy_uses = Table(
+    "policy_uses",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("rule", String(63), primary_key=True),
+    Column("hour", BigInteger, nullable=False),
+    Column("in_hour", BigInteger, nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("in_day", BigInteger, nullable=False),
+    Column("in_all", BigInteger, nullable=False),
+)
+"""How many signatures rules with a limit have allowed, in the hour and the day (counted since 1970) of the last one."""
+
+attestations = Table(
+    "attestations",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("file", String(64), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("octets", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""DSSE envelopes that came for files, by the SHA-256 of the file and of the envelope; verified only when asked for."""

@@ -9,7 +9,7 @@ import msgspec
 from privyseal.access import permissions
 from privyseal.access.quorum import Granted, Refused, Waiting
 from privyseal.errors import Conflict, Denied, NotPermitted, VerificationFailed
-from privyseal.records import approvals, events, keys, requests
+from privyseal.records import approvals, events, keys, policies, requests
 from privyseal.records import freezes as frozen
 from privyseal.records.events import Event
 from privyseal.signing import freezes
@@ -48,7 +48,7 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
         pair = keys.key_pair(tx, request.key)
         if not _check(actor, pair, request, given, approval):
             return dossier
-        freezes.require_unfrozen(frozen.holding(tx), request.key, seal.governing(tx, request_id))
+        freezes.require_unfrozen(frozen.holding(tx), request.key, policies.governing(tx, request_id))
         approvals.add_approval(tx, request_id, approval, now, request.key_id)
         said = f"approved as {approval.approver}"[:LONGEST_EVENT]
         events.record(tx, Event(now, actor.member.id, said, request_id))

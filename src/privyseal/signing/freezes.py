@@ -21,7 +21,7 @@ from msgspec import Meta
 from privyseal.access import permissions
 from privyseal.compliance.statements import Administered
 from privyseal.errors import Conflict, Denied, NotFound, NotPermitted, PrivySealError, Unavailable, VerificationFailed
-from privyseal.records import freezes, keys, parties
+from privyseal.records import freezes, keys, parties, policies
 from privyseal.records.database import Transaction
 from privyseal.records.freezes import Frozen, What
 from privyseal.signing import announce, custody, notices
@@ -64,11 +64,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # -- what it stops -----------------------------------------------------------------------------------------------------
-def require_unfrozen(held: Sequence[Frozen], key: str, policies: Sequence[str] = ()) -> None:
+def require_unfrozen(held: Sequence[Frozen], key: str, names: Sequence[str] = ()) -> None:
     """Raise Denied where a key, one of the policies that allow the request, or the Subscriber itself is frozen."""
-    found = _frozen(held, key, policies)
+    found = _frozen(held, key, names)
     if found is not None:
         raise Denied(sentence(found), hint="it signs again after two people agreed to thaw it: privyseal thaw")
+
+
+def unfrozen(held: Sequence[Frozen], names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the policies that are not frozen; raise Denied where all that would allow it are."""
+    left = tuple(name for name in names if _frozen(held, "", (name,)) is None)
+    if not left:
+        require_unfrozen(held, "", names)
+    return left
 
 
 def sentence(found: Frozen) -> str:
@@ -96,12 +104,12 @@ def refuse(seal: PrivySeal, cases: Sequence[Case]) -> None:
 
 def _governing(seal: PrivySeal, dossier: Dossier) -> tuple[str, ...]:
     with seal.records.reading(dossier.subscriber) as tx:
-        return seal.governing(tx, dossier.id)
+        return policies.governing(tx, dossier.id)
 
 
-def _frozen(held: Sequence[Frozen], key: str, policies: Sequence[str]) -> Frozen | None:
+def _frozen(held: Sequence[Frozen], key: str, names: Sequence[str]) -> Frozen | None:
     for each in held:
-        named = {"key": (key,), "policy": policies, "subscriber": (each.subscriber,)}[each.kind]
+        named = {"key": (key,), "policy": names, "subscriber": (each.subscriber,)}[each.kind]
         if each.name in named:
             return each
     return None

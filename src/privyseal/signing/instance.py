@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from privyseal.errors import PrivySealError
-from privyseal.records.database import Records, Transaction
+from privyseal.records.database import Records
 from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
@@ -91,7 +91,6 @@ class PrivySeal:
         overseers: tuple[Approver, ...] = (),
         issuers: Issuers | None = None,
         post: Post | None = None,
-        governing: Callable[[Transaction, str], tuple[str, ...]] = lambda tx, request: (),
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -99,7 +98,7 @@ class PrivySeal:
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
-        nobody is told of anything; ``governing`` names the policies that allowed a request.
+        nobody is told of anything.
         """
         self.service = service
         self.records = records
@@ -116,7 +115,6 @@ class PrivySeal:
         self.overseers = overseers
         self.issuers = issuers
         self.post = post
-        self.governing = governing
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

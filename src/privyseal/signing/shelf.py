@@ -1,8 +1,11 @@
-"""Keys and chains as one batch found them: its requests are for a few keys, and each is read once."""
+"""Keys, chains and policies as one batch found them: its requests are for a few keys, and each is read once."""
 
 from __future__ import annotations
 
-from privyseal.records import freezes, keys, parties
+from datetime import datetime
+
+from privyseal.access.policies import PolicySet
+from privyseal.records import freezes, keys, parties, policies
 from privyseal.records.database import Transaction
 from privyseal.records.freezes import Frozen
 from privyseal.terms.keys import KeyPair
@@ -12,12 +15,14 @@ from privyseal.terms.subscribers import Standing, require_signing
 class Shelf:
     """What one batch, within one transaction, has read of its keys."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, now: datetime) -> None:
+        """Begin with nothing; ``now`` is the batch's own moment."""
+        self.now = now
         self._pairs: dict[tuple[str, str], KeyPair] = {}
         self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
         self._frozen: dict[str, list[Frozen]] = {}
         self._standings: dict[str, tuple[Standing, int | None]] = {}
+        self._policies: dict[str, PolicySet | None] = {}
 
     def pair(self, tx: Transaction, name: str) -> KeyPair:
         """Return the Key Pair of that name; NotFound where there is none."""
@@ -51,3 +56,9 @@ class Shelf:
         if tx.subscriber not in self._standings:
             self._standings[tx.subscriber] = parties.signs_as(tx)
         return self._standings[tx.subscriber]
+
+    def policy(self, tx: Transaction) -> PolicySet | None:
+        """Return the policy set in force; None where the Subscriber never applied one."""
+        if tx.subscriber not in self._policies:
+            self._policies[tx.subscriber] = policies.current(tx)
+        return self._policies[tx.subscriber]

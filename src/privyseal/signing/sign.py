@@ -102,7 +102,7 @@ def _claim(
     now = seal.clock()
     cases: dict[str, Case] = {}
     others: dict[str, Dossier | PrivySealError] = {}
-    shelf = Shelf()
+    shelf = Shelf(seal.clock())
     try:
         with seal.records.batch() as batch:
             for subscriber, request_id in dict.fromkeys(ids):

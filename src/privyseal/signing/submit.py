@@ -18,8 +18,9 @@ from privyseal.records import events, requests, signed
 from privyseal.records import uploads as stored
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
-from privyseal.signing import freezes, notices, uploads
+from privyseal.signing import freezes, notices, policies, uploads
 from privyseal.signing.instance import PrivySeal
+from privyseal.signing.policies import Ruling
 from privyseal.signing.shelf import Shelf
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
@@ -53,7 +54,8 @@ def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier |
     seal.require_memory()
     outcomes: dict[int, Dossier | PrivySealError] = {}
     found = [_described(seal, submission) for submission in submissions]
-    now, shelf = seal.clock(), Shelf()
+    now = seal.clock()
+    shelf = Shelf(now)
     # In the order of their keys: two nodes that write the same ones wait for each other one way only.
     order = sorted(range(len(submissions)), key=lambda n: _place(submissions[n]))
     with seal.records.batch() as batch:
@@ -120,7 +122,8 @@ def take_in(seal: PrivySeal, submissions: Sequence[Submission]) -> dict[int, Tak
     before, that it must wait or is refused, :func:`submit` says; nothing of it is written here. One Idempotency-Key
     that is in use sends all of its Subscriber's that way: it is rare, and only costs time.
     """
-    now, shelf = seal.clock(), Shelf()
+    now = seal.clock()
+    shelf = Shelf(now)
     by_subscriber: dict[str, list[int]] = {}
     # In the order of their keys, so that two who write the same ones wait for each other one way only.
     for number in sorted(range(len(submissions)), key=lambda n: submissions[n].idempotency_key):
@@ -175,10 +178,11 @@ def _fresh(seal: PrivySeal, tx: Transaction, submission: Submission, now: dateti
         if pair.in_order or request.mode == "server":  # people, or a file, take their time
             return None
         octets = check(tx, pair, request, now, shelf)
+        ruling = policies.allow(tx, submission.actor, request, pair, shelf)  # the last, for it counts
     except PrivySealError:
         return None
     # REQUESTED, APPROVED and SIGNING in one write: nobody is asked, and the walk that takes it is this one.
-    dossier = _dossier(seal, submission, request, State.SIGNING, now)
+    dossier = _dossier(seal, submission, request, State.SIGNING, now, ruling)
     return Taken(dossier, request, pair, shelf.chain(tx, request.certificate), octets)
 
 
@@ -206,8 +210,9 @@ def _submit_one(
     pair = shelf.pair(tx, request.key)
     check(tx, pair, request, now, shelf)
     _check_can_be_agreed(pair, request)
+    ruling = policies.allow(tx, submission.actor, request, pair, shelf)
     state = State.REQUESTED if pair.in_order else State.APPROVED
-    dossier = _dossier(seal, submission, request, state, now)
+    dossier = _dossier(seal, submission, request, state, now, ruling)
     requests.add(tx, dossier, request)
     if request.mode == "server":
         stored.refer(tx, dossier.id, uploads.uploaded(tx, request))
@@ -256,7 +261,10 @@ def _asks_the_same(request: SigningRequest, known: Dossier, timeless: str) -> bo
     return timeless == request.timeless_digest()
 
 
-def _dossier(seal: PrivySeal, submission: Submission, request: SigningRequest, state: State, now: datetime) -> Dossier:
+# One argument for each of those who know a part of it.
+def _dossier(
+    seal: PrivySeal, submission: Submission, request: SigningRequest, state: State, now: datetime, ruling: Ruling | None
+) -> Dossier:
     canonical = request.canonical()
     return Dossier(
         id="R-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(),
@@ -270,6 +278,8 @@ def _dossier(seal: PrivySeal, submission: Submission, request: SigningRequest, s
         salt=seal.draw(32),
         completion_salt=seal.draw(32),
         fence=1 if state is State.SIGNING else 0,
+        policy=None if ruling is None else ruling.policy,
+        allowed_by=() if ruling is None else ruling.rules,
     )
 
 

@@ -17,7 +17,7 @@ from privyseal.access import permissions
 from privyseal.compliance.statements import Administered
 from privyseal.compliance.subjects import Authentication
 from privyseal.errors import BadInput, NotPermitted, VerificationFailed
-from privyseal.records import approvals, evidence, requests, signed
+from privyseal.records import approvals, evidence, policies, requests, signed
 from privyseal.records.database import Transaction
 from privyseal.records.signed import Kind, Thing
 from privyseal.signing import announce
@@ -164,7 +164,7 @@ def _signed(tx: Transaction, seal: PrivySeal, dossier: Dossier, matched: tuple[K
         by=evidence.authentications(tx, dossier),
         workload=signed.run_of(tx, dossier.id),
         approvers=tuple(each.approver for each in approvals.approvals_of(tx, dossier.id)),
-        policies=seal.governing(tx, dossier.id),
+        policies=policies.governing(tx, dossier.id),
         intent=None if dossier.intent is None else dossier.intent.index,
         completion=None if dossier.receipt is None else parse_proof(dossier.receipt).index,
         digest=dossier.digest,

@@ -235,6 +235,10 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     failure_detail: str | None = None
     fence: int = 0
     """Counts the walks that took it; a walk whose count has passed writes nothing more."""
+    policy: str | None = None
+    """Digest of the policy set that was in force when it came in, lower-case hex; None where there was none."""
+    allowed_by: tuple[str, ...] = ()
+    """Names of the policy's rules that allowed it."""
 
 
 def diagram() -> str:

@@ -25,18 +25,20 @@ from litestar.types import ASGIApp
 from privyseal import __version__
 from privyseal.access import permissions
 from privyseal.access.credentials import Presented
+from privyseal.access.deciding import Explained
 from privyseal.access.permissions import Verb
 from privyseal.access.trust import NewRule
 from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.records.gates import Overridden
-from privyseal.signing import enrol, reviews
+from privyseal.signing import enrol, reviews, viewing
 from privyseal.signing.agreements import Acceptance
 from privyseal.signing.freezes import Agreement, Asked
 from privyseal.signing.incidents import Step
 from privyseal.signing.machines import NewToken
 from privyseal.signing.notices import TOPICS
 from privyseal.signing.parties import NewParty
+from privyseal.signing.policies import Plan, Proposal, Trial
 from privyseal.signing.review import Review
 from privyseal.terms.parties import Member
 from privyseal.terms.requests import Approval, SigningRequest
@@ -54,6 +56,7 @@ from privyseal.web import (
     logfiles,
     members,
     notices,
+    policies,
     problem,
     reports,
     subscribers,
@@ -116,6 +119,10 @@ _SUBSCRIBERS = "/v1/{subscriber:str}/subscribers"
 _MEMBERS = "/v1/{subscriber:str}/members"
 _AGREEMENTS = "/v1/{subscriber:str}/agreements"
 _PARTIES = "/v1/{subscriber:str}/parties"
+_POLICIES = "/v1/{subscriber:str}/policies"
+_ATTESTATIONS = "/v1/{subscriber:str}/attestations"
+RULES_LIMIT = 2 * 1024 * 1024
+"""Octets of a body with files of rules: two thousand rules have about half as many."""
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", api.livez, "anybody"),
@@ -204,6 +211,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _PARTIES, agreements.list_parties, "manage-agreements", _READ),
     Route("POST", _PARTIES, agreements.add_party, "manage-agreements", _WRITE, success=(201,)),
     Route("POST", _PARTIES + "/{name:str}", agreements.link_party, "manage-agreements", _WRITE, success=(201,)),
+    Route("GET", _POLICIES, policies.list_policies, "see-policies", _READ),
+    Route("GET", _POLICIES + "/{digest:str}", policies.read_policy, "see-policies", _READ),
+    Route("POST", _POLICIES + "/plan", policies.plan_policy, "see-policies", _WRITE, limit=RULES_LIMIT),
+    Route("POST", _POLICIES + "/test", policies.try_policy, "see-policies", _WRITE, limit=RULES_LIMIT),
+    Route("POST", _POLICIES, policies.apply_policy, "manage-policies", _WRITE, success=(201,), limit=RULES_LIMIT),
+    Route("POST", _ATTESTATIONS, policies.bring_attestation, "send-code", _WRITE, success=(201,)),
 )
 
 DOCUMENTS = (
@@ -255,6 +268,14 @@ DOCUMENTS = (
     agreements.PartyList,
     agreements.Link,
     NewParty,
+    policies.PolicyList,
+    policies.PolicyView,
+    policies.Brought,
+    policies.Kept,
+    Plan,
+    Proposal,
+    Trial,
+    Explained,
     Overridden,
     NewUpload,
     SigningRequest,
@@ -298,7 +319,10 @@ async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     connection.scope["user"] = actor
     admits: Admission = handler.opt["admits"]
     if admits != "anybody" and admits != "any member" and admits != "watchers":
-        permissions.require(actor, admits, connection.path_params["subscriber"])
+        subscriber = connection.path_params["subscriber"]
+        permissions.require(actor, admits, subscriber)
+        if viewing.is_watched(actor) and scope.get("method") in ("GET", "HEAD"):
+            await desk.file(lambda: viewing.seen(desk.seal, actor, subscriber, scope["path"]))
 
 
 def _handler(route: Route) -> HTTPRouteHandler:

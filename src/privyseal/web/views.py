@@ -130,6 +130,10 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     """C2SP tlog-proof; there once RELEASED."""
     failure_code: str | None = None
     failure_detail: str | None = None
+    policy: str | None = None
+    """Digest of the policy set that was in force when it came in, lower-case hex."""
+    allowed_by: tuple[str, ...] = ()
+    """Names of the policy's rules that allowed it."""
 
 
 class UploadView(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +180,8 @@ def request_view(dossier: Dossier) -> RequestView:
         receipt=dossier.receipt if released else None,
         failure_code=dossier.failure_code,
         failure_detail=dossier.failure_detail,
+        policy=dossier.policy,
+        allowed_by=dossier.allowed_by,
     )
 
 
