@@ -19,7 +19,7 @@ from privyseal.cli.approver_key import read_identity
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.request import asked_in_words
 from privyseal.cli.things import connect, service_options
-from privyseal.errors import BadInput, Conflict, Denied, Misused, NotPermitted, VerificationFailed
+from privyseal.errors import BadInput, Denied, Misused, NotPermitted, VerificationFailed
 from privyseal.signing.review import Review, changes
 from privyseal.strongroom.approvals import Tally, tally
 from privyseal.terms.canonical import decode_canonical
@@ -87,7 +87,8 @@ def _read(seen: Review, subscriber: str) -> tuple[SigningRequest, bytes]:
     if request.subscriber != subscriber:
         raise VerificationFailed(f"The service showed a request of {printable(request.subscriber)}.")
     if seen.state is not State.REQUESTED:
-        raise Conflict(f"Request {printable(seen.id)} does not wait for approval: it is {seen.state}.")
+        over = Denied if seen.state in (State.DENIED, State.EXPIRED) else Misused
+        raise over(f"Request {printable(seen.id)} does not wait for approval: it is {seen.state}.")
     return request, digest
 
 
@@ -107,7 +108,7 @@ def _mine(
     if isinstance(outcome, Refused):
         raise NotPermitted(printable(outcome.why, 400))
     if isinstance(outcome, Granted):
-        raise Conflict("Enough approvers agreed already.")
+        raise Misused("Enough approvers agreed already.")
     if approver.name not in outcome.for_whom:
         raise NotPermitted(_why_not_asked(approver, outcome, request))
     return Approval(
