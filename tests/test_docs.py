@@ -207,6 +207,7 @@ def test_every_route_is_in_the_reference() -> None:
     names = {"{subscriber:str}": "SUBSCRIBER", "{name:str}": "NAME", "{request_id:str}": "ID", "{code:str}": "CODE"}
     names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
     names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
+    names |= {"{member:str}": "MEMBER"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}
     wanted = set()
     for route in ROUTES:

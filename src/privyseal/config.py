@@ -20,6 +20,7 @@ from privyseal.errors import BadInput, Misused
 from privyseal.records.database import Records, open_records
 from privyseal.records.documents import LARGEST_DOCUMENT, Documents
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
+from privyseal.signing.doorkeys import ConsoleSection, OidcSection, gatehouse
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.recollection import Recollection, published_size, size_of
 from privyseal.signing.watch import Watch
@@ -198,6 +199,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     spool: SpoolSection = SpoolSection()
     evidence: EvidenceSection = EvidenceSection()
     gates: GatesSection = GatesSection()
+    console: ConsoleSection = ConsoleSection()
+    oidc: tuple[OidcSection, ...] = ()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -329,6 +332,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         recollection=recollection(settings, directory, records, size_of(logger)),
         documents=documents(settings, directory),
         overseers=tuple(each.approver() for each in settings.gates.overseers),
+        gatehouse=gatehouse(settings.console, settings.oidc, directory),
     )
 
 

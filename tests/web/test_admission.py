@@ -34,6 +34,7 @@ ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other":
 
 _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
+_MEMBER = "/v1/{subscriber:str}/members/{member:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
@@ -69,6 +70,14 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("DELETE", _UPLOAD): ONLY | {"requester": 404},
     ("GET", _FILE): ONLY | {"requester": 404},
     ("DELETE", _FILE): ONLY | {"requester": 404},
+    # Nobody can sign in to this house, which has no gatehouse: told so where they get so far. No credential is asked.
+    ("POST", "/v1/login/device"): dict.fromkeys(CALLERS, 422),
+    ("POST", "/v1/login/token"): dict.fromkeys(CALLERS, 422),
+    # Let in, and then told that a static token is no session.
+    ("POST", "/v1/logout"): UNAUTHENTICATED | dict.fromkeys((*READERS, "no role", "other"), 422),
+    # Let in, and then told that there is no such member.
+    ("POST", _MEMBER + "/invitations"): ONLY | {"administrator": 404},
+    ("DELETE", _MEMBER + "/credentials"): ONLY | {"administrator": 404},
 }
 
 
@@ -99,6 +108,7 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
         .replace("{upload_id:str}", "U-none")
         .replace("{number:int}", "0")
         .replace("{digest:str}", "0" * 64)
+        .replace("{member:str}", "M-none")
     )
     headers = {} if caller == "nobody" else house.auth(caller)
     body = None
@@ -110,6 +120,10 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
     elif path.endswith("/uploads"):
         headers |= {"Content-Type": "application/json"}
         body = msgspec.json.encode({"filename": "a", "size": 1, "sha256": "0" * 64})
+    elif path.startswith("/v1/login/"):
+        headers, body = headers | {"Content-Type": "application/json"}, b"{}"
+    elif path.endswith("/invitations"):
+        headers, body = headers | {"Content-Type": "application/json"}, b'{"login": "ada"}'
     elif path.endswith("/overrides"):
         headers |= {"Content-Type": "application/json"}
         lifted = {"subscriber": "demo", "requirement": "CSBR-6.2.7.3-03", "reason": "release 7, at once"}

@@ -57,6 +57,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "requirement": ("privyseal.cli.requirement:requirement", "Say what the Requirements ask, and what was found."),
     "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
+    "login": ("privyseal.cli.login:login", "Sign in, in a browser, and let this command line in."),
+    "logout": ("privyseal.cli.login:logout", "End the command line's session."),
+    "whoami": ("privyseal.cli.login:whoami", "Say who you are here, and by which factors."),
+    "invite": ("privyseal.cli.invite:invite", "Invite a member to sign in, at the service's machine."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

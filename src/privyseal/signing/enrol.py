@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 """A host name's label (RFC 1123 2.1), for names stand in URLs."""
 
 
-RESERVED = frozenset({"whoami"})
+RESERVED = frozenset({"whoami", "login", "logout"})
 """Names that the API's own paths below /v1/ have taken."""
 
 

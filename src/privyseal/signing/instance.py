@@ -13,6 +13,7 @@ from privyseal.records.database import Records
 from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
+from privyseal.signing.gatehouse import Gatehouse
 from privyseal.signing.known import Memory
 from privyseal.signing.recollection import Recollection
 from privyseal.signing.standings import Standings
@@ -70,12 +71,14 @@ class PrivySeal:
         recollection: Recollection | None = None,
         documents: Documents | None = None,
         overseers: tuple[Approver, ...] = (),
+        gatehouse: Gatehouse | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
         This is one life of ``node``, which holds the requests it walks with for ``lease``. Without ``premises`` it
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate.
+        Without a ``gatehouse`` people cannot sign in.
         """
         self.service = service
         self.records = records
@@ -90,6 +93,7 @@ class PrivySeal:
         self.recollection = recollection
         self.documents = documents
         self.overseers = overseers
+        self.gatehouse = gatehouse
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

@@ -29,7 +29,8 @@ from privyseal.access.permissions import Verb
 from privyseal.records.gates import Overridden
 from privyseal.terms.requests import Approval, SigningRequest
 from privyseal.terms.uploads import NewUpload
-from privyseal.web import api, evidence, files, findings, logfiles, problem, tsa, views
+from privyseal.web import api, evidence, files, findings, logfiles, problem, signin, tsa, views
+from privyseal.web.console import mount
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -70,6 +71,7 @@ _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 _EVIDENCE = "/v1/{subscriber:str}/evidence"
+_MEMBER = "/v1/{subscriber:str}/members/{member:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 
 ROUTES: tuple[Route, ...] = (
@@ -101,6 +103,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _EVIDENCE, evidence.make_statement, "state", _WRITE, success=(201,)),
     Route("PUT", _DOCUMENT, evidence.send_document, "state", _WRITE, success=(204,)),
     Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
+    Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
+    Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
+    Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 422, 503), success=(204,)),
+    Route("POST", _MEMBER + "/invitations", signin.invite_member, "manage-members", _WRITE, success=(201,)),
+    Route("DELETE", _MEMBER + "/credentials", signin.sign_out_member, "manage-members", _READ, success=(204,)),
 )
 
 DOCUMENTS = (
@@ -116,6 +123,12 @@ DOCUMENTS = (
     findings.FindingList,
     findings.GateList,
     Overridden,
+    signin.DeviceAsked,
+    signin.DeviceAnswer,
+    signin.TokenAsked,
+    signin.TokenAnswer,
+    signin.InvitationAsked,
+    signin.Invitation,
     NewUpload,
     SigningRequest,
     Approval,
@@ -132,7 +145,7 @@ def build(desk: Desk) -> ASGIApp:
         await desk.close()
 
     routed = Litestar(
-        [_handler(route) for route in ROUTES],
+        [*(_handler(route) for route in ROUTES), *mount.handlers()],
         state=State({"desk": desk}),
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
         request_class=Incoming,
@@ -151,7 +164,7 @@ async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     desk: Desk = connection.app.state.desk
     scope = connection.scope
     certificate: bytes | None = (scope.get("extensions") or {}).get(CLIENT_CERTIFICATE)  # type: ignore[assignment]
-    actor = await desk.authenticate(Presented(tuple(scope["headers"]), certificate))
+    actor = await desk.authenticate(Presented(tuple(scope["headers"]), certificate, str(scope.get("method", ""))))
     connection.scope["user"] = actor
     admits: Admission = handler.opt["admits"]
     if admits != "anybody" and admits != "any member" and admits != "watchers":
