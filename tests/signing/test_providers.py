@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import http.server
 import json
 import secrets
 import threading
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -20,7 +21,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 from tests.world import World
 
 from privyseal.access import oidc
@@ -30,6 +31,8 @@ from privyseal.signing import enrol, people, signin
 from privyseal.signing.gatehouse import Gatehouse, Provider
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.parties import Factor, Role
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the provider is made of, in its thread
 
 REDIRECT = "http://localhost:8470/console/provider/callback"
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -42,12 +45,10 @@ KEYS = oidc.key_set(json.dumps({"keys": [RSA.as_dict(private=False), EC.as_dict(
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """Run a real provider on loopback."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own dependencies are deprecated by their authors
-        import oidc_provider_mock
+    import oidc_provider_mock
 
-        with oidc_provider_mock.run_server_in_thread() as server:
-            yield f"http://localhost:{server.server_port}"
+    with oidc_provider_mock.run_server_in_thread() as server:
+        yield f"http://localhost:{server.server_port}"
 
 
 def gate(issuer: str, **more: Any) -> Gatehouse:
@@ -64,9 +65,7 @@ def seal(world: World, provider: str) -> PrivySeal:
 
 def there(url: str, subject: str) -> dict[str, str]:
     """Sign in at the provider as somebody; return what the browser brings back."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        answer = httpx2.post(url, data={"sub": subject}, follow_redirects=False, trust_env=False)
+    answer = httpx2.post(url, data={"sub": subject}, follow_redirects=False, trust_env=False)
     return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
 
@@ -124,11 +123,11 @@ def unsigned(alg: str) -> str:
 
 
 def confused() -> str:
-    """Sign with HMAC under the issuer's public key (RFC 8725 2.1)."""
-    pem = RSA.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return jwt.encode({"alg": "HS256", "kid": "r"}, claims(), OctKey.import_key(pem), algorithms=["HS256"])
+    """Sign with HMAC under the issuer's public key (RFC 8725 2.1); the library itself would refuse to."""
+    pem = RSA.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    signed = unsigned("HS256").rstrip(".")
+    mac = hmac.new(pem, signed.encode(), hashlib.sha256).digest()
+    return signed + "." + base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
 AT = int(NOW.timestamp())
@@ -196,10 +195,8 @@ def answering(body: bytes, status: int = 200, delay: float = 0.0) -> Iterator[st
             self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
-            try:
+            with suppress(OSError):
                 self.wfile.write(said)
-            except OSError:
-                pass
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -105,7 +105,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _DOCUMENT, evidence.read_document, "see-evidence", _READ, media="application/octet-stream"),
     Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
     Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
-    Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 422, 503), success=(204,)),
+    Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 408, 413, 415, 422, 503), success=(204,)),
     Route("POST", _MEMBER + "/invitations", signin.invite_member, "manage-members", _WRITE, success=(201,)),
     Route("DELETE", _MEMBER + "/credentials", signin.sign_out_member, "manage-members", _READ, success=(204,)),
 )
