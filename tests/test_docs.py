@@ -209,6 +209,7 @@ def test_every_route_is_in_the_reference() -> None:
     names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
     names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN"}
     names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
+    names |= {"{member:str}": "MEMBER"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}
     wanted = set()
     for route in ROUTES:

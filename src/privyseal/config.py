@@ -22,6 +22,7 @@ from privyseal.records.documents import LARGEST_DOCUMENT, Documents
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.scanning import catalogue
 from privyseal.scanning.catalogue import Section as ScannerSection
+from privyseal.signing.doorkeys import ConsoleSection, OidcSection, gatehouse
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.postbox import NoticesSection, post
 from privyseal.signing.recollection import Recollection, published_size, size_of
@@ -207,6 +208,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gates: GatesSection = GatesSection()
     workloads: WorkloadsSection = WorkloadsSection()
     notices: NoticesSection = NoticesSection()
+    console: ConsoleSection = ConsoleSection()
+    oidc: tuple[OidcSection, ...] = ()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -346,6 +349,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         overseers=tuple(each.approver() for each in settings.gates.overseers),
         issuers=settings.workloads.known(directory.resolve()),
         post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
+        gatehouse=gatehouse(settings.console, settings.oidc, directory),
     )
 
 

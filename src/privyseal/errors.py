@@ -76,6 +76,24 @@ class NotAuthenticated(PrivySealError):
     code, title, status, exit = "not-authenticated", "Not authenticated", 401, 4
 
 
+class StepUpNeeded(NotAuthenticated):
+    """A person's session that has not shown a second factor recently enough for this (RFC 9470)."""
+
+    code, title = "step-up-needed", "A recent second factor is needed"
+
+
+class CounterWentBack(NotAuthenticated):
+    """A passkey whose signature counter is not above the last one (WebAuthn 7.2 step 22): a copy may be about."""
+
+    code, title = "counter-went-back", "The passkey's counter went back"
+
+
+class TooSoon(NotAuthenticated):
+    """A sign-in after too many wrong ones; nothing is locked, the next try has to wait."""
+
+    code, title, status, retryable = "too-soon", "Wait before the next try", 429, True
+
+
 class NotPermitted(PrivySealError):
     """Refused by policy: this Actor may not do this, or the signer's charter forbids it."""
 

@@ -42,6 +42,7 @@ _INCIDENTS = "/v1/{subscriber:str}/incidents"
 _WEBHOOKS = "/v1/{subscriber:str}/webhooks"
 _DELIVERIES = "/v1/{subscriber:str}/deliveries"
 _POLICIES = "/v1/{subscriber:str}/policies"
+_MEMBER = "/v1/{subscriber:str}/members/{member:str}"
 _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 
 EXPECTED: dict[tuple[str, str], dict[str, int]] = {
@@ -134,6 +135,14 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("POST", _WEBHOOKS + "/{name:str}/tests"): ONLY | {"administrator": 422},
     ("GET", _DELIVERIES): ONLY | {"administrator": 200},
     ("POST", _DELIVERIES + "/{name:str}/replays"): ONLY | {"administrator": 422},
+    # Nobody can sign in to this house, which has no gatehouse: told so where they get so far. No credential is asked.
+    ("POST", "/v1/login/device"): dict.fromkeys(CALLERS, 422),
+    ("POST", "/v1/login/token"): dict.fromkeys(CALLERS, 422),
+    # Let in, and then told that a static token is no session.
+    ("POST", "/v1/logout"): UNAUTHENTICATED | dict.fromkeys((*READERS, "no role", "other"), 422),
+    # Let in, and then told that there is no such member.
+    ("POST", _MEMBER + "/invitations"): ONLY | {"administrator": 404},
+    ("DELETE", _MEMBER + "/credentials"): ONLY | {"administrator": 404},
 }
 
 
@@ -167,6 +176,7 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
         .replace("{digest:str}", "0" * 64)
         .replace("{rule_id:str}", "T-none")
         .replace("{token_id:str}", "K-none")
+        .replace("{member:str}", "M-none")
     )
     headers = {} if caller == "nobody" else house.auth(caller)
     body = None
@@ -181,6 +191,10 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
     elif path.endswith("/uploads"):
         headers |= {"Content-Type": "application/json"}
         body = msgspec.json.encode({"filename": "a", "size": 1, "sha256": "0" * 64})
+    elif path.startswith("/v1/login/"):
+        headers, body = headers | {"Content-Type": "application/json"}, b"{}"
+    elif path.endswith("/invitations"):
+        headers, body = headers | {"Content-Type": "application/json"}, b'{"login": "ada"}'
     elif path.endswith("/overrides"):
         headers |= {"Content-Type": "application/json"}
         lifted = {"subscriber": "demo", "requirement": "CSBR-6.2.7.3-03", "reason": "release 7, at once"}

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from privyseal.access import client_certificates
+from privyseal.access import client_certificates, sessions
 from privyseal.errors import BadInput, NotAuthenticated
 from privyseal.terms.parties import Actor, Factor, Member
 
@@ -47,6 +47,8 @@ class Presented(NamedTuple):
     headers: Headers
     certificate: bytes | None = None
     """The peer's certificate, DER, from the TLS layer that verified it; never out of a header."""
+    method: str = "POST"
+    """The HTTP method; where nobody says it, one that changes something."""
 
 
 Holder = Callable[[bytes], Actor | None]
@@ -68,6 +70,7 @@ class Register(NamedTuple):
     """Of tokens that runs were given for their identity tokens."""
     by_scope: Holder = nobody
     """Of static tokens with a scope."""
+    by_session: sessions.Lookup = lambda digest: None
 
 
 Door = Callable[[Presented, Register], Actor | None]
@@ -95,7 +98,10 @@ def bearer(presented: Presented, register: Register) -> Actor | None:
     scheme, _, token = values[0].partition(b" ")
     if scheme.lower() != b"bearer":
         raise NotAuthenticated("The Authorization header names a scheme other than Bearer.", hint=_HINT)
-    actor = _holder(token.strip(b" "), register)
+    token = token.strip(b" ")
+    if token.startswith(b"psc_"):  # the other door's
+        return None
+    actor = _holder(token, register)
     if actor is None:
         raise NotAuthenticated("The bearer token is unknown, expired or revoked.", hint="ask for a new one")
     return actor
@@ -132,8 +138,22 @@ def certificate(presented: Presented, register: Register) -> Actor | None:
     return Actor(member, (Factor.CLIENT_CERTIFICATE,))
 
 
-DOORS: tuple[Door, ...] = (bearer, certificate)
-"""Every way in; all are tried. People and workload identities will each be a line here."""
+def session(presented: Presented, register: Register) -> Actor | None:
+    """Take the session of a person's browser or command line (:mod:`privyseal.access.sessions`)."""
+    found = sessions.find(presented.headers, register.by_session, register.now)
+    if found is None:
+        return None
+    one, token = found
+    sessions.require_unforged(one, token, presented.method, presented.headers)
+    return one.actor()
+
+
+DOORS: tuple[Door, ...] = (
+    bearer,
+    certificate,
+    session,
+)
+"""Every way in; all are tried."""
 
 
 def authenticate(presented: Presented, register: Register) -> Actor:
@@ -148,4 +168,5 @@ def authenticate(presented: Presented, register: Register) -> Actor:
         raise NotAuthenticated(
             "The bearer token and the client certificate belong to different members.", hint="send one of the two"
         )
-    return msgspec.structs.replace(actors[0], factors=tuple(factor for actor in actors for factor in actor.factors))
+    fullest = next((actor for actor in actors if actor.session), actors[0])
+    return msgspec.structs.replace(fullest, factors=tuple(factor for actor in actors for factor in actor.factors))

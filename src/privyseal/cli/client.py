@@ -288,12 +288,22 @@ class Server:
         return kind(f"{detail}: {text}" if text else f"{detail}.", hint=hint), problem.retryable or status in AGAIN
 
 
+def kept_token(profile: Profile) -> str | None:
+    """Return the configured token, or the one that ``privyseal login`` kept for this service."""
+    if profile.token is not None or profile.client_certificate is not None or profile.url is None:
+        return profile.token
+    from privyseal.cli import session  # only who has no credential of another kind
+
+    kept = session.recall(profile.url)
+    return kept.token if kept else None
+
+
 class Service(Server):
     """One Privy Seal service, on behalf of one Subscriber."""
 
     def __init__(self, profile: Profile, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Prepare to talk to the service of a profile; Misused where the profile lacks something."""
-        super().__init__(profile.need("url"), token=profile.token, tls=Tls.of(profile), sleep=sleep)
+        super().__init__(profile.need("url"), token=kept_token(profile), tls=Tls.of(profile), sleep=sleep)
         self.subscriber = profile.need("subscriber")
         self._late: LateToken | None = None
         if profile.token is None and profile.client_certificate is None:

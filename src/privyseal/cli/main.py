@@ -71,6 +71,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "incident": ("privyseal.cli.incident:incident", "Report Suspect Code or a compromise, and what was done."),
     "webhook": ("privyseal.cli.webhook:webhook", "Have what happens told to a URL."),
     "policy": ("privyseal.cli.policy:policy", "Say who may have what signed, and see what a change would do."),
+    "login": ("privyseal.cli.login:login", "Sign in, in a browser, and let this command line in."),
+    "logout": ("privyseal.cli.login:logout", "End the command line's session."),
+    "whoami": ("privyseal.cli.login:whoami", "Say who you are here, and by which factors."),
+    "invite": ("privyseal.cli.invite:invite", "Invite a member to sign in, at the service's machine."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

@@ -503,3 +503,116 @@ attestations = Table(
     Column("at", Moment, nullable=False),
 )
 """DSSE envelopes that came for files, by the SHA-256 of the file and of the envelope; verified only when asked for."""
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("member", ForeignKey("members.id"), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("login", String(64), nullable=False),
+    Column("password", Text),
+    Column("totp", LargeBinary),
+    Column("totp_pending", LargeBinary),
+    Column("totp_step", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("not_before", Moment),
+    UniqueConstraint("subscriber", "login"),
+)
+"""By what a person signs in here: an Argon2id string, the app's secret, sealed under a key that is not in here, and the
+newest step of it that was accepted. ``failures`` in a row make the next try wait until ``not_before``."""
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("member", ForeignKey("members.id"), nullable=False),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+)
+"""Links by which a member comes in for the first time, by the SHA-256 of each; one that was used is gone."""
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("credential", LargeBinary, primary_key=True),
+    Column("member", ForeignKey("members.id"), nullable=False, index=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("cose", LargeBinary, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("synced", Boolean, nullable=False),
+    Column("backed_up", Boolean, nullable=False),
+    Column("refused", Boolean, nullable=False),
+    Column("rp_id", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("used", Moment),
+)
+"""WebAuthn credentials of members by their id: the public key as SubjectPublicKeyInfo and as COSE, the signature
+counter; ``synced`` is the backup-eligible flag, ``refused`` says that the counter went back."""
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("member", ForeignKey("members.id"), nullable=False, index=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+)
+"""Recovery codes that were not used yet, by the SHA-256 of each."""
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("issuer", String(255), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("member", ForeignKey("members.id"), nullable=False),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("created", Moment, nullable=False),
+)
+"""Which subject of which identity provider is which member."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("member", ForeignKey("members.id"), nullable=False, index=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("factors", Text, nullable=False),
+    Column("said", Text, nullable=False),
+    Column("begun", Moment, nullable=False),
+    Column("proved_at", Moment),
+    Column("seen", Moment, nullable=False),
+    Column("ends", Moment, nullable=False),
+    Column("agent", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("pending", Boolean, nullable=False),
+)
+"""Sign-ins of people that have not ended, by the SHA-256 of each token."""
+
+spent_notes = Table(
+    "spent_notes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("expires", Moment, nullable=False),
+)
+"""Challenges and codes that were used, until they are too old to be used anyway."""
+
+device_codes = Table(
+    "device_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_code", LargeBinary, nullable=False, unique=True),
+    Column("subscriber", ForeignKey("subscribers.name")),
+    Column("member", String(40)),
+    Column("session", String(40)),
+    Column("label", Text, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("refused", Boolean, nullable=False),
+    Column("asked", Moment),
+)
+"""Command lines without a browser that wait to be let in (RFC 8628), by the SHA-256 of both codes. They are nobody's
+until a member says yes in a session."""

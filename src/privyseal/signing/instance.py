@@ -15,6 +15,7 @@ from privyseal.records.documents import Documents
 from privyseal.records.requests import LEASE, Holder
 from privyseal.records.spool import Spool
 from privyseal.scanning.protocol import Scanner
+from privyseal.signing.gatehouse import Gatehouse
 from privyseal.signing.issuers import Issuers
 from privyseal.signing.known import Memory
 from privyseal.signing.posting import Targets
@@ -91,6 +92,7 @@ class PrivySeal:
         overseers: tuple[Approver, ...] = (),
         issuers: Issuers | None = None,
         post: Post | None = None,
+        gatehouse: Gatehouse | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -98,7 +100,7 @@ class PrivySeal:
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
-        nobody is told of anything.
+        nobody is told of anything; without a ``gatehouse`` people cannot sign in.
         """
         self.service = service
         self.records = records
@@ -115,6 +117,7 @@ class PrivySeal:
         self.overseers = overseers
         self.issuers = issuers
         self.post = post
+        self.gatehouse = gatehouse
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

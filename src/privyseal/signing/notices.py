@@ -210,7 +210,7 @@ def _try(seal: PrivySeal, post: Post, one: Delivery, hook: Webhook | None) -> bo
 
 def _sent(seal: PrivySeal, post: Post, one: Delivery, hook: Webhook | None) -> str:
     if hook is None:
-        from privyseal.signing.people import tell  # Apprise takes a second to import
+        from privyseal.signing.chats import tell  # Apprise takes a second to import
 
         return tell(post.people, one.topic, one.body)
     message = Message(one.id, int(seal.clock().timestamp()), one.body)

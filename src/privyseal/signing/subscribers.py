@@ -21,7 +21,7 @@ from privyseal.terms.subscribers import STEPS, Standing, Step, require_move
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 """A host name's label (RFC 1123 2.1), for names stand in URLs."""
 
-RESERVED = frozenset({"whoami", "token", "reports"})
+RESERVED = frozenset({"whoami", "token", "reports", "login", "logout"})
 """Names that the API's own paths below /v1/ have taken."""
 
 ASKED_FOR: frozenset[str] = frozenset({"CSBR-9.6.5-04", "CSBR-9.6.5-05", "CSBR-9.6.5-06"})

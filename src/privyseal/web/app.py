@@ -59,12 +59,14 @@ from privyseal.web import (
     policies,
     problem,
     reports,
+    signin,
     subscribers,
     trust,
     tsa,
     views,
     who_signed,
 )
+from privyseal.web.console import mount
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
 from privyseal.web.intake import BODY_LIMIT, Incoming
@@ -108,6 +110,7 @@ _FILE = "/v1/{subscriber:str}/requests/{request_id:str}/files/{number:int}"
 _EVIDENCE = "/v1/{subscriber:str}/evidence"
 _TRUST = "/v1/{subscriber:str}/trust"
 _TOKENS = "/v1/{subscriber:str}/tokens"
+_MEMBER = "/v1/{subscriber:str}/members/{member:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 
 _FREEZES = "/v1/{subscriber:str}/freezes"
@@ -217,6 +220,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _POLICIES + "/test", policies.try_policy, "see-policies", _WRITE, limit=RULES_LIMIT),
     Route("POST", _POLICIES, policies.apply_policy, "manage-policies", _WRITE, success=(201,), limit=RULES_LIMIT),
     Route("POST", _ATTESTATIONS, policies.bring_attestation, "send-code", _WRITE, success=(201,)),
+    Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
+    Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
+    Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 408, 413, 415, 422, 503), success=(204,)),
+    Route("POST", _MEMBER + "/invitations", signin.invite_member, "manage-members", _WRITE, success=(201,)),
+    Route("DELETE", _MEMBER + "/credentials", signin.sign_out_member, "manage-members", _READ, success=(204,)),
 )
 
 DOCUMENTS = (
@@ -277,6 +285,12 @@ DOCUMENTS = (
     Trial,
     Explained,
     Overridden,
+    signin.DeviceAsked,
+    signin.DeviceAnswer,
+    signin.TokenAsked,
+    signin.TokenAnswer,
+    signin.InvitationAsked,
+    signin.Invitation,
     NewUpload,
     SigningRequest,
     Approval,
@@ -296,7 +310,7 @@ def build(desk: Desk) -> ASGIApp:
         await desk.close()
 
     routed = Litestar(
-        [_handler(route) for route in ROUTES],
+        [*(_handler(route) for route in ROUTES), *mount.handlers()],
         state=State({"desk": desk}),
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
         request_class=Incoming,
@@ -315,7 +329,7 @@ async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     desk: Desk = connection.app.state.desk
     scope = connection.scope
     certificate: bytes | None = (scope.get("extensions") or {}).get(CLIENT_CERTIFICATE)  # type: ignore[assignment]
-    actor = await desk.authenticate(Presented(tuple(scope["headers"]), certificate))
+    actor = await desk.authenticate(Presented(tuple(scope["headers"]), certificate, str(scope.get("method", ""))))
     connection.scope["user"] = actor
     admits: Admission = handler.opt["admits"]
     if admits != "anybody" and admits != "any member" and admits != "watchers":

@@ -18,10 +18,12 @@ from typing import TypeAlias, TypeVar
 from litestar.di import NamedDependency
 
 from privyseal.access import credentials
+from privyseal.access.sessions import Session
 from privyseal.errors import PrivySealError, Unavailable
 from privyseal.records.database import Transaction
 from privyseal.records.dialect import CREDENTIALS
 from privyseal.records.parties import member_by_client_key_of_all_subscribers, member_by_token_of_all_subscribers
+from privyseal.records.sessions import by_digest_of_all_subscribers
 from privyseal.signing.approve import approve
 from privyseal.signing.ask import ask
 from privyseal.signing.instance import PrivySeal
@@ -137,8 +139,8 @@ class Desk:
     async def authenticate(self, presented: credentials.Presented) -> Actor:
         """Return the Actor behind a request's headers and client certificate; raise NotAuthenticated."""
         if presented.certificate is None:  # a key whose registration ended is refused from the next request on
-            recall = self._machines.recall
-            remembered = credentials.Register(self._recall, self._recall, self.seal.clock(), recall, recall)
+            recall, now = self._machines.recall, self.seal.clock()
+            remembered = credentials.Register(self._recall, self._recall, now, recall, recall, _ask_the_records)
             try:
                 return credentials.authenticate(presented, remembered)
             except KeyError:  # not seen just now: the records know
@@ -300,8 +302,11 @@ class Desk:
             def by_key(digest: bytes) -> Member | None:
                 return member_by_client_key_of_all_subscribers(connection, digest, now)
 
+            def by_session(digest: bytes) -> Session | None:
+                return by_digest_of_all_subscribers(connection, digest)
+
             by_run, by_scope = machines.lookups(connection, now)
-            register = credentials.Register(by_token, by_key, now, by_run, by_scope)
+            register = credentials.Register(by_token, by_key, now, by_run, by_scope, by_session)
             for presented in callers:
                 try:
                     outcomes.append(credentials.authenticate(presented, register))
@@ -313,6 +318,11 @@ class Desk:
     def _probe(self, asked: Sequence[None]) -> list[Look | PrivySealError]:
         """Ask every part once, however many wait to know."""
         return [self._readiness.look()] * len(asked)
+
+
+def _ask_the_records(digest: bytes) -> Session:
+    """Remember no session: one that its owner ends is refused from the next request on."""
+    raise KeyError(digest)
 
 
 def _only(outcomes: Sequence[T | PrivySealError]) -> T:

@@ -62,7 +62,7 @@ class Direct:
     async def _asked(self, scope: HTTPScope, subscriber: str, receive: Receive) -> tuple[int, dict[str, str], bytes]:
         headers = tuple(scope["headers"])
         extensions: dict[str, Any] = scope.get("extensions") or {}
-        presented = Presented(headers, extensions.get(CLIENT_CERTIFICATE))
+        presented = Presented(headers, extensions.get(CLIENT_CERTIFICATE), scope["method"])
         actor = await self._desk.authenticate(presented)
         permissions.require(actor, "request", subscriber)
         intake.require_media_type(_only(headers, b"content-type"), "application/json")
