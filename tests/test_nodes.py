@@ -185,6 +185,7 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
         connection.execute("ALTER TABLE requests DROP COLUMN lease_node, DROP COLUMN lease_boot")
         tables = "artifacts, uploads, client_certificates, log_gaps, findings, evaluations, gates, statements"
+        tables += ", trust_rules, exchanged_tokens, scoped_tokens"
         connection.execute(f"DROP TABLE {tables}")
         connection.execute("ALTER TABLE members DROP COLUMN workload")
         connection.execute("DROP INDEX ix_requests_intent_index")
