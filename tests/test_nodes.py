@@ -186,7 +186,7 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
         connection.execute("ALTER TABLE requests DROP COLUMN lease_node, DROP COLUMN lease_boot")
         tables = "artifacts, uploads, client_certificates, log_gaps, findings, evaluations, gates, statements, papers"
         tables += ", thaw_agreements, freezes, signed_things, request_runs, incidents, webhooks, notices, deliveries"
-        tables += ", policies, policy_uses, attestations"
+        tables += ", policies, policy_uses, attestations, trust_rules, exchanged_tokens, scoped_tokens"
         connection.execute("ALTER TABLE requests DROP COLUMN policy, DROP COLUMN allowed_by")
         connection.execute(f"DROP TABLE {tables}")
         connection.execute("ALTER TABLE members DROP COLUMN workload, DROP COLUMN until, DROP COLUMN ended")

@@ -87,6 +87,22 @@ class Problem(msgspec.Struct, frozen=True):
     mismatches: tuple[Mismatch, ...] = ()
 
 
+_building = threading.Lock()
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Return the one decoder of a type, made by one thread.
+
+    msgspec (0.22) puts what it knows of a Struct into the class before it is complete, and a second thread that decodes
+    the same class for the first time at that moment ends the process by reading a null pointer.
+    """
+    with _building:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.json.Decoder(kind)
+        return _decoders[kind]
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What the server said, where it did not say no."""
 
@@ -98,7 +114,7 @@ class Answer(msgspec.Struct, frozen=True):
     def read(self, kind: type[T]) -> T:
         """Decode the JSON body as a ``kind``; raise Unavailable where it is none, for that is not our service."""
         try:
-            return msgspec.json.decode(self.body, type=kind)
+            return decoder(kind).decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(
                 f"The service answered with something that is no {kind.__name__}: {printable(str(error))}.",
@@ -271,7 +287,7 @@ class Server:
     def _refusal(self, status: int, octets: bytes) -> tuple[PrivySealError, bool]:
         """Turn an answer that says no into an error of ours, and tell whether to ask again."""
         try:
-            problem = msgspec.json.decode(octets, type=Problem)
+            problem = decoder(Problem).decode(octets)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             problem = Problem()
         hint = printable(problem.hint, 400) if problem.hint else None

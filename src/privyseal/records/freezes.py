@@ -101,14 +101,14 @@ def owed_of_all_subscribers(connection: Connection, limit: int = MOST) -> list[F
 def agree(tx: Transaction, freeze_id: str, person: str, at: datetime, document: bytes) -> None:
     """Write down that somebody agrees to the thaw; agreeing again changes nothing."""
     if person not in agreed(tx, freeze_id):
-        row = {"freeze": freeze_id, "person": person, "subscriber": tx.subscriber, "at": at, "document": document}
+        row = {"of_freeze": freeze_id, "person": person, "subscriber": tx.subscriber, "at": at, "document": document}
         tx.connection.execute(insert(thaw_agreements).values(row))
 
 
 def agreed(tx: Transaction, freeze_id: str) -> list[str]:
     """List who agrees to the thaw, in the order of their words."""
     wanted = select(thaw_agreements.c.person).where(
-        thaw_agreements.c.subscriber == tx.subscriber, thaw_agreements.c.freeze == freeze_id
+        thaw_agreements.c.subscriber == tx.subscriber, thaw_agreements.c.of_freeze == freeze_id
     )
     return list(tx.connection.execute(wanted.order_by(thaw_agreements.c.at, thaw_agreements.c.person)).scalars())
 

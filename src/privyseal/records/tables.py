@@ -366,7 +366,7 @@ freezes = Table(
 thaw_agreements = Table(
     "thaw_agreements",
     metadata,
-    Column("freeze", ForeignKey("freezes.id"), primary_key=True),
+    Column("of_freeze", ForeignKey("freezes.id"), primary_key=True),
     Column("person", String(128), primary_key=True),
     Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
     Column("at", Moment, nullable=False),

@@ -15,6 +15,11 @@ from privyseal.records.dialect import CREDENTIALS
 from privyseal.records.tables import exchanged_tokens, members, scoped_tokens, trust_rules
 from privyseal.terms.parties import Actor, Factor, Member, Role, Scope, Workload
 
+# Made here, where one thread imports: two that decode a Struct for the first time at once can crash msgspec (0.22).
+_RULE = msgspec.json.Decoder(TrustRule)
+_WORKLOAD = msgspec.json.Decoder(Workload)
+_SCOPE = msgspec.json.Decoder(Scope)
+
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """A token given to a run, of which only the SHA-256 is kept."""
@@ -57,7 +62,7 @@ def rules(tx: Transaction, issuer: str | None = None) -> list[TrustRule]:
     if issuer is not None:
         wanted = wanted.where(trust_rules.c.issuer == issuer)
     rows = tx.connection.execute(wanted.order_by(trust_rules.c.created, trust_rules.c.id))
-    return [msgspec.json.decode(row.document, type=TrustRule) for row in rows]
+    return [_RULE.decode(row.document) for row in rows]
 
 
 def rule(tx: Transaction, rule_id: str) -> TrustRule:
@@ -66,7 +71,7 @@ def rule(tx: Transaction, rule_id: str) -> TrustRule:
     row = tx.connection.execute(select(trust_rules.c.document).where(*mine)).first()
     if row is None:
         raise NotFound(f"There is no trust rule {rule_id[:40]!r}.")
-    return msgspec.json.decode(row.document, type=TrustRule)
+    return _RULE.decode(row.document)
 
 
 def remove_rule(tx: Transaction, rule_id: str) -> None:
@@ -113,7 +118,7 @@ def run_by_token_of_all_subscribers(connection: Connection, digest: bytes, now: 
     ).first()
     if row is None:
         return None
-    workload = msgspec.json.decode(row.document, type=Workload)
+    workload = _WORKLOAD.decode(row.document)
     return Actor(_member(row), (Factor.WORKLOAD_TOKEN,), workload=workload)
 
 
@@ -133,7 +138,7 @@ def scoped(tx: Transaction) -> list[ScopedToken]:
             id=row.id,
             member=row.member,
             label=row.label,
-            scope=msgspec.json.decode(row.scope, type=Scope),
+            scope=_SCOPE.decode(row.scope),
             created=row.created,
             expires=row.expires,
             used=row.used,
@@ -162,7 +167,7 @@ def machine_by_token_of_all_subscribers(
     ).first()
     if row is None:
         return None
-    scope = msgspec.json.decode(row.scope, type=Scope)
+    scope = _SCOPE.decode(row.scope)
     return Actor(_member(row), (Factor.BEARER,), scope=scope), row.used != _day(now.date())
 
 

@@ -1,7 +1,7 @@
 """Create the tables of people: accounts, invitations, passkeys, recovery codes, identities, sessions, codes.
 
 Revision ID: 0010
-Revises: 0008
+Revises: 0009
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 
 _TABLES = (
     "device_codes",

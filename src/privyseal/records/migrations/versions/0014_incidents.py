@@ -1,7 +1,7 @@
 """Create the tables of freezes, of what finds a signature again, of incidents, and of notices.
 
 Revision ID: 0014
-Revises: 0008
+Revises: 0013
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from privyseal.records import packed
 from privyseal.records.dialect import ALL_SUBSCRIBERS
 
 revision = "0014"
-down_revision = "0008"
+down_revision = "0013"
 
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -41,14 +41,14 @@ def upgrade() -> None:
     op.create_index("ix_freezes_subscriber_thawed", "freezes", ["subscriber", "thawed"])
     op.create_table(
         "thaw_agreements",
-        sa.Column("freeze", sa.String(length=40), nullable=False),
+        sa.Column("of_freeze", sa.String(length=40), nullable=False),
         sa.Column("person", sa.String(length=128), nullable=False),
         sa.Column("subscriber", sa.String(length=63), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["freeze"], ["freezes.id"], name=op.f("fk_thaw_agreements_freeze")),
+        sa.ForeignKeyConstraint(["of_freeze"], ["freezes.id"], name=op.f("fk_thaw_agreements_of_freeze")),
         sa.ForeignKeyConstraint(["subscriber"], ["subscribers.name"], name=op.f("fk_thaw_agreements_subscriber")),
-        sa.PrimaryKeyConstraint("freeze", "person", name=op.f("pk_thaw_agreements")),
+        sa.PrimaryKeyConstraint("of_freeze", "person", name=op.f("pk_thaw_agreements")),
     )
     op.create_table(
         "signed_things",
