@@ -122,6 +122,13 @@ def require(actor: Actor, verb: Verb, subscriber: str) -> None:
         )
 
 
+def rule_of(actor: Actor) -> str:
+    """Return the one rule of the policy that the Actor's credential is for; empty where any may allow it."""
+    if actor.workload is not None and actor.workload.policy:
+        return actor.workload.policy
+    return actor.scope.policy if actor.scope is not None else ""
+
+
 def require_key(actor: Actor, key: str) -> None:
     """Let pass an Actor whose credential is for this Key Pair, or for any; NotPermitted for another one."""
     if actor.scope is not None and actor.scope.key not in ("", key):

@@ -16,7 +16,7 @@ from privyseal.records.parties import is_in
 from privyseal.records.tables import exchanged_tokens, members, scoped_tokens, trust_rules
 from privyseal.terms.parties import Actor, Factor, Member, Role, Scope, Workload
 
-# Made here, where one thread imports: two that decode a Struct for the first time at once can crash msgspec (0.22).
+# Made here, where one thread imports (``terms/learnt.py`` says why).
 _RULE = msgspec.json.Decoder(TrustRule)
 _WORKLOAD = msgspec.json.Decoder(Workload)
 _SCOPE = msgspec.json.Decoder(Scope)
