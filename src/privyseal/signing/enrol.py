@@ -67,10 +67,10 @@ def by_an_administrator(seal: PrivySeal, actor: Actor, new: NewMember) -> Member
 def set_roles(seal: PrivySeal, actor: Actor, member: str, roles: tuple[Role, ...]) -> Member:
     """Give a member of the Actor's Subscriber, by id or name, these roles and no others; nobody changes their own."""
     voice.require(actor, "manage-members", actor.subscriber)
-    _require_roles(seal, actor, roles)
     with seal.records.writing(actor.subscriber) as tx:
         before = parties.member(tx, member)
         duties_apart.require_not_oneself(actor.member.id, before.id)
+        _require_roles(seal, actor, roles)
         if before.roles == roles:
             return before  # whoever lost the answer asks again
         parties.set_roles(tx, before.id, roles)
