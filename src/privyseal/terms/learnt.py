@@ -32,6 +32,7 @@ def learn_types() -> int:
 
 
 def _below(kind: type) -> Iterator[type]:
+    each: type
     for each in kind.__subclasses__():
         yield each
         yield from _below(each)
