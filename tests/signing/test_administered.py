@@ -153,13 +153,16 @@ ACTS: dict[str, Step] = {
 ELSEWHERE = {
     "custody.generate": "tests/signing/test_custody.py",
     "custody.certify": "tests/signing/test_custody.py",
+    "grants.propose": "tests/signing/test_grants.py",
+    "grants.agree": "tests/signing/test_grants.py",
+    "grants.revoke": "tests/signing/test_grants.py",
     "gates.begin": "tests/signing/test_gates.py",
     "gates.override": "tests/signing/test_gates.py: an override is a statement of its own",
 }
 """Administrative acts whose entries are looked at where they are tested."""
 
 OF_REQUESTS = {
-    "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.",
+    "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.", "granted.",
     "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.",
 }  # fmt: skip
 """What writes of the life of a request, of files, of verdicts, or what a member states: each has its own trace."""

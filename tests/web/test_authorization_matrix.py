@@ -59,6 +59,13 @@ ADMITS: dict[tuple[str, str], str] = {
     ("POST", _ONE + "/policies/test"): "see-policies",
     ("POST", _ONE + "/policies"): "manage-policies",
     ("POST", _ONE + "/attestations"): "send-code",
+    ("GET", _ONE + "/grants"): "see-grants",
+    ("POST", _ONE + "/grants"): "request",
+    ("GET", _ONE + "/grants/{grant_id:str}"): "see-grants",
+    ("POST", _ONE + "/grants/{grant_id:str}/approvals"): "approve",
+    ("POST", _ONE + "/grants/{grant_id:str}/revocation"): "freeze",
+    ("GET", _ONE + "/requests/{request_id:str}/grants"): "see-grants",
+    ("POST", _ONE + "/requests/{request_id:str}/grant"): "request",
 }
 """Who comes in by each route: anybody, any member, whoever may watch, or who has a role for a verb."""
 

@@ -102,7 +102,9 @@ def _in_words(each: Signed) -> list[str]:
     if each.workload is not None:
         run = each.workload
         lines += fill("run", printable(f"{run.provider} {run.subject}, run {run.run}, attempt {run.attempt}", 400))
-    if each.approvers:
+    if each.grant is not None:
+        lines += fill("granted", f"under {each.grant}, agreed to by {printable(', '.join(each.approvers), 400)}")
+    elif each.approvers:
         lines += fill("approved", printable(", ".join(each.approvers), 400))
     if each.policies:
         lines += fill("policy", printable(", ".join(each.policies), 400))
