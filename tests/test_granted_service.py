@@ -115,11 +115,11 @@ def test_a_job_signs_with_a_guarded_key_and_nobody_waits(release: Release) -> No
     )  # fmt: skip
     assert proposed.returncode == 0, proposed.stderr
     grant = json.loads(proposed.stdout)["grant"]["id"]
-    assert "ref = refs/tags/v2.4.0" in proposed.stderr and "3 signatures, 3 of them left" in proposed.stderr
     for name, state in (("ann", "proposed"), ("bob", "agreed")):
         key = str(release.folder / f"{name}.pem")
         agreed = release.as_person(name, "grant", "agree", grant, "--identity-key", key, "--yes")
         assert agreed.returncode == 0 and f"is {state}." in agreed.stderr, agreed.stderr
+        assert "ref = refs/tags/v2.4.0" in agreed.stderr and "3 signatures, 3 of them left" in agreed.stderr
     files = [release.program(f"{n}.exe") for n in range(3)]
     done = release.as_job("sign", *files)
     assert done.returncode == 0, done.stderr
