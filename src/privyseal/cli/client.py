@@ -316,6 +316,7 @@ class Service(Server):
     def __init__(self, profile: Profile, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Prepare to talk to the service of a profile; Misused where the profile lacks something."""
         super().__init__(profile.need("url"), token=kept_token(profile), tls=Tls.of(profile), sleep=sleep)
+        self.profile = profile
         self.subscriber = profile.need("subscriber")
         self._late: LateToken | None = None
         if profile.token is None and profile.client_certificate is None:
