@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from privyseal.errors import BadInput
@@ -37,9 +39,13 @@ def show(visit: Visit) -> Reply:
         "may_freeze": visit.may("freeze"),
         "may_thaw": visit.may("thaw"),
         "recent": visit.recent,
-        "sentence": freezes.sentence,
     }
     return Reply("freezes.html", shows)
+
+
+def words(frozen: kept.Frozen, names: Mapping[str, str]) -> str:
+    """Say what is frozen, why, and by whom by name."""
+    return freezes.sentence(msgspec.structs.replace(frozen, frozen_by=names.get(frozen.frozen_by, frozen.frozen_by)))
 
 
 def freeze(visit: Visit) -> Reply:
