@@ -16,7 +16,7 @@ from privyseal.signing.granted import Fitting, UseAsked
 from privyseal.signing.grants import GrantShown, NewGrant, Revocation
 from privyseal.terms.requests import Approval
 from privyseal.web import views
-from privyseal.web.api import DEFAULT_WAIT_S, signed
+from privyseal.web.api import DEFAULT_WAIT_S, carry_on
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
 
@@ -88,5 +88,5 @@ async def use_grant(
     actor = request.user
     dossier = await desk.file(lambda: granted.use(desk.seal, actor, request_id, data))
     with contextlib.suppress(PrivySealError):
-        dossier = await signed(desk, dossier, DEFAULT_WAIT_S)
+        dossier = await carry_on(desk, dossier, DEFAULT_WAIT_S)
     return views.request_view(dossier)
