@@ -97,7 +97,7 @@ class Person(msgspec.Struct, frozen=True):
     @property
     def into(self) -> Mapping[str, str]:
         """Return what is in their environment."""
-        return {"XDG_STATE_HOME": str(self.home)}
+        return {"XDG_STATE_HOME": str(self.home), "USER": self.first.lower()}
 
     @property
     def profile(self) -> tuple[str, str]:

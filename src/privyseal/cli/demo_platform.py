@@ -39,6 +39,7 @@ class Platform:
         """Start a run for a tag; return what the job finds in its environment."""
         self.tag, self.run = tag, self.run + 1
         return {
+            "USER": "build",
             "GITHUB_ACTIONS": "true",
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/token?api-version=2.0",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self._job,

@@ -51,22 +51,22 @@ def done(text: str) -> None:
     tell(f"  {mark(True)} {first}", *(f"    {line}" for line in rest))
 
 
-def show(*arguments: str | Path) -> None:
-    """Show a command as one would type it."""
+def show(*arguments: str | Path, who: str = "") -> None:
+    """Show a command as one would type it; ``who`` stands before it where it is not the operator."""
     words = [shlex.quote(str(each)).replace(" ", "\0") for each in ("privyseal", *arguments)]  # no break within one
-    lines = textwrap.wrap(" ".join(words), WIDTH - 8, break_long_words=False, break_on_hyphens=False)
-    tell("  $ " + " \\\n      ".join(lines).replace("\0", " "))
+    lines = textwrap.wrap(" ".join(words), WIDTH - 6 - len(who) - 2, break_long_words=False, break_on_hyphens=False)
+    tell(f"  {who}$ " + " \\\n      ".join(lines).replace("\0", " "))
 
 
 def call(*arguments: str | Path, into: Mapping[str, str] = {}, code: int = 0) -> None:
     """Show and run a command, whose words go to the terminal; raise unless it ends with ``code``."""
-    show(*arguments)
+    show(*arguments, who=into.get("USER", ""))
     _require(arguments, _started(arguments, into, None).returncode, code)
 
 
 def asked(*arguments: str | Path, into: Mapping[str, str] = {}, code: int = 0) -> dict[str, Any]:
     """Show and run a command with ``--json`` and return its document, which is not shown: it may hold a secret."""
-    show(*arguments)
+    show(*arguments, who=into.get("USER", ""))
     ran = _started((*arguments, "--json"), into, subprocess.PIPE)
     _require(arguments, ran.returncode, code)
     found = json.loads(ran.stdout)
