@@ -7,15 +7,22 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from tests.web.house import pair
 
-from privyseal.cli import doctor
+from privyseal.access.policies import read_file, unite
+from privyseal.cli import doctor, doctor_duties
+from privyseal.records import keys, parties, policies
+from privyseal.records.database import open_records
+from privyseal.records.schema import migrate
 from privyseal.strongroom.door import Door
 from privyseal.strongroom.messages import SignerState
-from privyseal.terms.keys import TokenState
+from privyseal.terms.keys import Approver, TokenState
+from privyseal.terms.parties import Member, Role, Subscriber
 
 
 @contextmanager
@@ -119,3 +126,26 @@ def test_each_token_is_told_with_its_keys(tmp_path: Path) -> None:
     assert found[1].text == "away: The token was removed. It holds 2 keys"
     assert "its PIN is held back: The token refused the PIN." in found[2].text
     assert list(doctor._tokens(tmp_path)) == []  # nobody answers there any more
+
+
+def test_who_may_what_is_told(tmp_path: Path) -> None:
+    """A Subscriber without a policy, and a person who may ask and agree; good where there is neither."""
+    url = f"sqlite:///{tmp_path / 'records.db'}"
+    migrate(url)
+    records = open_records(url)
+    try:
+        with records.batch() as batch:
+            parties.add_subscriber_of_all_subscribers(batch.across_subscribers(), Subscriber("demo", "Demo"))
+        with records.writing("demo") as tx:
+            keys.add_key_pair(tx, pair("release", b"spki", (Approver("Ada", b"k" * 32),), 1))
+            parties.add_member(tx, Member("M-1", "demo", "Ada", (Role.APPROVER,)))
+        assert (doctor_duties._policies(records).state, doctor_duties._apart(records).state) == ("weak", "good")
+        with records.writing("demo") as tx:
+            parties.set_roles(tx, "M-1", (Role.APPROVER, Role.REQUESTER))
+            whole = unite({"a.toml": read_file("a.toml", b'[all]\nkeys = ["*"]')})
+            policies.put_in_force(tx, whole, "M-1", datetime.now(UTC), None)
+        apart = doctor_duties._apart(records)
+        assert apart.state == "weak" and apart.text.startswith("demo: Ada (M-1) may ask for signatures")
+        assert doctor_duties._policies(records).state == "good"
+    finally:
+        records.close()

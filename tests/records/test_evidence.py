@@ -12,10 +12,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from privyseal.access.passkeys import Passkey
 from privyseal.compliance.known import Known
-from privyseal.records import events, evidence, keys, parties, released
+from privyseal.records import events, evidence, keys, parties, people, released
 from privyseal.records.database import Records
 from privyseal.records.events import Event
 from privyseal.records.released import Released
@@ -24,6 +27,7 @@ from privyseal.records.tables import requests as table
 from privyseal.terms.keys import Assurance, KeyPair, KeyProtection
 from privyseal.terms.parties import Factor, Member, Role
 from privyseal.terms.requests import SigningRequest
+from privyseal.terms.scans import Scan, Seen
 from privyseal.terms.signatures import Described, Options
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -58,7 +62,7 @@ def a_pair(name: str = "release", **changes: Any) -> KeyPair:
 
 
 def sign(
-    records: Records, number: int, at: datetime, *what: tuple[str, str], key: str = "release", who: str = "M-ci"
+    records: Records, number: int, at: datetime, *what: tuple[str, str], key: str = "release", **more: Any
 ) -> None:
     """Write down a request that was released, with the events that stand around it."""
     who = "M-ci"
@@ -73,6 +77,7 @@ def sign(
         described=(Described(format="pe", filename="a.exe", digest_algorithm="sha256", digest=b"1" * 32, size=1),),
         expires_at=NOW,
     )
+    request = msgspec.structs.replace(request, **more)
     row: dict[str, Any] = {"id": f"R-{number}", "subscriber": "demo", "idempotency_key": f"{number}"}
     row |= {"timeless_digest": "0" * 64, "requester": who, "state": "released", "canonical": request.canonical()}
     row |= {"digest": "0" * 64, "created": at, "expires": NOW, "salt": b"", "completion_salt": b""}
@@ -178,6 +183,59 @@ def test_a_factor_that_is_not_known_is_not_taken_for_a_token() -> None:
     assert one.factors is None
     [one] = evidence.told_by([("M-x", "submitted, approved"), ("M-y", BY)], {})
     assert one.factors == (Factor.BEARER,)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from(Factor), min_size=1, unique=True))
+def test_whatever_factors_there_are_fit_into_events_and_come_back(factors: list[Factor]) -> None:
+    """An event has forty characters; what does not fit into one stands in the next, and is put together again."""
+    asked = Event(NOW, "M-ci", "submitted, approved", "R-1")
+    told = [asked, *events.proofs(asked, factors)]
+    assert all(len(each.what) <= events.LONGEST for each in told)
+    [one] = evidence.told_by([(each.actor, each.what) for each in told], {})
+    assert one.factors == tuple(factors)
+
+
+def test_a_member_has_every_kind_of_credential_that_is_kept_of_it(filled: Records) -> None:
+    """Each where it is, and none where it is not: a passkey that is refused, an app that was not confirmed."""
+    with filled.writing("demo") as tx:
+        people.add_account(tx, "M-ada", "ada")
+        people.change_account(tx, "M-ada", password="$argon2id$x", totp_pending=b"x")
+        people.replace_recovery_codes(tx, "M-ada", [b"r" * 32])
+        people.link(tx, "M-ada", "https://idp.example", "17", NOW)
+        for number, synced in enumerate((False, True)):
+            made = Passkey(
+                credential=bytes([number]), member="M-ada", public_key=b"k", rp_id="x", origin="https://x",
+                cose=b"c", count=0, backed_up=synced, synced=synced, label="key",
+            )  # fmt: skip
+            people.add_passkey(tx, made, NOW)
+        people.refuse_passkey(tx, bytes([1]))
+    with filled.reading_all_subscribers() as connection:
+        found = {
+            each.label: each.credentials for _, each in evidence.members_of_all_subscribers(connection, Known(), NOW)
+        }
+    assert set(found["M-ada"] or ()) == {Factor.PASSWORD, Factor.RECOVERY_CODE, Factor.OIDC, Factor.PASSKEY}
+    assert found["M-ci"] == (Factor.BEARER, Factor.CLIENT_CERTIFICATE)
+
+
+def test_what_scanners_said_is_told_of_each_signature(filled: Records) -> None:
+    """The worst of several; none where the file stayed with who asked, or where no scanner was asked."""
+    said: list[dict[str, Any]] = [{}, {"mode": "server", "input": "0" * 64}]
+    for verdicts in (("clean",), ("clean", "clean"), ("clean", "outdated")):
+        scans = tuple(
+            Scan(scanner=f"s{place}", engine="e 1", verdict=verdict, time=NOW.replace(microsecond=0))
+            for place, verdict in enumerate(verdicts)
+        )
+        said.append(said[1] | {"seen": Seen(sha256="0" * 64, scans=scans)})
+    for number, more in enumerate(said):
+        sign(filled, number, START, **more)
+    found: Counter[str | None] = Counter()
+    with filled.reading_all_subscribers() as connection:
+        reader = Released(connection, Known(), NOW)
+        for portion in reader.since(0):
+            for alike, seen in portion.groups.items():
+                found[reader.record(alike, seen).scan] += seen.number
+    assert found == {None: 1, "none": 1, "clean": 2, "outdated": 1}
 
 
 def counted(records: Records, since: int = 0, known: Known | None = None) -> Counter[tuple[Any, ...]]:

@@ -155,12 +155,46 @@ ELSEWHERE = {
     "custody.certify": "tests/signing/test_custody.py",
     "gates.begin": "tests/signing/test_gates.py",
     "gates.override": "tests/signing/test_gates.py: an override is a statement of its own",
+    "custody.carry_out": "tests/signing/test_custody.py",
+    **dict.fromkeys(
+        ("machines.add_rule", "machines.remove_rule", "machines.new_static", "machines.revoke_static"),
+        "tests/web/test_exchange.py",
+    ),
+    **dict.fromkeys(
+        (
+            "people.add_passkey",
+            "people.confirm_totp",
+            "people.end_other_sessions",
+            "people.invite",
+            "people.link",
+            "people.new_recovery_codes",
+            "people.remove_passkey",
+            "people.set_password",
+            "people.sign_out_everywhere",
+        ),
+        "tests/signing/test_people.py",
+    ),
+    "policies.apply": "tests/signing/test_policies.py",
+    "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",
+    **dict.fromkeys(("freezes.freeze", "freezes.agree"), "tests/signing/test_freezes.py"),
+    **dict.fromkeys(
+        ("incidents.act", "incidents.report", "incidents.report_from_outside"), "tests/signing/test_incidents.py"
+    ),
+    **dict.fromkeys(
+        ("notices.add_webhook", "notices.remove_webhook", "notices.replay"),
+        "tests/signing/test_notices.py",
+    ),
+    "who_signed._owners_of_all_subscribers": "tests/signing/test_who_signed.py",
 }
-"""Administrative acts whose entries are looked at where they are tested."""
+"""Other administrative acts, and where they are tested; that each announces itself is held below."""
 
 OF_REQUESTS = {
     "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.",
-    "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.",
+    "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.", "decline._end",
+    "scans._put_away", "policies.bring", "verdicts.append", "log_check.check", "exchange.exchange",
+    "signin.", "commandline.",  # who comes in is an event
+    "people.begin_totp", "freezes.follow_one",  # nothing counts yet, and what was announced is followed
+    "notices._try", "notices.send", "notices.make", "notices.forget", "notices.try_webhook",  # messages on their way
 }  # fmt: skip
 """What writes of the life of a request, of files, of verdicts, or what a member states: each has its own trace."""
 
@@ -181,6 +215,19 @@ def test_no_writing_function_is_forgotten() -> None:
     """Whoever adds one says here whether it is an administrative act, and shows its entry."""
     declared = {name for name in _writing() if any(name.startswith(each) for each in OF_REQUESTS)}
     assert _writing() - declared == set(ACTS) | set(ELSEWHERE)
+
+
+ANNOUNCES = ("announce.administered(", "announce.stated(", "_administered(", "_announce(", "_state(")
+
+
+@pytest.mark.parametrize("name", [each for each in ELSEWHERE if not each.startswith(("gates.", "freezes."))])
+def test_an_act_that_is_tested_elsewhere_announces_itself(name: str) -> None:
+    """By one call in its own text."""
+    module, _, function = name.partition(".")
+    tree = ast.parse((Path(signing.__path__[0]) / f"{module}.py").read_text())
+    (found,) = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == function]
+    text = ast.unparse(found)
+    assert sum(text.count(each) for each in ANNOUNCES) == 1
 
 
 def _stated(world: World, of: str) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ from tests.signing.agreeing import ANN, BOB, SID, actor, agreed, guarded, waitin
 from tests.world import SUBSCRIBER, World
 
 from privyseal.errors import BadInput, Conflict, Denied, NotPermitted, VerificationFailed
-from privyseal.records import approvals, keys, requests
+from privyseal.records import approvals, evidence, keys, requests
 from privyseal.signing.approve import approve
 from privyseal.signing.decline import cancel, deny
 from privyseal.signing.review import Change, Earlier, Review, changes, review
@@ -46,6 +46,16 @@ def test_each_agrees_in_turn_and_it_is_signed(world: World, asked: Dossier) -> N
     (done,) = advance(world.seal, [(SUBSCRIBER, asked.id)])
     assert isinstance(done, Dossier) and done.state is State.RELEASED
     world.check()
+
+
+def test_a_passkey_that_agreed_is_a_factor_of_whoever_agreed(world: World, asked: Dossier) -> None:
+    """Beside what let them in; a key in a file is none, for anybody may hold it who has the file."""
+    digest = bytes.fromhex(asked.digest)
+    for person in (ANN, BOB):
+        approve(world.seal, actor(person.name), asked.id, person.approves(digest))
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        by = {each.who: each.factors for each in evidence.authentications(tx, requests.get(tx, asked.id))}
+    assert (by["M-ann"], by["M-bob"]) == ((Factor.BEARER,), (Factor.BEARER, Factor.PASSKEY))
 
 
 def test_a_request_in_somebody_else_s_name_is_refused(world: World) -> None:

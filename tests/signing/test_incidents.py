@@ -20,7 +20,7 @@ from privyseal.signing.ask import ask
 from privyseal.signing.incidents import Step
 from privyseal.signing.recorded_duties import facts_of_all_subscribers
 from privyseal.signing.submit import Submission
-from privyseal.terms.parties import Actor, Factor, Member, Role
+from privyseal.terms.parties import Actor, Factor, Member, Role, Workload
 from privyseal.terms.requests import Dossier
 
 OFFICER = Actor(Member("M-officer", SUBSCRIBER, "officer", (Role.SECURITY_OFFICER,)), (Factor.PASSKEY,))
@@ -131,6 +131,18 @@ def test_a_revocation_date_tells_the_dead_from_the_living(world: World) -> None:
     assert (exactly.dies, exactly.lives) == (3, 0)
     with pytest.raises(BadInput, match="installed"):
         incidents.impact(world.seal, OFFICER, "0" * 64, first)
+
+
+def test_what_dies_is_named_with_the_exchange_of_its_run(world: World) -> None:
+    """So that whoever was robbed of an identity token finds all that it signed; nothing where no run asked."""
+    run = Workload(
+        provider="github", issuer="https://ci.example", subject="repo:1", claims=(), run="7", attempt="1",
+        trust="T-1", exchange="E-abc",
+    )  # fmt: skip
+    machine = Actor(world.actor.member, (Factor.WORKLOAD_TOKEN,), workload=run)
+    ask(world.seal, [Submission(machine, "run", world.request(1)), Submission(world.actor, "plain", world.request(2))])
+    found = incidents.impact(world.seal, OFFICER, world.request(1).certificate, world.now - timedelta(days=1))
+    assert sorted(each.exchange for each in found.dying) == ["", "E-abc"]
 
 
 def test_portions_leave_nobody_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

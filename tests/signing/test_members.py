@@ -142,3 +142,13 @@ def test_other_roles_hold_at_once(world: World) -> None:
     enrol.set_roles(world.seal, ADMINISTRATOR, "ci", (Role.AUDITOR,))
     found = _found(world, token)
     assert found is not None and found.roles == (Role.AUDITOR,)
+
+
+def test_roles_that_should_be_apart_are_not_given_to_one_member(world: World) -> None:
+    """Neither to a new one nor to one who is there; the sentence says what it would let them do."""
+    both = (Role.REQUESTER, Role.APPROVER)
+    with pytest.raises(NotPermitted, match="asks for signatures and agrees to them"):
+        enrol.by_an_administrator(world.seal, ADMINISTRATOR, NewMember(name="Ada", roles=both, workload=False))
+    enrol.by_an_administrator(world.seal, ADMINISTRATOR, CI)
+    with pytest.raises(NotPermitted, match="asks for signatures and agrees to them"):
+        enrol.set_roles(world.seal, ADMINISTRATOR, "ci", both)

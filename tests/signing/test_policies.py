@@ -12,6 +12,7 @@ from tests.access.test_attestations import FILE, KEY_TEXT, envelope
 from tests.signing.test_custody import certify, generate
 from tests.world import SUBSCRIBER, World
 
+from privyseal.access.trust import TrustRule
 from privyseal.compliance.statements import Administered
 from privyseal.errors import (
     BadInput,
@@ -23,8 +24,9 @@ from privyseal.errors import (
     PrivySealError,
     TooLarge,
 )
+from privyseal.records import parties as members
+from privyseal.records import people, requests, statements, trust
 from privyseal.records import policies as kept
-from privyseal.records import requests, statements
 from privyseal.records.events import events_about
 from privyseal.records.policies import governing
 from privyseal.signing import enrol, policies, viewing
@@ -33,7 +35,7 @@ from privyseal.signing.policies import Proposal, Trial, apply, plan, try_out
 from privyseal.signing.shelf import Shelf
 from privyseal.signing.submit import Submission, submit
 from privyseal.terms.keys import Approver
-from privyseal.terms.parties import Actor, Factor, Member, Role
+from privyseal.terms.parties import Actor, Factor, Member, Role, Scope, Workload
 from privyseal.terms.requests import Dossier, State
 
 ALL = '[all]\nkeys = ["*"]\n'
@@ -262,6 +264,9 @@ def test_every_view_of_an_auditor_is_an_event_and_each_day_a_statement(world: Wo
     auditor = Actor(Member("M-aud", SUBSCRIBER, "aud", (Role.AUDITOR,)), (Factor.BEARER,))
     assert viewing.is_watched(auditor)
     assert not viewing.is_watched(world.actor)
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        before = statements.last(tx, "administration")
+    begun = 0 if before is None else statements.said_in(before.octets).number
     for days in (0, 0, 1):
         viewing.seen(world.seal, auditor, SUBSCRIBER, "/v1/demo/keys")
         world.now += timedelta(days=days)
@@ -271,4 +276,97 @@ def test_every_view_of_an_auditor_is_an_event_and_each_day_a_statement(world: Wo
         assert len(events_about(tx, f"M-aud on {world.now:%Y-%m-%d}")) == 1
         last = statements.last(tx, "administration")
         assert last is not None
-        assert statements.said_in(last.octets).number == 1
+        assert statements.said_in(last.octets).number == begun + 2
+
+
+RUN = Workload(
+    provider="github",
+    issuer="https://token.actions.githubusercontent.com",
+    subject="repo:acme/app",
+    claims=(("repository_id", "1"),),
+    run="7",
+    attempt="1",
+    trust="T-1",
+)
+TWO = ALL + '[release]\nkeys = ["release"]\n'
+
+
+@pytest.mark.parametrize("kind", ["exchanged", "static"])
+def test_a_token_for_one_rule_is_allowed_by_that_one_or_not_at_all(kind: str, world: World) -> None:
+    """Whatever else would allow it; and by nothing where there is no such rule, or no policy."""
+
+    def told(number: int, rule: str) -> Dossier | PrivySealError:
+        if kind == "exchanged":
+            actor = msgspec.structs.replace(world.actor, workload=msgspec.structs.replace(RUN, policy=rule))
+        else:
+            actor = msgspec.structs.replace(world.actor, scope=Scope(verbs=("request",), policy=rule))
+        return asks(world, number, actor)
+
+    refused = told(1, "release")
+    assert isinstance(refused, PolicyRefused) and "no policy was ever applied" in str(refused)
+    put(world, TWO)
+    allowed, any_rule, other = told(2, "release"), told(3, ""), told(4, "nightly")
+    assert isinstance(allowed, Dossier) and allowed.allowed_by == ("release",)
+    assert isinstance(any_rule, Dossier) and any_rule.allowed_by == ("all", "release")
+    assert isinstance(other, PolicyRefused) and "'nightly' alone" in str(other)
+
+
+def trust_rule(world: World, policy: str = "", **conditions: str) -> None:
+    """Let runs in as the machine ``ci``."""
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        known = [each for each in trust.members_of(tx, world.now) if each.name == "ci"]
+        machine = known[0] if known else Member("M-ci", SUBSCRIBER, "ci", (Role.REQUESTER,), True)
+        if not known:
+            members.add_member(tx, machine)
+        made = TrustRule(
+            id="T-" + str(len(trust.rules(tx))),
+            member=machine.id,
+            platform="github",
+            issuer=RUN.issuer,
+            name="acme/app",
+            conditions=tuple(sorted(conditions.items())),
+            policy=policy,
+        )
+        trust.add_rule(tx, made, world.now)
+
+
+RUNS = '[runs]\nkeys = ["release"]\nwho = { workload = { repository_id = "1", ref = "refs/tags/v*" } }\n'
+
+
+def test_a_plan_shows_what_runs_gain_and_a_rule_about_runs_that_no_trust_rule_lets_in_is_refused(world: World) -> None:
+    """By the trust rule's own claims; where it says nothing of a claim, that may be anything."""
+    trust_rule(world, repository_id="2")
+    with pytest.raises(BadInput, match="Rule 'runs' can never hold: it speaks of nobody"):
+        put(world, ALL + RUNS)
+    trust_rule(world, policy="all", repository_id="1")
+    with pytest.raises(BadInput, match="Rule 'runs' can never hold"):
+        put(world, ALL + RUNS)  # its runs are let in for the rule 'all' alone
+    trust_rule(world, repository_id="1")
+    put(world, f'[one]\nkeys = ["release"]\nwho = {{ members = ["{world.actor.member.name}"] }}\n')
+    planned = plan(world.seal, ADMINISTRATOR, SUBSCRIBER, Proposal(files={"rules.toml": RUNS}))
+    assert {each.who for each in planned.gains} == {"runs of acme/app under T-2 as ci (M-ci)"}
+    put(world, RUNS)
+
+
+def test_who_has_left_could_ask_for_nothing(world: World) -> None:
+    """Nor the runs that acted as a machine that was ended."""
+    trust_rule(world, repository_id="1")
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        assert {each.name for each in kept.parties(tx) if each.id == "M-ci"} == {"ci"}
+        members.end(tx, "M-ci", world.now)
+        assert not [each for each in kept.parties(tx) if each.id == "M-ci"]
+
+
+def test_a_person_is_known_by_the_identities_that_are_linked(world: World) -> None:
+    """An e-mail address is one person at every provider, and another subject only at its own."""
+    ada = enrol.member(world.seal, SUBSCRIBER, "Ada", (Role.REQUESTER,))
+    bob = enrol.member(world.seal, SUBSCRIBER, "Bob", (Role.APPROVER,))
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        people.link(tx, ada.id, "https://one.example", "ada@acme.example", world.now)
+        people.link(tx, bob.id, "https://one.example", "17", world.now)
+        people.link(tx, ada.id, "https://two.example", "17", world.now)
+    assert not policies.conflicts(world.seal, SUBSCRIBER)
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        people.link(tx, bob.id, "https://two.example", "ADA@acme.example", world.now)
+    (found,) = policies.conflicts(world.seal, SUBSCRIBER)
+    assert (found.kind, found.warning) == ("one-person-twice", True)

@@ -172,10 +172,19 @@ def of_roles(roles: Sequence[Role]) -> list[str]:
     return [f"One member with the roles {', '.join(sorted(roles))} {does}." for both, does in APART if both <= verbs]
 
 
+def require_roles_apart(roles: Sequence[Role]) -> None:
+    """Raise NotPermitted where one member with all these roles could do what nobody should do alone."""
+    found = of_roles(roles)
+    if found:
+        raise NotPermitted(
+            found[0], hint="give the roles to two members; where there is one person, say so at the machine: invite"
+        )
+
+
 def require_not_oneself(actor: str, member: str) -> None:
-    """Refuse that somebody changes his own roles: with that, every other separation would hang on good will."""
+    """Refuse that somebody changes their own roles: with that, every other separation would hang on good will."""
     if actor == member:
-        raise NotPermitted("Nobody changes the roles of his own membership.", hint="ask another administrator")
+        raise NotPermitted("Nobody changes their own roles.", hint="another administrator does")
 
 
 def _by(rule: str) -> str:

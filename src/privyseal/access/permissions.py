@@ -88,6 +88,15 @@ MAY: dict[Role, frozenset[Verb]] = {
 """Who asks does not agree and who agrees does not ask, unless one Member was given both roles on purpose."""
 
 
+ROUTINE: frozenset[Verb] = frozenset({"request", "send-code", "fetch-code", "report-incident"})
+"""What is asked many times a day, or must not wait: for these a session is enough. An incident is reported at once."""
+
+
+def needs_recent(verb: Verb) -> bool:
+    """Tell whether a person who does this must have shown a second factor just now: who agrees, and who administers."""
+    return not verb.startswith("see-") and verb != "who-signed" and verb not in ROUTINE
+
+
 def may(actor: Actor, verb: Verb) -> bool:
     """Tell whether one of the Actor's roles, and its credential, allow the verb within its own Subscriber."""
     if actor.scope is not None and verb not in actor.scope.verbs:
@@ -111,6 +120,13 @@ def require(actor: Actor, verb: Verb, subscriber: str) -> None:
         raise NotPermitted(
             f"This member's roles ({roles}) do not allow {verb!r}.", hint="an administrator can give another role"
         )
+
+
+def rule_of(actor: Actor) -> str:
+    """Return the one rule of the policy that the Actor's credential is for; empty where any may allow it."""
+    if actor.workload is not None and actor.workload.policy:
+        return actor.workload.policy
+    return actor.scope.policy if actor.scope is not None else ""
 
 
 def require_key(actor: Actor, key: str) -> None:

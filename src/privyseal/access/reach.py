@@ -14,6 +14,7 @@ import msgspec
 
 from privyseal.access.permissions import MAY
 from privyseal.access.policies import PolicySet, Rule, fits
+from privyseal.access.trust import TrustRule
 from privyseal.terms.parties import Member, Role
 
 ROLES_ALONE = "roles alone"
@@ -31,11 +32,31 @@ class Party(msgspec.Struct, frozen=True, kw_only=True):
     members, who come without such facts."""
     known_as: tuple[str, ...] = ()
     """By what else a person may be told from others: an e-mail address, the subject at an identity provider."""
+    runs: str = ""
+    """What people call the runs that act as this member, under which trust rule; empty for the member itself."""
+    rule: str = ""
+    """The one rule that may allow what these runs ask; empty for any."""
 
     @property
     def shown(self) -> str:
         """Name it for people."""
-        return f"{self.name} ({self.id})"
+        return f"{self.runs} as {self.name} ({self.id})" if self.runs else f"{self.name} ({self.id})"
+
+
+def runs_under(trusted: TrustRule, member: Member) -> Party:
+    """Return the runs that a trust rule lets in as one who could ask: as its member, with what the rule says of them.
+
+    What it leaves open may be anything, and so may be what the platform says that no rule can bind.
+    """
+    said = dict(trusted.conditions) | {"provider": trusted.platform, "issuer": trusted.issuer}
+    return Party(
+        id=member.id,
+        name=member.name,
+        roles=member.roles,
+        claims=said,
+        runs=f"runs of {trusted.name} under {trusted.id}",
+        rule=trusted.policy,
+    )
 
 
 def party_of(member: Member, *known_as: str) -> Party:
@@ -73,7 +94,7 @@ def reach(policy: PolicySet | None, ground: Ground) -> dict[Reach, tuple[str, ..
         theirs = [key for key in keys if fits(key, rule.keys)]
         signed = [each for each in formats if fits(each, rule.formats)]
         for party in asking if theirs and signed else ():
-            if speaks_of(rule, party):
+            if party.rule in ("", name) and speaks_of(rule, party):
                 for key in theirs:
                     for each in signed:
                         found.setdefault(Reach(party.shown, key, each), []).append(name)
@@ -129,17 +150,18 @@ def idle(policy: PolicySet, ground: Ground, now: datetime, *, runs_known: bool) 
             why = f"there is no format {_any(rule.formats or ())}"
         elif rule.when.until is not None and rule.when.until <= now:
             why = f"its time was over at {rule.when.until:%Y-%m-%d %H:%M %Z}"
-        elif rule.effect == "allow" and not _somebody(rule, parties, runs_known):
+        elif rule.effect == "allow" and not _somebody(name, rule, parties, runs_known):
             why = "it speaks of nobody who may ask for signatures"
         if why is not None:
             found.append(f"Rule {name!r} can never hold: {why}.")
     return found
 
 
-def _somebody(rule: Rule, parties: Iterable[Party], runs_known: bool) -> bool:
+def _somebody(name: str, rule: Rule, parties: Iterable[Party], runs_known: bool) -> bool:
     if rule.who.workload is not None and not runs_known:
         return True
-    return any(may_request(party) and speaks_of(rule, party) for party in parties)
+    asking = (party for party in parties if may_request(party) and party.rule in ("", name))
+    return any(speaks_of(rule, party) for party in asking)
 
 
 def _any(values: tuple[str, ...]) -> str:

@@ -92,11 +92,7 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """Return the one decoder of a type, made by one thread.
-
-    msgspec (0.22) puts what it knows of a Struct into the class before it is complete, and a second thread that decodes
-    the same class for the first time at that moment ends the process by reading a null pointer.
-    """
+    """Return the one decoder of a type, made by one thread at a time (``terms/learnt.py`` says why)."""
     with _building:
         if kind not in _decoders:
             _decoders[kind] = msgspec.json.Decoder(kind)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from privyseal.terms.learnt import learn_types
+
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
@@ -28,6 +30,7 @@ def each(work: Callable[[Item], Outcome], items: Sequence[Item], workers: int) -
     if min(workers, len(items)) <= 1:
         yield from map(work, items)
         return
+    learn_types()
     crew = _Crew(work, items, min(workers, len(items)))
     try:
         for position in range(len(items)):

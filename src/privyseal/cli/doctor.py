@@ -19,12 +19,12 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import click
-import msgspec
 
 from privyseal import config
+from privyseal.cli.diagnosis import Diagnosis
+from privyseal.cli.doctor_duties import duties
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
 from privyseal.cli.serve import tls_files
@@ -53,14 +53,6 @@ LARGEST_METRICS = 4 * 1024 * 1024
 _TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
 _LAG = "privyseal_log_unpublished_entries"
-
-
-class Diagnosis(msgspec.Struct, frozen=True):
-    """One thing looked at: ``good``, ``weak`` (works, but not for production) or ``bad``, and a sentence."""
-
-    what: str
-    state: Literal["good", "weak", "bad"]
-    text: str
 
 
 @click.command(cls=Command)
@@ -130,6 +122,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     )
     for check in checks:
         yield check()
+    yield from duties(settings, directory)
     yield from scanners(settings, directory)
     at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     answers = _answers(at, context)

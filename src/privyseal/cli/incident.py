@@ -134,7 +134,8 @@ def impact(
     output.say(f"Revoked as of {moment:%Y-%m-%d %H:%M:%S} UTC: {found.dies} files die, {found.lives} live on.")
     for each in found.dying:
         when = "no timestamp" if each.stamped is None else f"stamped {each.stamped:%Y-%m-%d %H:%M:%S} UTC"
-        output.say(f"{mark(False)} {printable(each.filename)} ({when}, {each.request})")
+        by = f", {printable(each.exchange)}" if each.exchange else ""
+        output.say(f"{mark(False)} {printable(each.filename)} ({when}, {each.request}{by})")
     output.result({"schema": "privyseal/impact/1", **msgspec.json.decode(body.body)})
 
 

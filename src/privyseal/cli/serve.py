@@ -26,6 +26,7 @@ from privyseal.records import schema
 from privyseal.records.listening import Listener
 from privyseal.signing import artifacts, duties, notices
 from privyseal.signing.instance import PrivySeal
+from privyseal.terms.learnt import learn_types
 from privyseal.web.tls import TlsFiles
 
 DUTY_PERIOD = 30.0
@@ -126,7 +127,7 @@ class _Running:
     def __init__(
         self, settings: config.Settings, directory: Path, sockets: config.Sockets, processes: Processes | None
     ) -> None:
-        from privyseal.web import tracing  # half a second of imports that --check does without
+        from privyseal.web import app, tracing  # half a second of imports that --check does without
         from privyseal.web.metrics import Metrics
 
         self._settings = settings
@@ -135,6 +136,8 @@ class _Running:
         self._metrics = Metrics(settings.telemetry, tracing.start(settings.telemetry.traces))
         if processes is not None:
             self._metrics.living.children = processes.children
+        self._build = app.build
+        learn_types()
         self._seal = config.privy_seal(settings, directory, sockets, self._metrics)
 
     def until_stopped(self, host: str, port: int, judge_period: int) -> bool:
@@ -152,7 +155,7 @@ class _Running:
             self._metrics.close()
 
     def _web(self, host: str, port: int) -> bool:
-        from privyseal.web import app, serving
+        from privyseal.web import serving
         from privyseal.web.desk import Desk
         from privyseal.web.front import Front
         from privyseal.web.readiness import Readiness
@@ -172,7 +175,7 @@ class _Running:
         )
         listen = self._settings.records.listen
         listener = Listener(listen, desk.tell) if listen else None
-        front = Front(app.build(desk), requests=limits.requests, metrics=self._metrics)
+        front = Front(self._build(desk), requests=limits.requests, metrics=self._metrics)
 
         def on_ready(server: serving.Server) -> None:
             self._metrics.living.connections = server.connections

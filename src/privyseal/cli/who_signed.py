@@ -102,6 +102,8 @@ def _in_words(each: Signed) -> list[str]:
     if each.workload is not None:
         run = each.workload
         lines += fill("run", printable(f"{run.provider} {run.subject}, run {run.run}, attempt {run.attempt}", 400))
+        if run.exchange:
+            lines += fill("token", printable(f"exchanged as {run.exchange} under {run.trust}", 400))
     if each.approvers:
         lines += fill("approved", printable(", ".join(each.approvers), 400))
     if each.policies:

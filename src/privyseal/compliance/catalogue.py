@@ -156,5 +156,5 @@ Signing Service as a Delegated Third Party."""
 
 ENTERED: dict[str, date] = {
     each.id: date(2026, 11, 25) for each in REQUIREMENTS if each.nature is Nature.HOUSE_RULE and each.id not in FOLLOWED
-}
-"""When each other house rule entered the catalogue: all on one day. A later one is added with its own."""
+} | {"HOUSE-9.6.3-03": date(2026, 11, 30)}
+"""When each other house rule entered the catalogue: all on one day but the later ones, each with its own."""

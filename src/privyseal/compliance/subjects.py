@@ -109,6 +109,9 @@ class SignatureRecord(_Record, frozen=True):
     """Since when the key is believed to be compromised or misused; None where nobody has said so."""
     frozen: bool = False
     """Whether the key was frozen when this was asked."""
+    scan: Literal["clean", "outdated", "none"] | None = None
+    """What scanners said of the file before it was signed, the worst of them; ``none`` where the service had the file
+    and asked none, None where the file stayed with who asked."""
 
     @property
     def kind(self) -> Kind:
@@ -227,6 +230,8 @@ class OrganisationRecord(_Record, frozen=True):
     """The Signing Service as an organisation: its documents, people and premises."""
 
     scopes: frozenset[Scope] = frozenset()
+    teams: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    """By the internal agreement: who is in the CA's team, and who in the Signing Service's; None without one."""
 
     @property
     def kind(self) -> Kind:

@@ -12,6 +12,13 @@ from privyseal.compliance.requirement import Asked
 from privyseal.compliance.subjects import Authentication, IncidentRecord, SignatureRecord
 from privyseal.terms.parties import Factor
 
+_KNOWN = frozenset({Factor.PASSWORD})
+_HELD = frozenset({Factor.BEARER, Factor.CLIENT_CERTIFICATE, Factor.TOTP, Factor.RECOVERY_CODE})
+_BOTH = frozenset({Factor.PASSKEY, Factor.SYNCED_PASSKEY})
+"""What one knows, what one has, and what is both by itself: a passkey is used only by whom its device has verified."""
+_OF_SERVERS = frozenset({Factor.CLIENT_CERTIFICATE, Factor.WORKLOAD_TOKEN})
+"""By what one server proves itself to another."""
+
 _STATUS = "record a CRL or OCSP response of the issuing CA that covers this moment"
 
 
@@ -48,9 +55,16 @@ def _proof(one: Authentication, *, server_to_server: bool) -> Outcome:
             f"{who} proved it by {words} alone: one secret, which is neither several factors nor server to server.",
             "have servers prove themselves by a client certificate or a run's identity token, people by two factors",
         )
-    if server_to_server and one.workload:
+    if server_to_server and one.workload and _OF_SERVERS & set(one.factors):
         return met(f"{who} is a server and proved it to ours by {words}.")
-    if one.workload is None:
+    if _BOTH & set(one.factors) or (_KNOWN & set(one.factors) and _HELD & set(one.factors)):
+        return met(f"{who} proved it by {words}: several factors, of two kinds.")
+    if Factor.OIDC in one.factors:
+        return not_evidenced(
+            f"{who} proved it by {words}; what an identity provider asks for, it says itself, and nobody here saw it.",
+            "have people who sign in at a provider confirm with a passkey here",
+        )
+    if one.workload is None and _OF_SERVERS & set(one.factors):
         return not_evidenced(
             f"{who} proved it by {words}; whether that is one server to another, is not known.",
             "say of the member whether it is a machine (workload)",
@@ -157,6 +171,24 @@ def agreed(signature: SignatureRecord, asked: Asked) -> Outcome:
     if signature.agreed >= signature.quorum:
         return met(f"{signature.agreed} agreed; the key asks for {signature.quorum}.")
     return not_met(f"{signature.agreed} agreed; the key asks for {signature.quorum}.", "find out how it was signed")
+
+
+def scanned(signature: SignatureRecord, asked: Asked) -> Outcome:
+    """Judge whether a scanner looked at the code before it was signed, and found nothing (HOUSE 9.6.5)."""
+    match signature.scan:
+        case "clean":
+            return met("Every scanner looked at the file before it was signed, and found nothing.")
+        case "outdated":
+            return not_met(
+                "A scanner looked at the file with signatures that were older than allowed.",
+                "let it fetch new ones; privyseal doctor shows their age",
+            )
+        case "none":
+            return not_met("The service had the file, and no scanner looked at it.", "configure a scanner")
+    return not_evidenced(
+        "The file stayed with who asked; whether a scanner looked at it there is not recorded.",
+        "have code for publicly trusted keys signed in mode server, with a scanner",
+    )
 
 
 def _moment(when: datetime) -> str:

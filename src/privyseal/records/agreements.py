@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from privyseal.errors import NotFound
 from privyseal.records.database import Transaction
@@ -36,6 +36,13 @@ def versions(tx: Transaction, kind: PaperKind | None = None) -> list[Version]:
     if kind is not None:
         wanted = wanted.where(papers.c.kind == kind)
     return [_version(row) for row in tx.connection.execute(wanted.order_by(papers.c.kind, papers.c.version))]
+
+
+def internal_of_all_subscribers(connection: Connection, at: datetime) -> Paper | None:
+    """Return the newest version, at ``at``, of the internal agreement between two teams of one organisation."""
+    wanted = select(papers).where(papers.c.kind == PaperKind.INTERNAL, papers.c.at <= at)
+    row = connection.execute(wanted.order_by(papers.c.at.desc(), papers.c.version.desc()).limit(1)).first()
+    return None if row is None else _version(row).paper
 
 
 def version(tx: Transaction, kind: PaperKind, number: int | None = None) -> Version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, insert, select
 from privyseal.records.database import Transaction
 from privyseal.records.prepared import Prepared
 from privyseal.records.tables import events
+from privyseal.terms.parties import Factor
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -19,6 +21,27 @@ class Event(msgspec.Struct, frozen=True):
     actor: str
     what: str
     subject: str
+
+
+LONGEST = 40
+"""Characters of what an event says happened."""
+
+
+def proofs(about: Event, factors: Sequence[Factor]) -> list[Event]:
+    """Return the events beside ``about`` that tell by what its actor proved who they are; none for a bearer token.
+
+    Each is ``by`` and a factor, or several that fit; whoever reads them puts them together again.
+    """
+    if tuple(factors) == (Factor.BEARER,):
+        return []
+    said: list[str] = []
+    for factor in factors:
+        longer = f"{said[-1]} and {factor}" if said else ""
+        if said and len(longer) <= LONGEST:
+            said[-1] = longer
+        else:
+            said.append(f"by {factor}")
+    return [msgspec.structs.replace(about, what=each) for each in said]
 
 
 _INSERT = Prepared(insert(events), ("subscriber", "at", "actor", "what", "subject"))

@@ -10,9 +10,10 @@ import functools
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
 from privyseal.compliance import certificate as judged
 from privyseal.compliance.certificate import JudgedCertificate
@@ -30,14 +31,18 @@ from privyseal.errors import BadInput
 from privyseal.pki import certificates as x509
 from privyseal.records.database import Transaction
 from privyseal.records.tables import (
+    accounts,
     approvals,
     certificates,
     client_certificates,
     evaluations,
     events,
+    identities,
     key_pairs,
     log_gaps,
     members,
+    passkeys,
+    recovery_codes,
     scoped_tokens,
     subscribers,
     tokens,
@@ -56,6 +61,8 @@ NAMED_BY = 16
 
 CLOUDS = frozenset({"awskms", "azurekv", "gcpkms", "vault"})
 """Key stores that are somebody else's cloud (CSBR 6.2.7.3)."""
+
+Scanned = Literal["clean", "outdated", "none"] | None
 
 Owned = tuple[str, KeyPairRecord]
 """A Key Pair and the name of its Subscriber."""
@@ -203,12 +210,8 @@ def members_of_all_subscribers(
     connection: Connection, known: Known, at: datetime
 ) -> Iterator[tuple[str, MemberRecord]]:
     """Yield every member with the name of its Subscriber."""
-    bearers = set(connection.execute(select(tokens.c.member).union(select(scoped_tokens.c.member))).scalars())
-    trusted = set(connection.execute(select(trust_rules.c.member).distinct()).scalars())
-    clients = set(connection.execute(select(client_certificates.c.member).distinct()).scalars())
+    proofs = credentials_of_all_subscribers(connection)
     for row in connection.execute(select(members).order_by(members.c.subscriber, members.c.id)).all():
-        proofs = [(Factor.BEARER, bearers), (Factor.CLIENT_CERTIFICATE, clients)]
-        proofs.append((Factor.WORKLOAD_TOKEN, trusted))
         yield (
             row.subscriber,
             MemberRecord(
@@ -217,9 +220,29 @@ def members_of_all_subscribers(
                 evidence=known.documents(SERVICE, of_subscriber(row.subscriber)),
                 roles=tuple(Role(role) for role in row.roles.split()),
                 workload=row.workload,
-                credentials=tuple(factor for factor, holders in proofs if row.id in holders),
+                credentials=tuple(factor for factor, holders in proofs.items() if row.id in holders),
             ),
         )
+
+
+def credentials_of_all_subscribers(connection: Connection) -> dict[Factor, set[str]]:
+    """Return for each factor the members who have a credential for it; a passkey that is refused is none."""
+
+    def holders(*wanted: Select[str]) -> set[str]:
+        return {member for each in wanted for member in connection.execute(each).scalars()}
+
+    usable = select(passkeys.c.member).where(passkeys.c.refused.is_(False))
+    return {
+        Factor.BEARER: holders(select(tokens.c.member), select(scoped_tokens.c.member)),
+        Factor.CLIENT_CERTIFICATE: holders(select(client_certificates.c.member)),
+        Factor.WORKLOAD_TOKEN: holders(select(trust_rules.c.member)),
+        Factor.PASSWORD: holders(select(accounts.c.member).where(accounts.c.password.is_not(None))),
+        Factor.TOTP: holders(select(accounts.c.member).where(accounts.c.totp.is_not(None))),
+        Factor.RECOVERY_CODE: holders(select(recovery_codes.c.member)),
+        Factor.PASSKEY: holders(usable.where(passkeys.c.synced.is_(False))),
+        Factor.SYNCED_PASSKEY: holders(usable.where(passkeys.c.synced.is_(True))),
+        Factor.OIDC: holders(select(identities.c.member)),
+    }
 
 
 # -- one request -------------------------------------------------------------------------------------------------------
@@ -250,7 +273,17 @@ def request(
         accepted=known.accepted.get(asked.certificate),
         believed=known.believed.get(asked.key_id),
         frozen=pair.frozen,
+        scan=scan_of(asked.mode, () if asked.seen is msgspec.UNSET else [each.verdict for each in asked.seen.scans]),
     )
+
+
+def scan_of(mode: str, verdicts: Collection[str]) -> Scanned:
+    """Return what scanners said of a request's file, the worst of them; see ``SignatureRecord.scan``."""
+    if mode != "server":
+        return None
+    if not verdicts:
+        return "none"
+    return "clean" if set(verdicts) == {"clean"} else "outdated"
 
 
 def released_at(tx: Transaction, request_id: str) -> datetime | None:
@@ -265,7 +298,7 @@ def released_at(tx: Transaction, request_id: str) -> datetime | None:
 def authentications(tx: Transaction, dossier: Dossier) -> tuple[Authentication, ...]:
     """Return who asked for a request and who agreed to it, with the factors that the events tell.
 
-    An event ``by ...`` stands beside what somebody did with more than a bearer token; without one it was that.
+    Events ``by ...`` stand beside what somebody did with more than a bearer token; without one it was that.
     """
     agreed = tx.connection.execute(
         select(approvals.c.created).where(approvals.c.subscriber == tx.subscriber, approvals.c.request == dossier.id)
@@ -289,15 +322,18 @@ def workloads(connection: Connection) -> dict[str, bool | None]:
 
 def told_by(happened: Iterable[tuple[str, str]], machines: dict[str, bool | None]) -> tuple[Authentication, ...]:
     """Return who asked and who agreed from a request's events, (actor, what) in their order."""
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[str, str, list[str]]] = []
     for actor, what in happened:
         if what.startswith("submitted"):
-            found.append((actor, "asked", Factor.BEARER))
+            found.append((actor, "asked", []))
         elif what.startswith("approved as "):
-            found.append((actor, "agreed", Factor.BEARER))
+            found.append((actor, "agreed", []))
         elif what.startswith("by ") and found and found[-1][0] == actor:
-            found[-1] = (actor, found[-1][1], what.removeprefix("by "))
-    return tuple(authentication(actor, did, proof, machines.get(actor)) for actor, did, proof in found)
+            found[-1][2].append(what.removeprefix("by "))
+    return tuple(
+        authentication(actor, did, " and ".join(proofs) or Factor.BEARER, machines.get(actor))
+        for actor, did, proofs in found
+    )
 
 
 def authentication(who: str, did: str, proof: str, workload: bool | None) -> Authentication:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
@@ -154,6 +154,21 @@ def end(tx: Transaction, member_id: str, at: datetime) -> bool:
     done = tx.connection.execute(one.values(ended=at)).rowcount == 1
     tx.changed.append(CREDENTIALS)
     return done
+
+
+def is_in(now: datetime) -> ColumnElement[bool]:
+    """Say in SQL that a member may come in: it has not left, and its account is not over.
+
+    Whoever finds a member by a credential, of whatever kind, asks this with it.
+    """
+    return and_(members.c.ended.is_(None), or_(members.c.until.is_(None), members.c.until > now))
+
+
+def require_in(tx: Transaction, member_id: str, now: datetime) -> None:
+    """Raise NotFound where a member of the Subscriber has left, or its account is over; it gets nothing new."""
+    mine = (members.c.subscriber == tx.subscriber, members.c.id == member_id)
+    if tx.connection.execute(select(members.c.id).where(*mine, is_in(now))).first() is None:
+        raise NotFound("There is no such member any more.", hint="take them in anew if they came back")
 
 
 def forget_tokens(tx: Transaction, member_id: str) -> int:

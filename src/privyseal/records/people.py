@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from privyseal.access.passkeys import Passkey, Shown
 from privyseal.errors import Conflict, NotAuthenticated, NotFound
 from privyseal.records.database import Transaction
+from privyseal.records.parties import is_in
 from privyseal.records.tables import (
     accounts,
     identities,
@@ -130,7 +131,7 @@ def invited_of_all_subscribers(connection: Connection, digest: bytes, now: datet
     row = connection.execute(
         select(members, invitations.c.expires)
         .join(invitations, invitations.c.member == members.c.id)
-        .where(invitations.c.digest == digest)
+        .where(invitations.c.digest == digest, is_in(now))
     ).first()
     if row is None or row.expires <= now:
         return None
@@ -231,12 +232,12 @@ def link(tx: Transaction, of: str, issuer: str, subject: str, now: datetime) -> 
         raise Conflict("This identity is linked to a member already.", hint="sign in with it") from error
 
 
-def linked_of_all_subscribers(connection: Connection, issuer: str, subject: str) -> Member | None:
-    """Find the member that a provider's subject is."""
+def linked_of_all_subscribers(connection: Connection, issuer: str, subject: str, now: datetime) -> Member | None:
+    """Find the member that a provider's subject is; None where they have left."""
     row = connection.execute(
         select(members)
         .join(identities, identities.c.member == members.c.id)
-        .where(identities.c.issuer == issuer, identities.c.subject == subject)
+        .where(identities.c.issuer == issuer, identities.c.subject == subject, is_in(now))
     ).first()
     if row is None:
         return None

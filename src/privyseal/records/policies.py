@@ -10,10 +10,11 @@ from sqlalchemy import Connection, bindparam, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from privyseal.access.policies import AtMost, PolicySet, read_set
-from privyseal.access.reach import Party, party_of
+from privyseal.access.reach import Party, party_of, runs_under
 from privyseal.errors import Conflict, NotFound, TooLarge
+from privyseal.records import trust
 from privyseal.records.database import Transaction
-from privyseal.records.tables import attestations, members, policies, requests, subscribers
+from privyseal.records.tables import attestations, identities, members, policies, requests, subscribers
 from privyseal.terms.parties import Member, Role
 
 MOST_ATTESTATIONS = 16
@@ -134,12 +135,30 @@ def governing(tx: Transaction, request_id: str) -> tuple[str, ...]:
 
 
 def parties(tx: Transaction) -> list[Party]:
-    """Return the Subscriber's members as those who could ask, by name."""
-    rows = tx.connection.execute(select(members).where(members.c.subscriber == tx.subscriber).order_by(members.c.name))
-    return [
-        party_of(Member(row.id, row.subscriber, row.name, tuple(map(Role, row.roles.split())), row.workload))
-        for row in rows
-    ]
+    """Return who could ask: the Subscriber's members by name, and the runs that its trust rules let in as them.
+
+    Who has left is none of them.
+    """
+    mine = (members.c.subscriber == tx.subscriber, members.c.ended.is_(None))
+    rows = tx.connection.execute(select(members).where(*mine).order_by(members.c.name))
+    them = [Member(row.id, row.subscriber, row.name, tuple(map(Role, row.roles.split())), row.workload) for row in rows]
+    known = _known_as(tx)
+    by_id = {each.id: each for each in them}
+    runs = [runs_under(rule, by_id[rule.member]) for rule in trust.rules(tx) if rule.member in by_id]
+    return [*(party_of(each, *known.get(each.id, ())) for each in them), *runs]
+
+
+def _known_as(tx: Transaction) -> dict[str, list[str]]:
+    """Return the subjects that members are at identity providers, by member.
+
+    One that is an e-mail address is the same person at any provider; any other means something at its own alone.
+    """
+    found: dict[str, list[str]] = {}
+    wanted = select(identities).where(identities.c.subscriber == tx.subscriber).order_by(identities.c.subject)
+    for row in tx.connection.execute(wanted):
+        known = row.subject if "@" in row.subject else f"{row.subject} at {row.issuer}"
+        found.setdefault(row.member, []).append(known)
+    return found
 
 
 def without_policy_of_all_subscribers(connection: Connection) -> list[str]:

@@ -58,6 +58,7 @@ class Alike(NamedTuple):
     """Whether the request itself, and so what the log commits to, says who asked."""
     epoch: int
     """How many limits lie before its time."""
+    scan: evidence.Scanned = None
 
 
 class Seen(msgspec.Struct):
@@ -87,6 +88,14 @@ class Portion(msgspec.Struct, frozen=True):
     groups: dict[Alike, Seen]
 
 
+class _Scan(msgspec.Struct, frozen=True):
+    verdict: str
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    scans: tuple[_Scan, ...]
+
+
 class _Named(msgspec.Struct, frozen=True):
     """The part of a request's canonical octets that is looked at."""
 
@@ -94,6 +103,13 @@ class _Named(msgspec.Struct, frozen=True):
     certificate: str
     requester: str = ""
     """Who asks; empty where the request does not say it."""
+    mode: str = "local"
+    seen: _Seen | None = None
+
+    @property
+    def verdicts(self) -> list[str]:
+        """Return what the scanners said of the file."""
+        return [] if self.seen is None else [each.verdict for each in self.seen.scans]
 
 
 class _Basis(msgspec.Struct):
@@ -170,6 +186,7 @@ class Released:
             agreed=sum(each.did == "agreed" for each in by),
             logged=seen.intent,
             log_names_actors=alike.names,
+            scan=alike.scan,
         )
 
     def _raw(self, statement: Select[Any], **given: object) -> list[Any]:
@@ -210,7 +227,9 @@ class Released:
             asked = ((requester, "submitted"), *told)
         else:
             asked = self._asked(subscriber, request_id, _EPOCH + timedelta(microseconds=created))
-        alike = Alike(*place, asked, intent is not None, named.requester != "", bisect_right(basis.limits, signed))
+        scan = None if named.mode == "local" else evidence.scan_of(named.mode, named.verdicts)
+        epoch = bisect_right(basis.limits, signed)
+        alike = Alike(*place, asked, intent is not None, named.requester != "", epoch, scan)
         seen = found.get(alike)
         if seen is None:
             found[alike] = Seen(request_id, signed, intent)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from privyseal.access.sessions import IDLE_LIMIT, Session
 from privyseal.errors import NotFound, Overloaded
 from privyseal.records.database import Transaction
+from privyseal.records.parties import is_in
 from privyseal.records.tables import device_codes, members, sessions
 from privyseal.terms.parties import Factor, Member, Role
 
@@ -42,17 +43,16 @@ def add(tx: Transaction, digest: bytes, session: Session) -> None:
     tx.connection.execute(insert(sessions).values(row))
 
 
-def by_digest_of_all_subscribers(connection: Connection, digest: bytes) -> Session | None:
-    """Find the session whose token has this SHA-256, also one that is over."""
-    row = connection.execute(_query().where(sessions.c.digest == digest)).first()
+def by_digest_of_all_subscribers(connection: Connection, digest: bytes, now: datetime) -> Session | None:
+    """Find the session whose token has this SHA-256, also one that is over; None where its member has left."""
+    row = connection.execute(_query().where(sessions.c.digest == digest, is_in(now))).first()
     return None if row is None else _session(row)
 
 
-def by_id(tx: Transaction, session: str) -> Session | None:
-    """Read one of the Subscriber's sessions, also one that is over."""
-    row = tx.connection.execute(
-        _query().where(sessions.c.subscriber == tx.subscriber, sessions.c.id == session)
-    ).first()
+def by_id(tx: Transaction, session: str, now: datetime) -> Session | None:
+    """Read one of the Subscriber's sessions, also one that is over; None where its member has left."""
+    mine = (sessions.c.subscriber == tx.subscriber, sessions.c.id == session)
+    row = tx.connection.execute(_query().where(*mine, is_in(now))).first()
     return None if row is None else _session(row)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
@@ -17,6 +17,10 @@ from privyseal.terms.parties import Workload
 
 Kind: TypeAlias = Literal["content", "signature", "file"]
 """What a digest is of: the content that a format hashes, the signature blob, or the whole finished file."""
+
+
+_AT_ONCE = 500
+"""Requests that are asked for at once."""
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -84,6 +88,20 @@ def run_of(tx: Transaction, request: str) -> Workload | None:
     )
     found = tx.connection.execute(wanted).scalar()
     return None if found is None else msgspec.json.decode(found, type=Workload)
+
+
+def runs_of(tx: Transaction, requests_asked: Sequence[str]) -> dict[str, Workload]:
+    """Return the runs that made some of these requests, by request."""
+    found: dict[str, Workload] = {}
+    for start in range(0, len(requests_asked), _AT_ONCE):
+        wanted = select(request_runs.c.request, request_runs.c.document).where(
+            request_runs.c.subscriber == tx.subscriber,
+            request_runs.c.request.in_(requests_asked[start : start + _AT_ONCE]),
+        )
+        found |= {
+            row.request: msgspec.json.decode(row.document, type=Workload) for row in tx.connection.execute(wanted)
+        }
+    return found
 
 
 def of_run(tx: Transaction, by: Workload, limit: int) -> list[str]:

@@ -1,6 +1,7 @@
 """The tables, in SQL that SQLite and PostgreSQL both speak. ``migrations/`` builds them; a test holds the two together.
 
 Times are stored as whole microseconds since 1970 UTC in an integer: SQLite has no time type, and both sort the same.
+The file is longer than ours are: tables refer to each other, and whoever changes one wants to see all.
 """
 
 from __future__ import annotations

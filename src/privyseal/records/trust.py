@@ -12,10 +12,11 @@ from privyseal.access.trust import TrustRule
 from privyseal.errors import NotFound
 from privyseal.records.database import Transaction
 from privyseal.records.dialect import CREDENTIALS
+from privyseal.records.parties import is_in
 from privyseal.records.tables import exchanged_tokens, members, scoped_tokens, trust_rules
 from privyseal.terms.parties import Actor, Factor, Member, Role, Scope, Workload
 
-# Made here, where one thread imports: two that decode a Struct for the first time at once can crash msgspec (0.22).
+# Made here, where one thread imports (``terms/learnt.py`` says why).
 _RULE = msgspec.json.Decoder(TrustRule)
 _WORKLOAD = msgspec.json.Decoder(Workload)
 _SCOPE = msgspec.json.Decoder(Scope)
@@ -82,9 +83,10 @@ def remove_rule(tx: Transaction, rule_id: str) -> None:
     tx.changed.append(CREDENTIALS)
 
 
-def members_of(tx: Transaction) -> list[Member]:
-    """List the Subscriber's members."""
-    rows = tx.connection.execute(select(members).where(members.c.subscriber == tx.subscriber).order_by(members.c.id))
+def members_of(tx: Transaction, now: datetime) -> list[Member]:
+    """List the Subscriber's members, without those who have left."""
+    mine = select(members).where(members.c.subscriber == tx.subscriber, is_in(now))
+    rows = tx.connection.execute(mine.order_by(members.c.id))
     return [_member(row) for row in rows]
 
 
@@ -114,7 +116,7 @@ def run_by_token_of_all_subscribers(connection: Connection, digest: bytes, now: 
         select(members, tokens.c.workload.label("document"))
         .join(tokens, tokens.c.member == members.c.id)
         .join(trust_rules, trust_rules.c.id == tokens.c.rule)
-        .where(tokens.c.digest == digest, tokens.c.expires > now)
+        .where(tokens.c.digest == digest, tokens.c.expires > now, is_in(now))
     ).first()
     if row is None:
         return None
@@ -155,6 +157,16 @@ def remove_scoped(tx: Transaction, token_id: str) -> None:
     tx.changed.append(CREDENTIALS)
 
 
+def forget_tokens(tx: Transaction, member_id: str) -> int:
+    """Forget every token that a machine holds, and every one given to runs that act as it; return how many."""
+    forgotten = 0
+    for table in (scoped_tokens, exchanged_tokens):
+        theirs = (table.c.subscriber == tx.subscriber, table.c.member == member_id)
+        forgotten += tx.connection.execute(delete(table).where(*theirs)).rowcount
+    tx.changed.append(CREDENTIALS)
+    return forgotten
+
+
 def machine_by_token_of_all_subscribers(
     connection: Connection, digest: bytes, now: datetime
 ) -> tuple[Actor, bool] | None:
@@ -163,7 +175,7 @@ def machine_by_token_of_all_subscribers(
     row = connection.execute(
         select(members, tokens.c.scope, tokens.c.used)
         .join(tokens, tokens.c.member == members.c.id)
-        .where(tokens.c.digest == digest, tokens.c.expires > now)
+        .where(tokens.c.digest == digest, tokens.c.expires > now, is_in(now))
     ).first()
     if row is None:
         return None

@@ -11,17 +11,15 @@ from privyseal.access.quorum import Granted, Refused, Waiting
 from privyseal.errors import Conflict, Denied, NotPermitted, VerificationFailed
 from privyseal.records import approvals, events, keys, policies, requests
 from privyseal.records import freezes as frozen
-from privyseal.records.events import Event
+from privyseal.records.events import LONGEST, Event
 from privyseal.signing import freezes
 from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.approvals import Tally, tally, why_not
+from privyseal.strongroom.assertions import may_be_copied
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import Approver, KeyPair
 from privyseal.terms.parties import Actor, Factor
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
-
-LONGEST_EVENT = 40
-"""Characters of what an event says happened."""
 
 
 def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) -> Dossier:
@@ -50,14 +48,23 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
             return dossier
         freezes.require_unfrozen(frozen.holding(tx), request.key, policies.governing(tx, request_id))
         approvals.add_approval(tx, request_id, approval, now, request.key_id)
-        said = f"approved as {approval.approver}"[:LONGEST_EVENT]
-        events.record(tx, Event(now, actor.member.id, said, request_id))
-        if actor.factors != (Factor.BEARER,):
-            events.record(tx, Event(now, actor.member.id, f"by {actor.proof}"[:LONGEST_EVENT], request_id))
+        agreed = Event(now, actor.member.id, f"approved as {approval.approver}"[:LONGEST], request_id)
+        events.record(tx, agreed, *events.proofs(agreed, _factors(actor, approval)))
         outcome = so_far(pair, request, approvals.approvals_of(tx, request_id)).outcome
         if isinstance(outcome, Refused):
             raise Conflict(outcome.why)
         return requests.move(tx, dossier, State.APPROVED) if isinstance(outcome, Granted) else dossier
+
+
+def _factors(actor: Actor, approval: Approval) -> tuple[Factor, ...]:
+    """Return by what somebody who agrees has proved who they are: what let them in, and a passkey that agreed itself.
+
+    The signer has that passkey's owner verified by its device, or refuses the approval (``strongroom/assertions.py``).
+    """
+    if approval.assertion is None:
+        return actor.factors
+    shown = Factor.SYNCED_PASSKEY if may_be_copied(approval.assertion.authenticator_data) else Factor.PASSKEY
+    return tuple(dict.fromkeys((*actor.factors, shown)))
 
 
 def so_far(pair: KeyPair, request: SigningRequest, given: Sequence[Approval]) -> Tally:

@@ -136,7 +136,7 @@ def poll_device(seal: PrivySeal, device: str) -> tuple[str, Session] | None:
 def _let_in(seal: PrivySeal, tx: Transaction, session: str, label: str) -> tuple[str, Session]:
     """Begin a command line's session out of a browser's, which must still be there, with its factors."""
     now: datetime = seal.clock()
-    parent = records.by_id(tx, session)
+    parent = records.by_id(tx, session, now)
     if parent is None or parent.over(now) or parent.pending:
         raise NotAuthenticated("The browser's session has ended meanwhile.", hint="run privyseal login again")
     token, digest = sessions.new_token("command-line", seal.draw)

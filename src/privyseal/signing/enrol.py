@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from privyseal.access import client_certificates
+from privyseal.access import client_certificates, duties_apart
 from privyseal.access.client_certificates import ClientCertificate
 from privyseal.access.credentials import new_token
 from privyseal.compliance.statements import Administered
@@ -67,11 +67,10 @@ def by_an_administrator(seal: PrivySeal, actor: Actor, new: NewMember) -> Member
 def set_roles(seal: PrivySeal, actor: Actor, member: str, roles: tuple[Role, ...]) -> Member:
     """Give a member of the Actor's Subscriber, by id or name, these roles and no others; nobody changes their own."""
     voice.require(actor, "manage-members", actor.subscriber)
-    _require_roles(seal, actor, roles)
     with seal.records.writing(actor.subscriber) as tx:
         before = parties.member(tx, member)
-        if before.id == actor.member.id:
-            raise NotPermitted("Nobody changes their own roles; another administrator does.")
+        duties_apart.require_not_oneself(actor.member.id, before.id)
+        _require_roles(seal, actor, roles)
         if before.roles == roles:
             return before  # whoever lost the answer asks again
         parties.set_roles(tx, before.id, roles)
@@ -85,6 +84,7 @@ def _require_roles(seal: PrivySeal, actor: Actor, roles: tuple[Role, ...]) -> No
         raise NotPermitted("Only members of the operator's Subscriber operate the service.")
     if len(set(roles)) != len(roles):
         raise BadInput("A role is named twice.")
+    duties_apart.require_roles_apart(roles)
 
 
 def _administered(

@@ -20,9 +20,10 @@ from privyseal.access import platforms, trust, workloads
 from privyseal.access.credentials import new_token
 from privyseal.access.trust import Named, TrustRule
 from privyseal.access.workloads import Expected, Unread
-from privyseal.errors import ClaimMismatch, Conflict, NotAuthenticated, NotPermitted
-from privyseal.records import events
+from privyseal.errors import ClaimMismatch, Conflict, NotAuthenticated, NotFound, NotPermitted
+from privyseal.records import events, parties
 from privyseal.records import trust as records
+from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.trust import Exchange
 from privyseal.signing.instance import PrivySeal
@@ -77,6 +78,7 @@ def exchange(seal: PrivySeal, asked: AskedToken) -> GivenToken:
         try:
             with seal.records.writing(asked.subscriber) as tx:
                 rule = _trusting(records.rules(tx, run.issuer.issuer), run, asked.named)
+                _require_in(seal, tx, rule)
                 given = _given(seal, run, rule, asked.named.policy, digest)
                 turn = records.exchanges_of(tx, given.identity)
                 if turn >= rule.exchanges:
@@ -130,6 +132,16 @@ def _trusting(rules: Sequence[TrustRule], run: _Run, named: Named) -> TrustRule:
         hint="name the rule (PRIVYSEAL_RULE) to be told which claim differs, or have an administrator add one:"
         " privyseal trust add",
     )
+
+
+def _require_in(seal: PrivySeal, tx: Transaction, rule: TrustRule) -> None:
+    try:
+        parties.require_in(tx, rule.member, seal.clock())
+    except NotFound:
+        raise NotPermitted(
+            f"The machine as which the trust rule {rule.id} lets runs in has left.",
+            hint="have an administrator remove the rule, and add one for another machine",
+        ) from None
 
 
 def _given(seal: PrivySeal, run: _Run, rule: TrustRule, policy: str, digest: bytes) -> Exchange:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -51,6 +51,8 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
     request: str
     filename: str
     stamped: datetime | None
+    exchange: str = ""
+    """Id of the exchange of the run that asked for it; empty where no run did."""
 
 
 class Impact(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,8 +229,16 @@ def _impact(tx: Transaction, fingerprint: str, date: datetime, portion: _Portion
         date=date,
         dies=counts[False],
         lives=counts[True],
-        dying=tuple(dying),
-        living=tuple(living),
+        dying=_with_runs(tx, dying),
+        living=_with_runs(tx, living),
+    )
+
+
+def _with_runs(tx: Transaction, fates: Sequence[Fate]) -> tuple[Fate, ...]:
+    runs = signed.runs_of(tx, [each.request for each in fates])
+    replace = msgspec.structs.replace
+    return tuple(
+        replace(each, exchange=runs[each.request].exchange) if each.request in runs else each for each in fates
     )
 
 

@@ -26,7 +26,7 @@ from privyseal.compliance.subjects import (
     OrganisationRecord,
     TimestampAuthorityRecord,
 )
-from privyseal.records import evidence
+from privyseal.records import agreements, evidence
 from privyseal.records import incidents as reported
 from privyseal.records.released import Alike, Released, Seen, Within
 
@@ -114,7 +114,9 @@ def service(connection: Connection, known: Known, at: datetime, name: str, live:
     What the Timestamp Authority's clock did nobody records yet.
     """
     documents = known.documents(SERVICE)
-    yield OrganisationRecord(label=name, at=at, evidence=documents)
+    internal = agreements.internal_of_all_subscribers(connection, at)
+    teams = None if internal is None else (internal.ca_team, internal.service_team)
+    yield OrganisationRecord(label=name, at=at, evidence=documents, teams=teams)
     yield LogRecord(
         label="log",
         at=at,

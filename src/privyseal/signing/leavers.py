@@ -11,16 +11,22 @@ from datetime import UTC, datetime
 from privyseal.access import permissions
 from privyseal.compliance.statements_of_parties import Left
 from privyseal.errors import BadInput, NotPermitted
-from privyseal.records import parties
+from privyseal.records import parties, people, sessions, trust
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import announce, voice
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.parties import Actor, Member
 
-ENDS: tuple[Callable[[Transaction, str], object], ...] = (parties.forget_tokens, parties.forget_client_certificates)
+ENDS: tuple[Callable[[Transaction, str], object], ...] = (
+    parties.forget_tokens,
+    parties.forget_client_certificates,
+    trust.forget_tokens,
+    sessions.end_all,
+    people.forget_credentials,
+)
 """What ends one kind of credential or session of a member, by their id. Every kind there is has its line here; a
-member who left is let in by none of them, whatever is forgotten here (``parties.end``)."""
+member who left is let in by none of them, whatever is forgotten here (``parties.is_in``)."""
 
 
 def leave(seal: PrivySeal, actor: Actor, member: str, left: datetime) -> Left:

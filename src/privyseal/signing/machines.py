@@ -136,7 +136,7 @@ def revoke_static(seal: PrivySeal, actor: Actor, subscriber: str, token_id: str)
 
 def _machine(seal: PrivySeal, tx: Transaction, wanted: str) -> Member:
     """Return the machine of that id or name, taken in where there is none; BadInput where that is a person."""
-    of_that_name = [each for each in records.members_of(tx) if wanted in (each.id, each.name)]
+    of_that_name = [each for each in records.members_of(tx, seal.clock()) if wanted in (each.id, each.name)]
     if any(not each.workload for each in of_that_name):
         raise BadInput(
             f"{wanted!r} is not a machine, and people prove themselves by what they have and know.",

@@ -18,7 +18,7 @@ from privyseal.access.passkeys import Passkey
 from privyseal.access.sealed import digest_of
 from privyseal.compliance.statements import Administered
 from privyseal.errors import BadInput, Conflict, NotAuthenticated, TooLarge
-from privyseal.records import people
+from privyseal.records import parties, people
 from privyseal.records import sessions as sign_ins
 from privyseal.records.database import Transaction
 from privyseal.signing import announce
@@ -96,6 +96,7 @@ def invite(seal: PrivySeal, actor: Actor | None, subscriber: str, member: str, l
     now = seal.clock()
     with seal.records.writing(subscriber) as tx:
         invited = people.member(tx, member)
+        parties.require_in(tx, member, now)
         if invited.workload:
             raise BadInput("This member is a machine, and machines do not sign in.", hint="give it a trust rule")
         people.add_account(tx, member, login)

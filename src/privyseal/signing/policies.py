@@ -225,7 +225,7 @@ def try_out(seal: PrivySeal, actor: Actor, subscriber: str, trial: Trial) -> Exp
 
 
 def _party(parties: list[Party], named: str) -> Party:
-    found = [each for each in parties if named in (each.id, each.name)]
+    found = [each for each in parties if each.claims is None and named in (each.id, each.name)]
     if len(found) != 1:
         raise Misused(f"{len(found)} members are named {named[:60]!r}.", hint="name one, by its id if need be")
     return found[0]
@@ -234,17 +234,24 @@ def _party(parties: list[Party], named: str) -> Party:
 def allow(tx: Transaction, actor: Actor, request: SigningRequest, pair: KeyPair, shelf: Shelf) -> Ruling | None:
     """Hold a request against the policy in force, and count it; None where there is no policy, and roles alone decide.
 
+    A token that was given for one rule is allowed by that one or not at all, and by nothing where there is no policy.
+
     To be called last of all that may refuse, because what it counts is taken back with the transaction only. Raises
     PolicyRefused where no rule allows it, or those that do have allowed as many as they may.
     """
-    policy = shelf.policy(tx)
+    policy, only = shelf.policy(tx), permissions.rule_of(actor)
     if policy is None:
+        if only:
+            raise PolicyRefused(
+                f"This token is for the rule {only!r} alone, and no policy was ever applied.",
+                hint="privyseal policy apply, or a token that is not for one rule",
+            )
         return None
     asked = _asked(tx, actor, request, shelf, any(rule.attestations for rule in policy.rules.values()))
     outcome = decide(policy, asked)
     if isinstance(outcome, Refused):
         raise PolicyRefused(outcome.sentence, hint=f"privyseal policy test --as {actor.member.name} --key {pair.name}")
-    allowing = freezes.unfrozen(shelf.frozen(tx), outcome.rules)
+    allowing = freezes.unfrozen(shelf.frozen(tx), _within(outcome.rules, only))
     free = tuple(name for name in allowing if not policy.rules[name].limited)
     if free:
         return Ruling(policy.digest, free)
@@ -252,6 +259,18 @@ def allow(tx: Transaction, actor: Actor, request: SigningRequest, pair: KeyPair,
         if kept.take(tx, name, policy.rules[name].at_most, len(request.described), asked.at):
             return Ruling(policy.digest, (name,))
     raise PolicyRefused(f"What the policy allows here is used up: {_limits(policy, allowing)}.", hint="ask later")
+
+
+def _within(rules: tuple[str, ...], only: str) -> tuple[str, ...]:
+    """Return the rules that count for a token that is for one of them alone."""
+    if not only:
+        return rules
+    if only not in rules:
+        raise PolicyRefused(
+            f"This token is for the rule {only!r} alone, which does not allow it; {', '.join(rules)[:200]} would.",
+            hint="use a token for such a rule, or one that is not for one rule",
+        )
+    return (only,)
 
 
 def _asked(tx: Transaction, actor: Actor, request: SigningRequest, shelf: Shelf, attested: bool) -> Asked:

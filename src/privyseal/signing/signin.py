@@ -16,8 +16,8 @@ from privyseal.access import oidc, passkeys, passwords, sessions, totp
 from privyseal.access.passkeys import Passkey
 from privyseal.access.sealed import digest_of
 from privyseal.access.sessions import Session
-from privyseal.errors import CounterWentBack, NotAuthenticated, TooSoon
-from privyseal.records import events, people
+from privyseal.errors import CounterWentBack, NotAuthenticated, NotFound, TooSoon
+from privyseal.records import events, parties, people
 from privyseal.records import sessions as records
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
@@ -169,7 +169,7 @@ def by_identity(seal: PrivySeal, found: oidc.Identity, note: str) -> Proof:
     """Return the member that an identity was linked to; NotAuthenticated where it is nobody's, whatever its e-mail."""
     now = seal.clock()
     with seal.records.reading_all_subscribers() as connection:
-        member = people.linked_of_all_subscribers(connection, found.issuer, found.subject)
+        member = people.linked_of_all_subscribers(connection, found.issuer, found.subject, now)
     if member is None:
         raise NotAuthenticated(
             "This identity is not linked to a member.", hint="ask an administrator for an invitation, and link it there"
@@ -180,8 +180,15 @@ def by_identity(seal: PrivySeal, found: oidc.Identity, note: str) -> Proof:
 
 
 def begin(seal: PrivySeal, proof: Proof, visitor: Visitor) -> tuple[str, Session]:
-    """Begin a browser's session: return its token. It opens nothing yet where a second factor is owed."""
+    """Begin a browser's session: return its token. It opens nothing yet where a second factor is owed.
+
+    Whoever has left begins none, by whatever they proved who they are.
+    """
     with seal.records.writing(proof.member.subscriber) as tx:
+        try:
+            parties.require_in(tx, proof.member.id, seal.clock())
+        except NotFound:
+            raise NotAuthenticated(_WRONG.detail, hint=_WRONG.hint) from None
         known = means_in(tx, proof.member)
         owed = not proof.whole and known.second
         token, session = _session(seal, proof, visitor, owed=owed)
@@ -206,7 +213,7 @@ def grow(seal: PrivySeal, session: Session, proof: Proof, visitor: Visitor) -> t
 def find(seal: PrivySeal, digest: bytes) -> Session | None:
     """Look a session up by the SHA-256 of its token."""
     with seal.records.reading_all_subscribers() as connection:
-        return records.by_digest_of_all_subscribers(connection, digest)
+        return records.by_digest_of_all_subscribers(connection, digest, seal.clock())
 
 
 def touch(seal: PrivySeal, session: Session) -> None:

@@ -24,7 +24,7 @@ from privyseal.signing.policies import Ruling
 from privyseal.signing.shelf import Shelf
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
-from privyseal.terms.parties import Actor, Factor, Workload
+from privyseal.terms.parties import Actor, Workload
 from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
 from privyseal.terms.signatures import ToBeSigned
 
@@ -288,10 +288,9 @@ def _submitted(submission: Submission, dossier: Dossier, state: State, papers: i
 
     ``papers`` is the log's entry of the newest acceptance of a paper, which tells what was in force.
     """
-    said = [f"submitted, {state}" if papers is None else f"submitted, {state}, papers {papers}"]
-    if submission.actor.factors != (Factor.BEARER,):
-        said.append(f"by {submission.actor.proof}")
-    return [Event(dossier.created, dossier.requester, what, dossier.id) for what in said]
+    said = f"submitted, {state}" if papers is None else f"submitted, {state}, papers {papers}"
+    asked = Event(dossier.created, dossier.requester, said, dossier.id)
+    return [asked, *events.proofs(asked, submission.actor.factors)]
 
 
 def check(

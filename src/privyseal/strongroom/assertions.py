@@ -119,3 +119,8 @@ def _of_signature(spki: bytes, signature: bytes, octets: bytes) -> str | None:
     except InvalidSignature:
         return "The passkey's signature does not verify."
     return None
+
+
+def may_be_copied(data: bytes) -> bool:
+    """Tell whether the authenticator data of an assertion that was found good says so of its passkey (BE, 6.1.3)."""
+    return bool(data[32] & _ELIGIBLE)

@@ -28,6 +28,7 @@ from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.messages import Answer, Question, StamperState
 from privyseal.strongroom.rooms import HEALTH, ROOMS, Built, needs, nursery_for, ports, territory
 from privyseal.strongroom.seccomp import Needs, restrict, settle
+from privyseal.terms.learnt import learn_types
 
 DRAIN_SECONDS = 30.0
 """How long what was asked may take to finish; systemd waits 90 s before it kills."""
@@ -66,6 +67,7 @@ def _run(asked: argparse.Namespace) -> int:
     if not asked.config.is_file():
         raise Misused(f"There are no settings at {asked.config}.", hint="privyseal init makes them")
     config = asked.config.resolve()
+    learn_types()
     nursery = nursery_for(asked.which, config)  # it forks workers and signals them, which we cannot once confined
     wants, calls = needs(asked.which, config), ports(asked.which, config)
     sandbox = _shut_in(territory(asked.which, config), asked.socket.absolute().parent, wants, calls, locked)

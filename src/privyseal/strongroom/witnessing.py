@@ -17,6 +17,7 @@ from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.witness import Witness
 from privyseal.strongroom.witness_door import WitnessDoor
+from privyseal.terms.learnt import learn_types
 from privyseal.tlog.note import Signer, parse_vkey
 
 FILE = "witness.toml"
@@ -41,6 +42,7 @@ def run(
     directory = directory.resolve()
     asked = settings.load(directory / FILE, settings.WitnessSettings)
     harden()
+    learn_types()
     os.umask(0o077)
     lock = lock_room(directory)
     try:

@@ -39,6 +39,7 @@ from privyseal.strongroom.confinement import confine
 from privyseal.strongroom.frames import Frames
 from privyseal.strongroom.hardening import lock_memory
 from privyseal.strongroom.seccomp import Needs, restrict, settle
+from privyseal.terms.learnt import learn_types
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SWITCH_SECONDS = 0.0005  # as in run.py, for the same reason
@@ -53,6 +54,7 @@ def main(section: Pkcs11Section, notes: Path, channels: list[socket.socket], par
     lock_memory()  # where it may; the nursery has seen to core dumps and tracers, and children inherit that
     sys.unraisablehook = lambda _: None  # python-pkcs11 ends its searches in __del__, also those of a lost session
     os.environ.update(section.environment)  # putenv(3): the module, written in C, reads it there
+    learn_types()
     first = Frames(channels[0])
     opening = Opening()
     try:

@@ -93,7 +93,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trust: str
     """Id of the trust rule under which it was let in."""
     policy: str = ""
-    """The policy that the exchanged token is for; empty for none in particular."""
+    """The one rule of the policy that may allow what it asks with the exchanged token; empty for any of them."""
     exchange: str = ""
     """Id of the exchange of its identity token: what records call the run."""
 
@@ -105,6 +105,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     key: str = ""
     """The one Key Pair by name that it may use; empty for any."""
     policy: str = ""
+    """The one rule of the policy that may allow what it asks; empty for any of them."""
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """Every route of the service in one table: method, path, handler, who may come in, what may come out.
 
-One route is answered before all that, as ``direct.py`` says. A request passes: the router (404, 405) -> :func:`_admit`,
+One route is answered before all that, as ``direct.py`` says. A request passes: the router (404, 405) -> ``routing.py``,
 who you are and what you may -> the body, under its limit and strictly decoded (``intake.py``) -> the handler.
 Whatever is raised on the way ends in ``problem.answer``.
 """
@@ -8,35 +8,24 @@ Whatever is raised on the way ends in ``problem.answer``.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
 
-import msgspec
 from litestar import Litestar, Response
-from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.spec import Components, License, SecurityScheme
 from litestar.types import ASGIApp
 
-from privyseal import __version__
-from privyseal.access import permissions
-from privyseal.access.credentials import Presented
 from privyseal.access.deciding import Explained
-from privyseal.access.permissions import Verb
 from privyseal.access.trust import NewRule
 from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.records.gates import Overridden
-from privyseal.signing import enrol, reviews, viewing
+from privyseal.signing import enrol, reviews
 from privyseal.signing.agreements import Acceptance
 from privyseal.signing.freezes import Agreement, Asked
 from privyseal.signing.incidents import Step
 from privyseal.signing.machines import NewToken
-from privyseal.signing.notices import TOPICS
 from privyseal.signing.parties import NewParty
 from privyseal.signing.policies import Plan, Proposal, Trial
 from privyseal.signing.review import Review
@@ -59,6 +48,7 @@ from privyseal.web import (
     policies,
     problem,
     reports,
+    routing,
     signin,
     subscribers,
     trust,
@@ -69,30 +59,9 @@ from privyseal.web import (
 from privyseal.web.console import mount
 from privyseal.web.desk import Desk
 from privyseal.web.direct import Direct
-from privyseal.web.intake import BODY_LIMIT, Incoming
+from privyseal.web.intake import Incoming
 from privyseal.web.metrics import MEDIA_TYPE as METRICS
-from privyseal.web.tls import CLIENT_CERTIFICATE
-
-Admission = Verb | Literal["anybody", "any member", "watchers"]
-"""Who may come in: anybody at all, any authenticated member, whoever the configuration lets read metrics (the handler
-asks), or whose role allows a verb for the path's Subscriber."""
-
-
-class Route(msgspec.Struct, frozen=True):
-    """One line of the table."""
-
-    method: Literal["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"]
-    path: str
-    handler: Callable[..., Any]
-    admits: Admission
-    refusals: tuple[int, ...] = ()
-    """Statuses of the problem documents it may answer with, besides 400, 404, 405 and 500, which every path may."""
-    success: tuple[int, ...] = (200,)
-    """Statuses of success, all with the same document."""
-    media: str = "application/json"
-    """Media type of success."""
-    limit: int = BODY_LIMIT
-    """Octets of a body."""
+from privyseal.web.routing import Route
 
 
 async def openapi() -> Response[bytes]:
@@ -310,7 +279,7 @@ def build(desk: Desk) -> ASGIApp:
         await desk.close()
 
     routed = Litestar(
-        [*(_handler(route) for route in ROUTES), *mount.handlers()],
+        [*(routing.handler(route) for route in ROUTES), *mount.handlers()],
         state=State({"desk": desk}),
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False, use_cache=True)},
         request_class=Incoming,
@@ -324,94 +293,7 @@ def build(desk: Desk) -> ASGIApp:
     return Direct(routed, desk)
 
 
-async def _admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Find out who is calling and let pass whom the route admits; the body has not been read yet."""
-    desk: Desk = connection.app.state.desk
-    scope = connection.scope
-    certificate: bytes | None = (scope.get("extensions") or {}).get(CLIENT_CERTIFICATE)  # type: ignore[assignment]
-    actor = await desk.authenticate(Presented(tuple(scope["headers"]), certificate, str(scope.get("method", ""))))
-    connection.scope["user"] = actor
-    admits: Admission = handler.opt["admits"]
-    if admits != "anybody" and admits != "any member" and admits != "watchers":
-        subscriber = connection.path_params["subscriber"]
-        permissions.require(actor, admits, subscriber)
-        if viewing.is_watched(actor) and scope.get("method") in ("GET", "HEAD"):
-            await desk.file(lambda: viewing.seen(desk.seal, actor, subscriber, scope["path"]))
-
-
-def _handler(route: Route) -> HTTPRouteHandler:
-    open_to_all = route.admits in ("anybody", "watchers")
-    wrap = HTTPRouteHandler(
-        route.path,
-        http_method=route.method,
-        status_code=route.success[0],
-        media_type=route.media,
-        guards=None if open_to_all else [_admit],
-        opt={"admits": route.admits},
-        request_max_body_size=route.limit,
-        security=None if route.admits == "anybody" else [{"bearer": []}, {"clientCertificate": []}],
-        responses=_responses(route),
-        summary=(route.handler.__doc__ or "").partition("\n")[0],
-        operation_id=route.handler.__name__,
-    )
-    return wrap(route.handler)
-
-
-def _responses(route: Route) -> dict[int, ResponseSpec]:
-    refusals = {
-        status: ResponseSpec(
-            problem.Problem,
-            description=", ".join(sorted(k.code for k in problem.kinds().values() if k.status == status)),
-            media_type=problem.MEDIA_TYPE,
-            generate_examples=False,
-        )
-        for status in sorted({400, 404, 405, 500, *route.refusals})
-    }
-    unfinished = {
-        status: ResponseSpec(views.RequestView, description="Not finished yet", generate_examples=False)
-        for status in route.success[1:]
-    }
-    return unfinished | refusals
-
-
 @functools.cache
 def openapi_document() -> bytes:
     """Return the OpenAPI 3.1 document, JSON, made from the handlers' own types."""
-    described = Litestar(
-        [_handler(route) for route in ROUTES],
-        dependencies={"desk": Provide(object, sync_to_thread=False)},
-        request_class=Incoming,
-        openapi_config=OpenAPIConfig(
-            title="Privy Seal",
-            version=__version__,
-            description="Sign code, prove it, and check it. Every refusal is an RFC 9457 problem document.",
-            license=License(name="Apache-2.0", identifier="Apache-2.0"),
-            use_handler_docstrings=True,
-            components=Components(
-                security_schemes={
-                    "bearer": SecurityScheme(type="http", scheme="bearer"),
-                    "clientCertificate": SecurityScheme(type="mutualTLS"),
-                }
-            ),
-        ),
-        logging_config=None,
-    )
-    document = described.openapi_schema.to_schema()
-    # Litestar's schemas of our structs do not say that unknown fields are refused and that octets are base64.
-    _, exact = msgspec.json.schema_components(DOCUMENTS, ref_template="#/components/schemas/{name}")
-    document["components"]["schemas"] |= exact
-    document["webhooks"] = {topic: _told(about) for topic, about in TOPICS.items()}
-    return msgspec.json.encode(document)
-
-
-def _told(about: str) -> dict[str, Any]:
-    """Describe one topic of which webhooks are told (OpenAPI 3.1, webhooks; Standard Webhooks)."""
-    fields = {"type": {"type": "string"}, "timestamp": {"type": "string", "format": "date-time"}}
-    schema = {"type": "object", "properties": fields | {"data": {"type": "object"}}, "required": [*fields, "data"]}
-    headers = [
-        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
-        for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
-    ]
-    body = {"content": {"application/json": {"schema": schema}}}
-    taken = {"204": {"description": "Any status of 200 to 299 says that it was taken."}}
-    return {"post": {"summary": about, "parameters": headers, "requestBody": body, "responses": taken}}
+    return routing.described(ROUTES, DOCUMENTS)

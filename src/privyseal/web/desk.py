@@ -303,7 +303,7 @@ class Desk:
                 return member_by_client_key_of_all_subscribers(connection, digest, now)
 
             def by_session(digest: bytes) -> Session | None:
-                return by_digest_of_all_subscribers(connection, digest)
+                return by_digest_of_all_subscribers(connection, digest, now)
 
             by_run, by_scope = machines.lookups(connection, now)
             register = credentials.Register(by_token, by_key, now, by_run, by_scope, by_session)

@@ -27,6 +27,7 @@ from privyseal.compliance.subjects import (
     KeyPairRecord,
     LogRecord,
     Loss,
+    OrganisationRecord,
     SignatureRecord,
     SubscriberRecord,
 )
@@ -114,10 +115,16 @@ def log(given: dict[str, Any]) -> LogRecord:
     return msgspec.convert(words | {"label": "log", "at": NOW, "evidence": held, "losses": lost}, LogRecord)
 
 
+def organisation(given: dict[str, Any]) -> OrganisationRecord:
+    words, held = _words(given, {})
+    return msgspec.convert(words | {"label": "Test", "at": NOW, "evidence": held}, OrganisationRecord)
+
+
 BUILDERS = {
     "key-pair": key_pair,
     "signature": signature,
     "subscriber": subscriber,
     "incident": incident,
     "log": log,
+    "organisation": organisation,
 }

@@ -111,6 +111,7 @@ HOUSE_RULES = {
     "HOUSE-6.2.7.3-04": "CSBR-6.2.7.3-01",
     "HOUSE-9.6.3-01": "CSBR-9.6.3-11",
     "HOUSE-9.6.3-02": "CSBR-9.6.3-01",
+    "HOUSE-9.6.3-03": "CSBR-9.6.3-01",
     "HOUSE-9.6.5-01": "CSBR-9.6.5-01",
 }
 """Each house rule that stands in no family's file, and the entry that it supports."""

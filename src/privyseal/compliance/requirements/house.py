@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from privyseal.compliance import use_rules
+from privyseal.compliance import team_rules, use_rules
 from privyseal.compliance.requirement import (
     DatedBy,
     EnforcedBy,
@@ -238,6 +238,30 @@ REQUIREMENTS = (
         notes=("Supports CSBR-9.6.3-01, after the precedent that the minutes of 2023-10-19 cite.",),
     ),
     Requirement(
+        id="HOUSE-9.6.3-03",
+        clause="9.6.3",
+        title="Nobody is in both teams of an internal agreement",
+        text=(
+            "Where two teams of one organisation agree as CA and Signing Service, the agreement names who is in which,"
+            " and nobody is in both."
+        ),
+        obligation=Obligation.SHOULD,
+        binds=(Party.CA, Party.SIGNING_SERVICE),
+        applies_to=(Scope.EV, Scope.NON_EV),
+        source=_OURS,
+        in_force=InForce(date(2026, 11, 30)),
+        dated_by=DatedBy.DAY,
+        kinds=(Kind.ORGANISATION,),
+        severity=Severity.MEDIUM,
+        enforced_by=(EnforcedBy.NOBODY,),
+        check=team_rules.teams_apart,
+        nature=Nature.HOUSE_RULE,
+        notes=(
+            "Supports CSBR-9.6.3-01, with HOUSE-9.6.3-02.",
+            "Whether the agreement says the truth of who works where, an auditor asks.",
+        ),
+    ),
+    Requirement(
         id="HOUSE-9.6.5-01",
         clause="9.6.5",
         title="Code is scanned before it is signed",
@@ -250,8 +274,8 @@ REQUIREMENTS = (
         dated_by=DatedBy.SIGNING,
         kinds=(Kind.SIGNATURE,),
         severity=Severity.LOW,
-        enforced_by=(EnforcedBy.NOBODY,),
-        wants=Wants("The scanner's word on each file that was signed.", ("log:signature",)),
+        enforced_by=(EnforcedBy.TECHNICAL_GATE,),
+        check=use_rules.scanned,
         nature=Nature.HOUSE_RULE,
         notes=("Supports CSBR-9.6.5-01; a digest alone cannot be scanned.",),
     ),

@@ -22,6 +22,7 @@ down_revision = "0013"
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+# Long because it is a list: what a table is stands in one place, and nothing is decided in it.
 def upgrade() -> None:
     """Bring the schema to this revision."""
     op.create_table(

@@ -1,0 +1,15 @@
+"""What ``privyseal doctor`` says of one thing that it looked at."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """One thing looked at: ``good``, ``weak`` (works, but not for production) or ``bad``, and a sentence."""
+
+    what: str
+    state: Literal["good", "weak", "bad"]
+    text: str
