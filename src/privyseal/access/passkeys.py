@@ -51,6 +51,15 @@ class Passkey(msgspec.Struct, frozen=True, kw_only=True):
         return Factor.SYNCED_PASSKEY if self.synced else Factor.PASSKEY
 
 
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer of ``navigator.credentials.get`` holds, as octets; whether it is genuine is not looked at."""
+
+    credential: bytes
+    authenticator_data: bytes
+    client_data: bytes
+    signature: bytes
+
+
 class Shown(msgspec.Struct, frozen=True):
     """What an answer proved: a passkey was used, by somebody whom its device verified."""
 
@@ -140,6 +149,19 @@ def credential_of(answer: str) -> bytes:
     except (KeyError, ValueError) as error:
         raise BadInput("The browser's answer names no passkey.") from error
     return found[:LONGEST_CREDENTIAL]
+
+
+def assertion(answer: str) -> Signed:
+    """Take an answer of ``navigator.credentials.get`` apart; BadInput where it is none."""
+    from webauthn.helpers import base64url_to_bytes
+
+    try:
+        said = _read(answer)["response"]
+        names = ("authenticatorData", "clientDataJSON", "signature")
+        data, client, signature = (base64url_to_bytes(str(said[name])) for name in names)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput("The browser's answer is no passkey's assertion.", hint="use the button of the page") from error
+    return Signed(credential=credential_of(answer), authenticator_data=data, client_data=client, signature=signature)
 
 
 def shown(answer: str, known: Passkey, *, origin: str, challenge: bytes) -> Shown:

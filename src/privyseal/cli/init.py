@@ -91,6 +91,7 @@ def init(  # noqa: PLR0913
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
+        f"  come in    privyseal invite {SUBSCRIBER} NAME --dir {directory} --role administrator\n"
         f"  sign       privyseal sign setup.exe --profile {directory / 'client.toml'}\n"
         f"  check      privyseal verify setup.exe --profile {directory / 'client.toml'}\n"
         "REHEARSAL: nothing signed with it is for release.",

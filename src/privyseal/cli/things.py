@@ -11,6 +11,7 @@ import msgspec
 
 from privyseal.cli import profile as profiles
 from privyseal.cli.client import Service
+from privyseal.cli.key_amend import amend
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
 
@@ -33,7 +34,7 @@ def connect(profile: str | None, url: str | None, subscriber: str | None) -> Ser
 
 @click.group()
 def key() -> None:
-    """List and show Key Pairs."""
+    """List, show and amend Key Pairs."""
 
 
 @click.group()
@@ -77,6 +78,9 @@ def show_key(
         lines += fill("cert", f"{each.fingerprint} until {_when(each.not_after)}")
     output.say(*lines)
     output.result(msgspec.json.decode(body.body))
+
+
+key.add_command(amend)
 
 
 @cert.command("list", cls=Command)

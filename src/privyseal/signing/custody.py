@@ -17,6 +17,7 @@ from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.keys import KeyPair
+from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Approval
 from privyseal.tlog.entry import Completed, CompletionSubmission, IntentSubmission, commit, key_tag
 
@@ -43,7 +44,11 @@ def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ())
 
 
 def carry_out(
-    seal: PrivySeal, pair: KeyPair, act: Amend | Freeze | Unfreeze | Destroy, approvals: Sequence[Approval] = ()
+    seal: PrivySeal,
+    pair: KeyPair,
+    act: Amend | Freeze | Unfreeze | Destroy,
+    approvals: Sequence[Approval] = (),
+    actor: Actor | None = None,
 ) -> KeyPair:
     """Have the signer change a Key Pair's charter and write down what the key is then.
 
@@ -54,7 +59,7 @@ def carry_out(
     with seal.records.writing(pair.subscriber) as tx:
         keys.replace_key_pair(tx, changed)
         verb = str(type(act).__struct_config__.tag)
-        done = Administered(actor=voice.ITSELF, what=f"signer did {verb}", subject=pair.key_id, detail=pair.name)
+        done = Administered(actor=voice.of(actor), what=f"signer did {verb}", subject=pair.key_id, detail=pair.name)
         announce.administered(seal, tx, done)
     return changed
 

@@ -210,7 +210,7 @@ async def approve_request(
     """
     dossier = await desk.approve(request.user, request_id, data)
     with contextlib.suppress(PrivySealError):
-        dossier = await _signed(desk, dossier, _seconds(prefer, DEFAULT_WAIT_S))
+        dossier = await carry_on(desk, dossier, _seconds(prefer, DEFAULT_WAIT_S))
     return views.request_view(dossier)
 
 
@@ -219,21 +219,21 @@ async def _asked(desk: Desk, submission: Submission, seconds: float) -> Dossier:
     if submission.request.mode == "server" or not seconds:
         # A file is read first, for which a batch does not wait; and who does not wait has its request carried out all
         # the same: what only waits at the desk is dropped when its caller goes.
-        return await _signed(desk, await desk.submit(submission), seconds)
+        return await carry_on(desk, await desk.submit(submission), seconds)
     until = asyncio.get_running_loop().time() + seconds
     try:
         async with asyncio.timeout(seconds):
             dossier = await desk.ask(submission, seconds or DEFAULT_WAIT_S)
     except TimeoutError:  # the records know how far it came, if it was begun
-        return await _signed(desk, await desk.submit(submission), 0)
+        return await carry_on(desk, await desk.submit(submission), 0)
     except Failed:  # and why it failed
         return await desk.submit(submission)
     if dossier.state in FINAL:
         return dossier
-    return await _signed(desk, dossier, max(0.0, until - asyncio.get_running_loop().time()))
+    return await carry_on(desk, dossier, max(0.0, until - asyncio.get_running_loop().time()))
 
 
-async def _signed(desk: Desk, dossier: Dossier, seconds: float) -> Dossier:
+async def carry_on(desk: Desk, dossier: Dossier, seconds: float) -> Dossier:
     """Take an approved request to its end, or as far as it comes in ``seconds``; the work goes on without us."""
     pause = _FIRST_PAUSE_S
     with contextlib.suppress(TimeoutError):

@@ -65,14 +65,16 @@ async def list_requests(subscriber: FromPath[str], desk: TheDesk, wanted: Wanted
 async def review_request(subscriber: FromPath[str], request_id: FromPath[str], desk: TheDesk) -> Review:
     """Show what an approver needs to know: the octets, who agreed, and what changed since the last approved release."""
 
-    def read(tx: Transaction) -> Review:
-        dossier = requests.get(tx, request_id)
-        request = decode_canonical(dossier.canonical, SigningRequest)
-        last = approvals.last_agreed(tx, request.key_id)
-        earlier = None if last is None or last[0] == request_id else Earlier(*last)
-        return review(dossier, keys.key_pair(tx, request.key), approvals.approvals_of(tx, request_id), earlier)
+    return await desk.read(subscriber, lambda tx: review_of(tx, request_id))
 
-    return await desk.read(subscriber, read)
+
+def review_of(tx: Transaction, request_id: str) -> Review:
+    """Read what an approver of a request is shown; NotFound where the Subscriber has none of that id."""
+    dossier = requests.get(tx, request_id)
+    request = decode_canonical(dossier.canonical, SigningRequest)
+    last = approvals.last_agreed(tx, request.key_id)
+    earlier = None if last is None or last[0] == request_id else Earlier(*last)
+    return review(dossier, keys.key_pair(tx, request.key), approvals.approvals_of(tx, request_id), earlier)
 
 
 async def deny_request(

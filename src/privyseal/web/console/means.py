@@ -1,4 +1,4 @@
-"""The overview, and by what one signs in: password, passkeys, an app's codes, recovery codes."""
+"""By what one signs in: password, passkeys, an app's codes, recovery codes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from privyseal.errors import BadInput
 from privyseal.signing import people, signin
 from privyseal.terms.parties import Factor
 from privyseal.web.console.visit import Reply, Visit, go, session_cookie
-
-
-def home(visit: Visit) -> Reply:
-    """Say who one is here, and what is lacking."""
-    session = visit.signed_in
-    return Reply("home.html", {"known": signin.means_of(visit.seal, session.member), "me": session})
 
 
 def show(visit: Visit) -> Reply:

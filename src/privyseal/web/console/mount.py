@@ -5,6 +5,7 @@ The policy for content allows our own files and nothing else: no script or style
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,19 +18,23 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from privyseal import telemetry
-from privyseal.access import sessions
+from privyseal.access import permissions, sessions
+from privyseal.access.permissions import Verb
 from privyseal.errors import NotAuthenticated, NotFound, PrivySealError, StepUpNeeded
-from privyseal.signing import signin
+from privyseal.signing import signin, viewing
 from privyseal.signing.people import gatehouse
 from privyseal.signing.signin import find
 from privyseal.web import intake
+from privyseal.web.api import carry_on
 from privyseal.web.console.pages import PAGES, SAID
-from privyseal.web.console.visit import Page, Reply, Visit, go, read_form, session_cookie
+from privyseal.web.console.visit import HOME, Page, Reply, Visit, go, read_form, session_cookie
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
 
 FORM_LIMIT = 128 * 1024
 """Octets of a form; a passkey's answer is the largest field, at most 64 KiB."""
+SIGNED_WITHIN_S = 10
+"""Seconds that whoever approves waits for the signature; the page says how far it came."""
 FORM = "application/x-www-form-urlencoded"
 STATIC = {
     "console.css": "text/css; charset=utf-8",
@@ -70,6 +75,9 @@ def _handler(page: Page) -> HTTPRouteHandler:
             if page.method == "GET" and (elsewhere := _by_name(desk.seal.gatehouse, request)):
                 return _response(go(elsewhere), visit)
             reply = await desk.slow(work)
+            if reply.approved is not None:
+                with contextlib.suppress(PrivySealError):  # it is approved all the same, and the duties go on with it
+                    await carry_on(desk, reply.approved, SIGNED_WITHIN_S)
         except PrivySealError as error:
             reply = _refusal(known[0], page, error)
         return _response(reply, known[0])
@@ -117,7 +125,17 @@ def _let_in(visit: Visit, page: Page, scheme: str, host: str) -> Visit:
         if session.pending and page.admits == "signed in":
             raise StepUpNeeded("The second factor of this session is still owed.", hint="confirm who you are")
         signin.touch(visit.seal, session)
+        if page.verb is not None:
+            _require_rights(visit, page, page.verb)
     return visit
+
+
+def _require_rights(visit: Visit, page: Page, verb: Verb) -> None:
+    permissions.require(visit.actor, verb, visit.actor.subscriber)
+    if page.recent:
+        sessions.require_recent(visit.actor, visit.seal.clock())
+    if page.method == "GET" and viewing.is_watched(visit.actor):
+        viewing.seen(visit.seal, visit.actor, visit.actor.subscriber, page.path)
 
 
 def _refusal(visit: Visit, page: Page, error: PrivySealError) -> Reply:
@@ -176,13 +194,24 @@ def render(template: str, visit: Visit, shows: dict[str, Any]) -> str:
                 "service": visit.seal.service.name,
                 "session": session,
                 "page_token": sessions.page_token(visit.token) if visit.token else "",
-                "navigation": [page for page in PAGES if page.navigation],
+                "navigation": _navigation(visit) if session is not None else [],
                 "said": SAID.get(visit.query.get("said", ""), ""),
                 "next": visit.next,
                 "here": visit.path,
+                "chapter": _chapter(visit.path),
             }
         )
     )
+
+
+def _navigation(visit: Visit) -> list[Page]:
+    return [page for page in PAGES if page.navigation and (page.verb is None or visit.may(page.verb))]
+
+
+def _chapter(here: str) -> str:
+    """Return the page in the navigation to which a page belongs."""
+    known = [page.path for page in PAGES if page.navigation and here.startswith(page.path)]
+    return max((each for each in known if each != HOME or here == HOME), key=len, default="")
 
 
 @functools.cache
@@ -196,6 +225,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["moment"] = lambda at: at.strftime("%Y-%m-%d %H:%M UTC")
+    made.filters["groups"] = lambda digest: [digest[start : start + 8] for start in range(0, len(digest), 8)]
     return made
 
 

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from privyseal.web.console import allow, enter, means, provider, sessions, welcome
+from privyseal.web.console import (
+    allow,
+    asked,
+    crew,
+    enter,
+    frozen,
+    means,
+    overview,
+    papers,
+    provider,
+    reports,
+    sessions,
+    welcome,
+)
 from privyseal.web.console.visit import Page
 
 PAGES: tuple[Page, ...] = (
-    Page("GET", "/console/", means.home, navigation="Overview"),
+    Page("GET", "/console/", overview.home, navigation="Overview"),
+    Page("GET", "/console/requests", asked.show, navigation="Requests", verb="see-requests"),
+    Page("GET", "/console/requests/one", asked.one, verb="see-requests"),
+    Page("POST", "/console/requests/approve", asked.approve, verb="approve", recent=True),
+    Page("POST", "/console/requests/deny", asked.deny, verb="approve", recent=True),
+    Page("POST", "/console/requests/cancel", asked.cancel, verb="request"),
+    Page("GET", "/console/freezes", frozen.show, navigation="Freezes", verb="see-keys"),
+    Page("POST", "/console/freezes/freeze", frozen.freeze, verb="freeze", recent=True),
+    Page("POST", "/console/freezes/thaw", frozen.thaw, verb="thaw", recent=True),
+    Page("GET", "/console/incidents", reports.show, navigation="Incidents", verb="see-incidents"),
+    Page("GET", "/console/incidents/one", reports.one, verb="see-incidents"),
+    Page("POST", "/console/incidents/report", reports.report, verb="report-incident", recent=True),
+    Page("GET", "/console/agreements", papers.show, navigation="Agreements", verb="see-agreements"),
+    Page("GET", "/console/agreements/one", papers.one, verb="see-agreements"),
+    Page("POST", "/console/agreements/accept", papers.accept, verb="accept-agreement", recent=True),
+    Page("GET", "/console/members", crew.show, navigation="Members", verb="see-members"),
+    Page("POST", "/console/members/invite", crew.invite, verb="manage-members", recent=True),
+    Page("POST", "/console/members/leave", crew.leave, verb="manage-members", recent=True),
     Page("GET", "/console/welcome", welcome.show, "anybody"),
     Page("POST", "/console/welcome/password", welcome.password, "anybody"),
     Page("POST", "/console/welcome/passkey", welcome.passkey, "anybody"),
@@ -19,13 +49,14 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/console/second-factor/passkey", enter.second_passkey, "half signed in"),
     Page("POST", "/console/second-factor/code", enter.second_code, "half signed in"),
     Page("POST", "/console/sign-out", enter.sign_out, "half signed in"),
-    Page("GET", "/console/security", means.show, navigation="Sign-in and security"),
+    Page("GET", "/console/security", means.show, navigation="Security"),
     Page("POST", "/console/security/password", means.password),
     Page("POST", "/console/security/passkey", means.passkey),
     Page("POST", "/console/security/passkey/remove", means.remove_passkey),
     Page("POST", "/console/security/app", means.begin_app),
     Page("POST", "/console/security/app/confirm", means.confirm_app),
     Page("POST", "/console/security/recovery-codes", means.recovery_codes),
+    Page("GET", "/console/approver-key", asked.approver_key, verb="see-keys"),
     Page("GET", "/console/sessions", sessions.show, navigation="Sessions"),
     Page("POST", "/console/sessions/end", sessions.end),
     Page("POST", "/console/sessions/end-others", sessions.end_others),
@@ -35,7 +66,8 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/console/device/look", allow.look),
     Page("POST", "/console/device", allow.answer_device),
 )
-"""Method, path, function, who is let in, and its name in the navigation."""
+"""Method, path, function, who is let in, its name in the navigation, what its visitor must be allowed, and whether a
+second factor must have been shown recently."""
 
 SAID: dict[str, str] = {
     "password-set": "Your password is set. Other sessions have ended.",
@@ -45,6 +77,15 @@ SAID: dict[str, str] = {
     "session-ended": "The session has ended.",
     "others-ended": "All other sessions have ended.",
     "signed-out": "You are signed out.",
+    "approved": "You have approved the request.",
+    "denied": "You have denied the request. Whoever asked sees your reason.",
+    "cancelled": "You have taken the request back.",
+    "frozen": "It is frozen from now on.",
+    "thaw-agreed": "You have agreed. It is thawed when another person agrees too.",
+    "thawed": "It is thawed: it signs again.",
+    "accepted": "The paper is accepted and in force.",
+    "left": "Everything by which this member came in has ended.",
+    "reported": "The report is taken in, and its clocks run.",
     "command-line-in": "The command line is let in. You can close this page.",
     "command-line-refused": "The command line is not let in.",
 }

@@ -11,14 +11,16 @@ from urllib.parse import parse_qsl
 
 from litestar.datastructures import Cookie
 
-from privyseal.access import sessions
+from privyseal.access import permissions, sessions
+from privyseal.access.permissions import Verb
 from privyseal.access.sessions import Session
-from privyseal.errors import BadInput, NotAuthenticated
+from privyseal.errors import BadInput, NotAuthenticated, StepUpNeeded
 from privyseal.signing.gatehouse import Gatehouse
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.people import gatehouse
 from privyseal.signing.signin import Visitor
 from privyseal.terms.parties import Actor
+from privyseal.terms.requests import Dossier
 
 MOST_FIELDS = 50
 """Fields of a form; ours have at most six."""
@@ -59,6 +61,19 @@ class Visit:
     def actor(self) -> Actor:
         """Return who acts."""
         return self.signed_in.actor()
+
+    @property
+    def recent(self) -> bool:
+        """Tell whether this session has shown a second factor recently enough to change anything."""
+        try:
+            sessions.require_recent(self.actor, self.seal.clock())
+        except StepUpNeeded:
+            return False
+        return True
+
+    def may(self, verb: Verb) -> bool:
+        """Tell whether whoever is signed in may do this for its own Subscriber."""
+        return permissions.may(self.actor, verb)
 
     @property
     def visitor(self) -> Visitor:
@@ -112,6 +127,8 @@ class Reply:
     cookies: tuple[Cookie, ...] = ()
     form_action: str = ""
     """An origin besides our own to which a form of this page may lead."""
+    approved: Dossier | None = None
+    """A request that people agreed to just now; it is signed before the answer is sent, if that is soon."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +141,10 @@ class Page:
     admits: Literal["anybody", "half signed in", "signed in"] = "signed in"
     navigation: str = ""
     """How the navigation calls it; empty where it is not in there."""
+    verb: Verb | None = None
+    """What its visitor must be allowed; None for what everybody may do about themselves."""
+    recent: bool = False
+    """Whether a second factor must have been shown within the last minutes."""
 
 
 def go(to: str, *cookies: Cookie) -> Reply:

@@ -1,0 +1,51 @@
+"""Members: who is here, who comes, who left."""
+
+from __future__ import annotations
+
+import re
+
+from privyseal.errors import BadInput
+from privyseal.records import parties
+from privyseal.signing import enrol, leavers, people
+from privyseal.terms.parties import Role
+from privyseal.web.console.visit import Reply, Visit, go
+
+PATH = "/console/members"
+
+
+def show(visit: Visit) -> Reply:
+    """List all accounts, and offer to invite somebody."""
+    with visit.seal.records.reading(visit.actor.subscriber) as tx:
+        accounts = parties.accounts(tx)
+    shows = {
+        "present": [each for each in accounts if each.ended is None],
+        "left": [each for each in accounts if each.ended is not None],
+        "roles": [each for each in Role if each is not Role.OPERATOR],
+        "may": visit.may("manage-members"),
+        "recent": visit.recent,
+        "me": visit.actor.member.id,
+    }
+    return Reply("members.html", shows)
+
+
+def invite(visit: Visit) -> Reply:
+    """Take somebody in with a role, and show the link that lets them in, once."""
+    name = visit.text("name").strip()
+    login = visit.form.get("login", "").strip() or re.sub(r"[^a-z0-9]+", ".", name.lower()).strip(".")
+    if not people.LOGIN.match(login):
+        raise BadInput("The name to sign in with is missing.", hint="lower-case letters, digits, dots, dashes")
+    try:
+        role = Role(visit.text("role"))
+    except ValueError as error:
+        raise BadInput("No role is called so.", hint="choose one of the list") from error
+    new = enrol.NewMember(name=name, roles=(role,), workload=False)
+    member = enrol.by_an_administrator(visit.seal, visit.actor, new)
+    token = people.invite(visit.seal, visit.actor, member.subscriber, member.id, login)
+    link = f"{visit.origin}/console/welcome?invitation={token}"
+    return Reply("invited.html", {"member": member, "account": f"{login}@{member.subscriber}", "link": link})
+
+
+def leave(visit: Visit) -> Reply:
+    """End everything by which somebody comes in, from now on."""
+    leavers.leave(visit.seal, visit.actor, visit.text("member"), visit.seal.clock())
+    return go(f"{PATH}?said=left")
