@@ -315,15 +315,16 @@ class Service(Server):
 
     def __init__(self, profile: Profile, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Prepare to talk to the service of a profile; Misused where the profile lacks something."""
-        super().__init__(profile.need("url"), token=kept_token(profile), tls=Tls.of(profile), sleep=sleep)
+        kept = kept_token(profile)
+        super().__init__(profile.need("url"), token=kept, tls=Tls.of(profile), sleep=sleep)
         self.profile = profile
         self.subscriber = profile.need("subscriber")
         self._late: LateToken | None = None
-        if profile.token is None and profile.client_certificate is None:
+        if kept is None and profile.client_certificate is None:
             self._late = LateToken(profile, Server(self.url, tls=Tls.of(profile), sleep=sleep))
 
     def _bearer(self) -> str | None:
-        """Return the profile's token, or the one that the job which this runs in gets for its identity."""
+        """Return the profile's token, that of ``privyseal login``, or the one that a job gets for its identity."""
         if self._late is None:
             return super()._bearer()
         return self._late.bearer()

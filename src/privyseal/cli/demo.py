@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import os
 import select
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,10 +23,15 @@ from pathlib import Path
 import click
 
 from privyseal import config
+from privyseal.cli import demo_people, demo_platform, demo_release, demo_turned
+from privyseal.cli import demo_story as story
 from privyseal.cli.demo_findings import report, wait_until_judged
-from privyseal.cli.output import WIDTH, mark, paint, tell
+from privyseal.cli.demo_people import Acme
+from privyseal.cli.demo_platform import Platform
+from privyseal.cli.demo_story import Story
+from privyseal.cli.output import tell
 from privyseal.cli.requirement import kept_in
-from privyseal.errors import BadInput, Conflict, Unavailable, VerificationFailed
+from privyseal.errors import Unavailable, VerificationFailed
 
 PROGRAMS = {
     "hello-x64.exe": "t64.exe",
@@ -53,41 +56,72 @@ START_LIMIT = 90.0
     "--dir", "directory", type=click.Path(path_type=Path), default=Path("demo-data"), show_default=True, help="Kept."
 )
 def demo(directory: Path) -> None:
-    """Sign and check real programs with a service of its own."""
-    began, given = time.monotonic(), directory
-    if not (directory / config.FILE).exists():
-        _step("A new rehearsal service: one Subscriber, a key in its signer process, a log, a timestamp authority.")
-        _run("init", "--dir", directory, "--rehearsal")
-    _step("The service starts: web, signer, logger and stamper, each a process of its own.")
-    with _serving(directory) as url:
-        files = _programs(directory)
-        os.chdir(directory)  # so that the commands below are short enough to be read
-        client = ("--profile", "client.toml")
-        _step("Each program is hashed here; only its description travels. The intent is logged, then the key signs.")
-        _run("sign", *files, *client, "--url", url, "--program-name", "Privy Seal demo")
-        _step("Our verifier: signature, certificate, timestamp, and the receipt from the log. It needs no service.")
-        _run("verify", files[0], *client)
-        _run("verify", "-q", *files[1:], *client)
-        tell(f"  {mark(True)} the other {len(files) - 1} as well")
-        _step("One bit of a signed program is changed. Verification must say no.")
-        _expect_no(files[0], client)
-        _step("Signing again: nothing is signed twice.")
-        _run("sign", *files, *client, "--url", url)
-        _step("The whole log is read again as an outsider would, every entry and every hash.")
-        _run("log", "fsck", "--dir", ".")
-        _strangers(files)
-        _requirements(given)
+    """Sign and check real programs with a service of its own, alone and as people with passkeys do."""
+    began, told = time.monotonic(), Story()
+    with demo_platform.platform() as platform:
+        _make(told, directory, platform)
+        with _serving(directory) as url:
+            os.chdir(directory)  # so that the commands below are short enough to be read
+            told.part("One key that asks nobody")
+            files = _sign_alone(told, url)
+            _strangers(told, files)
+            told.part("A Subscriber with people, a build and no stored secret")
+            try:
+                acme = demo_people.enrol(told, url, platform, demo_people.free_name())
+                demo_release.release(told, acme, platform)
+            finally:
+                demo_people.leave()
+            _strangers(told, [demo_release.PROGRAM])
+            told.part("What is left of it")
+            _log(told)
+            _requirements(told, directory, acme)
     took = time.monotonic() - began
-    _step(f"All of it verified, in {took:.0f} s. The service is stopped; its files are in {directory}.")
-    tell("REHEARSAL: one user runs every process and the CA is our own. Nothing signed here is for release.")
+    told.step(f"All of it verified, in {took:.0f} s. The service is stopped; its files are in {directory}.")
+    tell(
+        "REHEARSAL: one user runs every process, the CA, the build platform and the",
+        "passkeys are our own software. Nothing signed here is for release.",
+    )
 
 
-def _requirements(directory: Path) -> None:
-    """Say what the service found of itself by now, and of its one Subscriber; ``directory`` is as the user named it."""
-    _step("The service judged itself by the Requirements while it ran. A rehearsal:")
+def _make(told: Story, directory: Path, platform: Platform) -> None:
+    if not (directory / config.FILE).exists():
+        told.step("A new rehearsal service: one Subscriber, a key in its signer process, a log, a timestamp authority.")
+        story.call("init", "--dir", directory, "--rehearsal")
+    demo_people.believe(directory, platform)
+    told.step("The service starts: web, signer, logger and stamper, each a process of its own.")
+
+
+def _sign_alone(told: Story, url: str) -> list[Path]:
+    """Sign as the Subscriber whose key asks nobody, and check."""
+    files, client = _programs(Path()), ("--profile", "client.toml")
+    told.step("Each program is hashed here; only its description travels. The intent is logged, then the key signs.")
+    story.call("sign", *files, *client, "--url", url, "--program-name", "Privy Seal demo")
+    told.step("Our verifier: signature, certificate, timestamp, and the receipt from the log. It needs no service.")
+    story.call("verify", files[0], *client)
+    story.call("verify", "-q", *files[1:], *client)
+    story.done(f"the other {len(files) - 1} as well")
+    told.step("One bit of a signed program is changed. Verification must say no.")
+    _expect_no(files[0], client)
+    told.step("Signing again: nothing is signed twice.")
+    story.call("sign", *files, *client, "--url", url)
+    return files
+
+
+def _log(told: Story) -> None:
+    told.step("The whole log is read again as an outsider would, every entry and every hash.")
+    story.call("log", "fsck", "--dir", ".")
+
+
+def _requirements(told: Story, directory: Path, acme: Acme) -> None:
+    """Say what the service found by now, and what the steps changed; ``directory`` is as the user named it."""
+    told.step("The service judged itself by the Requirements while it ran. What the steps changed:")
     complete = wait_until_judged(Path())
-    tell(*report(kept_in(Path(), SUBSCRIBER), complete=complete), "  More, with what to do about each:")
-    _show(("requirement", "findings", "--dir", directory, "--subscriber", SUBSCRIBER))
+    now, alone = kept_in(Path(), acme.subscriber), kept_in(Path(), SUBSCRIBER)
+    tell(*demo_turned.report(acme.before, now, acme.subscriber), "")
+    tell(*demo_turned.compared(((SUBSCRIBER, alone), (acme.subscriber, now))))
+    told.step(f"And all else that holds of {acme.subscriber} and of the service. A rehearsal:")
+    tell(*report(now, complete=complete), "  More, with what to do about each:")
+    story.show("requirement", "findings", "--dir", directory, "--subscriber", acme.subscriber)
 
 
 def _programs(directory: Path) -> list[Path]:
@@ -101,7 +135,7 @@ def _programs(directory: Path) -> list[Path]:
     return [Path("programs") / ours for ours in PROGRAMS]
 
 
-def _expect_no(file: Path, profile: Sequence[str | Path]) -> None:
+def _expect_no(file: Path, profile: tuple[str, ...]) -> None:
     """Flip one bit in the middle of a copy and make sure that ``verify`` refuses it."""
     copy = file.with_name("tampered.exe")
     octets = bytearray(file.read_bytes())
@@ -109,26 +143,25 @@ def _expect_no(file: Path, profile: Sequence[str | Path]) -> None:
     copy.write_bytes(octets)
     shutil.copyfile(f"{file}.tlog-proof", f"{copy}.tlog-proof")
     try:
-        if _call("verify", copy, *profile) != VerificationFailed.exit:
-            raise VerificationFailed("A program that was changed after signing was not refused.")
+        story.call("verify", copy, *profile, code=VerificationFailed.exit)
     finally:
         copy.unlink()
         Path(f"{copy}.tlog-proof").unlink()
 
 
-def _strangers(files: Sequence[Path]) -> None:
+def _strangers(told: Story, files: Sequence[Path]) -> None:
     """Have osslsigncode judge what we made, where it is installed."""
     stranger = shutil.which("osslsigncode")
     if stranger is None:
-        _step("osslsigncode is not installed here, so no stranger judged; `./seal test` has several do so.")
+        told.step("osslsigncode is not installed here, so no stranger judged; `./seal test` has several do so.")
         return
-    _step("A stranger's verifier, osslsigncode, judges the same files.")
+    told.step("A stranger's verifier, osslsigncode, judges what was signed.")
     for file in files:
         command = [stranger, "verify", "-CAfile", "ca.pem", "-TSA-CAfile", "ca.pem", "-CRLfile", "ca.crl"]
         command += ["-in", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         judge_osslsigncode(done.returncode, done.stdout + done.stderr, file.name)
-        tell(f"  {mark(True)} osslsigncode: {file.name}: signature ok, timestamp ok")
+        story.done(f"osslsigncode: {file.name}: signature ok, timestamp ok")
 
 
 def judge_osslsigncode(code: int, said: str, name: str) -> None:
@@ -145,7 +178,7 @@ def _serving(directory: Path) -> Iterator[str]:
     """Run ``privyseal serve`` on a free port of loopback and yield its URL."""
     command = [sys.executable, "-m", "privyseal", "serve", "--dir", str(directory), "--bind", "127.0.0.1:0"]
     command += ["--evaluate-every", str(EVALUATE_EVERY)]
-    _show(command[2:])
+    story.show(*command[3:])
     service = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         yield _ready(service)
@@ -174,35 +207,5 @@ def _ready(service: subprocess.Popen[bytes]) -> str:
     if not said.startswith(b"ready "):
         raise Unavailable("The service did not start.", hint="what it printed above says why")
     url = said.split()[1].decode("ascii")
-    tell(f"  {mark(True)} ready at {url}")
+    story.done(f"ready at {url}")
     return url
-
-
-def _step(text: str) -> None:
-    tell("", paint(text, "cyan"))
-
-
-def _show(arguments: Sequence[str | Path]) -> None:
-    words = [
-        shlex.quote(str(each)) for each in (arguments if arguments[0] == "privyseal" else ("privyseal", *arguments))
-    ]
-    lines = textwrap.wrap(" ".join(words), WIDTH - 8, break_long_words=False, break_on_hyphens=False)
-    tell("  $ " + " \\\n      ".join(lines))
-
-
-def _call(*arguments: str | Path) -> int:
-    _show(arguments)
-    command = [sys.executable, "-m", "privyseal", *map(str, arguments)]
-    return subprocess.run(command, check=False, env=_environment()).returncode
-
-
-def _run(*arguments: str | Path) -> None:
-    code = _call(*arguments)
-    if code != 0:
-        kind = {BadInput.exit: BadInput, VerificationFailed.exit: VerificationFailed, Conflict.exit: Conflict}
-        raise kind.get(code, Unavailable)(f"privyseal {arguments[0]} ended with exit code {code}.")
-
-
-def _environment() -> dict[str, str]:
-    """Leave out whatever the user's own environment says of other services."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PRIVYSEAL_")}

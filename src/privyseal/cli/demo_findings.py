@@ -14,10 +14,12 @@ from pathlib import Path
 
 from privyseal import config
 from privyseal.cli.output import WIDTH, mark, printable
+from privyseal.cli.requirement import kept_in
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.evidence import KINDS
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Kind
+from privyseal.errors import Unavailable
 from privyseal.records import findings
 from privyseal.records.database import Records, open_records
 from privyseal.records.released import newest_event_of_all_subscribers, newest_release_of_all_subscribers
@@ -35,11 +37,23 @@ _PAUSE = 0.2
 
 def wait_until_judged(directory: Path) -> bool:
     """Wait until the running service has judged all that happened up to now; False where that takes too long."""
-    records = open_records(config.records_url(config.load(directory).records, directory))
+    records = _opened(directory)
     try:
         return all_judged(records, time.monotonic() + LONGEST_WAIT)
     finally:
         records.close()
+
+
+def first_judged(directory: Path, subscriber: str) -> list[FindingView]:
+    """Wait until the running service has judged a new Subscriber and its key; return what it found of them and of
+    itself. Unavailable where that takes too long."""
+    until = time.monotonic() + LONGEST_WAIT
+    while time.monotonic() < until:
+        found = kept_in(directory, subscriber)
+        if {Kind.SUBSCRIBER, Kind.KEY_PAIR} <= {each.kind for each in found}:
+            return found
+        time.sleep(_PAUSE)
+    raise Unavailable(f"The service did not judge {subscriber} in {LONGEST_WAIT:.0f} s.")
 
 
 def all_judged(records: Records, until: float) -> bool:
@@ -68,6 +82,10 @@ def report(found: Sequence[FindingView], *, complete: bool) -> list[str]:
     if not complete:
         lines += _wrapped("The evaluation was not done in time: what was signed last is not in these numbers.")
     return [*lines, "", *_counts(found), "", *_not_met(found), *_not_evidenced(found)]
+
+
+def _opened(directory: Path) -> Records:
+    return open_records(config.records_url(config.load(directory).records, directory))
 
 
 def _counts(found: Sequence[FindingView]) -> list[str]:
