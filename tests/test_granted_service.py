@@ -132,7 +132,7 @@ def test_a_job_signs_with_a_guarded_key_and_nobody_waits(release: Release) -> No
         said.stderr
     )
     listed = release.as_person("ann", "grant", "list")
-    assert re.search(rf"{grant} used up +guarded +0 of 3 left", listed.stderr), listed.stderr
+    assert re.search(rf"{grant} +used up +guarded +0 of 3 left", listed.stderr), listed.stderr
 
 
 def test_another_run_waits_for_people(release: Release) -> None:

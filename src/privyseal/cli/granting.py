@@ -20,6 +20,7 @@ from privyseal.cli.own_key import octets_of
 from privyseal.cli.profile import Profile
 from privyseal.errors import Conflict, Denied, NotAuthenticated, NotPermitted, VerificationFailed
 from privyseal.signing.granted import Fitting, UseAsked
+from privyseal.signing.grants import GrantShown
 from privyseal.terms.grants import audience, used_octets
 from privyseal.terms.requests import State, request_digest
 from privyseal.web.grants import FittingList
@@ -45,8 +46,9 @@ def under_grant(service: Service, profile: Profile, view: RequestView) -> Reques
         except _REFUSED as error:
             tell(f"note     not under grant {printable(each.id)}: {printable(error.detail, 400)}")
             continue
-        count = len(used.blobs) or 1
-        tell(f"note     granted under {printable(each.id)}: {each.left - count} of {each.signatures} signatures left")
+        now = service.get(service.path("grants", each.id)).read(GrantShown)  # others sign under it, too
+        left = f"{now.signatures - now.used} of {now.signatures} signatures left"
+        tell(f"note     granted under {printable(each.id)}: {left}")
         return used
     return view
 

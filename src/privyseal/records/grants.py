@@ -15,6 +15,8 @@ from privyseal.records.tables import grant_approvals, grant_uses, grants, reques
 from privyseal.terms.grants import Grant, grant_digest, read_grant
 from privyseal.terms.requests import Approval, Dossier
 
+_APPROVAL = msgspec.json.Decoder(Approval)
+
 MOST_LISTED = 500
 """Grants in one list, the newest."""
 
@@ -125,7 +127,7 @@ def approvals_of(tx: Transaction, grant_id: str) -> list[Approval]:
         grant_approvals.c.subscriber == tx.subscriber, grant_approvals.c.of_grant == grant_id
     )
     rows = tx.connection.execute(wanted.order_by(grant_approvals.c.created, grant_approvals.c.public_key))
-    return [msgspec.json.decode(row.document, type=Approval) for row in rows]
+    return [_APPROVAL.decode(row.document) for row in rows]
 
 
 def put_in_force(tx: Transaction, grant_id: str, now: datetime) -> None:
