@@ -44,7 +44,7 @@ def show(visit: Visit) -> Reply:
     if wanted not in states:
         raise BadInput("No state of a request is called so.", hint="choose one in the list")
     with visit.seal.records.reading(visit.actor.subscriber) as tx:
-        names = names_of(tx)
+        names = parties.names(tx)
         waiting = [] if visit.query.get("after") else for_me(tx, visit.actor.member.id, names)
         found = request_pages.page(tx, states[wanted], ON_A_PAGE + 1, visit.query.get("after", ""))
         listed = [_line(each, names) for each in found[:ON_A_PAGE]]
@@ -75,7 +75,7 @@ def one(visit: Visit) -> Reply:
         dossier = requests.get(tx, number)
         request = decode_canonical(dossier.canonical, SigningRequest)
         chain = keys.certificate_chain(tx, request.certificate)
-        names = names_of(tx)
+        names = parties.names(tx)
         held = [words(each, names) for each in freezes.holding(tx) if _holds(each, request, dossier)]
         run = signed.run_of(tx, number)
     sight, scans = views.sight(dossier.canonical)
@@ -151,11 +151,6 @@ def _stage(visit: Visit) -> int:
     if not (stage.isascii() and stage.isdigit() and len(stage) <= 2):
         raise NotFound("There is no such stage.")
     return int(stage)
-
-
-def names_of(tx: Transaction) -> dict[str, str]:
-    """Return the names of the Subscriber's members by their ids."""
-    return {each.member.id: each.member.name for each in parties.accounts(tx)}
 
 
 def _line(dossier: Dossier, names: dict[str, str], *, mine: bool = False) -> Line:

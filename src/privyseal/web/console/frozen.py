@@ -23,7 +23,7 @@ def show(visit: Visit) -> Reply:
     with visit.seal.records.reading(visit.actor.subscriber) as tx:
         found = kept.listed(tx, MOST_SHOWN)
         standings = [Standing(frozen=each, agreed=tuple(kept.agreed(tx, each.id))) for each in found]
-        names = {each.member.id: each.member.name for each in parties.accounts(tx)}
+        names = parties.names(tx)
         policy = policies.current(tx)
         things = [("key", pair.name) for pair in keys.key_pairs_of(tx)]
     things += [("policy", name) for name in sorted(policy.rules if policy else ())]

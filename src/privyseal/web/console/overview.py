@@ -9,7 +9,7 @@ import msgspec
 
 from privyseal.compliance.outcome import Verdict
 from privyseal.pki import certificates
-from privyseal.records import findings, freezes, keys
+from privyseal.records import findings, freezes, keys, parties
 from privyseal.records.database import Transaction
 from privyseal.signing import signin
 from privyseal.terms.agreements import PaperKind
@@ -55,7 +55,7 @@ def home(visit: Visit) -> Reply:
         unaccepted = _unaccepted(tx) if visit.may("accept-agreement") else []
         pairs = keys.key_pairs_of(tx) if visit.may("see-keys") else []
         held = [_held(tx, pair, now + SOON) for pair in pairs]
-        names = asked.names_of(tx)
+        names = parties.names(tx)
         frozen = [words(each, names) for each in freezes.holding(tx)]
         counts = _counts(tx) if visit.may("see-findings") else []
     todo = []
