@@ -6,13 +6,15 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from privyseal import errors
-from privyseal.cli import client
+from privyseal.cli import client, session
 from privyseal.cli.client import Service
 from privyseal.cli.profile import Profile
 
@@ -240,3 +242,16 @@ def test_threads_have_connections_of_their_own(stub: Stub, service: Service) -> 
         thread.join()
     assert answers == [b"ok"] * 4
     assert 1 <= len(stub.connections) <= 4
+
+
+def test_a_person_who_logged_in_is_nobodys_job(stub: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What ``privyseal login`` kept is sent; no build platform is asked, for a command without it is a job's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    token, ends = "psc_" + "k" * 43, datetime.now(UTC) + timedelta(hours=1)
+    session.keep(session.Kept(url=stub.url, subscriber="acme", token=token, expires=ends))
+    stub.replies = [(200, {}, b"{}")]
+    made = Service(Profile(url=stub.url, subscriber="acme"))
+    made.get("/x")
+    made.close()
+    assert stub.asked[0][2]["Authorization"] == f"Bearer {token}"

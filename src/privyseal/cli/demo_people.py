@@ -7,7 +7,6 @@ from its first moment on.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -29,11 +28,11 @@ from privyseal.errors import Misused, Unavailable
 from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.records import parties
 from privyseal.records.database import open_records
-from privyseal.signing import custody, people
+from privyseal.signing import amending, custody
 from privyseal.signing import enrol as enrol_functions
 from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.acts import Generate
-from privyseal.terms.keys import Approver, KeyPair, Passkey
+from privyseal.terms.keys import KeyPair
 from privyseal.web.findings import FindingView
 
 KEY, SCHEME = "release", "ecdsa-p256"
@@ -256,7 +255,7 @@ def _bear(subscriber: str, approvers: tuple[Person, ...]) -> KeyPair:
                 subscriber=subscriber,
                 key=KEY,
                 scheme=SCHEME,
-                approvers=tuple(_approver(seal, subscriber, each) for each in approvers),
+                approvers=amending.by_passkeys(seal, subscriber, [each.name for each in approvers]),
                 quorum=len(approvers),
                 rehearsal=True,
                 tag_key_sha256=_tag_key_digest(seal, subscriber),
@@ -271,16 +270,6 @@ def _bear(subscriber: str, approvers: tuple[Person, ...]) -> KeyPair:
         seal.records.close()
 
 
-def _approver(seal: PrivySeal, subscriber: str, person: Person) -> Approver:
-    (key,) = people.approver_keys(seal, subscriber, person.member)
-    passkey = Passkey(rp_id=key.rp_id, origins=key.origins, credential=_sha256(key.credential))
-    return Approver(person.name, key.public_key, member=person.member, passkey=passkey)
-
-
 def _tag_key_digest(seal: PrivySeal, subscriber: str) -> str:
     with seal.records.reading(subscriber) as tx:
         return enrol_functions.tag_key_digest(parties.subscriber(tx))
-
-
-def _sha256(octets: bytes) -> str:
-    return hashlib.sha256(octets).hexdigest()
