@@ -133,7 +133,7 @@ class Requester:
             try:
                 answer = post(body, key)
                 view = answer.read(RequestView)
-                if view.state is State.REQUESTED:
+                if view.state is State.REQUESTED and self.view.quorum:
                     _check_asked(request, view)  # before anything is proved for it
                     view = self._granted(view)
                 made = self._finished(request, self._settled(view))
