@@ -43,7 +43,7 @@ def campaign(founded: Path, folder: Path) -> Figures:
     """Fill the disk again and again, ask, make room, and see everybody served; AssertionError otherwise."""
     figures = Figures()
     disk = folder / "disk"
-    with small_disk(disk, 4):
+    with small_disk(disk, 6):
         world = place_of(founded, disk, "w")
         try:
             assert world.session().given

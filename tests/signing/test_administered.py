@@ -153,6 +153,9 @@ ACTS: dict[str, Step] = {
 ELSEWHERE = {
     "custody.generate": "tests/signing/test_custody.py",
     "custody.certify": "tests/signing/test_custody.py",
+    "grants.propose": "tests/signing/test_grants.py",
+    "grants.agree": "tests/signing/test_grants.py",
+    "grants.revoke": "tests/signing/test_grants.py",
     "gates.begin": "tests/signing/test_gates.py",
     "gates.override": "tests/signing/test_gates.py: an override is a statement of its own",
     "custody.carry_out": "tests/signing/test_custody.py",
@@ -189,7 +192,7 @@ ELSEWHERE = {
 """Other administrative acts, and where they are tested; that each announces itself is held below."""
 
 OF_REQUESTS = {
-    "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.",
+    "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.", "granted.",
     "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.", "decline._end",
     "scans._put_away", "policies.bring", "verdicts.append", "log_check.check", "exchange.exchange",
     "signin.", "commandline.",  # who comes in is an event

@@ -208,7 +208,9 @@ def test_200_altered_rows_of_approvals_are_refused_by_the_signer(watched: Watche
         rows = {d.id: tx.connection.execute(approval_rows.select().where(approval_rows.c.request == d.id)).all()
                 for d in dossiers}  # fmt: skip
     with world.seal.records.writing(SUBSCRIBER) as tx:
-        tx.connection.execute(text("INSERT INTO subscribers SELECT 'other', display_name, tag_key FROM subscribers"))
+        columns = "display_name, tag_key, state"
+        other = f"INSERT INTO subscribers (name, {columns}) SELECT 'other', {columns} FROM subscribers"
+        tx.connection.execute(text(other))
         for number, dossier in enumerate(dossiers):
             column = COLUMNS[number % len(COLUMNS)]
             mine = [row for row in rows[dossier.id] if getattr(row, column) is not None]

@@ -108,8 +108,8 @@ def test_another_subscriber_learns_nothing_and_looking_across_is_logged(world: W
     assert found.subscriber == SUBSCRIBER
     duties.recover(world.seal)
     with world.seal.records.reading(SUBSCRIBER) as tx:
-        [said] = statements.listed(tx, "administration")
-    assert msgspec.to_builtins(said.said.matter)["what"] == "looked across subscribers"
+        acts = [msgspec.to_builtins(each.said.matter)["what"] for each in statements.listed(tx, "administration")]
+    assert acts.count("looked across subscribers") == 1
 
 
 @pytest.mark.parametrize("way", WAYS)

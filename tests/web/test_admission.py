@@ -35,6 +35,8 @@ ONLY = UNAUTHENTICATED | dict.fromkeys(READERS, 403) | {"no role": 403, "other":
 
 _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
+_GRANTS = "/v1/{subscriber:str}/grants"
+_REQUEST = "/v1/{subscriber:str}/requests/{request_id:str}"
 _TRUST = "/v1/{subscriber:str}/trust"
 _TOKENS = "/v1/{subscriber:str}/tokens"
 _FREEZES = "/v1/{subscriber:str}/freezes"
@@ -107,6 +109,13 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("DELETE", _UPLOAD): ONLY | {"requester": 404},
     ("GET", _FILE): ONLY | {"requester": 404},
     ("POST", "/v1/token"): dict.fromkeys(CALLERS, 415),  # whoever it is, this body is no form
+    ("GET", _GRANTS): SEE,
+    ("POST", _GRANTS): ONLY | {"requester": 400},
+    ("GET", _GRANTS + "/{grant_id:str}"): SEE | dict.fromkeys(READERS, 404),
+    ("POST", _GRANTS + "/{grant_id:str}/approvals"): ONLY | {"approver": 404},
+    ("POST", _GRANTS + "/{grant_id:str}/revocation"): ONLY | {"approver": 400, "administrator": 400},
+    ("GET", _REQUEST + "/grants"): SEE,
+    ("POST", _REQUEST + "/grant"): ONLY | {"requester": 400},
     ("GET", _TRUST): ONLY | {"administrator": 200, "auditor": 200},
     ("POST", _TRUST): ONLY | {"administrator": 400},
     ("GET", _TRUST + "/{rule_id:str}"): ONLY | {"administrator": 404, "auditor": 404},

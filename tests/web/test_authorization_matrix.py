@@ -107,6 +107,13 @@ ADMITS: dict[tuple[str, str], str] = {
     ("POST", _ONE + "/parties"): "manage-agreements",
     ("POST", _ONE + "/parties/{name:str}"): "manage-agreements",
     ("POST", _ONE + "/attestations"): "send-code",
+    ("GET", _ONE + "/grants"): "see-grants",
+    ("POST", _ONE + "/grants"): "request",
+    ("GET", _ONE + "/grants/{grant_id:str}"): "see-grants",
+    ("POST", _ONE + "/grants/{grant_id:str}/approvals"): "approve",
+    ("POST", _ONE + "/grants/{grant_id:str}/revocation"): "freeze",
+    ("GET", _ONE + "/requests/{request_id:str}/grants"): "see-grants",
+    ("POST", _ONE + "/requests/{request_id:str}/grant"): "request",
 }
 """Who comes in by each route: anybody, any member, whoever may watch, or who has a role for a verb."""
 

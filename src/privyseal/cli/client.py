@@ -36,6 +36,7 @@ from privyseal.errors import (
     Unavailable,
     from_code,
 )
+from privyseal.terms.canonical import decoder
 
 T = TypeVar("T")
 
@@ -85,18 +86,6 @@ class Problem(msgspec.Struct, frozen=True):
     hint: str | None = None
     retryable: bool = False
     mismatches: tuple[Mismatch, ...] = ()
-
-
-_building = threading.Lock()
-_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-
-
-def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """Return the one decoder of a type, made by one thread at a time (``terms/learnt.py`` says why)."""
-    with _building:
-        if kind not in _decoders:
-            _decoders[kind] = msgspec.json.Decoder(kind)
-        return _decoders[kind]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -317,6 +306,7 @@ class Service(Server):
         """Prepare to talk to the service of a profile; Misused where the profile lacks something."""
         kept = kept_token(profile)
         super().__init__(profile.need("url"), token=kept, tls=Tls.of(profile), sleep=sleep)
+        self.profile = profile
         self.subscriber = profile.need("subscriber")
         self._late: LateToken | None = None
         if kept is None and profile.client_certificate is None:

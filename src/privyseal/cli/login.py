@@ -73,7 +73,10 @@ def login(profile: str | None, url: str | None, device: bool, no_browser: bool, 
 @_options
 @json_option
 def logout(profile: str | None, url: str | None, json_mode: JsonMode | None) -> None:
-    """End the command line's session, here and at the service."""
+    """End the command line's session.
+
+    It ends here and at the service.
+    """
     known = profiles.load({"url": url}, profile)
     address = known.need("url").rstrip("/")
     kept = session.recall(address)

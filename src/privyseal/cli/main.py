@@ -64,6 +64,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "party": ("privyseal.cli.party:party", "Keep CAs, resellers and partners."),
     "gate": ("privyseal.cli.gate:gate", "Say what refuses signatures, and override it for a while."),
     "trust": ("privyseal.cli.trust:trust_group", "Say whose runs act as which member, with no stored secret."),
+    "grant": ("privyseal.cli.grant:grant_group", "Agree beforehand to so many signatures for one workflow."),
     "token": ("privyseal.cli.token:token", "Give machines static tokens, list and revoke them."),
     "freeze": ("privyseal.cli.freeze:freeze", "Stop a key, a policy or a Subscriber at once."),
     "thaw": ("privyseal.cli.thaw:thaw", "Agree that what is frozen signs again."),

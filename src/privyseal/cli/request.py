@@ -155,6 +155,8 @@ def in_words(view: RequestView) -> list[str]:
     except BadInput as error:
         return [*lines, *fill("wrong", error.detail)]
     lines += asked_in_words(asked)
+    if view.grant is not None:
+        lines += fill("granted", f"beforehand, by the grant with the digest {view.grant}")
     if view.policy is not None:
         lines += fill("allowed", printable(f"by {', '.join(view.allowed_by)} of policy {view.policy[:12]}", 400))
     if view.failure_detail:

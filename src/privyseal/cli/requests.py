@@ -132,7 +132,11 @@ class Requester:
         for _ in range(MOST_KEYS):
             try:
                 answer = post(body, key)
-                made = self._finished(request, self._settled(answer.read(RequestView)))
+                view = answer.read(RequestView)
+                if view.state is State.REQUESTED:
+                    _check_asked(request, view)  # before anything is proved for it
+                    view = self._granted(view)
+                made = self._finished(request, self._settled(view))
                 return msgspec.structs.replace(made, request_id=answer.request_id) if isinstance(made, Made) else made
             except PrivySealError as refused:
                 ended = self._ended(refused)
@@ -147,6 +151,12 @@ class Requester:
             f"{MOST_KEYS} requests for this file ended without a signature.", hint="--again asks under a fresh key"
         )
 
+    def _granted(self, view: RequestView) -> RequestView:
+        """Have a request that waits for people come under what they agreed to beforehand, if it does."""
+        from privyseal.cli.granting import under_grant  # only where people must agree
+
+        return under_grant(self.service, self.service.profile, view)
+
     def _settled(self, view: RequestView) -> RequestView:
         """Wait for a signature in the making, but not for people."""
         for _ in range(LOOKS):
@@ -160,14 +170,7 @@ class Requester:
 
     def _finished(self, request: SigningRequest, view: RequestView) -> Made | Pending:
         """Check that what came is what was asked for."""
-        if request_digest(view.request).hex() != view.digest:
-            raise VerificationFailed("The service's digest of the request is not that of its octets.")
-        try:
-            theirs = decode_canonical(view.request, SigningRequest)
-        except BadInput as error:
-            raise VerificationFailed("The service answered with a request that cannot be read.") from error
-        if theirs.timeless_digest() != request.timeless_digest():
-            raise VerificationFailed("The service answered with another request than was asked.")
+        _check_asked(request, view)
         if view.state is State.REQUESTED:
             return Pending(view.id)
         if view.state is not State.RELEASED or len(view.blobs) != len(request.described) or view.receipt is None:
@@ -199,6 +202,18 @@ class Requester:
         except (BadInput, VerificationFailed):
             return False
         return True
+
+
+def _check_asked(request: SigningRequest, view: RequestView) -> None:
+    """Raise VerificationFailed where a request of the service is not the one that was asked."""
+    if request_digest(view.request).hex() != view.digest:
+        raise VerificationFailed("The service's digest of the request is not that of its octets.")
+    try:
+        theirs = decode_canonical(view.request, SigningRequest)
+    except BadInput as error:
+        raise VerificationFailed("The service answered with a request that cannot be read.") from error
+    if theirs.timeless_digest() != request.timeless_digest():
+        raise VerificationFailed("The service answered with another request than was asked.")
 
 
 def _asked_in(view: RequestView) -> bytes:

@@ -24,7 +24,7 @@ from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.listening import Listener
-from privyseal.signing import artifacts, duties, notices
+from privyseal.signing import artifacts, duties, granted, notices
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.learnt import learn_types
 from privyseal.web.tls import TlsFiles
@@ -257,6 +257,7 @@ def _duties(seal: PrivySeal, directory: Path, period: float, judge_period: int) 
                     if isinstance(outcome, PrivySealError):
                         _say("recovery", outcome)
                 duties.expire(seal)
+                granted.tell_expiring(seal)
                 artifacts.tidy(seal)
                 refresh_crl(directory)
                 if time.monotonic() >= judge_at:

@@ -104,7 +104,9 @@ def _in_words(each: Signed) -> list[str]:
         lines += fill("run", printable(f"{run.provider} {run.subject}, run {run.run}, attempt {run.attempt}", 400))
         if run.exchange:
             lines += fill("token", printable(f"exchanged as {run.exchange} under {run.trust}", 400))
-    if each.approvers:
+    if each.grant is not None:
+        lines += fill("granted", f"under {each.grant}, agreed to by {printable(', '.join(each.approvers), 400)}")
+    elif each.approvers:
         lines += fill("approved", printable(", ".join(each.approvers), 400))
     if each.policies:
         lines += fill("policy", printable(", ".join(each.policies), 400))

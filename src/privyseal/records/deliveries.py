@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -95,6 +95,14 @@ def note(tx: Transaction, rows: Sequence[tuple[str, str, datetime, bytes]]) -> N
     ]
     if given:
         tx.connection.execute(insert(notices), given)
+
+
+def withdraw(tx: Transaction, topic: str, bundle: str, document: Callable[[bytes], bool]) -> None:
+    """Take rows of a bundle back of which nobody was told yet; ``document`` says of its JSON which."""
+    mine = (notices.c.subscriber == tx.subscriber, notices.c.topic == topic, notices.c.bundle == bundle)
+    rows = tx.connection.execute(select(notices.c.id, notices.c.document).where(*mine)).all()
+    gone = [row.id for row in rows if document(bytes(row.document))]
+    tx.connection.execute(delete(notices).where(notices.c.subscriber == tx.subscriber, notices.c.id.in_(gone)))
 
 
 def ripe_of_all_subscribers(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str]]:

@@ -119,6 +119,12 @@ def member(tx: Transaction, name_or_id: str) -> Member:
     return _as_member(rows[0])
 
 
+def names(tx: Transaction) -> dict[str, str]:
+    """Return the names of all members of the Subscriber by their ids, of those who left too."""
+    mine = select(members.c.id, members.c.name).where(members.c.subscriber == tx.subscriber)
+    return {row.id: row.name for row in tx.connection.execute(mine)}
+
+
 def accounts(tx: Transaction) -> list[Account]:
     """List all accounts of the Subscriber by name, those that were ended too."""
     acts = select(events.c.actor, func.max(events.c.at)).where(events.c.subscriber == tx.subscriber)

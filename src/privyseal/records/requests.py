@@ -395,4 +395,5 @@ def _dossier(row: Row[Any]) -> Dossier:
         fence=row.fence,
         policy=row.policy,
         allowed_by=tuple((row.allowed_by or "").split()),
+        grant=row.granted,
     )

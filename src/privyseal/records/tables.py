@@ -150,6 +150,7 @@ requests = Table(
     Column("lease_boot", String(32)),
     Column("policy", String(64)),
     Column("allowed_by", Text),
+    Column("granted", String(64)),
     UniqueConstraint("subscriber", "idempotency_key"),
     Index("ix_requests_state_lease", "state", "lease_until"),
     Index("ix_requests_intent_index", "intent_index"),
@@ -617,3 +618,46 @@ device_codes = Table(
 )
 """Command lines without a browser that wait to be let in (RFC 8628), by the SHA-256 of both codes. They are nobody's
 until a member says yes in a session."""
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("key_name", String(63), nullable=False),
+    Column("requester", String(40), nullable=False),
+    Column("canonical", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("agreed", Moment),
+    Column("revoked", Moment),
+    Column("revoked_by", String(40), nullable=False),
+    Column("told", String(16), nullable=False),
+    Index("ix_grants_subscriber_until", "subscriber", "until"),
+)
+"""Grants as they were proposed (``canonical``), since when enough people have agreed, and by whom they were revoked.
+``told`` is the last of their ends that somebody was told of: used-up or expiring."""
+
+grant_approvals = Table(
+    "grant_approvals",
+    metadata,
+    Column("of_grant", ForeignKey("grants.id"), primary_key=True),
+    Column("public_key", LargeBinary, primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+"""Who agreed to a grant: ``document`` is the JSON of an ``Approval``."""
+
+grant_uses = Table(
+    "grant_uses",
+    metadata,
+    Column("request", ForeignKey("requests.id"), primary_key=True),
+    Column("of_grant", ForeignKey("grants.id"), nullable=False, index=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("signatures", Integer, nullable=False),
+    Column("proof", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""Requests that come under a grant, how many signatures each is for, and the proof of who asked, which is good for
+that request only. ``requests.granted`` is the grant's digest."""

@@ -14,6 +14,7 @@ from privyseal.formats.protocol import Identity
 from privyseal.records.database import Transaction
 from privyseal.signing import entries
 from privyseal.signing.instance import PrivySeal
+from privyseal.terms.grants import Use
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
 from privyseal.terms.signatures import ToBeSigned
 
@@ -32,6 +33,8 @@ class Case:
     approvals: tuple[Approval, ...]
     error: PrivySealError | None = None
     refused: tuple[str, str] | None = None
+    granted: Use | None = None
+    """The Grant under which it comes, as it is handed to the signer."""
     octets: list[list[ToBeSigned]] = field(default_factory=list)
     files: entries.Files = msgspec.UNSET
     """SHA-256 of the finished file, in mode ``server``."""
@@ -64,6 +67,7 @@ def portions(cases: Sequence[Case]) -> Iterator[list[Case]]:
     octets = 0
     for case in cases:
         size = len(case.dossier.canonical) + sum(map(len, case.chain))
+        size += 0 if case.granted is None else len(case.granted.grant) + len(case.granted.proof)
         if portion and octets + size > PORTION_OCTETS:
             yield portion
             portion, octets = [], 0

@@ -12,7 +12,7 @@ from privyseal.pki import certificates
 from privyseal.records import keys, parties
 from privyseal.signing import announce, voice
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
-from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, Unfreeze, act_digest
+from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, RevokeGrant, Unfreeze, act_digest
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.certificates import Certificate
@@ -46,7 +46,7 @@ def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ())
 def carry_out(
     seal: PrivySeal,
     pair: KeyPair,
-    act: Amend | Freeze | Unfreeze | Destroy,
+    act: Amend | Freeze | Unfreeze | Destroy | RevokeGrant,
     approvals: Sequence[Approval] = (),
     actor: Actor | None = None,
 ) -> KeyPair:

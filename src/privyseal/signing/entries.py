@@ -45,6 +45,7 @@ def completed(dossier: Dossier, files: Files = msgspec.UNSET, reason: str | None
             tokens=tuple([hashlib.sha256(each.der).hexdigest() for each in dossier.tokens]),
             files=files,
             reason=reason,
+            grant=dossier.grant or msgspec.UNSET,
         )
     )
 

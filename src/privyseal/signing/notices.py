@@ -40,6 +40,11 @@ TOPICS = MappingProxyType(
         "incident.reported": "Suspect Code or a compromise was reported.",
         "incident.decided": "It was decided what a report is.",
         "incident.closed": "An incident was closed.",
+        "grant.proposed": "A grant was proposed, and waits for people to agree.",
+        "grant.agreed": "Enough people agreed to a grant: signatures are made under it.",
+        "grant.used-up": "The last signature of a grant was asked for.",
+        "grant.expiring": "A grant ends within a day.",
+        "grant.revoked": "A grant was revoked.",
         "webhook.test": "Somebody asked for a message to try a webhook.",
     }
 )
@@ -101,6 +106,18 @@ def put_requests(tx: Transaction, seal: PrivySeal, topic: str, dossiers: Sequenc
             for requester, some in by_requester.items()
         ],
     )
+
+
+def withdraw_request(tx: Transaction, seal: PrivySeal, topic: str, dossier: Dossier) -> None:
+    """Take back what was put of one request, where nobody was told of it yet."""
+    if seal.post is None:
+        return
+
+    def only_this(document: bytes) -> bool:
+        told = msgspec.json.decode(document)["data"]["requests"]
+        return [each["id"] for each in told] == [dossier.id]
+
+    deliveries.withdraw(tx, topic, f"by {dossier.requester}", only_this)
 
 
 def frozen(what: Frozen) -> Notice:

@@ -24,7 +24,7 @@ from privyseal.records import approvals, events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
-from privyseal.signing import artifacts, entries, freezes, gates, notices, who_signed
+from privyseal.signing import artifacts, entries, freezes, gates, granted, notices, who_signed
 from privyseal.signing.case import Case, errors_into, portions, store
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
@@ -145,14 +145,17 @@ def _claim_one(tx: Transaction, request_id: str, now: datetime, holder: Holder, 
             return requests.move(tx, dossier, State.EXPIRED)
         dossier = requests.move(tx, dossier, State.SIGNING)
     pair = shelf.pair(tx, request.key)
-    return Case(
+    case = Case(
         dossier=dossier,
         request=request,
         chain=shelf.chain(tx, request.certificate),
         key_tag=pair.key_tag,
-        approvals=tuple(approvals.approvals_of(tx, request_id)) if pair.in_order else (),
+        approvals=tuple(approvals.approvals_of(tx, request_id)) if pair.in_order and dossier.grant is None else (),
         refused=_stopped(tx, shelf),
     )
+    if dossier.grant is not None:
+        granted.into(tx, case)
+    return case
 
 
 def _stopped(tx: Transaction, shelf: Shelf) -> tuple[str, str] | None:
@@ -250,6 +253,7 @@ def _item(case: Case, logged: Logged) -> SignItem:
         index=place.index,
         key_seq=place.key_seq,
         path=logged.path,
+        granted=case.granted,
     )
 
 

@@ -17,7 +17,7 @@ from privyseal.access import permissions
 from privyseal.compliance.statements import Administered
 from privyseal.compliance.subjects import Authentication
 from privyseal.errors import BadInput, NotPermitted, VerificationFailed
-from privyseal.records import approvals, evidence, policies, requests, signed
+from privyseal.records import approvals, evidence, grants, policies, requests, signed
 from privyseal.records.database import Transaction
 from privyseal.records.signed import Kind, Thing
 from privyseal.signing import announce
@@ -75,6 +75,9 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload | None
     """The run that asked, as its platform's identity token described it; None where it was no such run."""
     approvers: tuple[str, ...]
+    """Who agreed: to the request, or beforehand to ``grant``."""
+    grant: str | None
+    """The grant under which it was signed; None where it was approved itself, or nobody was asked."""
     policies: tuple[str, ...]
     intent: int | None
     """Where its intent stands in the log."""
@@ -149,6 +152,8 @@ def _owners_of_all_subscribers(seal: PrivySeal, actor: Actor, digest: bytes) -> 
 
 def _signed(tx: Transaction, seal: PrivySeal, dossier: Dossier, matched: tuple[Kind, ...]) -> Signed:
     asked = decode_canonical(dossier.canonical, SigningRequest)
+    kept = grants.of_digest(tx, dossier.grant, dossier.id) if dossier.grant is not None else None
+    agreed = approvals.approvals_of(tx, dossier.id) if kept is None else grants.approvals_of(tx, kept.id)
     tokens = (Token(time=each.time, authority=each.authority, serial=each.serial) for each in dossier.tokens)
     return Signed(
         subscriber=tx.subscriber,
@@ -163,7 +168,8 @@ def _signed(tx: Transaction, seal: PrivySeal, dossier: Dossier, matched: tuple[K
         released=evidence.released_at(tx, dossier.id),
         by=evidence.authentications(tx, dossier),
         workload=signed.run_of(tx, dossier.id),
-        approvers=tuple(each.approver for each in approvals.approvals_of(tx, dossier.id)),
+        approvers=tuple(each.approver for each in agreed),
+        grant=None if kept is None else kept.id,
         policies=policies.governing(tx, dossier.id),
         intent=None if dossier.intent is None else dossier.intent.index,
         completion=None if dossier.receipt is None else parse_proof(dossier.receipt).index,

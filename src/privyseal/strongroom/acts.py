@@ -10,6 +10,7 @@ Amend      the operators' quorum, and the key's own approvers under the charter 
 Unfreeze   the operators' quorum, and the key's own approvers
 Destroy    the operators' quorum, and the key's own approvers
 Freeze     any one operator or any one of the key's approvers: what stops harm must not wait for a second person
+Revoke     (a Grant) any one operator or any one of the key's approvers, likewise
 =========  ==================================================================================================
 
 The key's own approvers agree in the stages of its charter, as they agree to a request. An act has no requester:
@@ -19,9 +20,10 @@ proposing one is nobody's privilege, so whoever did is not kept from agreeing.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import canonical_json, tagged_digest
@@ -50,6 +52,8 @@ class Generate(_Act, frozen=True, kw_only=True, tag="generate"):
     """SHA-256, lower-case hex, of the Subscriber's tag key, which travels beside the act and is in no opening."""
     stages: tuple[Stage, ...] | UnsetType = UNSET
     """Unset where any ``quorum`` of the approvers are enough, in any order."""
+    grants: bool | UnsetType = UNSET
+    """False where nothing is signed with it under a Grant."""
 
     @property
     def label(self) -> str:
@@ -66,6 +70,8 @@ class Amend(_Act, frozen=True, kw_only=True, tag="amend"):
     approvers: tuple[Approver, ...]
     quorum: int
     stages: tuple[Stage, ...] | UnsetType = UNSET
+    grants: bool | UnsetType = UNSET
+    """Whether Grants are used from now on; unset leaves it as it is."""
 
 
 class Freeze(_Act, frozen=True, kw_only=True, tag="freeze"):
@@ -92,7 +98,16 @@ class Destroy(_Act, frozen=True, kw_only=True, tag="destroy"):
     reason: str
 
 
-Act = Generate | Amend | Freeze | Unfreeze | Destroy
+class RevokeGrant(_Act, frozen=True, kw_only=True, tag="revoke-grant"):
+    """Nothing is to be signed under a Grant any more. It holds whatever the charter's version: it only takes away."""
+
+    key_id: str
+    grant: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    """The Grant's digest."""
+    reason: str
+
+
+Act = Generate | Amend | Freeze | Unfreeze | Destroy | RevokeGrant
 """What can be done to a Key Pair besides signing with it."""
 
 _decoder: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)

@@ -16,7 +16,7 @@ from privyseal.errors import BadInput, Conflict, Denied, IntentSpent, NotFound, 
 from privyseal.keystore.catalogue import store_name
 from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
-from privyseal.strongroom.acts import Amend, Destroy, Freeze, Generate, Unfreeze, act_digest, decode_act
+from privyseal.strongroom.acts import Amend, Destroy, Freeze, Generate, RevokeGrant, Unfreeze, act_digest, decode_act
 from privyseal.strongroom.approvals import check_quorum, genuine
 from privyseal.strongroom.charters import Charters, Holding, check_charter
 from privyseal.strongroom.heads import LogKey, check_included
@@ -164,6 +164,7 @@ class Administration:
             quorum=act.quorum,
             rehearsal=act.rehearsal,
             stages=act.stages,
+            grants=act.grants,
         )
         held = Holding(
             charter=charter, name=act.key, born=self._clock(), birth=digest.hex(), protection=store.protection(uri)
@@ -179,11 +180,15 @@ class Administration:
 
     # -- changes -----------------------------------------------------------------------------------------------------
     def _change(
-        self, act: Amend | Freeze | Unfreeze | Destroy, asked: AdministrativeAct, digest: bytes, head: Mark
+        self,
+        act: Amend | Freeze | Unfreeze | Destroy | RevokeGrant,
+        asked: AdministrativeAct,
+        digest: bytes,
+        head: Mark,
     ) -> Holding:
         held = self._charters.get(act.key_id)
         charter = held.charter
-        if act.version != charter.version:
+        if not isinstance(act, RevokeGrant) and act.version != charter.version:
             raise Conflict(
                 f"The act is for version {act.version} of the charter, and it is at {charter.version}.",
                 hint="look at the charter and agree anew",
@@ -191,22 +196,30 @@ class Administration:
         self._check_agreed(act, asked, charter, digest)
         verb = type(act).__struct_config__.tag
         self._check_logged(asked, str(verb), charter.key_tag, head)
-        changed = _changed(act, held)
+        changed = held if isinstance(act, RevokeGrant) else _changed(act, held)
         with self._journal.writing(head) as transaction:
             self._spend(transaction, asked)
-            self._charters.put(transaction, changed)
+            if isinstance(act, RevokeGrant):
+                self._journal.revoke_grant(transaction, bytes.fromhex(act.grant))
+            else:
+                self._charters.put(transaction, changed)
         return changed
 
     def _check_agreed(
-        self, act: Amend | Freeze | Unfreeze | Destroy, asked: AdministrativeAct, charter: Charter, digest: bytes
+        self,
+        act: Amend | Freeze | Unfreeze | Destroy | RevokeGrant,
+        asked: AdministrativeAct,
+        charter: Charter,
+        digest: bytes,
     ) -> None:
         operators = self._operators
-        if isinstance(act, Freeze):
+        if isinstance(act, Freeze | RevokeGrant):
             anybody = genuine(asked.approvals, operators.known, digest) | genuine(
                 asked.approvals, charter.approvers, digest
             )
             if not anybody and min(operators.quorum, charter.quorum) > 0:
-                raise NotPermitted("An operator or one of the key's approvers must agree before it is frozen.")
+                what = "it is frozen" if isinstance(act, Freeze) else "a grant is revoked"
+                raise NotPermitted(f"An operator or one of the key's approvers must agree before {what}.")
             return
         check_quorum(asked.approvals, operators.known, operators.in_order, digest)
         check_quorum(asked.approvals, charter.approvers, charter.in_order, digest)
@@ -233,7 +246,10 @@ def _changed(act: Amend | Freeze | Unfreeze | Destroy, held: Holding) -> Holding
     charter = msgspec.structs.replace(held.charter, version=held.charter.version + 1)
     if isinstance(act, Amend):
         check_charter(act.approvers, act.quorum, act.stages, rehearsal=charter.rehearsal)
-        charter = msgspec.structs.replace(charter, approvers=act.approvers, quorum=act.quorum, stages=act.stages)
+        grants = charter.grants if act.grants is msgspec.UNSET else act.grants
+        charter = msgspec.structs.replace(
+            charter, approvers=act.approvers, quorum=act.quorum, stages=act.stages, grants=grants
+        )
     elif isinstance(act, Freeze | Unfreeze):
         frozen = isinstance(act, Freeze)
         if charter.frozen == frozen:

@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS keys (
     key_id TEXT PRIMARY KEY, label TEXT NOT NULL UNIQUE, destroyed INTEGER NOT NULL, holding BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS granted (
+    digest BLOB PRIMARY KEY, used INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS births (label TEXT PRIMARY KEY, attempts INTEGER NOT NULL);
 """
 
@@ -92,6 +95,29 @@ class Journal:
         """Mark what was approved under this digest as done; False if it was already. It is kept until it expires."""
         row = (digest, int(expires.timestamp()))
         return transaction.execute("INSERT OR IGNORE INTO agreed VALUES (?, ?)", row).rowcount == 1
+
+    @staticmethod
+    def use_grant(transaction: sqlite3.Connection, digest: bytes, count: int, most: int) -> str | None:
+        """Count signatures under a Grant, and return why they are too many or revoked; None where they are counted.
+
+        Counts are kept for ever, so no clock that goes wrong makes one begin anew.
+        """
+        transaction.execute("INSERT OR IGNORE INTO granted (digest, used) VALUES (?, 0)", (digest,))
+        used, revoked = transaction.execute("SELECT used, revoked FROM granted WHERE digest = ?", (digest,)).fetchone()
+        if revoked:
+            return f"The grant {digest.hex()[:16]} was revoked."
+        if used + count > most:
+            left = f"{most - used} of {most} signatures are left"
+            return f"The grant {digest.hex()[:16]} does not reach: {left}, and {count} are asked for."
+        transaction.execute("UPDATE granted SET used = used + ? WHERE digest = ?", (count, digest))
+        return None
+
+    @staticmethod
+    def revoke_grant(transaction: sqlite3.Connection, digest: bytes) -> None:
+        """Let nothing be signed under a Grant any more, also if it was never used."""
+        transaction.execute(
+            "INSERT INTO granted VALUES (?, 0, 1) ON CONFLICT (digest) DO UPDATE SET revoked = 1", (digest,)
+        )
 
     @staticmethod
     def forget_agreements(transaction: sqlite3.Connection, before: datetime) -> None:

@@ -18,6 +18,8 @@ from privyseal.pki import certificates
 from privyseal.pki.chain import PinnedAnchor, standing
 from privyseal.strongroom.approvals import check_quorum
 from privyseal.strongroom.charters import Charters, Holding
+from privyseal.strongroom.grants import Judged
+from privyseal.strongroom.grants import judge as judge_use
 from privyseal.strongroom.heads import check_included
 from privyseal.strongroom.mark import Mark
 from privyseal.strongroom.messages import SignItem
@@ -49,6 +51,8 @@ class Ready(Struct, frozen=True):
     public_key: bytes
     scheme: Scheme
     tbs: tuple[ToBeSigned, ...]
+    granted: Judged | None = None
+    """The Grant that its signatures count against; None where people agreed to the request itself."""
 
 
 class Judge:
@@ -96,7 +100,7 @@ class Judge:
         if now > request.expires_at:
             raise Denied(f"The request expired at {request.expires_at.isoformat()}.", hint="ask anew")
         digest = request_digest(item.request)
-        _check_agreed(item, charter, request, digest)
+        granted = _check_agreed(item, charter, request, digest, now)
         self._check_certificate(held, item.chain, now)
         return Ready(
             index=item.index,
@@ -108,6 +112,7 @@ class Judge:
             public_key=charter.public_key,
             scheme=SCHEMES[charter.scheme],
             tbs=tbs,
+            granted=granted,
         )
 
     def store_of(self, uri: str) -> KeyStore:
@@ -161,18 +166,28 @@ class Judge:
             )
 
 
-def _check_agreed(item: SignItem, charter: Charter, request: SigningRequest, digest: bytes) -> None:
-    """Refuse with NotPermitted what the charter's people, without whoever asks, did not agree to."""
+def _check_agreed(
+    item: SignItem, charter: Charter, request: SigningRequest, digest: bytes, now: datetime
+) -> Judged | None:
+    """Refuse with NotPermitted what the charter's people, without whoever asks, did not agree to.
+
+    Return the Grant by which they agreed beforehand, if it is one.
+    """
+    if item.granted is not None:
+        if charter.grants is False:
+            raise NotPermitted("The key's charter allows no grants.", hint="have people approve the request itself")
+        return judge_use(item.granted, request, digest, (charter.approvers, charter.in_order), now)
     if not charter.in_order:
         if not charter.rehearsal:
             raise NotPermitted("The key's charter asks for nobody, which only a key that was born in rehearsal may do.")
-        return
+        return None
     if request.requester is UNSET:
         raise NotPermitted(
             "The request does not say who asks, and who asks must not be counted among those who agree.",
             hint="name the requester in the request",
         )
     check_quorum(item.approvals, charter.approvers, charter.in_order, digest, request.requester)
+    return None
 
 
 def _octets(request: SigningRequest, identity: Identity) -> tuple[ToBeSigned, ...]:

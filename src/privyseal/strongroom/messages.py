@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from privyseal.errors import PrivySealError
 from privyseal.telemetry import LONGEST_ID
 from privyseal.terms.certificates import Standing
+from privyseal.terms.grants import Use
 from privyseal.terms.keys import Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
@@ -115,6 +116,8 @@ class SignItem(_Message, frozen=True, tag="sign-item"):
     key_seq: int
     path: tuple[bytes, ...]
     """Of the intent, at the size of the batch's checkpoint."""
+    granted: Use | None = None
+    """The Grant under which it is signed, instead of approvals of its own."""
 
 
 class SignBatch(_Message, frozen=True, tag="sign"):

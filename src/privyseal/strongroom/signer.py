@@ -10,6 +10,7 @@ moment, has at most an intent that is spent in vain.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -174,9 +175,17 @@ class Signer:
                     transaction, outcome.digest, outcome.expires_at
                 ):
                     left.append(refused(_used()))
+                elif (why := self._beyond(transaction, outcome)) is not None:
+                    left.append(refused(Denied(why, hint="propose a new grant, or have people approve the request")))
                 else:
                     left.append(outcome)
         return left
+
+    def _beyond(self, transaction: sqlite3.Connection, ready: Ready) -> str | None:
+        """Count the signatures of a request that comes under a Grant; return why they are too many, or revoked."""
+        if ready.granted is None:
+            return None
+        return self._journal.use_grant(transaction, ready.granted.digest, len(ready.tbs), ready.granted.signatures)
 
     def _use_keys(self, outcomes: Sequence[Ready | Refused]) -> list[SignedItem | Refused]:
         """Make the signatures: long, many or distant ones in the pool, a few short ones here, where it does not pay."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar
+import threading
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +12,8 @@ from privyseal.errors import BadInput
 
 T = TypeVar("T")
 
+_building = threading.Lock()
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -29,10 +32,23 @@ def tagged_digest(tag: str, octets: bytes) -> bytes:
     return hashlib.sha256(tag.encode("ascii") + b"\0" + octets).digest()
 
 
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Return the one decoder of a type, made by one thread.
+
+    msgspec (0.22) puts what it knows of a Struct into the class before it is complete, and a second thread that decodes
+    the same class for the first time at that moment ends the process by reading a null pointer.
+    """
+    known = _decoders.get(kind)
+    if known is None:
+        with _building:
+            known = _decoders.setdefault(kind, msgspec.json.Decoder(kind))
+    return known
+
+
 def decode_canonical(octets: bytes, kind: type[T]) -> T:
     """Decode octets that must be the canonical form of a ``kind``; raise BadInput where they are not exactly that."""
     try:
-        value = msgspec.json.decode(octets, type=kind)
+        value = decoder(kind).decode(octets)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"Not a {kind.__name__}: {error}.") from error
     if canonical_json(value) != octets:

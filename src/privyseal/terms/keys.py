@@ -146,6 +146,8 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     frozen: bool = False
     version: int = 1
     stages: tuple[Stage, ...] | msgspec.UnsetType = msgspec.UNSET
+    grants: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether its people may agree beforehand (``terms/grants.py``); unset where nobody said, which is yes."""
 
     @property
     def in_order(self) -> tuple[Stage, ...]:

@@ -59,7 +59,7 @@ class State(StrEnum):
 
 TRANSITIONS: dict[State, dict[State, str]] = {
     State.REQUESTED: {
-        State.APPROVED: "the quorum agreed, or the key asks for none",
+        State.APPROVED: "the quorum agreed, beforehand by a grant or now, or the key asks for none",
         State.DENIED: "an approver or the requester said no",
         State.EXPIRED: "its time ran out",
     },
@@ -239,6 +239,8 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Digest of the policy set that was in force when it came in, lower-case hex; None where there was none."""
     allowed_by: tuple[str, ...] = ()
     """Names of the policy's rules that allowed it."""
+    grant: str | None = None
+    """Digest of the Grant under which it comes, lower-case hex: it is granted then, and nobody approved it itself."""
 
 
 def diagram() -> str:

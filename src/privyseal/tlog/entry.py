@@ -154,6 +154,8 @@ class Completed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """SHA-256 of each finished file, where the service saw the file (mode ``server``) and finished it itself."""
     reason: str | None = None
     """Why it was aborted; None if it was signed."""
+    grant: Digest | UnsetType = UNSET
+    """Digest of the Grant under which it was signed: it was granted then, and not approved itself."""
 
     @property
     def outcome(self) -> Outcome:

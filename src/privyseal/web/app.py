@@ -24,6 +24,8 @@ from privyseal.records.gates import Overridden
 from privyseal.signing import enrol, reviews
 from privyseal.signing.agreements import Acceptance
 from privyseal.signing.freezes import Agreement, Asked
+from privyseal.signing.granted import UseAsked
+from privyseal.signing.grants import NewGrant, Revocation
 from privyseal.signing.incidents import Step
 from privyseal.signing.machines import NewToken
 from privyseal.signing.parties import NewParty
@@ -41,6 +43,7 @@ from privyseal.web import (
     files,
     findings,
     freezes,
+    grants,
     incidents,
     logfiles,
     members,
@@ -92,6 +95,7 @@ _MEMBERS = "/v1/{subscriber:str}/members"
 _AGREEMENTS = "/v1/{subscriber:str}/agreements"
 _PARTIES = "/v1/{subscriber:str}/parties"
 _POLICIES = "/v1/{subscriber:str}/policies"
+_GRANTS = "/v1/{subscriber:str}/grants"
 _ATTESTATIONS = "/v1/{subscriber:str}/attestations"
 RULES_LIMIT = 2 * 1024 * 1024
 """Octets of a body with files of rules: two thousand rules have about half as many."""
@@ -189,6 +193,13 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _POLICIES + "/test", policies.try_policy, "see-policies", _WRITE, limit=RULES_LIMIT),
     Route("POST", _POLICIES, policies.apply_policy, "manage-policies", _WRITE, success=(201,), limit=RULES_LIMIT),
     Route("POST", _ATTESTATIONS, policies.bring_attestation, "send-code", _WRITE, success=(201,)),
+    Route("GET", _GRANTS, grants.list_grants, "see-grants", _READ),
+    Route("POST", _GRANTS, grants.propose_grant, "request", _WRITE, success=(201,)),
+    Route("GET", _GRANTS + "/{grant_id:str}", grants.read_grant, "see-grants", _READ),
+    Route("POST", _GRANTS + "/{grant_id:str}/approvals", grants.agree_to_grant, "approve", _WRITE),
+    Route("POST", _GRANTS + "/{grant_id:str}/revocation", grants.revoke_grant, "freeze", _WRITE),
+    Route("GET", _REQUEST + "/grants", grants.fitting_grants, "see-grants", _READ),
+    Route("POST", _REQUEST + "/grant", grants.use_grant, "request", _WRITE),
     Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
     Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
     Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 408, 413, 415, 422, 503), success=(204,)),
@@ -260,6 +271,11 @@ DOCUMENTS = (
     signin.TokenAnswer,
     signin.InvitationAsked,
     signin.Invitation,
+    grants.GrantList,
+    grants.FittingList,
+    NewGrant,
+    Revocation,
+    UseAsked,
     NewUpload,
     SigningRequest,
     Approval,

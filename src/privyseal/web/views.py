@@ -134,6 +134,8 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the policy set that was in force when it came in, lower-case hex."""
     allowed_by: tuple[str, ...] = ()
     """Names of the policy's rules that allowed it."""
+    grant: str | None = None
+    """Digest of the grant under which it comes, lower-case hex: it was granted beforehand, and not approved itself."""
 
 
 class UploadView(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +184,7 @@ def request_view(dossier: Dossier) -> RequestView:
         failure_detail=dossier.failure_detail,
         policy=dossier.policy,
         allowed_by=dossier.allowed_by,
+        grant=dossier.grant,
     )
 
 

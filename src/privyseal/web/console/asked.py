@@ -11,12 +11,12 @@ from privyseal.records import approvals, freezes, keys, parties, request_pages, 
 from privyseal.records.database import Transaction
 from privyseal.signing import amending, assent, decline, people
 from privyseal.signing import approve as approving
-from privyseal.signing.freezes import sentence
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import Approver
 from privyseal.terms.requests import FINAL, Dossier, SigningRequest, State
 from privyseal.web import views
 from privyseal.web.approving import review_of
+from privyseal.web.console.frozen import words
 from privyseal.web.console.visit import Reply, Visit, go
 
 ON_A_PAGE = 25
@@ -44,7 +44,7 @@ def show(visit: Visit) -> Reply:
     if wanted not in states:
         raise BadInput("No state of a request is called so.", hint="choose one in the list")
     with visit.seal.records.reading(visit.actor.subscriber) as tx:
-        names = _names(tx)
+        names = parties.names(tx)
         waiting = [] if visit.query.get("after") else for_me(tx, visit.actor.member.id, names)
         found = request_pages.page(tx, states[wanted], ON_A_PAGE + 1, visit.query.get("after", ""))
         listed = [_line(each, names) for each in found[:ON_A_PAGE]]
@@ -75,8 +75,8 @@ def one(visit: Visit) -> Reply:
         dossier = requests.get(tx, number)
         request = decode_canonical(dossier.canonical, SigningRequest)
         chain = keys.certificate_chain(tx, request.certificate)
-        held = [sentence(each) for each in freezes.holding(tx) if _holds(each, request, dossier)]
-        names = _names(tx)
+        names = parties.names(tx)
+        held = [words(each, names) for each in freezes.holding(tx) if _holds(each, request, dossier)]
         run = signed.run_of(tx, number)
     sight, scans = views.sight(dossier.canonical)
     may = visit.may("approve")
@@ -151,10 +151,6 @@ def _stage(visit: Visit) -> int:
     if not (stage.isascii() and stage.isdigit() and len(stage) <= 2):
         raise NotFound("There is no such stage.")
     return int(stage)
-
-
-def _names(tx: Transaction) -> dict[str, str]:
-    return {each.member.id: each.member.name for each in parties.accounts(tx)}
 
 
 def _line(dossier: Dossier, names: dict[str, str], *, mine: bool = False) -> Line:

@@ -17,8 +17,10 @@ def show(visit: Visit) -> Reply:
     """List all accounts, and offer to invite somebody."""
     with visit.seal.records.reading(visit.actor.subscriber) as tx:
         accounts = parties.accounts(tx)
+        ways = {each.member.id: _ways(people.means_in(tx, each.member)) for each in accounts if each.ended is None}
     shows = {
         "present": [each for each in accounts if each.ended is None],
+        "ways": ways,
         "left": [each for each in accounts if each.ended is not None],
         "roles": [each for each in Role if each is not Role.OPERATOR],
         "may": visit.may("manage-members"),
@@ -49,3 +51,15 @@ def leave(visit: Visit) -> Reply:
     """End everything by which somebody comes in, from now on."""
     leavers.leave(visit.seal, visit.actor, visit.text("member"), visit.seal.clock())
     return go(f"{PATH}?said=left")
+
+
+def _ways(means: people.Means) -> list[str]:
+    """Say by what somebody signs in."""
+    known = {
+        "passkey": any(not each.synced for each in means.usable),
+        "synced passkey": any(each.synced for each in means.usable),
+        "password": means.password,
+        "codes of an app": means.totp,
+        "provider": bool(means.identities),
+    }
+    return [name for name, is_so in known.items() if is_so]

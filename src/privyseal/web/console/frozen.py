@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from privyseal.errors import BadInput
@@ -21,7 +23,7 @@ def show(visit: Visit) -> Reply:
     with visit.seal.records.reading(visit.actor.subscriber) as tx:
         found = kept.listed(tx, MOST_SHOWN)
         standings = [Standing(frozen=each, agreed=tuple(kept.agreed(tx, each.id))) for each in found]
-        names = {each.member.id: each.member.name for each in parties.accounts(tx)}
+        names = parties.names(tx)
         policy = policies.current(tx)
         things = [("key", pair.name) for pair in keys.key_pairs_of(tx)]
     things += [("policy", name) for name in sorted(policy.rules if policy else ())]
@@ -37,9 +39,13 @@ def show(visit: Visit) -> Reply:
         "may_freeze": visit.may("freeze"),
         "may_thaw": visit.may("thaw"),
         "recent": visit.recent,
-        "sentence": freezes.sentence,
     }
     return Reply("freezes.html", shows)
+
+
+def words(frozen: kept.Frozen, names: Mapping[str, str]) -> str:
+    """Say what is frozen, why, and by whom by name."""
+    return freezes.sentence(msgspec.structs.replace(frozen, frozen_by=names.get(frozen.frozen_by, frozen.frozen_by)))
 
 
 def freeze(visit: Visit) -> Reply:

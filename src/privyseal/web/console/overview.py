@@ -9,14 +9,14 @@ import msgspec
 
 from privyseal.compliance.outcome import Verdict
 from privyseal.pki import certificates
-from privyseal.records import findings, freezes, keys
+from privyseal.records import findings, freezes, keys, parties
 from privyseal.records.database import Transaction
 from privyseal.signing import signin
-from privyseal.signing.freezes import sentence
 from privyseal.terms.agreements import PaperKind
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Role
 from privyseal.web.console import asked, papers
+from privyseal.web.console.frozen import words
 from privyseal.web.console.visit import Reply, Visit
 
 SOON = timedelta(days=30)
@@ -55,7 +55,8 @@ def home(visit: Visit) -> Reply:
         unaccepted = _unaccepted(tx) if visit.may("accept-agreement") else []
         pairs = keys.key_pairs_of(tx) if visit.may("see-keys") else []
         held = [_held(tx, pair, now + SOON) for pair in pairs]
-        frozen = [sentence(each) for each in freezes.holding(tx)]
+        names = parties.names(tx)
+        frozen = [words(each, names) for each in freezes.holding(tx)]
         counts = _counts(tx) if visit.may("see-findings") else []
     todo = []
     if not known.second:

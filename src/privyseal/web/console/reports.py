@@ -30,7 +30,7 @@ def one(visit: Visit) -> Reply:
     """Show one report and what came of it so far."""
     with visit.seal.records.reading(visit.actor.subscriber) as tx:
         case = kept.get(tx, visit.query.get("id", "")).case
-        names = {each.member.id: each.member.name for each in parties.accounts(tx)}
+        names = parties.names(tx)
     return Reply("incident.html", {"case": case, "names": names})
 
 

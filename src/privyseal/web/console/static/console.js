@@ -1,4 +1,4 @@
-// Passkeys: the one thing that a form cannot do by itself. The options stand in the form, the answer goes into it.
+// Passkeys: what a form cannot do by itself. The options stand in the form, the answer goes into it.
 "use strict";
 {
   const octets = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
@@ -50,6 +50,9 @@
     NotAllowedError: "No passkey was used: it was cancelled, or it took too long.",
     SecurityError: "The browser uses no passkeys at this address.",
   };
+
+  const said = document.querySelector(".said"); // what a form came to is read out first
+  if (said) said.focus();
 
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     form.addEventListener("submit", async (event) => {
