@@ -56,7 +56,10 @@ START_LIMIT = 90.0
     "--dir", "directory", type=click.Path(path_type=Path), default=Path("demo-data"), show_default=True, help="Kept."
 )
 def demo(directory: Path) -> None:
-    """Sign and check real programs with a service of its own, alone and as people with passkeys do."""
+    """Sign and check real programs with a service of its own.
+
+    First with a key that asks nobody, then as a Subscriber whose two approvers agree with passkeys.
+    """
     began, told = time.monotonic(), Story()
     with demo_platform.platform() as platform:
         _make(told, directory, platform)
