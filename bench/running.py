@@ -121,6 +121,14 @@ class Running:
         self.pids[name] = pid
         _as_urgent_as_we_are([pid])
 
+    def apply_policy(self, rules: str) -> None:
+        """Put rules in force for the Subscriber, as its administrator does."""
+        folder = self.directory / "policy"
+        folder.mkdir()
+        (folder / "bench.toml").write_text(rules)
+        administrator = ["--profile", self.directory / "administrator.toml", "--url", self.url]
+        subprocess.run([PRIVYSEAL, "policy", "apply", folder, "--yes", *administrator], check=True, capture_output=True)
+
     def one(self, *, timestamp: bool) -> None:
         """Have one request signed and read the answer: 201 with a receipt, or the bench ends here."""
         digest = hashlib.sha256(os.urandom(32)).digest()

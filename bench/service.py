@@ -33,6 +33,8 @@ PIECES = 100
 """Pieces of code in one request of the row for many."""
 CLIENTS_OF_MANY = 16
 """Connections that send such requests: enough that one batch collects while another is signed."""
+RULES = 1000
+"""Rules of the row with a policy."""
 STEADY = 50
 """Connections of the latency row, each with a pause of half a second on average: 100 requests a second."""
 
@@ -48,6 +50,7 @@ def throughput(folder: Path, rounds: int) -> list[Row]:
             _row("RSA-3072, 64 clients / cryptography", bare_rsa, rsa, rounds, "measured"),
             _row("RSA-3072 with timestamp / cryptography", bare_rsa, rsa, rounds, "measured", timestamp=True),
             _latency(rsa, rounds),
+            _ruled(folder / "service-ruled", rsa, rounds),
         ]
     with running(folder / "service-p256", "ecdsa-p256") as p256:
         p256.load(seconds=1)
@@ -58,6 +61,16 @@ def throughput(folder: Path, rounds: int) -> list[Row]:
         ]
         rows[-2] = _with_note(rows[-2], p256.syncs().said())
     return rows
+
+
+def _ruled(directory: Path, without: Running, rounds: int) -> Row:
+    """Measure what a policy costs: the same service and one whose Subscriber has a thousand rules, by turns."""
+    rules = "\n".join(f'[r{n}]\nkeys = ["release"]\npublisher = ["P{n}"]' for n in range(RULES - 1))
+    with running(directory, "rsa-3072") as ruled:
+        ruled.apply_policy(rules + '\n[all]\nkeys = ["release"]\n')
+        ruled.load(seconds=1)
+        work = f"RSA-3072 under {RULES:,} rules / without a policy"
+        return _row(work, lambda: without.load(seconds=SECONDS).rate, ruled, rounds, "0.90")
 
 
 def _row(work: str, limit_of: Callable[[], float], service: Running, rounds: int, target: str, **knobs: Any) -> Row:
