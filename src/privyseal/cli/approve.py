@@ -15,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privyseal.access.quorum import Granted, Refused, Waiting
-from privyseal.cli.approver_key import read_identity
+from privyseal.cli import own_key
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.request import asked_in_words
 from privyseal.cli.things import connect, service_options
@@ -53,7 +53,7 @@ def approve(  # noqa: PLR0913 - one argument for each option, as click has it
         raise Misused(
             "With which key do you agree?", hint="--identity-key FILE, or approve with a passkey in the console"
         )
-    private = read_identity(identity_key)
+    private = own_key.read(identity_key)
     service = connect(profile, url, subscriber)
     seen = service.get(service.path("requests", request_id, "review")).read(Review)
     request, digest = _read(seen, service.subscriber)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from privyseal.access.quorum import Waiting
-from privyseal.cli.approver_key import read_identity
+from privyseal.cli import own_key
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.own_key import octets_of
 from privyseal.cli.things import connect, service_options
@@ -280,7 +280,7 @@ def _signed(
 def _private(path: Path | None) -> Ed25519PrivateKey:
     if path is None:
         raise Misused("With which key do you agree?", hint="--identity-key FILE")
-    return read_identity(path)
+    return own_key.read(path)
 
 
 def _spki(path: Path) -> bytes:
