@@ -76,7 +76,9 @@ def fill(path: Path, keys: int, signatures: int) -> None:
     database.execute("pragma synchronous=off")
     database.execute("begin")
     for n in range(SUBSCRIBERS):
-        database.execute("insert into subscribers values (?, ?, ?)", (f"s{n}", f"S{n}", b"\1" * 32))
+        database.execute(
+            "insert into subscribers (name, display_name, tag_key) values (?, ?, ?)", (f"s{n}", f"S{n}", b"\1" * 32)
+        )
         row = (f"M-{n}", f"s{n}", "ci", "requester", n % 3 == 0)
         database.execute("insert into members (id, subscriber, name, roles, workload) values (?, ?, ?, ?, ?)", row)
     fingerprints = [_key(database, number) for number in range(keys)]

@@ -253,14 +253,18 @@ def test_only_the_operator_freezes_another_subscriber(world: World) -> None:
 
 
 def test_each_act_is_a_statement_in_the_log(world: World) -> None:
-    """Frozen, proposed, thawed: three, each with who did it and why."""
+    """Frozen, proposed, thawed: three, each with who did it and why, and what the signer did of it."""
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        before = len(statements.listed(tx, "administration"))
     frozen = freezes.freeze(world.seal, OFFICER, KEY)
     for actor in (OFFICER, SECOND):
         freezes.agree(world.seal, actor, frozen.id, Agreement())
     duties.recover(world.seal)
     with world.seal.records.reading(SUBSCRIBER) as tx:
-        said = [each.said.matter for each in statements.listed(tx, "administration")]
-    assert [each.what for each in said] == ["key frozen", "thaw proposed", "key thawed"]
+        said = [each.said.matter for each in statements.listed(tx, "administration")][before:]
+    by_people = [each.what for each in said if not each.what.startswith("signer did")]
+    assert by_people == ["key frozen", "thaw proposed", "key thawed"]
+    assert [each.what for each in said if each.what not in by_people] == ["signer did freeze", "signer did unfreeze"]
     assert KEY.reason in said[0].detail
 
 

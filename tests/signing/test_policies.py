@@ -342,7 +342,7 @@ def test_a_plan_shows_what_runs_gain_and_a_rule_about_runs_that_no_trust_rule_le
     with pytest.raises(BadInput, match="Rule 'runs' can never hold"):
         put(world, ALL + RUNS)  # its runs are let in for the rule 'all' alone
     trust_rule(world, repository_id="1")
-    put(world, f'[one]\nkeys = ["release"]\nwho = {{ members = ["{world.actor.member.name}"] }}\n')
+    put(world, '[one]\nkeys = ["release"]\nwho = { members = ["rehearsal client"] }\n')
     planned = plan(world.seal, ADMINISTRATOR, SUBSCRIBER, Proposal(files={"rules.toml": RUNS}))
     assert {each.who for each in planned.gains} == {"runs of acme/app under T-2 as ci (M-ci)"}
     put(world, RUNS)

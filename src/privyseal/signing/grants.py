@@ -209,7 +209,7 @@ def agree(seal: PrivySeal, actor: Actor, grant_id: str, approval: Approval) -> G
         if approval in given:
             return shown(tx, kept, now)
         if kept.revoked is not None or now >= kept.grant.until:
-            raise Denied(f"The grant {grant_id} is {_state(kept, now)}; nobody can agree to it any more.")
+            raise Denied(f"The grant {grant_id} is {_standing(kept, now)}; nobody can agree to it any more.")
         pair = keys.key_pair(tx, kept.grant.key)
         _check(actor, pair, kept, given, approval)
         records.agree(tx, grant_id, approval, now)
@@ -275,7 +275,7 @@ def shown(tx: Transaction, kept: Kept, now: datetime) -> GrantShown:
         id=kept.id,
         grant=kept.canonical,
         digest=kept.digest.hex(),
-        state=_state(kept, now),
+        state=_standing(kept, now),
         used=kept.used,
         signatures=grant.signatures,
         created=kept.created,
@@ -292,7 +292,7 @@ def _so_far(pair: KeyPair, kept: Kept, given: Sequence[Approval]) -> Granted | W
     return agreement(kept.grant, kept.digest, given, (pair.approvers, pair.in_order)).outcome
 
 
-def _state(kept: Kept, now: datetime) -> GrantState:
+def _standing(kept: Kept, now: datetime) -> GrantState:
     if kept.revoked is not None:
         return "revoked"
     if now >= kept.grant.until:
