@@ -270,6 +270,7 @@ AGAIN_IS_ANOTHER = {"enrol.member", "enrol.token", "enrol.client_certificate"}
 """Acts of which a repetition makes a second thing, or is refused: whoever lost the answer looks first."""
 
 
+@pytest.mark.parametrize("founded", ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)], indirect=True)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", [name for name in ACTS if name not in AGAIN_IS_ANOTHER])
 def test_an_act_that_is_cut_short_is_done_whole_or_not_at_all(make_world: MakeWorld, name: str, way: Way) -> None:

@@ -129,6 +129,10 @@ WHOSE = ("own", "other", "suspended")
 FILLED = {"code": "not-found", "path": "checkpoint", "number": "0", "digest": "0" * 64, "fingerprint": "0" * 64}
 
 
+in_sqlite = pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+"""Who may come in does not hang on the database; ``test_admission.py`` asks on both."""
+
+
 def expected(admits: str, caller: str, whose: str) -> int | None:
     """Return the status with which a caller is turned away; None where it is let in."""
     if admits == "anybody":
@@ -182,6 +186,7 @@ def suspend(house: House, name: str) -> bool:
     return True
 
 
+@in_sqlite
 @pytest.mark.parametrize("whose", WHOSE)
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
