@@ -17,7 +17,7 @@ from privyseal.records.events import Event
 from privyseal.records.findings import Progress, note_progress_of_all_subscribers, progress_of_all_subscribers
 from privyseal.records.schema import migrate
 from privyseal.terms.parties import Subscriber
-from privyseal.web.findings import FindingView
+from privyseal.web.views_of_findings import FindingView
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 

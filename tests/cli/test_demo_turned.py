@@ -8,7 +8,7 @@ from typing import Any
 from privyseal.cli.demo_turned import AUTHENTICATION, compared, report, turned
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Kind
-from privyseal.web.findings import FindingView
+from privyseal.web.views_of_findings import FindingView
 
 
 def found(requirement: str, verdict: Verdict, **changes: Any) -> FindingView:

@@ -12,8 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from privyseal.cli.main import run
 from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
-from privyseal.compliance.gates import GATES
-from privyseal.records.gates import Overridden
+from privyseal.compliance.gates import GATES, Overridden
 from privyseal.terms.requests import approved_octets
 
 

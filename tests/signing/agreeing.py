@@ -14,7 +14,7 @@ from tests.world import SUBSCRIBER, World
 
 from privyseal.records import approvals, keys, parties, requests
 from privyseal.signing import custody, enrol
-from privyseal.signing.approve import so_far
+from privyseal.signing.review import so_far
 from privyseal.signing.submit import Submission, submit
 from privyseal.strongroom.acts import Generate
 from privyseal.terms.canonical import decode_canonical

@@ -24,9 +24,8 @@ from privyseal.access.credentials import token_digest
 from privyseal.errors import PrivySealError
 from privyseal.records import parties as kept
 from privyseal.records import statements
-from privyseal.signing import agreements, duties, enrol, leavers, parties, reviews, subscribers
-from privyseal.signing.agreements import Acceptance
-from privyseal.signing.parties import NewParty
+from privyseal.signing import agreements, duties, enrol, forms_of_parties, leavers, parties, reviews, subscribers
+from privyseal.signing.forms_of_parties import Acceptance, NewParty
 from privyseal.terms.agreements import Clause, Paper, PaperKind, Representative
 from privyseal.terms.parties import Actor, Factor, Member, Role
 from privyseal.tlog.entry import Statement, commit, decode
@@ -65,7 +64,7 @@ def _leave(world: World) -> None:
 def _review(world: World) -> None:
     with world.seal.records.reading(SUBSCRIBER) as tx:
         seen = reviews.listed(tx)
-    reviews.review(world.seal, EVERYTHING, reviews.Reviewed(reviewer="Ada", sha256=seen.sha256))
+    reviews.review(world.seal, EVERYTHING, forms_of_parties.Reviewed(reviewer="Ada", sha256=seen.sha256))
 
 
 def _set_roles(world: World) -> None:
@@ -125,7 +124,7 @@ def _leaver(world: World) -> None:
 
 
 def _take_in(world: World) -> None:
-    enrol.by_an_administrator(world.seal, EVERYTHING, enrol.NewMember(name="new", roles=(), workload=True))
+    enrol.by_an_administrator(world.seal, EVERYTHING, forms_of_parties.NewMember(name="new", roles=(), workload=True))
 
 
 ACTS: dict[str, Step] = {

@@ -10,7 +10,7 @@ from privyseal.errors import BadInput, Conflict, NotFound, NotPermitted
 from privyseal.records import agreements as kept
 from privyseal.records import events
 from privyseal.signing import agreements, duties
-from privyseal.signing.agreements import Acceptance
+from privyseal.signing.forms_of_parties import Acceptance
 from privyseal.terms.agreements import Clause, Paper, PaperKind, Representative, changes
 from privyseal.terms.parties import Actor, Factor, Member, Role
 from privyseal.terms.requests import Dossier

@@ -24,8 +24,10 @@ from privyseal.errors import (
 from privyseal.records import freezes as kept
 from privyseal.records import keys, policies, requests, statements
 from privyseal.signing import duties, enrol, freezes, sign
-from privyseal.signing.freezes import Agreement, Asked
+from privyseal.signing.forms_of_requests import Agreement
+from privyseal.signing.freezes import Asked
 from privyseal.signing.submit import Submission, submit
+from privyseal.terms.freezes import Frozen
 from privyseal.terms.keys import Approver
 from privyseal.terms.parties import Actor, Factor, Member, Role
 from privyseal.terms.requests import Approval, Dossier, State, approved_octets
@@ -40,7 +42,7 @@ def charter_frozen(world: World) -> bool:
     return world.seal.signer.charter(world.pair()[0].key_id).charter.frozen
 
 
-def held(world: World) -> list[kept.Frozen]:
+def held(world: World) -> list[Frozen]:
     with world.seal.records.reading(SUBSCRIBER) as tx:
         return kept.listed(tx, 10)
 
@@ -51,7 +53,7 @@ def overseers(world: World, *names: str) -> dict[str, Ed25519PrivateKey]:
     return found
 
 
-def signed(name: str, key: Ed25519PrivateKey, frozen: kept.Frozen) -> Agreement:
+def signed(name: str, key: Ed25519PrivateKey, frozen: Frozen) -> Agreement:
     digest = freezes.digest(frozen)
     public, octets = key.public_key().public_bytes_raw(), key.sign(approved_octets(digest))
     return Agreement(approval=Approval(approver=name, public_key=public, request_digest=digest, signature=octets))

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.world import SUBSCRIBER, Plan, World
 
-from privyseal.compliance.gates import GATE_IDS, LONGEST_OVERRIDE, REPORTS_FIRST, Enabled, Override
+from privyseal.compliance.gates import GATE_IDS, LONGEST_OVERRIDE, REPORTS_FIRST, Enabled, Overridden, Override
 from privyseal.compliance.known import Known
 from privyseal.compliance.subjects import CertificateStatus, Commitment
 from privyseal.errors import (
@@ -27,7 +27,6 @@ from privyseal.errors import (
 )
 from privyseal.records import events, keys, parties, requests
 from privyseal.records import gates as kept
-from privyseal.records.gates import Overridden
 from privyseal.signing import duties, gates
 from privyseal.terms.keys import Approver, Assurance
 from privyseal.terms.parties import Actor, Factor, Member, Role

@@ -38,9 +38,8 @@ from privyseal.records import deliveries, requests
 from privyseal.records import grants as records
 from privyseal.records.tables import grant_uses
 from privyseal.records.tables import grants as table
-from privyseal.signing import duties, granted, grants, machines, notices
-from privyseal.signing.granted import UseAsked
-from privyseal.signing.grants import GrantShown, NewGrant, Revocation
+from privyseal.signing import duties, forms_of_requests, granted, grants, machines, notices
+from privyseal.signing.forms_of_requests import GrantShown, NewGrant, Revocation, UseAsked
 from privyseal.signing.instance import Post
 from privyseal.signing.issuers import Issuer, Issuers
 from privyseal.signing.sign import advance
@@ -301,9 +300,9 @@ def test_the_signer_is_told_by_an_approver_and_then_needs_no_records(release: Re
     """Whoever puts the row back gets no signature out of it."""
     seen = release.agreed()
     begun = release.use(seen, release.ask())
-    act = grants.act_octets(release.pair.key_id, seen.digest, "leak", release.world.now + timedelta(hours=1))
+    act = forms_of_requests.act_octets(release.pair.key_id, seen.digest, "leak", release.world.now + timedelta(hours=1))
     told = Revocation(reason="leak", act=act, approval=ANN.approves(act_digest(act)))
-    wrong = grants.act_octets(release.pair.key_id, "0" * 64, "leak", release.world.now + timedelta(hours=1))
+    wrong = forms_of_requests.act_octets(release.pair.key_id, "0" * 64, "leak", release.world.now + timedelta(hours=1))
     with pytest.raises(BadInput, match="not one that revokes this grant"):
         grants.revoke(release.world.seal, actor("ann"), seen.id, msgspec.structs.replace(told, act=wrong))
     grants.revoke(release.world.seal, actor("ann"), seen.id, told)

@@ -13,9 +13,8 @@ from privyseal.compliance.due import State
 from privyseal.errors import BadInput, Conflict, NotFound, NotPermitted
 from privyseal.records import parties
 from privyseal.signing import duties, enrol, leavers, reviews
-from privyseal.signing.enrol import NewMember
+from privyseal.signing.forms_of_parties import NewMember, Reviewed
 from privyseal.signing.recorded_duties import facts_of_all_subscribers
-from privyseal.signing.reviews import Reviewed
 from privyseal.terms.parties import Actor, Factor, Member, Role
 
 ADMINISTRATOR = Actor(Member("M-admin", SUBSCRIBER, "admin", (Role.ADMINISTRATOR,)), (Factor.BEARER,))

@@ -18,11 +18,9 @@ from privyseal.errors import BadInput, Misused, NotFound, NotPermitted
 from privyseal.records import evidence
 from privyseal.records import parties as members
 from privyseal.signing import agreements, duties, enrol, judging, leavers, parties, reviews
-from privyseal.signing.agreements import Acceptance
+from privyseal.signing.forms_of_parties import Acceptance, NewParty, Reviewed
 from privyseal.signing.judging import NOT_ASKED
-from privyseal.signing.parties import NewParty
 from privyseal.signing.recorded_duties import facts_of_all_subscribers
-from privyseal.signing.reviews import Reviewed
 from privyseal.terms.agreements import Clause, Paper, PaperKind
 from privyseal.terms.parties import Actor, Factor, Member, Role
 

@@ -12,6 +12,7 @@ from tests.access.test_attestations import FILE, KEY_TEXT, envelope
 from tests.signing.test_custody import certify, generate
 from tests.world import SUBSCRIBER, World
 
+from privyseal.access.policies import read_folder
 from privyseal.access.trust import TrustRule
 from privyseal.compliance.statements import Administered
 from privyseal.errors import (
@@ -31,7 +32,8 @@ from privyseal.records.events import events_about
 from privyseal.records.policies import governing
 from privyseal.signing import enrol, policies, viewing
 from privyseal.signing.ask import ask
-from privyseal.signing.policies import Proposal, Trial, apply, plan, try_out
+from privyseal.signing.forms_of_requests import Proposal, Trial
+from privyseal.signing.policies import apply, plan, try_out
 from privyseal.signing.shelf import Shelf
 from privyseal.signing.submit import Submission, submit
 from privyseal.terms.keys import Approver
@@ -203,7 +205,7 @@ def test_an_hour_s_count_begins_anew_with_the_next_hour_and_not_with_a_clock_put
     assert isinstance(asks(world, 3), Dossier)
     world.now = begun
     with world.seal.records.writing(SUBSCRIBER) as tx:
-        limits = policies.read({"a.toml": '[a]\nkeys = ["k"]\nat-most = { per-hour = 1 }\n'}).rules["a"].at_most
+        limits = read_folder({"a.toml": '[a]\nkeys = ["k"]\nat-most = { per-hour = 1 }\n'}).rules["a"].at_most
         assert not kept.take(tx, "few", limits, 1, world.now)
     world.now = begun + timedelta(hours=2)
     assert isinstance(asks(world, 4), PolicyRefused), "two in all"

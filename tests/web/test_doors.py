@@ -18,7 +18,7 @@ from privyseal.access.credentials import Presented
 from privyseal.access.sealed import Sealer
 from privyseal.errors import NotAuthenticated, NotPermitted, PrivySealError
 from privyseal.records.tables import members
-from privyseal.signing import commandline, enrol, exchange, leavers, machines, people, signin
+from privyseal.signing import commandline, enrol, exchange, forms_of_parties, leavers, machines, people, signin
 from privyseal.signing.gatehouse import Gatehouse
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.parties import Actor, Factor, Member, Role
@@ -62,7 +62,7 @@ def certificate_of_a_client(house: House) -> tuple[Member, Knock]:
 
 def scoped_token(house: House) -> tuple[Member, Knock]:
     machine = enrol.member(house.seal, "demo", "ci", (Role.REQUESTER,), workload=True)
-    given = machines.new_static(house.seal, _administrator(house), "demo", machines.NewToken(member="ci"))
+    given = machines.new_static(house.seal, _administrator(house), "demo", forms_of_parties.NewToken(member="ci"))
     return machine, _token(house, given.token)
 
 
@@ -225,7 +225,7 @@ def test_who_left_is_given_nothing_new(end: Callable[[House, Member], None], hou
         end(house, each)
     with pytest.raises(PrivySealError, match="no such member any more"):
         people.invite(seal, _administrator(house), "demo", person.id, "ada")
-    again = machines.new_static(seal, _administrator(house), "demo", machines.NewToken(member="ci"))
+    again = machines.new_static(seal, _administrator(house), "demo", forms_of_parties.NewToken(member="ci"))
     assert again.kept.member != member.id
 
 

@@ -8,12 +8,11 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.web.house import NOW, House
 
-from privyseal.compliance.gates import GATES, Override
+from privyseal.compliance.gates import GATES, Overridden, Override
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Kind
 from privyseal.records import findings
 from privyseal.records.findings import Kept
-from privyseal.records.gates import Overridden
 from privyseal.signing import gates
 from privyseal.terms.keys import Approver
 from privyseal.terms.requests import Approval, approved_octets

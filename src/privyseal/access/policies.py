@@ -33,7 +33,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from privyseal.access.attestations import Wanted
-from privyseal.errors import BadInput, TooLarge
+from privyseal.errors import BadInput, Misused, TooLarge
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.parties import Role
 
@@ -281,3 +281,25 @@ def _require_zone(place: str, when: When) -> None:
 @functools.lru_cache(maxsize=64)
 def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
+
+
+def read_folder(files: Mapping[str, str]) -> PolicySet:
+    """Read a set out of a folder's files; Misused where there is no rule in them."""
+    if len(files) > MOST_FILES:
+        raise TooLarge(f"There are {len(files)} files of rules; at most {MOST_FILES} are taken.")
+    policy = unite({name: read_file(name, text.encode()) for name, text in files.items()})
+    if not policy.rules:
+        raise Misused("There is no rule in these files, and nothing would be allowed.", hint="write at least one rule")
+    return policy
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy set as it was applied: which one, by whom, when."""
+
+    number: int
+    digest: str
+    """SHA-256 of the set's octets, lower-case hex."""
+    at: datetime
+    actor: str
+    accepted: str | None = None
+    """Why conflicts of duties were accepted with it; None where there were none."""

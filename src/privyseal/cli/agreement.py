@@ -15,9 +15,9 @@ from privyseal.cli.subscriber import send
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.statements_of_parties import Accepted
 from privyseal.errors import BadInput, NotFound
-from privyseal.signing.agreements import Acceptance
+from privyseal.signing.forms_of_parties import Acceptance
 from privyseal.terms.agreements import Paper, PaperKind, Representative, Version, changes
-from privyseal.web.agreements import NewPaper, PaperList
+from privyseal.web.views_of_parties import NewPaper, PaperList
 
 LARGEST_FILE = 1 << 20
 """Octets of a paper's file; the longest Subscriber Agreement that we know has 120 KiB."""

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from privyseal import config
 from privyseal.cli import profile as profiles
 from privyseal.cli.gap import accept_gap
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
@@ -169,6 +168,8 @@ def open_source(directory: Path | None, url: str | None, log_policy: Path | None
     """Return where the log is, by a service's directory, else by an address, else by the client's profile."""
     policy = _policy(log_policy, directory, profile)
     if directory is not None:
+        from privyseal import config  # the whole service, which a look at a log from outside does without
+
         store = DirectoryTileStore(config.public_log(config.load(directory), directory))
         return Source(store.read, store.widths, policy)
     found = profiles.load({"url": url}, profile)

@@ -23,7 +23,7 @@ from privyseal.errors import Unavailable
 from privyseal.records import findings
 from privyseal.records.database import Records, open_records
 from privyseal.records.released import newest_event_of_all_subscribers, newest_release_of_all_subscribers
-from privyseal.web.findings import FindingView
+from privyseal.web.views_of_findings import FindingView
 
 LONGEST_WAIT = 20.0
 """Seconds that the demo waits for the service to have judged what was signed last."""

@@ -33,7 +33,7 @@ from privyseal.signing import enrol as enrol_functions
 from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.acts import Generate
 from privyseal.terms.keys import KeyPair
-from privyseal.web.findings import FindingView
+from privyseal.web.views_of_findings import FindingView
 
 KEY, SCHEME = "release", "ecdsa-p256"
 FOLDER = Path("acme")

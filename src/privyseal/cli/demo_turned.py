@@ -9,7 +9,7 @@ from privyseal.cli.output import WIDTH, mark, printable
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Kind
-from privyseal.web.findings import FindingView
+from privyseal.web.views_of_findings import FindingView
 
 AUTHENTICATION = "CSBR-6.2.7.3-02"
 """More than one factor, or server to server: what passkeys and workload tokens are for."""

@@ -9,8 +9,8 @@ import msgspec
 
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable
 from privyseal.cli.things import connect, service_options
-from privyseal.web.approving import Denial
 from privyseal.web.views import RequestView
+from privyseal.web.views_of_requests import Denial
 
 
 @click.command("deny", cls=Command)

@@ -20,7 +20,7 @@ from privyseal.compliance.statements import Administered, Document, Matter, Own,
 from privyseal.compliance.statements_of_parties import Accepted, Stands
 from privyseal.errors import BadInput, Misused, NotFound, PrivySealError, Unavailable
 from privyseal.terms.canonical import canonical_json
-from privyseal.web.evidence import OCTETS, StatementList, StatementView
+from privyseal.web.views_of_findings import OCTETS, StatementList, StatementView
 
 PIECE = 1 << 20
 """Octets read and sent at a time."""

@@ -8,7 +8,7 @@ import msgspec
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.things import connect
 from privyseal.errors import Misused
-from privyseal.web.freezes import FreezeList, FreezeView
+from privyseal.web.views_of_requests import FreezeList, FreezeView
 
 
 @click.command(cls=Command)

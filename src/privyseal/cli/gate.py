@@ -15,11 +15,10 @@ import msgspec
 from privyseal.cli import own_key
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.things import connect, service_options
-from privyseal.compliance.gates import LONGEST_OVERRIDE, Override
+from privyseal.compliance.gates import LONGEST_OVERRIDE, Overridden, Override
 from privyseal.errors import BadInput, Misused
-from privyseal.records.gates import Overridden
 from privyseal.strongroom.durable import write_whole
-from privyseal.web.findings import GateList, GateView
+from privyseal.web.views_of_findings import GateList, GateView
 
 
 @click.group()

@@ -24,14 +24,14 @@ from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, m
 from privyseal.cli.own_key import octets_of
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Denied, Misused, NotPermitted, VerificationFailed
-from privyseal.signing.grants import GrantShown, NewGrant, Revocation, act_octets
+from privyseal.signing.forms_of_requests import GrantShown, NewGrant, Revocation, act_octets
 from privyseal.strongroom.acts import act_digest
 from privyseal.strongroom.grants import agreement, require_sound
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.grants import ForRuns, Grant, grant_digest, read_grant
 from privyseal.terms.requests import Approval, approved_octets
-from privyseal.web.grants import GrantList
 from privyseal.web.views import KeyView
+from privyseal.web.views_of_requests import GrantList
 
 LIFE_OF_AN_ACT = timedelta(hours=1)
 """How long the act that revokes a grant in the signer may take to arrive."""

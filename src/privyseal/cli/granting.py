@@ -19,12 +19,11 @@ from privyseal.cli.output import printable, tell
 from privyseal.cli.own_key import octets_of
 from privyseal.cli.profile import Profile
 from privyseal.errors import Conflict, Denied, NotAuthenticated, NotPermitted, VerificationFailed
-from privyseal.signing.granted import Fitting, UseAsked
-from privyseal.signing.grants import GrantShown
+from privyseal.signing.forms_of_requests import Fitting, GrantShown, UseAsked
 from privyseal.terms.grants import audience, used_octets
 from privyseal.terms.requests import State, request_digest
-from privyseal.web.grants import FittingList
 from privyseal.web.views import RequestView
+from privyseal.web.views_of_requests import FittingList
 
 _REFUSED = (Denied, NotPermitted, NotAuthenticated, VerificationFailed, Conflict)
 """What a grant or a proof may be refused with; the request then waits for people as any other."""

@@ -12,8 +12,8 @@ from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, m
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.duty_facts import IncidentKind
 from privyseal.compliance.incidents import Case
-from privyseal.signing.incidents import Impact
-from privyseal.web.incidents import CaseList, read_moment
+from privyseal.signing.forms_of_requests import Impact
+from privyseal.web.views_of_findings import CaseList, read_moment
 
 _STEPS = ("founded", "unfounded", "ca-notified", "revocation-asked")
 

@@ -7,12 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from privyseal import config
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, shown_path
 from privyseal.errors import BadInput, Misused
-from privyseal.records import schema
-from privyseal.signing import amending
-from privyseal.signing.amending import Rules
 from privyseal.terms.keys import Approver
 
 LARGEST = 256 * 1024
@@ -50,12 +46,16 @@ def amend(  # noqa: PLR0913
     """
     if quorum and not members and not files:
         raise Misused("Nobody is named who could agree.", hint="--member NAME, or --approvers FILE")
+    from privyseal import config  # the whole service, which ``privyseal key list`` does without
+    from privyseal.records import schema
+    from privyseal.signing import amending
+
     settings = config.load(directory)
     seal = config.privy_seal(settings, directory, config.Sockets.under(directory / "run"))
     try:
         schema.require_fit(seal.records)
         given = (*amending.by_passkeys(seal, subscriber, members), *(one for file in files for one in _read(file)))
-        rules = Rules(subscriber=subscriber, key=name, approvers=given, quorum=quorum)
+        rules = amending.Rules(subscriber=subscriber, key=name, approvers=given, quorum=quorum)
         pair = amending.amend(seal, None, rules)
     finally:
         seal.records.close()

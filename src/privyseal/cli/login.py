@@ -22,8 +22,8 @@ from privyseal.cli.client import Server, kept_token
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable, tell
 from privyseal.cli.tls import Tls
 from privyseal.errors import NotAuthenticated, TooSoon, Unavailable
-from privyseal.web.signin import DeviceAnswer, TokenAnswer
 from privyseal.web.views import Whoami
+from privyseal.web.views_of_parties import DeviceAnswer, TokenAnswer
 
 PATIENCE_S = 300.0
 """Seconds for which the command waits for the browser."""

@@ -13,11 +13,9 @@ from privyseal.cli.subscriber import send
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.errors import Misused, NotFound
-from privyseal.records.parties import Account
-from privyseal.signing.enrol import NewMember
-from privyseal.signing.reviews import AccountList, Reviewed
-from privyseal.terms.parties import Member, Role
-from privyseal.web.members import Leaving, Roles
+from privyseal.signing.forms_of_parties import AccountList, NewMember, Reviewed
+from privyseal.terms.parties import Account, Member, Role
+from privyseal.web.views_of_parties import Leaving, Roles
 
 _ROLE = click.Choice([role.value for role in Role])
 

@@ -12,8 +12,8 @@ from privyseal.cli.subscriber import send
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.statements_of_parties import PartyStands
 from privyseal.errors import Misused, NotFound
-from privyseal.signing.parties import NewParty, Party, due
-from privyseal.web.agreements import Link, PartyList
+from privyseal.signing.forms_of_parties import NewParty, Party, due
+from privyseal.web.views_of_parties import Link, PartyList
 
 _KINDS: tuple[Literal["ca", "reseller", "partner"], ...] = ("ca", "reseller", "partner")
 _TOLD: tuple[Literal["compromise", "suspect-code"], ...] = ("compromise", "suspect-code")

@@ -15,14 +15,13 @@ import msgspec
 
 from privyseal.access.attestations import LARGEST_ENVELOPE, read_envelope, statement_of
 from privyseal.access.deciding import Explained
-from privyseal.access.policies import LARGEST_FILE, MOST_FILES
+from privyseal.access.policies import LARGEST_FILE, MOST_FILES, Version, read_folder
 from privyseal.cli.client import Answer, Service
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path, terminal
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Misused, NotFound, NotPermitted
-from privyseal.records.policies import Version
-from privyseal.signing.policies import Moved, Plan, Proposal, Trial, read
-from privyseal.web.policies import Brought, Kept, PolicyList, PolicyView
+from privyseal.signing.forms_of_requests import Moved, Plan, Proposal, Trial
+from privyseal.web.views_of_requests import Brought, Kept, PolicyList, PolicyView
 
 _MOST_SHOWN = 40
 """Gains and losses that people are shown; ``--json`` has all."""
@@ -38,7 +37,7 @@ def policy() -> None:
 @json_option
 def check(path: Path, json_mode: JsonMode | None) -> None:
     """Read a policy's files and say what is wrong with them; asks nobody."""
-    found = read(_files(path))
+    found = read_folder(_files(path))
     output = Output(json_mode)
     output.say(f"{mark(True)} {shown_path(path)}: {len(found.rules)} rule(s), digest {found.digest}")
     output.result({"schema": "privyseal/policy-check/1", "digest": found.digest, "rules": found.rules})
@@ -64,7 +63,7 @@ def apply(  # noqa: PLR0913
 ) -> None:
     """Put a folder of rules in force, in place of all before it."""
     service, output, proposal = connect(profile, url, subscriber), Output(json_mode), Proposal(files=_files(directory))
-    read(proposal.files)
+    read_folder(proposal.files)
     planned = _post(service, "plan", proposal).read(Plan)
     output.say(*_planned(planned))
     if only_plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privyseal.signing import agreements
-from privyseal.signing.agreements import Acceptance
+from privyseal.signing.forms_of_parties import Acceptance
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.agreements import Clause, Paper, PaperKind, Representative
 

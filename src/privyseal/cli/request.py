@@ -14,8 +14,8 @@ from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Denied, Failed, PrivySealError, Unavailable
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State
-from privyseal.web.approving import RequestList
 from privyseal.web.views import RequestView, sight
+from privyseal.web.views_of_requests import RequestList
 
 LOOK = 30
 """Seconds that one question to the service may stay open; it allows 50."""

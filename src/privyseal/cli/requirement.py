@@ -24,7 +24,7 @@ from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.reference import document_of, wants_in_words
 from privyseal.compliance.requirement import Kind, Party, Requirement
 from privyseal.errors import NotFound
-from privyseal.web.findings import NOT_AN_OPINION, FindingList, FindingView, end_of_day, finding_view
+from privyseal.web.views_of_findings import NOT_AN_OPINION, FindingList, FindingView, end_of_day
 
 _MARKS = {Verdict.MET: True, Verdict.NOT_MET: False, Verdict.BROKEN: False}
 
@@ -149,6 +149,7 @@ def kept_in(
     from privyseal import config
     from privyseal.records import findings
     from privyseal.records.database import open_records
+    from privyseal.web.findings import finding_view
 
     records = open_records(config.records_url(config.load(directory).records, directory))
     wanted, moment = None if verdict is None else Verdict(verdict), end_of_day(None if as_of is None else str(as_of))

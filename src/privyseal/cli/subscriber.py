@@ -9,9 +9,9 @@ from privyseal.cli.client import Answer, Service
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused
-from privyseal.signing.subscribers import Enrolled
+from privyseal.signing.forms_of_parties import Enrolled
 from privyseal.terms.subscribers import STEPS, Standing
-from privyseal.web.subscribers import Change, NewSubscriber, SubscriberList, TakenIn
+from privyseal.web.views_of_parties import Change, NewSubscriber, SubscriberList, TakenIn
 
 
 @click.group()

@@ -12,8 +12,8 @@ from privyseal.cli.freeze import in_words
 from privyseal.cli.output import Command, JsonMode, Output, json_option, printable
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused, NotFound
-from privyseal.signing.freezes import Agreement
-from privyseal.web.freezes import FreezeList, FreezeView
+from privyseal.signing.forms_of_requests import Agreement
+from privyseal.web.views_of_requests import FreezeList, FreezeView
 
 
 @click.command(cls=Command)

@@ -12,8 +12,8 @@ from privyseal.access.permissions import OF_MACHINES
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused
-from privyseal.signing.machines import MOST_DAYS, NewToken
-from privyseal.web.trust import TokenList, TokenOnce, TokenView
+from privyseal.signing.forms_of_parties import MOST_DAYS, NewToken
+from privyseal.web.views_of_parties import TokenList, TokenOnce, TokenView
 
 SINGLE = "a static token is a single factor: it does not meet CSBR 6.2.7.3, so no publicly trusted signature"
 

@@ -17,7 +17,7 @@ from privyseal.cli.identity import table
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, ClaimMismatch, Misused, NotAuthenticated
-from privyseal.web.trust import RuleList, RuleView
+from privyseal.web.views_of_parties import RuleList, RuleView
 
 OPTIONS = {
     "repository_id": ("github", "repository_id"),

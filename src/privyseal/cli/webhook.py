@@ -8,7 +8,7 @@ import msgspec
 from privyseal.cli.client import Answer
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.things import connect, service_options
-from privyseal.web.notices import DeliveryList, DeliveryView, WebhookList, WebhookView
+from privyseal.web.views_of_requests import DeliveryList, DeliveryView, WebhookList, WebhookView
 
 
 @click.group()

@@ -17,9 +17,9 @@ from privyseal.errors import BadInput, MalformedCode, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.formats.source import FileSource
-from privyseal.signing.who_signed import Signed
+from privyseal.signing.forms_of_requests import Signed
 from privyseal.terms.signatures import Options
-from privyseal.web.who_signed import SignedList
+from privyseal.web.views_of_requests import SignedList
 
 _DIGEST = re.compile(r"(?:sha(?:1|256|384|512):)?(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})")
 

@@ -21,6 +21,7 @@ from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.requirement import Asked
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import canonical_json, tagged_digest
+from privyseal.terms.requests import Approval
 
 GATES = tuple(each for each in REQUIREMENTS if each.gate)
 """The gates, in the order of the catalogue."""
@@ -78,6 +79,13 @@ class Override(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         if not timedelta() < self.until - self.since <= LONGEST_OVERRIDE:
             raise BadInput(f"An override lasts {LONGEST_OVERRIDE.days} days at most, and more than none.")
+
+
+class Overridden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An override that two people agreed to, with their signatures over its digest."""
+
+    override: Override
+    approvals: Annotated[tuple[Approval, ...], msgspec.Meta(max_length=16)]
 
 
 class Enabled(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -12,9 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
 from privyseal.records.tables import deliveries, notices, webhooks
-
-State: TypeAlias = Literal["waiting", "done", "dead"]
-"""``waiting`` for its next try, ``done`` when it was taken, ``dead`` when nobody tries any more."""
+from privyseal.terms.deliveries import DeliveryState
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +44,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     made: datetime
     body: bytes
-    state: State = "waiting"
+    state: DeliveryState = "waiting"
     tries: int = 0
     next: datetime | None = None
     said: str = ""
@@ -157,7 +155,7 @@ def begin_try(tx: Transaction, one: Delivery, until: datetime) -> Delivery | Non
     return msgspec.structs.replace(one, tries=one.tries + 1, next=until) if done else None
 
 
-def end_try(tx: Transaction, one: Delivery, state: State, said: str, again: datetime | None) -> None:
+def end_try(tx: Transaction, one: Delivery, state: DeliveryState, said: str, again: datetime | None) -> None:
     """Write down what came of a try; nothing changes where the message was changed meanwhile."""
     mine = update(deliveries).where(
         deliveries.c.subscriber == tx.subscriber, deliveries.c.id == one.id, deliveries.c.tries == one.tries

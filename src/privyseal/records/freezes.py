@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
@@ -11,29 +11,10 @@ from sqlalchemy import Connection, Row, insert, select, update
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
 from privyseal.records.tables import freezes, thaw_agreements
-
-What: TypeAlias = Literal["key", "policy", "subscriber"]
-"""What can be frozen: a Key Pair, a policy, or all of a Subscriber."""
-Follows: TypeAlias = Literal["none", "freeze", "frozen", "thaw", "thawed", "refused"]
-"""How far the signer has followed, as the table says."""
+from privyseal.terms.freezes import Follows, Frozen
 
 MOST = 256
 """Freezes of one Subscriber that hold at once; who has more freezes the Subscriber."""
-
-
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that was frozen."""
-
-    id: str
-    subscriber: str
-    kind: What
-    name: str
-    reason: str
-    frozen_by: str
-    """The member's id."""
-    at: datetime
-    signer: Follows = "none"
-    thawed: datetime | None = None
 
 
 _HOLD = select(freezes).where(freezes.c.thawed.is_(None)).order_by(freezes.c.at, freezes.c.id)

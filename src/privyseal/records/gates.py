@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
 from sqlalchemy import Connection, insert, select
 
-from privyseal.compliance.gates import Enabled, Override
+from privyseal.compliance.gates import Enabled, Overridden
 from privyseal.records.database import Transaction
 from privyseal.records.tables import gates
-from privyseal.terms.requests import Approval
 
 _ENABLED, _OVERRIDDEN = "enabled", "overridden"
-
-
-class Overridden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An override that two people agreed to, with their signatures over its digest."""
-
-    override: Override
-    approvals: Annotated[tuple[Approval, ...], msgspec.Meta(max_length=16)]
 
 
 def enabled_of_all_subscribers(connection: Connection) -> list[Enabled]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from privyseal.errors import Conflict, NotFound
@@ -13,22 +12,8 @@ from privyseal.records.database import Transaction
 from privyseal.records.dialect import CREDENTIALS
 from privyseal.records.tables import client_certificates, events, members, statements, subscribers, tokens
 from privyseal.terms.agreements import PaperKind
-from privyseal.terms.parties import Factor, Member, Role, Subscriber
+from privyseal.terms.parties import Account, Factor, Member, Role, Subscriber
 from privyseal.terms.subscribers import Standing
-
-
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's account, as whoever looks through accounts sees it."""
-
-    member: Member
-    until: datetime | None
-    """From when on nobody comes in by it; None for no end."""
-    ended: datetime | None
-    """When all its credentials were ended; None while it is in use."""
-    factors: tuple[Factor, ...]
-    """By which it can prove itself."""
-    last_act: datetime | None
-    """When it last did something that is kept; reading is not."""
 
 
 def add_subscriber_of_all_subscribers(

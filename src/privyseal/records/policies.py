@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from privyseal.access.policies import AtMost, PolicySet, read_set
+from privyseal.access.policies import AtMost, PolicySet, Version, read_set
 from privyseal.access.reach import Party, party_of, runs_under
 from privyseal.errors import Conflict, NotFound, TooLarge
 from privyseal.records import trust
@@ -22,18 +21,6 @@ MOST_ATTESTATIONS = 16
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-
-
-class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy set as it was applied: which one, by whom, when."""
-
-    number: int
-    digest: str
-    """SHA-256 of the set's octets, lower-case hex."""
-    at: datetime
-    actor: str
-    accepted: str | None = None
-    """Why conflicts of duties were accepted with it; None where there were none."""
 
 
 _NEWEST = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
 
 import msgspec
 from sqlalchemy import Connection, insert, select
@@ -14,10 +13,7 @@ from privyseal.records.database import Transaction
 from privyseal.records.prepared import Prepared
 from privyseal.records.tables import events, request_runs, requests, signed_things
 from privyseal.terms.parties import Workload
-
-Kind: TypeAlias = Literal["content", "signature", "file"]
-"""What a digest is of: the content that a format hashes, the signature blob, or the whole finished file."""
-
+from privyseal.terms.signed import Kind
 
 _AT_ONCE = 500
 """Requests that are asked for at once."""

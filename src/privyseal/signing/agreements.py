@@ -10,8 +10,6 @@ import re
 from contextlib import suppress
 from datetime import datetime
 
-import msgspec
-
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.statements import Administered, Stated
 from privyseal.compliance.statements_of_parties import Accepted
@@ -20,22 +18,15 @@ from privyseal.records import agreements, events, parties, statements
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import announce, paper, voice
+from privyseal.signing.forms_of_parties import Acceptance
 from privyseal.signing.instance import PrivySeal
-from privyseal.terms.agreements import OF_THE_SERVICE, Paper, PaperKind, Representative, Version
+from privyseal.terms.agreements import OF_THE_SERVICE, Paper, PaperKind, Version
 from privyseal.terms.parties import Actor
 
 TOPIC = "agreement"
 """What the log says that an acceptance is about."""
 
 _UNDER = re.compile(r"submitted, [a-z]+, papers ([0-9]+)\Z")
-
-
-class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a representative accepts: one version, by its digest, so that it is the one that was read."""
-
-    kind: PaperKind
-    sha256: str
-    representative: Representative
 
 
 def add(seal: PrivySeal, actor: Actor | None, of: str, added: Paper) -> Version:

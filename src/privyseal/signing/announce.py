@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from privyseal.compliance.gates import Overridden
 from privyseal.compliance.requirement import Kind
 from privyseal.compliance.statements import Administered, Found, Override, Own
 from privyseal.records import events
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
 from privyseal.records.findings import Kept
-from privyseal.records.gates import Overridden
 from privyseal.signing import paper
 from privyseal.signing.instance import PrivySeal
 

@@ -14,7 +14,8 @@ from privyseal.records import freezes as frozen
 from privyseal.records.events import LONGEST, Event
 from privyseal.signing import freezes
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.approvals import Tally, tally, why_not
+from privyseal.signing.review import so_far
+from privyseal.strongroom.approvals import why_not
 from privyseal.strongroom.assertions import may_be_copied
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import Approver, KeyPair
@@ -65,12 +66,6 @@ def _factors(actor: Actor, approval: Approval) -> tuple[Factor, ...]:
         return actor.factors
     shown = Factor.SYNCED_PASSKEY if may_be_copied(approval.assertion.authenticator_data) else Factor.PASSKEY
     return tuple(dict.fromkeys((*actor.factors, shown)))
-
-
-def so_far(pair: KeyPair, request: SigningRequest, given: Sequence[Approval]) -> Tally:
-    """Count the approvals of a request by what the records say of its key; the signer counts by its own charter."""
-    asker = None if request.requester is msgspec.UNSET else request.requester
-    return tally(given, pair.approvers, pair.in_order, request.digest(), asker)
 
 
 def _check(actor: Actor, pair: KeyPair, request: SigningRequest, given: Sequence[Approval], approval: Approval) -> bool:

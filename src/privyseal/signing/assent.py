@@ -14,9 +14,9 @@ from privyseal.access import passkeys
 from privyseal.access.quorum import Waiting
 from privyseal.errors import Conflict, NotPermitted
 from privyseal.records import approvals, keys, requests
-from privyseal.signing.approve import so_far
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.people import means_in
+from privyseal.signing.review import so_far
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import Approver
 from privyseal.terms.parties import Actor

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
 
@@ -17,20 +16,10 @@ from privyseal.errors import BadInput, Conflict, NotPermitted
 from privyseal.records import parties
 from privyseal.records.database import Transaction
 from privyseal.signing import announce, subscribers, voice
+from privyseal.signing.forms_of_parties import NewMember
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms import names
 from privyseal.terms.parties import Actor, Member, Role, Subscriber
-
-
-class NewMember(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is to be taken in."""
-
-    name: str
-    roles: tuple[Role, ...]
-    workload: bool
-    """Whether it is a machine (CSBR 6.2.7.3)."""
-    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    """From when on nobody comes in by this account, such as an auditor's; None for no end."""
 
 
 def subscriber(seal: PrivySeal, name: str, display_name: str) -> Subscriber:

@@ -23,12 +23,13 @@ from privyseal.compliance.statements import Administered
 from privyseal.errors import Conflict, Denied, NotFound, NotPermitted, PrivySealError, Unavailable, VerificationFailed
 from privyseal.records import freezes, keys, parties, policies
 from privyseal.records.database import Transaction
-from privyseal.records.freezes import Frozen, What
 from privyseal.signing import announce, custody, notices
 from privyseal.signing.case import Case
+from privyseal.signing.forms_of_requests import Agreement
 from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.acts import Freeze, Unfreeze
 from privyseal.terms.canonical import canonical_json, tagged_digest
+from privyseal.terms.freezes import Follows, Frozen, What
 from privyseal.terms.parties import Actor, Role
 from privyseal.terms.requests import Approval, Dossier, approved_octets
 
@@ -48,12 +49,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: What
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     reason: Annotated[str, Meta(min_length=3, max_length=_LONGEST_REASON)]
-
-
-class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One person's word that something is thawed: an overseer's signature, or nothing where a member says so itself."""
-
-    approval: Approval | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,7 +254,7 @@ def follow_one(seal: PrivySeal, frozen: Frozen) -> Frozen:
     """
     if frozen.signer not in ("freeze", "thaw"):
         return frozen
-    becomes: freezes.Follows = "frozen" if frozen.signer == "freeze" else "thawed"
+    becomes: Follows = "frozen" if frozen.signer == "freeze" else "thawed"
     try:
         _tell_signer(seal, frozen)
     except (Unavailable, Conflict):

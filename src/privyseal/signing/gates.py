@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from privyseal.access import permissions
 from privyseal.compliance import gates as rules
 from privyseal.compliance.evaluate import Subject
-from privyseal.compliance.gates import AGREE, GATES, REPORTS_FIRST, Enabled, Override
+from privyseal.compliance.gates import AGREE, GATES, REPORTS_FIRST, Enabled, Overridden, Override
 from privyseal.compliance.known import Known
 from privyseal.compliance.outcome import Finding
 from privyseal.compliance.requirement import Asked
@@ -24,7 +24,6 @@ from privyseal.errors import BadInput, NotCompliant, NotPermitted, VerificationF
 from privyseal.records import evidence, keys, parties
 from privyseal.records import gates as kept
 from privyseal.records.database import Transaction
-from privyseal.records.gates import Overridden
 from privyseal.signing import announce, voice
 from privyseal.signing.case import Case
 from privyseal.signing.instance import PrivySeal

@@ -8,10 +8,6 @@ it spends: the records never show more signatures left than there are.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from privyseal.access import permissions
 from privyseal.errors import Conflict, Denied, NotPermitted
@@ -23,40 +19,18 @@ from privyseal.records.events import Event
 from privyseal.records.grants import Kept
 from privyseal.signing import freezes, grants, notices
 from privyseal.signing.case import Case
+from privyseal.signing.forms_of_requests import Fitting, UseAsked
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.signing.submit import check
 from privyseal.strongroom.grants import judge, misfit
 from privyseal.terms.canonical import decode_canonical
-from privyseal.terms.grants import LARGEST_PROOF, ForRuns, Use, audience
+from privyseal.terms.grants import ForRuns, Use, audience
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Dossier, SigningRequest, State
 
 EXPIRING = timedelta(hours=24)
 """How long before a grant ends people are told."""
-
-
-class UseAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Under which grant a request is to come, and the proof of who asks."""
-
-    grant: Annotated[str, Meta(min_length=1, max_length=40)]
-    proof: Annotated[bytes, Meta(max_length=LARGEST_PROOF)]
-
-    def __repr__(self) -> str:
-        """Show no token."""
-        return f"UseAsked(grant={self.grant!r})"
-
-
-class Fitting(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant that covers a request, and the proof that it asks for."""
-
-    id: str
-    digest: str
-    audience: str
-    """Of the identity token that proves a run; empty where a signature by ``public_key`` does."""
-    public_key: bytes
-    left: int
-    signatures: int
 
 
 def use(seal: PrivySeal, actor: Actor, request_id: str, asked: UseAsked) -> Dossier:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta
 
 from privyseal.access import permissions
 from privyseal.access.quorum import Granted, Refused, Waiting
@@ -28,76 +26,23 @@ from privyseal.records.database import Transaction
 from privyseal.records.grants import Kept
 from privyseal.signing import announce, custody, notices
 from privyseal.signing.exchange import issuers
+from privyseal.signing.forms_of_requests import GrantShown, GrantState, NewGrant, Revocation
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.notices import Notice
 from privyseal.strongroom.acts import RevokeGrant, decode_act
 from privyseal.strongroom.approvals import why_not
 from privyseal.strongroom.grants import agreement, require_sound
-from privyseal.terms.canonical import canonical_json
-from privyseal.terms.grants import LARGEST_GRANT, LONGEST, MOST_KEYS, MOST_SIGNATURES, ForKey, ForRuns, Grant
-from privyseal.terms.keys import Approver, KeyPair, Stage
+from privyseal.terms.grants import LARGEST_GRANT, LONGEST, MOST_KEYS, ForKey, ForRuns, Grant
+from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Approval
 
 MOST_OPEN = 200
 """Grants of one Subscriber that are neither revoked nor over."""
-LONGEST_REASON = 1000
-"""Characters of a reason."""
 
-GrantState: TypeAlias = Literal["proposed", "agreed", "used up", "over", "revoked"]
 
 _JWK = ("kty", "kid", "use", "alg", "crv", "n", "e", "x", "y")
 """What is kept of a public key (RFC 7517 4, RFC 7518 6)."""
-
-
-class NewGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A grant as it is proposed: for the runs of a trust rule, or for a public key and the member whose it is."""
-
-    key: Annotated[str, Meta(min_length=1, max_length=63)]
-    signatures: Annotated[int, Meta(ge=1, le=MOST_SIGNATURES)]
-    hours: Annotated[int, Meta(ge=1, le=LONGEST // timedelta(hours=1))]
-    """How long it holds, from ``not_before`` on."""
-    rule: Annotated[str, Meta(max_length=40)] = ""
-    where: Annotated[dict[str, str], Meta(max_length=16)] = {}
-    """More claims than the trust rule names, or narrower values of them, such as one tag."""
-    public_key: Annotated[bytes, Meta(max_length=512)] = b""
-    """SubjectPublicKeyInfo, DER."""
-    member: Annotated[str, Meta(max_length=64)] = ""
-    """With ``public_key``: id or name of the member in whose name the requests come."""
-    formats: Annotated[tuple[str, ...], Meta(max_length=16)] = ("pe",)
-    mode: Literal["local", "server"] = "local"
-    timestamp: bool = True
-    publisher: Annotated[str, Meta(max_length=255)] = ""
-    not_before: Annotated[datetime, Meta(tz=True)] | None = None
-
-
-class Revocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why a grant is revoked; with act and approval the signer itself is told."""
-
-    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
-    act: bytes = b""
-    """Canonical octets of a ``RevokeGrant``."""
-    approval: Approval | None = None
-
-
-class GrantShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant with everything that an agreement to it is made of."""
-
-    id: str
-    grant: bytes
-    """The canonical octets."""
-    digest: str
-    """Of these, lower-case hex; whoever agrees computes it anew."""
-    state: GrantState
-    used: int
-    signatures: int
-    created: datetime
-    until: datetime
-    approvals: tuple[Approval, ...]
-    approvers: tuple[Approver, ...]
-    stages: tuple[Stage, ...]
-    waiting_for: tuple[str, ...]
-    revoked_by: str = ""
 
 
 def propose(seal: PrivySeal, actor: Actor, new: NewGrant) -> GrantShown:
@@ -312,8 +257,3 @@ def notice(topic: str, kept: Kept) -> Notice:
 def _administered(seal: PrivySeal, tx: Transaction, actor: Actor, what: str, kept: Kept, why: str = "") -> None:
     said = f"{kept.digest.hex()} {why}".strip()
     announce.administered(seal, tx, Administered(actor=actor.member.id, what=what, subject=kept.id, detail=said[:2000]))
-
-
-def act_octets(pair_key_id: str, digest: str, reason: str, expires: datetime) -> bytes:
-    """Return the act by which a grant is revoked in the signer, for an approver to sign."""
-    return canonical_json(RevokeGrant(key_id=pair_key_id, grant=digest, reason=reason, expires_at=expires))

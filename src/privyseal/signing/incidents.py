@@ -19,6 +19,7 @@ from privyseal.pki import certificates
 from privyseal.records import incidents, keys, packed, requests, signed
 from privyseal.records.database import Transaction
 from privyseal.signing import announce, notices
+from privyseal.signing.forms_of_requests import Fate, Impact
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.notices import Notice as Told
 from privyseal.terms.canonical import decode_canonical
@@ -43,27 +44,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Whom, where a CA was told or asked."""
     at: Annotated[datetime, Meta(tz=True)] | None = None
     """When that was; now where it is not given."""
-
-
-class Fate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a revocation date makes of one signed file."""
-
-    request: str
-    filename: str
-    stamped: datetime | None
-    exchange: str = ""
-    """Id of the exchange of the run that asked for it; empty where no run did."""
-
-
-class Impact(msgspec.Struct, frozen=True, kw_only=True):
-    """Which released files die if a certificate is revoked as of a date, and which live on."""
-
-    certificate: str
-    date: datetime
-    dies: int
-    lives: int
-    dying: tuple[Fate, ...]
-    living: tuple[Fate, ...]
 
 
 def report(seal: PrivySeal, actor: Actor, said: Report) -> Case:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from privyseal.access import permissions, trust
 from privyseal.access.credentials import new_token
@@ -21,28 +19,14 @@ from privyseal.records.database import Transaction
 from privyseal.records.trust import ScopedToken
 from privyseal.signing import announce
 from privyseal.signing.exchange import issuers
+from privyseal.signing.forms_of_parties import NewToken
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.parties import Actor, Member, Role, Scope
 
-MOST_DAYS = 90
-"""Days that a static token may live; GitHub warns of tokens that live longer."""
 MOST_RULES = 1000
 """Trust rules of one Subscriber; each run is held against those of its issuer."""
 MOST_TOKENS = 1000
 """Static tokens of one Subscriber."""
-
-
-class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A static token as it is asked for."""
-
-    member: Annotated[str, Meta(min_length=1, max_length=64)]
-    """A machine's id or name; one of that name is taken in as a requester where there is none."""
-    label: Annotated[str, Meta(max_length=64)] = ""
-    """For what, so that people know which one to revoke."""
-    verbs: Annotated[tuple[str, ...], Meta(max_length=len(OF_MACHINES))] = OF_MACHINES
-    key: Annotated[str, Meta(max_length=63)] = ""
-    policy: Annotated[str, Meta(max_length=63)] = ""
-    days: Annotated[int, Meta(ge=1, le=MOST_DAYS)] = 1
 
 
 class GivenStatic(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,10 +23,11 @@ from privyseal.errors import BadInput, Conflict, PrivySealError
 from privyseal.records import deliveries
 from privyseal.records.database import Transaction
 from privyseal.records.deliveries import Delivery, Noticed, Webhook
-from privyseal.records.freezes import Frozen
 from privyseal.signing import announce, posting
 from privyseal.signing.instance import Post, PrivySeal
 from privyseal.signing.posting import Message
+from privyseal.terms.deliveries import DeliveryState
+from privyseal.terms.freezes import Frozen
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Dossier, SigningRequest
 
@@ -206,7 +207,7 @@ def send(seal: PrivySeal, *, stopping: Callable[[], bool] = lambda: False) -> in
 
 
 def _try(seal: PrivySeal, post: Post, one: Delivery, hook: Webhook | None) -> bool:
-    state: deliveries.State = "done"
+    state: DeliveryState = "done"
     again: datetime | None = None
     try:
         if one.webhook and hook is None:

@@ -10,38 +10,16 @@ from typing import Literal
 
 import msgspec
 
-from privyseal.compliance.clocks_incidents import NOTICE
 from privyseal.compliance.statements_of_parties import CaToTell, Linked, PartyStands
 from privyseal.errors import BadInput, Misused, NotFound
 from privyseal.records import parties, statements
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import announce, voice
+from privyseal.signing.forms_of_parties import NewParty, Party
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.subscribers import NAME
 from privyseal.terms.parties import Actor
-
-
-class NewParty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is said of a party; said again of the same name it takes the place of what was said before."""
-
-    name: str
-    kind: Literal["ca", "reseller", "partner"]
-    display_name: str
-    contract: str = ""
-    """SHA-256 of a document that was taken in as evidence; empty for none."""
-    audit_report: str = ""
-    report_to: str = ""
-
-
-class Party(msgspec.Struct, frozen=True, kw_only=True):
-    """A party with what follows from it."""
-
-    stands: PartyStands
-    subscribers: tuple[str, ...]
-    """Who came through it, or has its certificates from it."""
-    to_tell: tuple[CaToTell, ...]
-    """Of a CA: what it is to be told, and what it was told."""
 
 
 def add(seal: PrivySeal, actor: Actor, given: NewParty) -> PartyStands:
@@ -155,8 +133,3 @@ def _all(tx: Transaction) -> list[Party]:
 
 def _to_tell(tx: Transaction) -> list[CaToTell]:
     return [each.matter for each in statements.noted(tx, "notice") if isinstance(each.matter, CaToTell)]
-
-
-def due(notice: CaToTell) -> datetime:
-    """Return the last moment at which telling a CA is in time."""
-    return notice.known + NOTICE

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated
-
 import msgspec
 
 from privyseal.access import attestations, duties_apart, permissions
 from privyseal.access.deciding import Asked, Explained, Refused, claims_of, decide, explained
 from privyseal.access.duties_apart import Conflict
-from privyseal.access.policies import MOST_FILES, PolicySet, read_file, unite
+from privyseal.access.policies import PolicySet, Version, read_folder
 from privyseal.access.reach import ROLES_ALONE, Party, Reach, idle, may_request, reach
 from privyseal.compliance.statements import Administered
 from privyseal.errors import BadInput, Misused, NotPermitted, PolicyRefused, TooLarge
@@ -21,22 +17,16 @@ from privyseal.pki import certificates
 from privyseal.records import keys
 from privyseal.records import policies as kept
 from privyseal.records.database import Transaction
-from privyseal.records.policies import Version
 from privyseal.signing import announce, freezes
+from privyseal.signing.forms_of_requests import CLEAN, NOT_SCANNED, Moved, Plan, Proposal, Trial
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import SigningRequest
 
-Files = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], Annotated[str, msgspec.Meta(max_length=2**20)]]
-"""A folder of rules: each file's text by its name."""
-
 MOST_SUBJECTS = 64
 """Files that one envelope is kept for: a row for each."""
-
-CLEAN, NOT_SCANNED = "clean", "none"
-"""What is known of a file's scan: every scanner found nothing, or not that."""
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -46,73 +36,10 @@ class Ruling(msgspec.Struct, frozen=True):
     rules: tuple[str, ...]
 
 
-class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that somebody can have signed, and could not before or no longer can."""
-
-    who: str
-    key: str
-    format: str
-    rules: tuple[str, ...]
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a set would change: in its rules, and for whom."""
-
-    digest: str
-    """Of the set that is planned."""
-    was: str | None
-    """Of the set in force; None where roles alone decide so far."""
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-    gains: tuple[Moved, ...]
-    losses: tuple[Moved, ...]
-    conflicts: tuple[Conflict, ...]
-    """Duties that would not be apart under it, warnings last."""
-    idle: tuple[str, ...]
-    """Rules that can never hold, each with why; a set with such a rule is not applied."""
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A set to be planned or applied."""
-
-    files: Files
-    was: str | msgspec.UnsetType | None = msgspec.UNSET
-    """Digest of the set that the plan began with; when given, nothing else may have been applied since."""
-    accept_conflict: Annotated[str, msgspec.Meta(min_length=10, max_length=400)] | None = None
-    """Why conflicts of duties are accepted; it goes into the log."""
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request that nobody makes, to see what the policy in force, or ``files``, would say to it."""
-
-    member: str
-    """By id or name."""
-    key: str
-    format: str = "pe"
-    mode: str = "local"
-    publisher: str | None = None
-    timestamp: bool = True
-    scan: str = NOT_SCANNED
-    claims: Annotated[dict[str, str], msgspec.Meta(max_length=64)] = {}
-    at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    files: Files | None = None
-
-
-def read(files: Mapping[str, str]) -> PolicySet:
-    """Read a set out of a folder's files; Misused where there is no rule in them."""
-    if len(files) > MOST_FILES:
-        raise TooLarge(f"There are {len(files)} files of rules; at most {MOST_FILES} are taken.")
-    policy = unite({name: read_file(name, text.encode()) for name, text in files.items()})
-    if not policy.rules:
-        raise Misused("There is no rule in these files, and nothing would be allowed.", hint="write at least one rule")
-    return policy
-
-
 def plan(seal: PrivySeal, actor: Actor, subscriber: str, proposal: Proposal) -> Plan:
     """Say what a set would change; nothing is written."""
     permissions.require(actor, "see-policies", subscriber)
-    policy = read(proposal.files)
+    policy = read_folder(proposal.files)
     with seal.records.reading(subscriber) as tx:
         return _plan(seal, tx, policy)
 
@@ -124,7 +51,7 @@ def apply(seal: PrivySeal, actor: Actor, subscriber: str, proposal: Proposal) ->
     that is given, Conflict where another set was applied since the plan.
     """
     permissions.require(actor, "manage-policies", subscriber)
-    policy = read(proposal.files)
+    policy = read_folder(proposal.files)
     with seal.records.writing(subscriber) as tx:
         planned = _plan(seal, tx, policy)
         if planned.was == policy.digest:
@@ -196,7 +123,7 @@ def try_out(seal: PrivySeal, actor: Actor, subscriber: str, trial: Trial) -> Exp
     """Say what the policy in force, or the one that comes with the trial, says to a request, rule by rule."""
     permissions.require(actor, "see-policies", subscriber)
     with seal.records.reading(subscriber) as tx:
-        policy = kept.current(tx) if trial.files is None else read(trial.files)
+        policy = kept.current(tx) if trial.files is None else read_folder(trial.files)
         party = _party(kept.parties(tx), trial.member)
         pair = keys.key_pair(tx, trial.key)
         chains = keys.certificate_chains_of(tx, pair.key_id)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from privyseal.access.quorum import Waiting
-from privyseal.signing.approve import so_far
+from privyseal.strongroom.approvals import Tally, tally
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import Approver, KeyPair
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
@@ -134,3 +134,9 @@ _FACTS: dict[str, Callable[[SigningRequest], str]] = {
     ),
 }
 """What is compared, each as a text."""
+
+
+def so_far(pair: KeyPair, request: SigningRequest, given: Sequence[Approval]) -> Tally:
+    """Count the approvals of a request by what the records say of its key; the signer counts by its own charter."""
+    asker = None if request.requester is msgspec.UNSET else request.requester
+    return tally(given, pair.approvers, pair.in_order, request.digest(), asker)

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import hashlib
 
-import msgspec
-
 from privyseal.access import permissions
 from privyseal.compliance.statements_of_parties import AccountsReviewed
 from privyseal.errors import Conflict
 from privyseal.records import parties
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
-from privyseal.records.parties import Account
 from privyseal.signing import announce, voice
+from privyseal.signing.forms_of_parties import AccountList, Reviewed
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.parties import Actor
-
-
-class AccountList(msgspec.Struct, frozen=True, kw_only=True):
-    """All accounts of a Subscriber, and the digest by which a review says that it was this list."""
-
-    accounts: tuple[Account, ...]
-    sha256: str
-
-
-class Reviewed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is said of a review."""
-
-    reviewer: str
-    """The named person who looked through the accounts."""
-    sha256: str
-    """Of the list that they saw."""
-    note: str = ""
-    """What was decided."""
 
 
 def listed(tx: Transaction) -> AccountList:

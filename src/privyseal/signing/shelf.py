@@ -7,7 +7,7 @@ from datetime import datetime
 from privyseal.access.policies import PolicySet
 from privyseal.records import freezes, keys, parties, policies
 from privyseal.records.database import Transaction
-from privyseal.records.freezes import Frozen
+from privyseal.terms.freezes import Frozen
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.subscribers import Standing, require_signing
 

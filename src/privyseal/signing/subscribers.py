@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-import msgspec
-
 from privyseal.compliance.statements_of_parties import Stands
 from privyseal.errors import Misused, NotPermitted
 from privyseal.records import events, keys, parties, statements
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import agreements, announce, voice
+from privyseal.signing.forms_of_parties import Enrolled, Steps
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.agreements import PaperKind
 from privyseal.terms.parties import Actor, Role, Subscriber
@@ -26,18 +25,6 @@ RESERVED = frozenset({"whoami", "token", "reports", "login", "logout"})
 
 ASKED_FOR: frozenset[str] = frozenset({"CSBR-9.6.5-04", "CSBR-9.6.5-05", "CSBR-9.6.5-06"})
 """What a Subscriber commits to before its first signature."""
-
-Steps = dict[Step, str]
-"""Of each step what is still missing, in words; empty where it is done."""
-
-
-class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
-    """A Subscriber, how it stands, and how far its enrolment is."""
-
-    name: str
-    display_name: str
-    standing: Standing
-    steps: Steps
 
 
 def take_in(seal: PrivySeal, actor: Actor | None, name: str, display_name: str) -> Subscriber:

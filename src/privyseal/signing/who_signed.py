@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-
-import msgspec
+from datetime import timedelta
 
 from privyseal.access import permissions
 from privyseal.compliance.statements import Administered
-from privyseal.compliance.subjects import Authentication
 from privyseal.errors import BadInput, NotPermitted, VerificationFailed
 from privyseal.records import approvals, evidence, grants, policies, requests, signed
 from privyseal.records.database import Transaction
-from privyseal.records.signed import Kind, Thing
+from privyseal.records.signed import Thing
 from privyseal.signing import announce
 from privyseal.signing.case import Case
+from privyseal.signing.forms_of_requests import Sibling, Signed, Token
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import decode_canonical
-from privyseal.terms.parties import Actor, Role, Workload
+from privyseal.terms.parties import Actor, Role
 from privyseal.terms.requests import Dossier, SigningRequest
+from privyseal.terms.signed import Kind
 from privyseal.tlog.proof import parse_proof
 
 SIZES = (20, 32, 48, 64)
@@ -36,56 +35,6 @@ HOUR = timedelta(hours=1)
 """How near in time another request of the same requester is a sibling."""
 MOST_SIBLINGS = 500
 """Siblings of one request that are named."""
-
-
-class Sibling(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was signed beside, and why it counts as beside."""
-
-    request: str
-    filename: str
-    digest: str
-    why: str
-
-
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """A timestamp that the signature carries."""
-
-    time: datetime
-    authority: str
-    serial: str
-
-
-class Signed(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that signed what was asked about."""
-
-    subscriber: str
-    request: str
-    matched: tuple[Kind, ...]
-    """By what it was found; content alone may also be that of a file that carries no signature."""
-    files: tuple[str, ...]
-    key: str
-    certificate: str
-    """SHA-256 of the certificate, lower-case hex."""
-    mode: str
-    requester: str
-    asked: datetime
-    released: datetime | None
-    by: tuple[Authentication, ...]
-    """Who asked and who agreed, each with the factors."""
-    workload: Workload | None
-    """The run that asked, as its platform's identity token described it; None where it was no such run."""
-    approvers: tuple[str, ...]
-    """Who agreed: to the request, or beforehand to ``grant``."""
-    grant: str | None
-    """The grant under which it was signed; None where it was approved itself, or nobody was asked."""
-    policies: tuple[str, ...]
-    intent: int | None
-    """Where its intent stands in the log."""
-    completion: int | None
-    digest: str
-    """Of the request itself, lower-case hex."""
-    timestamps: tuple[Token, ...]
-    siblings: tuple[Sibling, ...]
 
 
 def index(tx: Transaction, cases: Sequence[Case]) -> None:

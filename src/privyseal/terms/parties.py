@@ -131,3 +131,17 @@ class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def subscriber(self) -> str:
         """Name the Subscriber for whom this Actor acts."""
         return self.member.subscriber
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's account, as whoever looks through accounts sees it."""
+
+    member: Member
+    until: datetime | None
+    """From when on nobody comes in by it; None for no end."""
+    ended: datetime | None
+    """When all its credentials were ended; None while it is in use."""
+    factors: tuple[Factor, ...]
+    """By which it can prove itself."""
+    last_act: datetime | None
+    """When it last did something that is kept; reading is not."""

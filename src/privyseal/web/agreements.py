@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
-
-import msgspec
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -13,40 +9,11 @@ from privyseal.compliance.statements_of_parties import Accepted, PartyStands
 from privyseal.records import agreements as kept
 from privyseal.records.database import Transaction
 from privyseal.signing import agreements, parties
-from privyseal.signing.agreements import Acceptance
-from privyseal.signing.parties import NewParty, Party
-from privyseal.terms.agreements import Paper, Version
+from privyseal.signing.forms_of_parties import Acceptance, NewParty, Party
+from privyseal.terms.agreements import Version
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-
-class NewPaper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The next version of a paper, and whose it is; the operator's own where no Subscriber is named."""
-
-    paper: Paper
-    of: str = ""
-
-
-class PaperList(msgspec.Struct, frozen=True, kw_only=True):
-    """All versions of papers, and which of them were accepted last."""
-
-    papers: tuple[Version, ...]
-    in_force: tuple[Accepted, ...]
-
-
-class PartyList(msgspec.Struct, frozen=True):
-    """All parties."""
-
-    parties: tuple[Party, ...]
-
-
-class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a party has to do with a Subscriber: that it came through it, what it is to be told, when it was."""
-
-    subscriber: str
-    tell: Literal["compromise", "suspect-code"] | None = None
-    known: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    told: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+from privyseal.web.views_of_parties import Link, NewPaper, PaperList, PartyList
 
 
 async def list_papers(subscriber: FromPath[str], desk: TheDesk, request_id: FromQuery[str | None] = None) -> PaperList:

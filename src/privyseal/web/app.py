@@ -18,18 +18,14 @@ from litestar.types import ASGIApp
 
 from privyseal.access.deciding import Explained
 from privyseal.access.trust import NewRule
+from privyseal.compliance.gates import Overridden
 from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
-from privyseal.records.gates import Overridden
-from privyseal.signing import enrol, reviews
-from privyseal.signing.agreements import Acceptance
-from privyseal.signing.freezes import Agreement, Asked
-from privyseal.signing.granted import UseAsked
-from privyseal.signing.grants import NewGrant, Revocation
+from privyseal.signing import forms_of_parties
+from privyseal.signing.forms_of_parties import Acceptance, NewParty, NewToken
+from privyseal.signing.forms_of_requests import Agreement, NewGrant, Plan, Proposal, Revocation, Trial, UseAsked
+from privyseal.signing.freezes import Asked
 from privyseal.signing.incidents import Step
-from privyseal.signing.machines import NewToken
-from privyseal.signing.parties import NewParty
-from privyseal.signing.policies import Plan, Proposal, Trial
 from privyseal.signing.review import Review
 from privyseal.terms.parties import Member
 from privyseal.terms.requests import Approval, SigningRequest
@@ -57,6 +53,9 @@ from privyseal.web import (
     trust,
     tsa,
     views,
+    views_of_findings,
+    views_of_parties,
+    views_of_requests,
     who_signed,
 )
 from privyseal.web.console import mount
@@ -216,71 +215,71 @@ DOCUMENTS = (
     views.CertificateList,
     views.RequestView,
     views.UploadView,
-    evidence.StatementList,
-    findings.FindingList,
-    findings.GateList,
-    trust.RuleList,
-    trust.TokenList,
-    trust.TokenOnce,
+    views_of_findings.StatementList,
+    views_of_findings.FindingList,
+    views_of_findings.GateList,
+    views_of_parties.RuleList,
+    views_of_parties.TokenList,
+    views_of_parties.TokenOnce,
     exchange.Exchanged,
     exchange.ExchangeRefusal,
     NewRule,
     NewToken,
-    freezes.FreezeList,
+    views_of_requests.FreezeList,
     Asked,
     Agreement,
-    incidents.CaseList,
+    views_of_findings.CaseList,
     Report,
     OutsideReport,
     reports.Heard,
     Step,
-    who_signed.SignedList,
-    notices.WebhookList,
+    views_of_requests.SignedList,
+    views_of_requests.WebhookList,
     notices.NewWebhook,
-    notices.DeliveryList,
-    subscribers.SubscriberList,
-    subscribers.NewSubscriber,
-    subscribers.TakenIn,
-    subscribers.Change,
-    reviews.AccountList,
-    reviews.Reviewed,
-    enrol.NewMember,
-    members.Roles,
-    members.Leaving,
+    views_of_requests.DeliveryList,
+    views_of_parties.SubscriberList,
+    views_of_parties.NewSubscriber,
+    views_of_parties.TakenIn,
+    views_of_parties.Change,
+    forms_of_parties.AccountList,
+    forms_of_parties.Reviewed,
+    forms_of_parties.NewMember,
+    views_of_parties.Roles,
+    views_of_parties.Leaving,
     Member,
     Left,
     AccountsReviewed,
-    agreements.PaperList,
-    agreements.NewPaper,
+    views_of_parties.PaperList,
+    views_of_parties.NewPaper,
     Acceptance,
-    agreements.PartyList,
-    agreements.Link,
+    views_of_parties.PartyList,
+    views_of_parties.Link,
     NewParty,
-    policies.PolicyList,
-    policies.PolicyView,
-    policies.Brought,
-    policies.Kept,
+    views_of_requests.PolicyList,
+    views_of_requests.PolicyView,
+    views_of_requests.Brought,
+    views_of_requests.Kept,
     Plan,
     Proposal,
     Trial,
     Explained,
     Overridden,
     signin.DeviceAsked,
-    signin.DeviceAnswer,
+    views_of_parties.DeviceAnswer,
     signin.TokenAsked,
-    signin.TokenAnswer,
+    views_of_parties.TokenAnswer,
     signin.InvitationAsked,
     signin.Invitation,
-    grants.GrantList,
-    grants.FittingList,
+    views_of_requests.GrantList,
+    views_of_requests.FittingList,
     NewGrant,
     Revocation,
     UseAsked,
     NewUpload,
     SigningRequest,
     Approval,
-    approving.Denial,
-    approving.RequestList,
+    views_of_requests.Denial,
+    views_of_requests.RequestList,
     Review,
 )
 """What goes in and out as JSON, with all that these are made of."""

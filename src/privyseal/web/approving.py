@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from privyseal.errors import BadInput
@@ -18,6 +16,7 @@ from privyseal.terms.requests import Dossier, SigningRequest, State
 from privyseal.web import views
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
+from privyseal.web.views_of_requests import Denial, RequestList, RequestSummary
 
 MOST_LISTED = 500
 """Requests in one answer; more than anybody reads."""
@@ -25,31 +24,6 @@ MOST_LISTED = 500
 WantedState = Annotated[
     str | None, QueryParameter(name="state", required=False, description="Only requests in this state.")
 ]
-
-
-class Denial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why an approver says no."""
-
-    reason: str
-
-
-class RequestSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a list."""
-
-    id: str
-    state: State
-    key: str
-    requester: str
-    """Id of the member who asked."""
-    created: datetime
-    expires: datetime
-    files: tuple[str, ...]
-
-
-class RequestList(msgspec.Struct, frozen=True):
-    """The Subscriber's newest requests, the newest first."""
-
-    requests: tuple[RequestSummary, ...]
 
 
 async def list_requests(subscriber: FromPath[str], desk: TheDesk, wanted: WantedState = None) -> RequestList:

@@ -8,40 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 
-import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
-from privyseal.compliance.statements import Matter, Said, Stated
+from privyseal.compliance.statements import Matter, Stated
 from privyseal.records import statements
 from privyseal.records.documents import Draft
 from privyseal.signing import paper
 from privyseal.web.desk import Desk, TheDesk
 from privyseal.web.files import PIECE
 from privyseal.web.intake import Incoming, require_media_type
-
-OCTETS = "application/octet-stream"
-"""What a document is sent as, whatever it is."""
-
-
-class StatementView(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was stated, and how its place in the log can be checked."""
-
-    entry: int
-    """Index of the log's entry."""
-    topic: str
-    said: Said
-    octets: bytes
-    """What the log commits to, in base64: the canonical JSON of ``said``."""
-    salt: bytes
-    """Of the commitment, in base64."""
-
-
-class StatementList(msgspec.Struct, frozen=True):
-    """What members of the Subscriber stated, in the order of the log."""
-
-    statements: tuple[StatementView, ...]
+from privyseal.web.views_of_findings import OCTETS, StatementList, StatementView
 
 
 def statement_view(stated: Stated) -> StatementView:

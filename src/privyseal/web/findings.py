@@ -3,85 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 
-import msgspec
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from privyseal.compliance.catalogue import BY_ID
-from privyseal.compliance.gates import GATES, NEVER_OVERRIDDEN
+from privyseal.compliance.gates import GATES, NEVER_OVERRIDDEN, Overridden
 from privyseal.compliance.outcome import Verdict
-from privyseal.compliance.requirement import Kind, Party
 from privyseal.errors import BadInput
 from privyseal.records import findings
 from privyseal.records import gates as kept
 from privyseal.records.database import Transaction
 from privyseal.records.findings import Kept
-from privyseal.records.gates import Overridden
 from privyseal.signing import gates
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-NOT_AN_OPINION = (
-    "Findings on single requirements by this service's own records. It is no audit opinion, and nothing here says that"
-    " anything as a whole is compliant."
-)
-"""What stands above every list of findings."""
-
-
-class FindingView(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds of one requirement for one subject, or for so many signatures with one key."""
-
-    requirement: str
-    clause: str
-    """As it is cited: ``CSBR 6.2.7.3``."""
-    binds: tuple[Party, ...] = ()
-    """Who has to meet it: of most clauses on certificates their CA, and not the Signing Service."""
-    kind: Kind
-    subject: str
-    verdict: Verdict
-    number: int
-    """How many signatures; 1 for everything else."""
-    sample: str
-    """Of signatures, one request that has this verdict."""
-    since: datetime
-    """When the verdict was found."""
-    text: str
-    mend: str
-
-
-class FindingList(msgspec.Struct, frozen=True, kw_only=True):
-    """The Subscriber's findings that hold, or held at the end of a day."""
-
-    findings: tuple[FindingView, ...]
-    notice: str = NOT_AN_OPINION
-
-
-class OverrideView(msgspec.Struct, frozen=True, kw_only=True):
-    """That a gate is lifted for a while, why, and who agreed."""
-
-    since: datetime
-    until: datetime
-    reason: str
-    by: tuple[str, ...]
-
-
-class GateView(msgspec.Struct, frozen=True, kw_only=True):
-    """A requirement that refuses signatures under publicly trusted certificates."""
-
-    requirement: str
-    clause: str
-    title: str
-    enforced: datetime | None
-    """From when on it refuses; until then it reports. None where the service has not noted it yet: it refuses."""
-    overridable: bool
-    overrides: tuple[OverrideView, ...]
-
-
-class GateList(msgspec.Struct, frozen=True, kw_only=True):
-    """All gates, and how far each is enforced for the Subscriber now."""
-
-    gates: tuple[GateView, ...]
+from privyseal.web.views_of_findings import FindingList, FindingView, GateList, GateView, OverrideView, end_of_day
 
 
 async def list_findings(
@@ -163,16 +100,6 @@ def gate_view(requirement: str, enforced: datetime | None, lifted: Sequence[Over
             if each.override.requirement == requirement
         ),
     )
-
-
-def end_of_day(day: str | None) -> datetime | None:
-    """Return the last moment of a day such as 2026-11-25, UTC; BadInput where it is none."""
-    if day is None:
-        return None
-    try:
-        return datetime.combine(date.fromisoformat(day), time.max, UTC)
-    except ValueError:
-        raise BadInput(f"{day[:40]!r} is not a day.", hint="such as 2026-11-25") from None
 
 
 def _verdict(word: str | None) -> Verdict | None:

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
 from privyseal.records import freezes as kept
 from privyseal.records.database import Transaction
-from privyseal.records.freezes import Follows, What
 from privyseal.signing import freezes
-from privyseal.signing.freezes import Agreement, Asked, Standing
+from privyseal.signing.forms_of_requests import Agreement
+from privyseal.signing.freezes import Asked, Standing
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-
-class FreezeView(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was frozen, and who agrees that it is thawed."""
-
-    id: str
-    subscriber: str
-    kind: What
-    name: str
-    reason: str
-    frozen_by: str
-    at: datetime
-    signer: Follows
-    """How far the guarded signer has followed; a freeze holds in any case."""
-    thawed: datetime | None
-    agreed: tuple[str, ...]
-    digest: bytes
-    """What an overseer signs to agree to the thaw."""
-
-
-class FreezeList(msgspec.Struct, frozen=True, kw_only=True):
-    """What is and was frozen, the newest first."""
-
-    freezes: tuple[FreezeView, ...]
+from privyseal.web.views_of_requests import FreezeList, FreezeView
 
 
 def freeze_view(standing: Standing) -> FreezeView:

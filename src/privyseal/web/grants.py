@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
@@ -12,25 +11,13 @@ from privyseal.errors import PrivySealError
 from privyseal.records import grants as records
 from privyseal.records.database import Transaction
 from privyseal.signing import granted, grants
-from privyseal.signing.granted import Fitting, UseAsked
-from privyseal.signing.grants import GrantShown, NewGrant, Revocation
+from privyseal.signing.forms_of_requests import GrantShown, NewGrant, Revocation, UseAsked
 from privyseal.terms.requests import Approval
 from privyseal.web import views
 from privyseal.web.api import DEFAULT_WAIT_S, carry_on
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-
-class GrantList(msgspec.Struct, frozen=True):
-    """The Subscriber's newest grants, the newest first."""
-
-    grants: tuple[GrantShown, ...]
-
-
-class FittingList(msgspec.Struct, frozen=True):
-    """The grants under which a request may come, the first to end first."""
-
-    grants: tuple[Fitting, ...]
+from privyseal.web.views_of_requests import FittingList, GrantList
 
 
 async def list_grants(subscriber: FromPath[str], desk: TheDesk) -> GrantList:

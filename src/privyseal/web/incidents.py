@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-import msgspec
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from privyseal.compliance.incidents import Case, Report
-from privyseal.errors import BadInput
 from privyseal.records import incidents as kept
 from privyseal.signing import incidents
-from privyseal.signing.incidents import Impact, Step
+from privyseal.signing.forms_of_requests import Impact
+from privyseal.signing.incidents import Step
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
+from privyseal.web.views_of_findings import CaseList, read_moment
 
 MOST_SHOWN = 1000
 """Incidents that are listed, the newest first."""
-
-
-class CaseList(msgspec.Struct, frozen=True, kw_only=True):
-    """The Subscriber's incidents, the newest first."""
-
-    incidents: tuple[Case, ...]
 
 
 async def list_incidents(subscriber: FromPath[str], desk: TheDesk) -> CaseList:
@@ -57,14 +49,3 @@ async def revocation_impact(
     """Say which released files die if this certificate is revoked as of ``date``, and which live on."""
     moment = read_moment(date)
     return await desk.slow(lambda: incidents.impact(desk.seal, request.user, fingerprint, moment))
-
-
-def read_moment(text: str) -> datetime:
-    """Read a time such as 2026-11-25T10:00Z, or a day, which is its first moment in UTC; BadInput for any other."""
-    try:
-        moment = datetime.fromisoformat(text[:40])
-    except ValueError:
-        raise BadInput(f"{text[:40]!r} is no time.", hint="such as 2026-11-25T10:00:00Z, or 2026-11-25") from None
-    if moment.tzinfo is None and len(text) > 10:
-        raise BadInput(f"{text[:40]!r} has no time zone.", hint="add Z for UTC")
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)

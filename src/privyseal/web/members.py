@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
-
-import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.signing import enrol, leavers, reviews
-from privyseal.signing.enrol import NewMember
-from privyseal.signing.reviews import AccountList, Reviewed
-from privyseal.terms.parties import Member, Role
+from privyseal.signing.forms_of_parties import AccountList, NewMember, Reviewed
+from privyseal.terms.parties import Member
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-
-class Roles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All roles that a member is to have."""
-
-    roles: tuple[Role, ...]
-
-
-class Leaving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a member left."""
-
-    left: Annotated[datetime, msgspec.Meta(tz=True)]
+from privyseal.web.views_of_parties import Leaving, Roles
 
 
 async def list_members(subscriber: FromPath[str], desk: TheDesk) -> AccountList:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -17,6 +16,7 @@ from privyseal.signing import notices
 from privyseal.signing.posting import LARGEST_URL
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
+from privyseal.web.views_of_requests import DeliveryList, DeliveryView, WebhookList, WebhookView
 
 
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,42 +24,6 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     url: Annotated[str, Meta(max_length=LARGEST_URL)]
     topics: Annotated[tuple[Annotated[str, Meta(max_length=40)], ...], Meta(max_length=50)] = ()
-
-
-class WebhookView(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook; its secret is shown once, when it is added."""
-
-    id: str
-    url: str
-    topics: tuple[str, ...]
-    created: datetime
-    secret: str | None = None
-
-
-class WebhookList(msgspec.Struct, frozen=True, kw_only=True):
-    """The Subscriber's webhooks."""
-
-    webhooks: tuple[WebhookView, ...]
-
-
-class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One message, and what came of its last try."""
-
-    id: str
-    webhook: str
-    topic: str
-    made: datetime
-    state: deliveries.State
-    tries: int
-    next: datetime | None
-    said: str
-    body: msgspec.Raw
-
-
-class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest messages to the Subscriber's webhooks."""
-
-    deliveries: tuple[DeliveryView, ...]
 
 
 def webhook_view(hook: Webhook, secret: str | None = None) -> WebhookView:

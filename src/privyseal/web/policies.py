@@ -5,50 +5,17 @@ Nothing here needs an Idempotency-Key: the set in force is not applied again, an
 
 from __future__ import annotations
 
-import msgspec
 from litestar.params import FromPath, JSONBody
 
 from privyseal.access.deciding import Explained
-from privyseal.access.duties_apart import Conflict
-from privyseal.access.policies import PolicySet, Rules
+from privyseal.access.policies import PolicySet, Version
 from privyseal.records import policies as kept
 from privyseal.records.database import Transaction
-from privyseal.records.policies import Version
 from privyseal.signing import policies
-from privyseal.signing.policies import Plan, Proposal, Trial
+from privyseal.signing.forms_of_requests import Plan, Proposal, Trial
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-
-class PolicyList(msgspec.Struct, frozen=True, kw_only=True):
-    """The policy sets that were applied, the newest first: that one is in force. None means that roles alone decide."""
-
-    versions: tuple[Version, ...]
-    conflicts: tuple[Conflict, ...]
-    """Duties that are not apart as things are now."""
-
-
-class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One policy set."""
-
-    digest: str
-    rules: Rules
-    octets: bytes
-    """What the digest is over, in base64."""
-
-
-class Brought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An attestation that a file brings."""
-
-    envelope: bytes
-    """A DSSE envelope, JSON, in base64."""
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """An attestation that was taken in."""
-
-    digest: str
-    """SHA-256 of the envelope, lower-case hex."""
+from privyseal.web.views_of_requests import Brought, Kept, PolicyList, PolicyView
 
 
 async def list_policies(subscriber: FromPath[str], desk: TheDesk) -> PolicyList:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from litestar import Response
@@ -13,9 +13,9 @@ from msgspec import Meta
 from privyseal.access.sessions import Session
 from privyseal.errors import BadInput
 from privyseal.signing import commandline, people, signin
-from privyseal.terms.parties import Factor
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
+from privyseal.web.views_of_parties import DeviceAnswer, TokenAnswer
 
 Text = Annotated[str, Meta(max_length=4096)]
 Label = Annotated[str, Meta(max_length=200)]
@@ -27,33 +27,12 @@ class DeviceAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     label: Label = ""
 
 
-class DeviceAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What it shows its user, and how often it may ask (RFC 8628 3.2)."""
-
-    device_code: str
-    user_code: str
-    verification_path: str
-    expires_in: int
-    interval: int
-
-
 class TokenAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A command line asks for its token: with a code and its verifier (RFC 7636), or with a device code."""
 
     code: Text = ""
     verifier: Text = ""
     device_code: Text = ""
-
-
-class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The token, or that nobody has said yes yet."""
-
-    state: Literal["in", "pending"]
-    token: str = ""
-    expires: datetime | None = None
-    subscriber: str = ""
-    name: str = ""
-    factors: tuple[Factor, ...] = ()
 
 
 class InvitationAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

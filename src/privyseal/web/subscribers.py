@@ -4,55 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
 from privyseal.errors import NotFound
 from privyseal.signing import enrol, subscribers
+from privyseal.signing.forms_of_parties import Enrolled
 from privyseal.signing.instance import PrivySeal
-from privyseal.signing.subscribers import Enrolled
 from privyseal.terms import names
 from privyseal.terms.parties import Actor, Role
 from privyseal.terms.subscribers import Standing
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
+from privyseal.web.views_of_parties import Change, NewSubscriber, SubscriberList, TakenIn
 
 FIRST_TOKEN = timedelta(days=1)
 """How long the first administrator's token is good: long enough to set up something better."""
-
-
-class NewSubscriber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is to be taken in, and who is to administer it."""
-
-    name: str
-    display_name: str
-    administrator: str
-    """What its first administrator is called."""
-
-
-class TakenIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A Subscriber that was taken in, and what lets its first administrator in, shown this once."""
-
-    subscriber: Enrolled
-    administrator: str
-    """The member's id."""
-    token: str
-    """Good for a day."""
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to become of a Subscriber; of ``identity`` how it was checked, of a state why."""
-
-    because: str = ""
-    identity: str = ""
-    becomes: Standing | None = None
-
-
-class SubscriberList(msgspec.Struct, frozen=True):
-    """All Subscribers."""
-
-    subscribers: tuple[Enrolled, ...]
 
 
 async def list_subscribers(request: Incoming, subscriber: FromPath[str], desk: TheDesk) -> SubscriberList:

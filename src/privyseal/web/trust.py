@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
@@ -13,60 +10,10 @@ from privyseal.records import trust
 from privyseal.records.database import Transaction
 from privyseal.records.trust import ScopedToken
 from privyseal.signing import machines
-from privyseal.signing.machines import NewToken
-from privyseal.terms.parties import Scope
+from privyseal.signing.forms_of_parties import NewToken
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-
-class RuleView(msgspec.Struct, frozen=True, kw_only=True):
-    """A trust rule: runs with these claims act as this member."""
-
-    id: str
-    platform: str
-    issuer: str
-    name: str
-    """What people call it; nothing is decided by it."""
-    member: str
-    conditions: dict[str, str]
-    policy: str
-    exchanges: int
-
-
-class RuleList(msgspec.Struct, frozen=True):
-    """The Subscriber's trust rules, the oldest first."""
-
-    rules: tuple[RuleView, ...]
-
-
-class TokenView(msgspec.Struct, frozen=True, kw_only=True):
-    """A static token of a machine, without the token: a single factor (CSBR 6.2.7.3)."""
-
-    id: str
-    member: str
-    label: str
-    scope: Scope
-    created: datetime
-    expires: datetime
-    used: str
-    """The day of the last use, empty where there was none."""
-
-
-class TokenList(msgspec.Struct, frozen=True):
-    """The Subscriber's static tokens, the oldest first, with those that have ended."""
-
-    tokens: tuple[TokenView, ...]
-
-
-class TokenOnce(msgspec.Struct, frozen=True, kw_only=True):
-    """A new static token, shown this once."""
-
-    token: str
-    about: TokenView
-
-    def __repr__(self) -> str:
-        """Show no token."""
-        return f"TokenOnce(about={self.about.id!r})"
+from privyseal.web.views_of_parties import RuleList, RuleView, TokenList, TokenOnce, TokenView
 
 
 async def list_rules(subscriber: FromPath[str], desk: TheDesk) -> RuleList:

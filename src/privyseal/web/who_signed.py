@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
 from litestar.params import FromPath, FromQuery
 
 from privyseal.signing import who_signed as walk
-from privyseal.signing.who_signed import Signed
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
-
-
-class SignedList(msgspec.Struct, frozen=True, kw_only=True):
-    """Every request that signed it, the newest last."""
-
-    signed: tuple[Signed, ...]
+from privyseal.web.views_of_requests import SignedList
 
 
 async def who_signed(

@@ -9,9 +9,10 @@ from privyseal.errors import BadInput, NotFound
 from privyseal.pki import certificates
 from privyseal.records import approvals, freezes, keys, parties, request_pages, requests, signed
 from privyseal.records.database import Transaction
-from privyseal.signing import amending, assent, decline, people
+from privyseal.signing import amending, assent, decline, people, review
 from privyseal.signing import approve as approving
 from privyseal.terms.canonical import decode_canonical
+from privyseal.terms.freezes import Frozen
 from privyseal.terms.keys import Approver
 from privyseal.terms.requests import FINAL, Dossier, SigningRequest, State
 from privyseal.web import views
@@ -59,7 +60,7 @@ def for_me(tx: Transaction, member: str, names: dict[str, str]) -> list[Line]:
     for dossier in request_pages.page(tx, (State.REQUESTED,), MOST_WAITING):
         line = _line(dossier, names, mine=True)
         pair = keys.key_pair(tx, line.request.key)
-        outcome = approving.so_far(pair, line.request, approvals.approvals_of(tx, dossier.id)).outcome
+        outcome = review.so_far(pair, line.request, approvals.approvals_of(tx, dossier.id)).outcome
         asked = outcome.for_whom if isinstance(outcome, Waiting) else ()
         if any(each.member == member and each.name in asked for each in pair.approvers):
             found.append(line)
@@ -141,7 +142,7 @@ def _in_charter(approver: Approver, known: list[Approver]) -> bool:
     return any(each.public_key == approver.public_key for each in known)
 
 
-def _holds(frozen: freezes.Frozen, request: SigningRequest, dossier: Dossier) -> bool:
+def _holds(frozen: Frozen, request: SigningRequest, dossier: Dossier) -> bool:
     named = {"key": (request.key,), "policy": dossier.allowed_by, "subscriber": (dossier.subscriber,)}
     return frozen.name in named[frozen.kind]
 

@@ -6,7 +6,7 @@ import re
 
 from privyseal.errors import BadInput
 from privyseal.records import parties
-from privyseal.signing import enrol, leavers, people
+from privyseal.signing import enrol, forms_of_parties, leavers, people
 from privyseal.terms.parties import Role
 from privyseal.web.console.visit import Reply, Visit, go
 
@@ -40,7 +40,7 @@ def invite(visit: Visit) -> Reply:
         role = Role(visit.text("role"))
     except ValueError as error:
         raise BadInput("No role is called so.", hint="choose one of the list") from error
-    new = enrol.NewMember(name=name, roles=(role,), workload=False)
+    new = forms_of_parties.NewMember(name=name, roles=(role,), workload=False)
     member = enrol.by_an_administrator(visit.seal, visit.actor, new)
     token = people.invite(visit.seal, visit.actor, member.subscriber, member.id, login)
     link = f"{visit.origin}/console/welcome?invitation={token}"

@@ -10,7 +10,9 @@ from privyseal.errors import BadInput
 from privyseal.records import freezes as kept
 from privyseal.records import keys, parties, policies
 from privyseal.signing import freezes
-from privyseal.signing.freezes import Agreement, Asked, Standing
+from privyseal.signing.forms_of_requests import Agreement
+from privyseal.signing.freezes import Asked, Standing
+from privyseal.terms.freezes import Frozen
 from privyseal.web.console.visit import Reply, Visit, go
 
 PATH = "/console/freezes"
@@ -43,7 +45,7 @@ def show(visit: Visit) -> Reply:
     return Reply("freezes.html", shows)
 
 
-def words(frozen: kept.Frozen, names: Mapping[str, str]) -> str:
+def words(frozen: Frozen, names: Mapping[str, str]) -> str:
     """Say what is frozen, why, and by whom by name."""
     return freezes.sentence(msgspec.structs.replace(frozen, frozen_by=names.get(frozen.frozen_by, frozen.frozen_by)))
 

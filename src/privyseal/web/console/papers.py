@@ -9,7 +9,7 @@ from privyseal.errors import BadInput
 from privyseal.records import agreements as kept
 from privyseal.records.database import Transaction
 from privyseal.signing import agreements, subscribers
-from privyseal.signing.agreements import Acceptance
+from privyseal.signing.forms_of_parties import Acceptance
 from privyseal.terms.agreements import PaperKind, Representative, Version, changes
 from privyseal.terms.subscribers import STEPS
 from privyseal.web.console.visit import Reply, Visit, go
