@@ -61,6 +61,9 @@ def test_the_demo_verifies_all_and_tells_the_story(tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]
     assert not SECRETS.search(said)
+    assert done.stderr.count("signature ok, timestamp ok") == 5, "osslsigncode, the stranger, agrees"
+    assert "Traceback" not in said
+    _check_findings(done.stderr.partition("judged itself by the Requirements")[2])
     rest = iter(said.splitlines())
     missing = next((each for each in STORY if not any(re.search(each, line) for line in rest)), None)
     assert missing is None, f"missing, or not in this order: {missing}\n{said}"
@@ -68,3 +71,15 @@ def test_the_demo_verifies_all_and_tells_the_story(tmp_path: Path) -> None:
     assert len(steps) > 40 and max(map(len, steps)) <= 80
     assert not list((tmp_path / "d" / "acme").rglob("session-*"))
     assert not any(SECRETS.search(path.read_text("latin-1")) for path in (tmp_path / "d" / "acme").rglob("*.toml"))
+
+
+def _check_findings(judged: str) -> None:
+    """Hold what is said of Requirements: honest of what a rehearsal does not meet, and no verdict on the whole."""
+    words = " ".join(judged.split())
+    assert "no audit opinion" in words and "no verdict on the whole" in words
+    assert "✗ CSBR 6.2.7.3 (4 signatures, for example): M-" in judged, "what was signed last is judged as well"
+    assert "✗ CSBR 6.2.7.3 (key pair): The key is kept in software" in judged
+    assert "was not done in time" not in words
+    assert "requirements are not evidenced" in words
+    assert "privyseal requirement findings --dir d --subscriber demo" in words
+    assert all(len(line) <= 80 for line in judged.splitlines()[1:-1]), judged
