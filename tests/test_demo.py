@@ -77,9 +77,8 @@ def _check_findings(judged: str) -> None:
     """Hold what is said of Requirements: honest of what a rehearsal does not meet, and no verdict on the whole."""
     words = " ".join(judged.split())
     assert "no audit opinion" in words and "no verdict on the whole" in words
-    assert "✗ CSBR 6.2.7.3 (4 signatures, for example): M-" in judged, "what was signed last is judged as well"
     assert "✗ CSBR 6.2.7.3 (key pair): The key is kept in software" in judged
     assert "was not done in time" not in words
     assert "requirements are not evidenced" in words
-    assert "privyseal requirement findings --dir d --subscriber demo" in words
+    assert "privyseal requirement findings --dir d --subscriber acme" in words
     assert all(len(line) <= 80 for line in judged.splitlines()[1:-1]), judged
