@@ -278,6 +278,7 @@ def test_members_come_and_leave(boss: Person, chromium: Browser, service: Rehear
     vera.plug_in()
     vera.page.goto(link)
     vera.page.click("text=Create a passkey")
+    expect(vera.page.locator("[role=status]")).to_have_text("Your passkey is enrolled.")
     vera.open("/console/members")
     at(vera, "Members", "members-auditor")
     boss.open("/console/members")
