@@ -36,7 +36,8 @@ def checks(world: World) -> int:
 
 
 def damage(world: World) -> Path:
-    file = next(each for each in (world.directory / "log" / "tile" / "entries").rglob("*") if each.is_file())
+    bundles = [each for each in (world.directory / "log" / "tile" / "entries").rglob("*") if each.is_file()]
+    file = max(bundles, key=lambda each: int(each.name))  # of the partial ones the newest; the others count no more
     octets = bytearray(file.read_bytes())
     octets[len(octets) // 2] ^= 1
     file.chmod(0o644)
