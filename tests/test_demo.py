@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SECRETS = re.compile(r"eyJ[A-Za-z0-9_-]{10}|p(?:st|ss|sc|sw|si)_[A-Za-z0-9_-]{20}")
+SECRETS = re.compile(r"eyJ[A-Za-z0-9_-]{10}|p(?:st|ss|sb|sc|sw|si)_[A-Za-z0-9_-]{20}")
 """Identity tokens, our own tokens, invitations."""
 
 STORY = (

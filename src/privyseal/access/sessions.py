@@ -36,7 +36,7 @@ FORGERY_HEADER = b"x-privyseal-page"
 """The header field with which our own scripts prove that a request is theirs."""
 
 _BEARER = re.compile(rb"psc_[A-Za-z0-9_-]{43}")
-_COOKIE = re.compile(r"pss_[A-Za-z0-9_-]{43}")
+_COOKIE = re.compile(r"psb_[A-Za-z0-9_-]{43}")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 9.2.1)."""
 
@@ -81,7 +81,7 @@ _AGAIN = "sign in again, at /console/sign-in or with privyseal login"
 
 def new_token(kind: Kind, draw: Callable[[int], bytes]) -> tuple[str, bytes]:
     """Make a session's token; return it and its SHA-256."""
-    prefix = "pss_" if kind == "browser" else "psc_"
+    prefix = "psb_" if kind == "browser" else "psc_"
     token = prefix + base64.urlsafe_b64encode(draw(32)).rstrip(b"=").decode("ascii")
     return token, digest(token)
 
