@@ -14,7 +14,7 @@ import pytest
 from tests.access import platform_tokens as tokens
 from tests.access.platform_tokens import AUDIENCE, NOW, claims, encode, public, run, sign
 
-from privyseal.access import workloads
+from privyseal.access import signed_tokens, workloads
 from privyseal.access.platforms import PLATFORMS, flat
 from privyseal.access.workloads import Expected
 from privyseal.errors import BadInput, NotAuthenticated
@@ -30,7 +30,7 @@ def expected(platform: str = "github", audience: str = AUDIENCE) -> Expected:
 
 def verify(token: bytes, keys: list[dict[str, Any]] = KEYS, platform: str = "github") -> dict[str, Any]:
     """Read and verify."""
-    return workloads.verify(workloads.read(token), keys, expected(platform))
+    return workloads.verify(signed_tokens.read(token), keys, expected(platform))
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -40,7 +40,7 @@ def test_the_tokens_of_every_platform_are_read(platform: str) -> None:
     use = "jwt-svid" if platform == "spiffe" else "sig"
     keys = [public(algorithm, use=use), public("ES384", "other")]
     audience = PLATFORMS[platform].audience or AUDIENCE
-    found = workloads.verify(workloads.read(run(platform)), keys, expected(platform, audience))
+    found = workloads.verify(signed_tokens.read(run(platform)), keys, expected(platform, audience))
     assert found == claims(platform)
 
 
@@ -198,13 +198,13 @@ def test_the_two_ways_to_write_an_ecdsa_signature_are_one_token() -> None:
     other = octets[:32] + (order - int.from_bytes(octets[32:], "big")).to_bytes(32, "big")
     twin = head + b"." + encode(other)
     assert twin != token and verify(twin) == verify(token)
-    assert workloads.read(twin).fingerprint == workloads.read(token).fingerprint
+    assert signed_tokens.read(twin).fingerprint == signed_tokens.read(token).fingerprint
 
 
 @pytest.mark.parametrize(
     ("octets", "words"),
     [
-        (b"x" * (workloads.LARGEST_KEY_SET + 1), "larger than 1048576"),
+        (b"x" * (signed_tokens.LARGEST_KEY_SET + 1), "larger than 1048576"),
         (msgspec.json.encode({"keys": [{}] * 101}), "101 keys; at most 100"),
         (b"[]", "no list of keys"),
         (b'{"keys": 1}', "no list of keys"),
@@ -215,12 +215,12 @@ def test_the_two_ways_to_write_an_ecdsa_signature_are_one_token() -> None:
 def test_a_key_set_is_bounded(octets: bytes, words: str) -> None:
     """And what is none is said to be none."""
     with pytest.raises(BadInput, match=words):
-        workloads.key_set(octets)
+        signed_tokens.key_set(octets)
 
 
 def test_nothing_shows_a_token() -> None:
     """Neither the parts of it."""
-    assert "eyJ" not in repr(workloads.read(run())) and "anna" not in repr(workloads.read(run()))
+    assert "eyJ" not in repr(signed_tokens.read(run())) and "anna" not in repr(signed_tokens.read(run()))
 
 
 def test_the_workflow_is_that_of_the_repository_itself() -> None:
@@ -234,4 +234,4 @@ def test_the_workflow_is_that_of_the_repository_itself() -> None:
 
 def test_a_token_at_its_end_is_remembered_beyond_it() -> None:
     """``expires`` is what the records keep its use by."""
-    assert workloads.read(run()).expires == NOW + timedelta(seconds=300)
+    assert signed_tokens.read(run()).expires == NOW + timedelta(seconds=300)

@@ -11,7 +11,7 @@ import pytest
 from tests.access import platform_tokens as tokens
 from tests.provider import Provider, providing
 
-from privyseal.access import workloads
+from privyseal.access import signed_tokens, workloads
 from privyseal.access.platforms import PLATFORMS
 from privyseal.errors import BadInput, Misused, NotAuthenticated, Unavailable
 from privyseal.signing import issuers
@@ -46,9 +46,9 @@ def believed(provider: Provider, clock: Clock) -> tuple[Issuers, Issuer]:
     return known, found
 
 
-def token(kid: str = "k1") -> workloads.Unread:
+def token(kid: str = "k1") -> signed_tokens.Unread:
     """Make a token by a key of this name."""
-    return workloads.read(tokens.sign(tokens.claims("github"), kid=kid))
+    return signed_tokens.read(tokens.sign(tokens.claims("github"), kid=kid))
 
 
 def test_keys_are_fetched_once_an_hour(provider: Provider) -> None:
@@ -56,7 +56,7 @@ def test_keys_are_fetched_once_an_hour(provider: Provider) -> None:
     clock = Clock()
     known, issuer = believed(provider, clock)
     for _ in range(5):
-        assert workloads.has_key(known.keys(issuer, token()), token())
+        assert signed_tokens.has_key(known.keys(issuer, token()), token())
     assert provider.asked == ["/.well-known/openid-configuration", "/jwks"]
     clock.now += issuers.KEPT_S
     known.keys(issuer, token())
@@ -70,10 +70,10 @@ def test_an_unknown_key_is_asked_for_once_a_minute(provider: Provider) -> None:
     known.keys(issuer, token())
     provider.keys.append(tokens.public("RS256", "k2"))
     for _ in range(50):
-        assert not workloads.has_key(known.keys(issuer, token("k2")), token("k2"))
+        assert not signed_tokens.has_key(known.keys(issuer, token("k2")), token("k2"))
     assert len(provider.asked) == 2
     clock.now += issuers.REFRESH_S
-    assert workloads.has_key(known.keys(issuer, token("k2")), token("k2"))
+    assert signed_tokens.has_key(known.keys(issuer, token("k2")), token("k2"))
     assert len(provider.asked) == 4
 
 
@@ -157,7 +157,7 @@ def test_keys_can_be_pinned(tmp_path: Path) -> None:
     section = IssuerSection(platform="spiffe", issuer="spiffe://example.org", keys="keys.json")
     known = WorkloadsSection(audience=tokens.AUDIENCE, issuers=(section,)).known(tmp_path)
     assert known is not None
-    read = workloads.read(tokens.run("spiffe"))
+    read = signed_tokens.read(tokens.run("spiffe"))
     issuer = known.of(read)
     expected = workloads.Expected(issuer.platform, issuer.issuer, issuer.audience, tokens.NOW)
     assert workloads.verify(read, known.keys(issuer, read), expected)["sub"] == "spiffe://example.org/ci/release"

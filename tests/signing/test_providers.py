@@ -24,7 +24,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from tests.world import World
 
-from privyseal.access import oidc
+from privyseal.access import oidc, signed_tokens
 from privyseal.access.sealed import Sealer
 from privyseal.errors import NotAuthenticated, PrivySealError, Unavailable
 from privyseal.signing import enrol, people, signin
@@ -114,7 +114,7 @@ def token(key: Any = RSA, alg: str = "RS256", header: dict[str, Any] | None = No
 
 
 def believed(given: str, now: datetime = NOW) -> oidc.Identity:
-    return oidc.identity(given, KEYS, issuer=ISSUER, client_id="seal", nonce="n", now=now)
+    return oidc.identity(signed_tokens.read(given.encode()), KEYS, issuer=ISSUER, client_id="seal", nonce="n", now=now)
 
 
 def unsigned(alg: str) -> str:
@@ -161,7 +161,7 @@ BAD = {
     ),
     "a changed claim": lambda: token()[:60] + "A" + token()[61:],
     "nothing": lambda: "",
-    "too large": lambda: "a" * (oidc.LARGEST_TOKEN + 1),
+    "too large": lambda: "a" * (signed_tokens.LARGEST_TOKEN + 1),
     "not a token": lambda: "a.b.c",
 }
 
@@ -172,6 +172,20 @@ def test_a_token_that_is_not_right_is_refused_in_one_sentence(name: str) -> None
     with pytest.raises(NotAuthenticated) as told:
         believed(BAD[name]())
     assert told.value.detail.count(". ") == 0 and told.value.detail.endswith(".") and told.value.hint
+
+
+def test_a_token_need_not_name_the_only_key_and_must_name_one_of_two() -> None:
+    """OpenID Connect Core 10.1."""
+    given = signed_tokens.read(
+        jwt.encode({"alg": "RS256"}, claims(), RSAKey.import_key(RSA.as_dict(private=True) | {"kid": None}),
+                   algorithms=["RS256"]).encode()
+    )  # fmt: skip
+    assert "kid" not in given.header
+    known = {"issuer": ISSUER, "client_id": "seal", "nonce": "n", "now": NOW}
+    assert oidc.identity(given, KEYS[:1], **known).subject == "s"
+    for keys in (KEYS, KEYS[1:], []):
+        with pytest.raises(NotAuthenticated):
+            oidc.identity(given, keys, **known)
 
 
 def test_a_token_that_is_right_is_believed_within_the_skew() -> None:

@@ -11,23 +11,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from privyseal.errors import NotAuthenticated, Unavailable
+from privyseal.access import signed_tokens
+from privyseal.access.signed_tokens import Unread
+from privyseal.errors import BadInput, NotAuthenticated, Unavailable
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+ALGORITHMS = tuple(signed_tokens.ALGORITHMS)
 """Signature algorithms of an ID token; every one needs the issuer's private key."""
 LARGEST_DOCUMENT = 1024 * 1024
 """Octets of a discovery document or key set; real ones have 2 to 20 KiB."""
-MOST_KEYS = 100
-"""Keys in a set; real ones have 2 to 10."""
-LARGEST_TOKEN = 32 * 1024
-"""Octets of an ID token."""
 SKEW = timedelta(minutes=2)
 """How far our clock and the provider's may be apart."""
 OLDEST = timedelta(minutes=10)
@@ -120,42 +118,23 @@ def require_state(asked: Asked, state: str, issuer: str | None, pinned: str) -> 
         raise _refused(f"the answer is from {issuer[:200]!r}, and {pinned} was asked")
 
 
-def key_set(octets: bytes) -> Any:
-    """Read a JSON Web Key Set, leaving out what cannot verify a signature; Unavailable where none is left."""
-    from joserfc.errors import JoseError
-    from joserfc.jwk import KeySet, import_key
-
+def key_set(octets: bytes) -> list[dict[str, Any]]:
+    """Read a provider's JSON Web Key Set; Unavailable where it is none, too large, or has no key for signatures."""
     try:
-        document = json.loads(octets)
-        listed = document["keys"]
-        if not isinstance(listed, list) or len(listed) > MOST_KEYS:
-            raise Unavailable(f"The provider's key set is none, or has more than {MOST_KEYS} keys.")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Unavailable("The provider's key set is not one (RFC 7517).") from error
-    keys = []
-    for each in listed:
-        if not isinstance(each, dict) or each.get("kty") not in ("RSA", "EC", "OKP") or each.get("use", "sig") != "sig":
-            continue
-        try:
-            keys.append(import_key({k: v for k, v in each.items() if k != "key_ops"}))
-        except (JoseError, ValueError, TypeError):
-            continue
-    if not keys:
+        keys = signed_tokens.key_set(octets)
+    except BadInput as error:
+        raise Unavailable(f"The provider cannot be asked for its keys: {error.detail}") from error
+    if not any(signed_tokens.is_complete(key) for key in keys):
         raise Unavailable("The provider's key set has no key that verifies signatures.")
-    return KeySet(keys)
+    return keys
 
 
-def identity(token: str, keys: Any, *, issuer: str, client_id: str, nonce: str, now: datetime) -> Identity:
+def identity(
+    token: Unread, keys: Sequence[Mapping[str, Any]], *, issuer: str, client_id: str, nonce: str, now: datetime
+) -> Identity:
     """Verify an ID token (Core 3.1.3.7) and return whom it names; NotAuthenticated with what is wrong with it."""
-    from joserfc import jwt
-    from joserfc.errors import JoseError
-
-    if len(token) > LARGEST_TOKEN:
-        raise _refused(f"the token is larger than {LARGEST_TOKEN} octets")
-    try:
-        claims = jwt.decode(token, keys, algorithms=list(ALGORITHMS)).claims
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _refused(f"its signature does not verify ({type(error).__name__})") from error
+    signed_tokens.check_signature(token, keys, ALGORITHMS, sole=True)
+    claims = token.claims
     if claims.get("iss") != issuer:
         raise _refused(f"it is from {str(claims.get('iss'))[:200]!r}, and {issuer} was expected")
     _require_audience(claims, client_id)

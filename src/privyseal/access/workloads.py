@@ -1,11 +1,7 @@
 """An identity token of a run: from its octets, the issuer's key set and the time to its claims, or NotAuthenticated.
 
-The rules, in the order in which they are applied (RFC 7519 7.2, RFC 8725 3):
+Beside what ``signed_tokens.py`` asks of every signed token (RFC 7519 7.2, RFC 8725 3):
 
-* At most 16 KiB, three parts of base64url without padding, each written the one way there is.
-* ``alg`` is one of five with a public key; never ``none``, never an HMAC. No ``crit``: we know no extension.
-* The key is the one of that ``kid`` in the issuer's key set, of the kind that ``alg`` needs, for signatures. What the
-  header itself says of keys (``jwk``, ``jku``, ``x5c``, ``x5u``) is not looked at.
 * Issuer and audience are exactly the expected ones; ``exp``, ``nbf`` and ``iat`` hold, give or take a minute, and the
   token does not live for more than a day, for so long its use must be remembered.
 
@@ -14,45 +10,21 @@ Nothing of a token is ever in a message but its issuer, its times and the names 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, NoReturn
 
-import msgspec
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry
-
 from privyseal.access.platforms import Platform
-from privyseal.errors import BadInput, NotAuthenticated
+from privyseal.access.signed_tokens import Unread, check_signature, moment
+from privyseal.errors import NotAuthenticated
 
-LARGEST_TOKEN = 16 * 1024
-"""Octets of a token; real ones have 1 to 3 KiB, and header fields of 16 KiB are the most that proxies pass."""
-LARGEST_KEY_SET = 1024 * 1024
-"""Octets of a key set; real ones have 2 to 20 KiB."""
-MOST_KEYS = 100
-"""Keys of a key set; real ones have 2 to 8."""
+ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
+"""What platforms sign with."""
+
 SKEW = timedelta(seconds=60)
 """How far two clocks may be apart; RFC 7519 4.1.4 speaks of a few minutes at most."""
 LONGEST_LIFE = timedelta(hours=24)
 """Until when a token may be good; platforms give 5 minutes to an hour, for a GitLab job as long as it may run."""
-RSA_BITS = (2048, 8192)
-"""Sizes of RSA keys that are used: RFC 7518 3.3 asks for the first, and above the second checking costs too much."""
-
-ALGORITHMS: dict[str, tuple[str, str]] = {
-    "RS256": ("RSA", ""),
-    "PS256": ("RSA", ""),
-    "ES256": ("EC", "P-256"),
-    "ES384": ("EC", "P-384"),
-    "EdDSA": ("OKP", "Ed25519"),
-}
-"""What may sign, and with a key of which ``kty`` and ``crv`` (RFC 7518 3.1, RFC 8037 3.1)."""
-_KINDS: dict[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
-
-_PART = re.compile(rb"[A-Za-z0-9_-]+")
 _AGAIN = "have the job ask its platform for a new token"
 
 
@@ -65,148 +37,14 @@ class Expected(NamedTuple):
     now: datetime
 
 
-class Unread(NamedTuple):
-    """A token taken apart; nothing of it may be believed yet."""
-
-    header: dict[str, Any]
-    claims: dict[str, Any]
-    signed: bytes
-    """The octets that are signed: header and payload as they came."""
-    signature: bytes
-
-    def __repr__(self) -> str:
-        """Show no token."""
-        return "Unread()"
-
-    @property
-    def issuer(self) -> str:
-        """Return who claims to have issued it; of a JWT-SVID without ``iss`` its trust domain (SPIFFE JWT-SVID 3)."""
-        issuer, subject = self.claims.get("iss"), self.claims.get("sub")
-        if issuer is None and isinstance(subject, str) and subject.startswith("spiffe://"):
-            return "/".join(subject.split("/")[:3])
-        return issuer if isinstance(issuer, str) else ""
-
-    @property
-    def fingerprint(self) -> bytes:
-        """Return SHA-256 of what is signed: the same for every way to write the same token, as ECDSA has two."""
-        return hashlib.sha256(self.signed).digest()
-
-    @property
-    def expires(self) -> datetime:
-        """Return when it ends, which :func:`verify` has found to be a time."""
-        return _moment(self.claims["exp"])
-
-
-def read(token: bytes) -> Unread:
-    """Take a token apart; NotAuthenticated where it is no signed JWT."""
-    if len(token) > LARGEST_TOKEN:
-        _refuse(f"The identity token has {len(token)} octets; at most {LARGEST_TOKEN} were expected.")
-    parts = token.split(b".")
-    if len(parts) != 3 or not all(_PART.fullmatch(part) for part in parts[:2]):
-        _refuse("The identity token is no JWT of three parts.")
-    if not parts[2]:
-        _refuse("The identity token is not signed.")
-    header, claims = _json_object(parts[0], "header"), _json_object(parts[1], "payload")
-    return Unread(header, claims, b".".join(parts[:2]), _octets(parts[2], "signature"))
-
-
-def key_set(octets: bytes) -> list[dict[str, Any]]:
-    """Read a JWK Set (RFC 7517 5); BadInput where it is none or beyond its limits."""
-    if len(octets) > LARGEST_KEY_SET:
-        raise BadInput(f"The key set is larger than {LARGEST_KEY_SET} octets.")
-    try:
-        document = msgspec.json.decode(octets)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadInput("The key set is not JSON.") from None
-    keys = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(keys, list):
-        raise BadInput("The key set has no list of keys.")
-    if len(keys) > MOST_KEYS:
-        raise BadInput(f"The key set has {len(keys)} keys; at most {MOST_KEYS} were expected.")
-    return [key for key in keys if isinstance(key, dict)]
-
-
-def has_key(keys: Sequence[Mapping[str, Any]], token: Unread) -> bool:
-    """Tell whether the key set knows the token's ``kid``: if not, there may be a newer one."""
-    return any(key.get("kid") == token.header.get("kid") for key in keys)
-
-
 def verify(token: Unread, keys: Sequence[Mapping[str, Any]], expected: Expected) -> dict[str, Any]:
     """Return the claims of a token that is good; NotAuthenticated, in one sentence, for any other."""
-    algorithm = _algorithm(token.header)
-    key = _key(token.header, algorithm, keys, expected.platform)
-    model = JWSRegistry.algorithms[algorithm]
-    try:
-        model.check_key(key)
-        good = model.verify(token.signed, token.signature, key)
-    except (JoseError, ValueError, TypeError):
-        good = False
-    if not good:
-        _refuse("The identity token's signature does not verify with its issuer's key.")
+    check_signature(token, keys, ALGORITHMS, expected.platform.uses)
     if token.issuer != expected.issuer:
         _refuse(f"The identity token is from {token.issuer[:200]!r}; {expected.issuer} was expected.")
     _check_audience(token.claims.get("aud"), expected.audience)
     _check_times(token.claims, expected.now)
     return token.claims
-
-
-def _algorithm(header: Mapping[str, Any]) -> str:
-    name = header.get("alg")
-    if name == "none":
-        _refuse("The identity token says alg=none: it is not signed.")
-    if not isinstance(name, str) or name not in ALGORITHMS:
-        _refuse(f"The identity token is signed with {str(name)[:20]!r}; one of {', '.join(ALGORITHMS)} was expected.")
-    if "crit" in header:
-        _refuse("The identity token's header asks for an extension that we do not know (crit).")
-    return name
-
-
-def _key(
-    header: Mapping[str, Any], algorithm: str, keys: Sequence[Mapping[str, Any]], platform: Platform
-) -> RSAKey | ECKey | OKPKey:
-    kid = header.get("kid")
-    if not isinstance(kid, str) or not kid:
-        _refuse("The identity token does not say which of its issuer's keys signed it (kid).")
-    of_that_name = [key for key in keys if key.get("kid") == kid]
-    if not of_that_name:
-        _refuse(f"The issuer has no key named {kid[:100]!r}.")
-    for each in of_that_name:
-        if _fits(each, algorithm, platform):
-            try:
-                return _KINDS[ALGORITHMS[algorithm][0]].import_key(_public(each))
-            except (JoseError, ValueError, TypeError, KeyError, AttributeError):
-                continue
-    _refuse(f"The issuer's key {kid[:100]!r} is not one for {algorithm} signatures.")
-
-
-def _fits(key: Mapping[str, Any], algorithm: str, platform: Platform) -> bool:
-    """Tell whether a key is for this algorithm by all that it says of itself, and public, and of a sound size."""
-    kind, curve = ALGORITHMS[algorithm]
-    operations = key.get("key_ops", ["verify"])
-    return (
-        key.get("kty") == kind
-        and (not curve or key.get("crv") == curve)
-        and key.get("use", "sig") in platform.uses
-        and key.get("alg", algorithm) == algorithm
-        and isinstance(operations, list)
-        and "verify" in operations
-        and "d" not in key
-        and (kind != "RSA" or _sound_modulus(key.get("n")))
-    )
-
-
-def _sound_modulus(n: object) -> bool:
-    if not isinstance(n, str) or len(n) > RSA_BITS[1] // 4:
-        return False
-    try:
-        bits = int.from_bytes(base64.urlsafe_b64decode(n + "=" * (-len(n) % 4)), "big").bit_length()
-    except ValueError:
-        return False
-    return RSA_BITS[0] <= bits <= RSA_BITS[1]
-
-
-def _public(key: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: key[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in key}
 
 
 def _check_audience(audience: object, expected: str) -> None:
@@ -232,10 +70,10 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
             hint="have the platform give one with a shorter life",
         )
     for name, word in (("nbf", "is not good before"), ("iat", "was issued in the future, at")):
-        moment = _time(claims, name)
-        if moment is not None and moment > now + SKEW:
+        then = _time(claims, name)
+        if then is not None and then > now + SKEW:
             _refuse(
-                f"The identity token {word} {moment:%Y-%m-%d %H:%M:%S} UTC; it is {now:%H:%M:%S} here.",
+                f"The identity token {word} {then:%Y-%m-%d %H:%M:%S} UTC; it is {now:%H:%M:%S} here.",
                 hint="set the clocks of both machines by NTP",
             )
 
@@ -246,31 +84,7 @@ def _time(claims: Mapping[str, Any], name: str) -> datetime | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**34:
         _refuse(f"The identity token's {name} is no time.")
-    return _moment(value)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _json_object(part: bytes, what: str) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(_octets(part, what))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        _refuse(f"The identity token's {what} is no JSON object.")
-    return found
-
-
-def _octets(part: bytes, what: str) -> bytes:
-    """Decode base64url without padding (RFC 7515 2), of which there is one way to write each octet string."""
-    octets = b""
-    if _PART.fullmatch(part) and len(part) % 4 != 1:
-        octets = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
-    if base64.urlsafe_b64encode(octets).rstrip(b"=") != part:
-        _refuse(f"The identity token's {what} is not base64url.")
-    return octets
+    return moment(value)
 
 
 def _refuse(why: str, hint: str = _AGAIN) -> NoReturn:

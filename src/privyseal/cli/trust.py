@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from privyseal.access import platforms, trust, workloads
+from privyseal.access import platforms, signed_tokens, trust
 from privyseal.access.platforms import PLATFORMS
 from privyseal.access.trust import NewRule, TrustRule
 from privyseal.cli.identity import table
@@ -181,16 +181,16 @@ def _rules(profile: str | None, url: str | None, subscriber: str | None) -> tupl
 
 def _claims(path: Path) -> tuple[dict[str, str], str]:
     with path.open("rb") as file:
-        octets = file.read(workloads.LARGEST_TOKEN + 1).strip()
+        octets = file.read(signed_tokens.LARGEST_TOKEN + 1).strip()
     if octets.startswith(b"{"):
         try:
             document = msgspec.json.decode(octets)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise BadInput(f"{shown_path(path)} is not JSON.") from None
-        token = workloads.Unread({}, document, b"", b"")
+        token = signed_tokens.Unread({}, document, b"", b"")
     else:
         try:
-            token = workloads.read(octets)
+            token = signed_tokens.read(octets)
         except NotAuthenticated as error:
             raise BadInput(f"{shown_path(path)}: {error.detail}") from None
     return platforms.flat(token.claims), token.issuer

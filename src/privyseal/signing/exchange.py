@@ -16,10 +16,11 @@ from typing import NamedTuple, NoReturn
 
 import msgspec
 
-from privyseal.access import platforms, trust, workloads
+from privyseal.access import platforms, signed_tokens, trust, workloads
 from privyseal.access.credentials import new_token
+from privyseal.access.signed_tokens import Unread
 from privyseal.access.trust import Named, TrustRule
-from privyseal.access.workloads import Expected, Unread
+from privyseal.access.workloads import Expected
 from privyseal.errors import ClaimMismatch, Conflict, NotAuthenticated, NotFound, NotPermitted
 from privyseal.records import events, parties
 from privyseal.records import trust as records
@@ -102,7 +103,7 @@ def issuers(seal: PrivySeal) -> Issuers:
 
 
 def _verified(seal: PrivySeal, octets: bytes) -> _Run:
-    known, token = issuers(seal), workloads.read(octets)
+    known, token = issuers(seal), signed_tokens.read(octets)
     issuer = known.of(token)
     expected = Expected(issuer.platform, issuer.issuer, issuer.audience, seal.clock())
     claims = workloads.verify(token, known.keys(issuer, token), expected)

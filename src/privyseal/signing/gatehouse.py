@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from privyseal.access import oidc
+from privyseal.access import oidc, signed_tokens
 from privyseal.access.sealed import Sealer
-from privyseal.errors import NotAuthenticated, NotFound, NotPermitted, PrivySealError, Unavailable
+from privyseal.errors import NotAuthenticated, NotFound, NotPermitted, Unavailable
 
 TIMEOUT_S = 5.0
 """Seconds for each answer of a provider; a person waits for it."""
@@ -81,7 +81,7 @@ class _Kept:
 
     endpoints: oidc.Endpoints | None = None
     endpoints_until: float = 0.0
-    keys: Any = None
+    keys: list[dict[str, Any]] | None = None
     keys_at: float = field(default=-KEYS_KEPT_S)
 
 
@@ -153,27 +153,22 @@ class Gatehouse:
 
     def identity(self, provider: Provider, token: str, nonce: str, now: Any) -> oidc.Identity:
         """Verify an ID token; under a key that is not known, the key set is asked for anew."""
-        for fresh in (False, True):
-            keys, new = self._keys(provider, fresh=fresh)
-            try:
-                return oidc.identity(
-                    token, keys, issuer=provider.issuer, client_id=provider.client_id, nonce=nonce, now=now
-                )
-            except PrivySealError as error:
-                if fresh or new or "signature" not in error.detail:
-                    raise
-        raise AssertionError("unreachable")
+        unread = signed_tokens.read(token.encode("utf-8", "replace"))
+        keys = self._keys(provider, fresh=False)
+        if "kid" not in unread.header or not signed_tokens.has_key(keys, unread):
+            keys = self._keys(provider, fresh=True)
+        return oidc.identity(unread, keys, issuer=provider.issuer, client_id=provider.client_id, nonce=nonce, now=now)
 
-    def _keys(self, provider: Provider, *, fresh: bool) -> tuple[Any, bool]:
+    def _keys(self, provider: Provider, *, fresh: bool) -> list[dict[str, Any]]:
         kept = self._kept[provider.name]
         with self._guard:
             age = time.monotonic() - kept.keys_at
             if kept.keys is not None and age < (KEYS_AGAIN_S if fresh else KEYS_KEPT_S):
-                return kept.keys, False
+                return kept.keys
         found = oidc.key_set(self._published(self.endpoints(provider).jwks_uri))
         with self._guard:
             kept.keys, kept.keys_at = found, time.monotonic()
-        return found, True
+        return found
 
     def _published(self, url: str) -> bytes:
         status, body = self._ask(url, None, None)

@@ -15,8 +15,8 @@ import msgspec
 
 from privyseal.access import permissions
 from privyseal.access.quorum import Granted, Refused, Waiting
+from privyseal.access.signed_tokens import Unread
 from privyseal.access.trust import TrustRule
-from privyseal.access.workloads import Unread
 from privyseal.compliance.statements import Administered
 from privyseal.errors import BadInput, Conflict, Denied, NotPermitted, VerificationFailed
 from privyseal.formats import catalogue

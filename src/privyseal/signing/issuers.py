@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from privyseal.access.platforms import Platform
-from privyseal.access.workloads import LARGEST_KEY_SET, Unread, has_key, key_set
+from privyseal.access.signed_tokens import LARGEST_KEY_SET, Unread, has_key, key_set
 from privyseal.errors import BadInput, NotAuthenticated, Unavailable
 
 KEPT_S = 3600.0

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from privyseal.access.platforms import PLATFORMS, Platform
-from privyseal.access.workloads import LARGEST_KEY_SET, key_set
+from privyseal.access.signed_tokens import LARGEST_KEY_SET, key_set
 from privyseal.errors import BadInput, Misused
 from privyseal.signing.issuers import Issuer, Issuers
 

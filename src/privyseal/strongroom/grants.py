@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from privyseal.access import platforms, trust, workloads
+from privyseal.access import platforms, signed_tokens, trust, workloads
 from privyseal.access.platforms import PLATFORMS, Platform
 from privyseal.access.quorum import Granted, Refused
 from privyseal.access.trust import NewRule, TrustRule
@@ -137,7 +137,7 @@ def misfit(grant: Grant, request: SigningRequest) -> str | None:
 
 def _check_token(holder: ForRuns, token: bytes, digest: bytes, now: datetime) -> None:
     """Verify a run's identity token with the Grant's own keys, and hold its claims against the conditions."""
-    unread = workloads.read(token)
+    unread = signed_tokens.read(token)
     expected = Expected(PLATFORMS[holder.platform], holder.issuer, audience(holder.audience, digest), now)
     claims = platforms.flat(workloads.verify(unread, holder.keys, expected))
     wrong = [each for each in trust.compare(_rule(holder), claims) if not each.same]
