@@ -6,6 +6,7 @@ provider that is down fails its own sign-ins, in one sentence, and nobody else's
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,8 @@ import msgspec
 
 from privyseal.access import oidc, signed_tokens
 from privyseal.access.sealed import Sealer
-from privyseal.errors import NotAuthenticated, NotFound, NotPermitted, Unavailable
+from privyseal.errors import BadInput, NotAuthenticated, NotFound, NotPermitted, Unavailable
+from privyseal.signing.asking import Limits, ask
 
 TIMEOUT_S = 5.0
 """Seconds for each answer of a provider; a person waits for it."""
@@ -27,8 +29,6 @@ KEYS_KEPT_S = 600.0
 """Seconds for which a key set is believed; a token under a key that is not in it asks anew, once in a while."""
 KEYS_AGAIN_S = 30.0
 """Seconds before a key set is asked for anew because of an unknown key, so that bad tokens do not hammer a provider."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
-"""Hosts at which the pages answer where no origin is configured."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,25 +50,14 @@ Fetch = Callable[[str, Mapping[str, str] | None, tuple[str, str] | None], tuple[
 
 def fetch(url: str, form: Mapping[str, str] | None, basic: tuple[str, str] | None) -> tuple[int, bytes]:
     """Ask a provider; Unavailable where it does not answer in time or answers with too much."""
-    import httpx2  # only a sign-in at a provider needs it
-
     oidc.require_safe(url)
-    until, body = time.monotonic() + TIMEOUT_S, bytearray()
     try:
-        with (
-            httpx2.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
-            client.stream("GET" if form is None else "POST", url, data=form, auth=basic) as answer,
-        ):
-            for piece in answer.iter_bytes(65536):
-                body += piece
-                if len(body) > oidc.LARGEST_DOCUMENT:
-                    raise Unavailable(
-                        f"The identity provider's answer at {url[:200]} is larger than {oidc.LARGEST_DOCUMENT} octets."
-                    )
-                if time.monotonic() > until:
-                    raise Unavailable(f"The identity provider at {url[:200]} took longer than {TIMEOUT_S:.0f} s.")
-            return answer.status_code, bytes(body)
-    except httpx2.HTTPError as error:
+        return ask(url, Limits(oidc.LARGEST_DOCUMENT, TIMEOUT_S), loopback=True, form=form, basic=basic)
+    except BadInput as error:
+        raise Unavailable(
+            f"The identity provider's answer at {url[:200]} is larger than {oidc.LARGEST_DOCUMENT} octets."
+        ) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unavailable(
             f"The identity provider does not answer at {url[:200]} ({type(error).__name__}).",
             hint="try again in a moment, or sign in another way",
@@ -105,7 +94,7 @@ class Gatehouse:
             if host != urlsplit(self.origin).netloc:
                 raise NotPermitted(f"The pages of this service are at {self.origin}/console.", hint="open that address")
             return self.origin
-        if (urlsplit(f"//{host}").hostname or "") not in LOOPBACK:
+        if (urlsplit(f"//{host}").hostname or "") not in oidc.LOOPBACK:
             raise NotPermitted(
                 "The pages answer only on this machine until they are told their address.",
                 hint='set origin = "https://..." in [console] of serve.toml',

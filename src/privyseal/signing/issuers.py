@@ -7,19 +7,18 @@ goes on at a time, and whoever sends tokens with made-up keys causes one a minut
 from __future__ import annotations
 
 import http.client
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from privyseal.access.platforms import Platform
 from privyseal.access.signed_tokens import LARGEST_KEY_SET, Unread, has_key, key_set
 from privyseal.errors import BadInput, NotAuthenticated, Unavailable
+from privyseal.signing.asking import Limits, ask
 
 KEPT_S = 3600.0
 """Seconds for which a key set is believed; a key that an issuer takes back is refused that much later."""
@@ -27,14 +26,10 @@ REFRESH_S = 60.0
 """Seconds between two fetches for the sake of an unknown key."""
 DOWN_S = 10.0
 """Seconds for which an issuer that did not answer is not asked again."""
-STEP_LIMIT_S = 5.0
-"""Seconds without an octet before a connection counts as dead."""
 FETCH_LIMIT_S = 10.0
 """Seconds for one document altogether, however it dribbles."""
 LARGEST_DISCOVERY = 256 * 1024
 """Octets of a discovery document; real ones have 1 to 4 KiB."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Hosts that may be asked without TLS where the configuration says so."""
 
 DISCOVERY = "/.well-known/openid-configuration"
 """OpenID Connect Discovery 1.0, 4."""
@@ -138,34 +133,8 @@ class Issuers:
 
 
 def get(url: str, most: int, loopback: bool) -> bytes:
-    """GET a document of at most ``most`` octets, by https or, where ``loopback``, from this machine by http.
-
-    Redirects are not followed. Raises OSError, HTTPException, and BadInput for what is no answer of that size.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https" and host:
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(host, parts.port, timeout=STEP_LIMIT_S, context=context)
-    elif parts.scheme == "http" and loopback and host in LOOPBACK:
-        connection = http.client.HTTPConnection(host, parts.port, timeout=STEP_LIMIT_S)
-    else:
-        raise BadInput(f"{url[:200]!r} is no https address.")
-    until = time.monotonic() + FETCH_LIMIT_S
-    try:
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", path, headers={"Accept": "application/json", "User-Agent": "privyseal"})
-        with connection.getresponse() as response:
-            if response.status != 200:
-                raise BadInput(f"it answered with HTTP status {response.status}.")
-            octets = bytearray()
-            while piece := response.read1(65536):
-                octets += piece
-                if len(octets) > most:
-                    raise BadInput(f"it sent more than {most} octets.")
-                if time.monotonic() > until:
-                    raise TimeoutError(f"it did not send all within {FETCH_LIMIT_S:.0f} s")
-            return bytes(octets)
-    finally:
-        connection.close()
+    """GET a document of at most ``most`` octets; raises as :func:`asking.ask`, and BadInput for any other status."""
+    status, octets = ask(url, Limits(most, FETCH_LIMIT_S), loopback=loopback)
+    if status != 200:
+        raise BadInput(f"it answered with HTTP status {status}.")
+    return octets
