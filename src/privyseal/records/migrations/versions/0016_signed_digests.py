@@ -14,8 +14,6 @@ from privyseal.records.dialect import ALL_SUBSCRIBERS
 revision = "0016"
 down_revision = "0015"
 
-_COLUMNS = "digest, subscriber, request, kind"
-
 
 def upgrade() -> None:
     """Bring the schema to this revision."""
@@ -29,7 +27,10 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     _see_all_rows()
-    op.execute(f"INSERT INTO signed_digests ({_COLUMNS}) SELECT {_COLUMNS} FROM signed_things ORDER BY digest")
+    op.execute(
+        "INSERT INTO signed_digests (digest, subscriber, request, kind)"
+        " SELECT digest, subscriber, request, kind FROM signed_things ORDER BY digest"
+    )
     op.drop_index("ix_signed_things_request", table_name="signed_things")
     op.drop_table("signed_things")
 
@@ -47,7 +48,10 @@ def downgrade() -> None:
     )
     op.create_index("ix_signed_things_request", "signed_things", ["request"])
     _see_all_rows()
-    op.execute(f"INSERT INTO signed_things ({_COLUMNS}) SELECT {_COLUMNS} FROM signed_digests")
+    op.execute(
+        "INSERT INTO signed_things (digest, subscriber, request, kind)"
+        " SELECT digest, subscriber, request, kind FROM signed_digests"
+    )
     op.drop_table("signed_digests")
 
 
