@@ -141,11 +141,13 @@ def test_rows_of_former_days_are_found_by_the_migrations(world: World) -> None:
     assert len(rows) == 6
     versions = "privyseal.records.migrations.versions."
     first, second = (import_module(versions + name) for name in ("0014_incidents", "0016_signed_digests"))
-    with world.seal.records.writing(SUBSCRIBER) as tx:
-        with Operations.context(MigrationContext.configure(tx.connection)):
-            second.downgrade()
-            tx.connection.execute(text("DELETE FROM signed_things"))
-            first._index_what_was_signed()
-            second.upgrade()
+    with (
+        world.seal.records.writing(SUBSCRIBER) as tx,
+        Operations.context(MigrationContext.configure(tx.connection)),
+    ):
+        second.downgrade()
+        tx.connection.execute(text("DELETE FROM signed_things"))
+        first._index_what_was_signed()
+        second.upgrade()
     with world.seal.records.reading(SUBSCRIBER) as tx:
         assert set(tx.connection.execute(signed_digests.select()).all()) == rows
