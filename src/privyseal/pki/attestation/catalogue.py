@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from privyseal.pki.attestation.luna_pkc import LunaPkc
 from privyseal.pki.attestation.protocol import Format
+from privyseal.pki.attestation.yubihsm2 import YubiHsm2
+from privyseal.pki.attestation.yubikey_piv import YubiKeyPiv
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (
+    YubiKeyPiv(),
+    YubiHsm2(),
+    LunaPkc(),
+)
+
+BY_NAME: dict[str, Format] = {each.name: each for each in FORMATS}
 
 
 def recognise(files: Sequence[bytes]) -> Format | None:
