@@ -1,8 +1,8 @@
 """Makers' roots that are pinned, and makers' intermediate certificates that save people fetching them.
 
 A root is trusted for the formats of its line and for nothing else: thousands of roots vouch for TPMs, and none of them
-for a YubiKey. Where each file is from, the README beside them says; each is checked against the SHA-256 here whenever it
-is read, so a file that was changed is refused.
+for a YubiKey. Where each file is from, the README beside them says; each is checked against the SHA-256 here when it is
+read, so a file that was changed is refused.
 """
 
 from __future__ import annotations
