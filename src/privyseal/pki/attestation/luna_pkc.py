@@ -51,6 +51,7 @@ class LunaPkc:
 
     def read(self, files: Sequence[bytes], anchors: Sequence[bytes], at: datetime) -> Attested:
         """Verify the confirmation up to a root of Thales'; raises as the protocol says."""
+        pieces.certificates_only(files, "Luna confirmation")
         candidates, others, asked = _found(files)
         leaf = requests.the_one(candidates, asked, "Luna confirmation")
         path = paths.to_anchor(leaf, [*others, *candidates], paths.read_all(anchors), at)

@@ -73,7 +73,8 @@ def require_whole(bag: Sequence[DeviceCertificate], anchors: Sequence[DeviceCert
     that anchor, or signed with its key, as a root that was issued anew is.
     """
     by_subject = _by_subject([*anchors, *bag])
-    pinned = {each.subject: each for each in anchors}
+    pinned = {(each.subject, each.spki) for each in anchors}
+    named = {each.subject for each in anchors}
     known = {each.der for each in anchors}
     for each in bag:
         if each.der in known:
@@ -84,7 +85,7 @@ def require_whole(bag: Sequence[DeviceCertificate], anchors: Sequence[DeviceCert
                 f"The certificate {each.name!r} is damaged, or of another device: no certificate that bears its"
                 " issuer's name has signed it."
             )
-        if each.subject in pinned and each.spki not in {one.spki for one in anchors if one.subject == each.subject}:
+        if each.subject in named and (not above or (each.subject, each.spki) not in pinned):
             raise VerificationFailed(f"The certificate {each.name!r} bears the name of a pinned root, and is not it.")
 
 

@@ -26,8 +26,8 @@ MOST_OCTETS = 1 << 20
 MOST_PIECES = 64
 """Pieces in all files together, as of certificates in one signature (``cms.MAX_CERTIFICATES``)."""
 
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/=\s]*)-----END ([A-Z0-9 ]{1,40})-----")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/= \r\n]*)-----END ([A-Z0-9 ]{1,40})-----")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/ \r\n]+={0,2}[ \r\n]*")
 _CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
 _REQUEST_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
 _PKCS7_LABELS = frozenset({"PKCS7", "CMS"})
@@ -55,6 +55,23 @@ class Pieces(Struct, frozen=True):
 def unpack(files: Sequence[bytes]) -> Pieces:
     """Cut files into their pieces; BadInput for one that is broken, TooLarge beyond the limits above."""
     return _unpack(tuple(files))
+
+
+def certificates_only(files: Sequence[bytes], what: str) -> Pieces:
+    """Cut files into their pieces, which may be certificates and requests only; BadInput where another is there.
+
+    A damaged request or certificate is not taken for a stranger and left out: that would leave out what it would have
+    said. ``what`` names the attestation: ``Luna confirmation``.
+    """
+    found = unpack(files)
+    if found.others:
+        label = found.others[0].label
+        named = f"a PEM block {label}" if label else f"a file of {len(found.others[0].octets)} octets"
+        raise BadInput(
+            f"Beside the {what} stands {named} that is neither certificate nor request.",
+            hint="is it damaged? leave out what does not belong there",
+        )
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -135,7 +152,7 @@ class _Found:
 
 def _decoded(text: bytes) -> bytes:
     """Return what base64 stands for; what is not written as an encoder writes it is BadInput, also stray last bits."""
-    packed = b"".join(text.split())
+    packed = text.translate(None, b" \r\n")
     try:
         octets = base64.b64decode(packed, validate=True)
     except binascii.Error:

@@ -56,7 +56,8 @@ class Format(Protocol):
         """Verify the attestation in these files, which stand in any order, up to one of ``anchors``, DER.
 
         Every certificate below the anchor must be in force at ``at``. The files may hold certificates that have nothing
-        to do with it, and a certificate request. BadInput where they cannot be understood; VerificationFailed where a
-        signature, name, date or purpose is wrong, or no path leads to an anchor.
+        to do with it, and a certificate request; any other piece that the format does not use is refused. BadInput
+        where they cannot be understood; VerificationFailed where a signature, name, date or purpose is wrong, or no
+        path leads to an anchor.
         """
         ...

@@ -64,6 +64,7 @@ class YubiHsm2:
 
     def read(self, files: Sequence[bytes], anchors: Sequence[bytes], at: datetime) -> Attested:
         """Verify the attestation up to a root of Yubico's; raises as the protocol says."""
+        pieces.certificates_only(files, "YubiHSM attestation")
         candidates, others, asked = _found(files)
         leaf = requests.the_one(candidates, asked, "YubiHSM attestation")
         path = paths.to_anchor(leaf, [*others, *candidates], paths.read_all(anchors), at)

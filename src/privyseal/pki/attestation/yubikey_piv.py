@@ -66,6 +66,7 @@ class YubiKeyPiv:
 
     def read(self, files: Sequence[bytes], anchors: Sequence[bytes], at: datetime) -> Attested:
         """Verify the attestation up to a root of Yubico's; raises as the protocol says."""
+        pieces.certificates_only(files, "YubiKey attestation")
         candidates, others, asked = _found(files)
         leaf = requests.the_one(candidates, asked, "YubiKey attestation")
         path = paths.to_anchor(leaf, [*others, *candidates], paths.read_all(anchors), at)
