@@ -12,7 +12,7 @@ from tests.pki.attestation import makers
 from tests.pki.attestation.makers import AT, BORN, KEY
 
 from privyseal.errors import BadInput, VerificationFailed
-from privyseal.pki import certificates
+from privyseal.pki import certificates, der
 from privyseal.pki.attestation import devices, luna_pkc, paths
 from privyseal.pki.attestation.judge import NotEvidenced, judge
 from privyseal.pki.attestation.protocol import Attested
@@ -128,6 +128,20 @@ def test_numbers_without_sign_are_read_and_nothing_else_is() -> None:
         assert (found.serial, found.chain[0]) == ("521174", each)
     with pytest.raises(BadInput, match="longer than its curve's"):
         devices.unsigned(devices.der.sequence(devices.der.integer(1 << 300), devices.der.integer(1)), 256)
+
+
+def with_algorithm(signed: bytes, *parameters: bytes) -> bytes:
+    """Write the algorithm outside of what is signed anew, ECDSA with SHA-256 and these parameters."""
+    parts = der.children(der.read(signed))
+    return der.sequence(parts[0].raw, der.sequence(der.oid("1.2.840.10045.4.3.2"), *parameters), parts[2].raw)
+
+
+def test_the_algorithm_outside_of_what_is_signed() -> None:
+    """A certificate names it twice, the same; a request may have the NULL that a Luna writes, and nothing else."""
+    files = [makers.yubikey().der, makers.yubikey_device().der]
+    refused([with_algorithm(files[0], der.null()), files[1]], "two different signature algorithms")
+    assert isinstance(judge([*files, with_algorithm(makers.request(), der.null())], AT, ROOTS), Attested)
+    refused([*files, with_algorithm(makers.request(), der.octet_string(b""))], "own signature does not verify")
 
 
 def test_a_luna_chain_for_something_else_is_refused() -> None:

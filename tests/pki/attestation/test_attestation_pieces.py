@@ -93,6 +93,23 @@ def test_what_is_broken_is_refused_in_one_sentence(broken: bytes, sentence: str)
         assert sentence == "", "a certificate in a PKCS7 block is a certificate"
 
 
+def test_base64_has_one_spelling() -> None:
+    """The bits of the last character that stand for nothing are zero, as every encoder writes them."""
+    octets = der.sequence(der.octet_string(b"x" * (58 - len(LEAF) % 3)), LEAF)
+    padded = octets if len(octets) % 3 == 1 else der.sequence(octets, der.null())
+    for _ in range(3):
+        if len(padded) % 3 == 1:
+            break
+        padded = der.sequence(padded)
+    text = base64.b64encode(padded)
+    assert text.endswith(b"==")
+    pieces.unpack([text])
+    stray = text[:-3] + bytes((text[-3] + 1,)) + b"=="
+    assert base64.b64decode(stray, validate=True) == padded
+    with pytest.raises(BadInput, match="base64 in the file"):
+        pieces.unpack([stray])
+
+
 def test_counts_and_sizes_are_bounded() -> None:
     with pytest.raises(TooLarge, match="33 files"):
         pieces.unpack([LEAF] * 33)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from privyseal.errors import VerificationFailed
 from privyseal.pki import certificates
-from privyseal.pki.attestation import anchors, catalogue, pieces, requests
+from privyseal.pki.attestation import anchors, catalogue, paths, pieces, requests
 from privyseal.pki.attestation.protocol import Attested
 
 VERIFIER = "privyseal-attestation/1"
@@ -32,7 +32,9 @@ def judge(files: Sequence[bytes], at: datetime, pinned: Sequence[bytes] = ()) ->
     ``pinned`` are roots, DER, that whoever asks trusts beside those that are shipped, whatever the format is. BadInput
     for files that are broken; VerificationFailed where a signature, name, date or key is wrong.
     """
-    asked = [requests.read(each) for each in pieces.unpack(files).requests]
+    cut = pieces.unpack(files)
+    paths.read_all(cut.certificates)  # one that cannot be read is refused, and not overlooked
+    asked = [requests.read(each) for each in cut.requests]
     known = catalogue.recognise(files)
     if known is None:
         for each in asked:
