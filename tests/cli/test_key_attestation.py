@@ -65,6 +65,7 @@ def test_attested(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert report["level"] is None
     assert "was not asked" in report["notes"][0]
+    assert "Its root was given by you" in report["notes"][1]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,7 @@ def test_words_fit_into_eighty_columns_and_move_no_cursor(folder: Path, capsys: 
     assert max(map(len, told.splitlines()[1:])) <= 80
     assert not {"\x1b", "\u202e"} & set(told)
     assert "method 2" in told
+    assert "FIPS 140-2 certificate 4711" in " ".join(told.split())
 
 
 def test_every_genuine_sample_by_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,4 +167,6 @@ def test_every_genuine_sample_by_command(capsys: pytest.CaptureFixture[str]) -> 
         (("ecc-pkc.p7b", "ecc-test.csr"), 0),
         (("tpm.pem",), 3),
     ):
-        assert run(["key", "verify-attestation", "-q", *(str(SAMPLES / each) for each in files)]) == code
+        ended, report = verified(capsys, *(str(SAMPLES / each) for each in files))
+        assert ended == code
+        assert any("serves method 2" in each for each in report["notes"]) == (code == 0)

@@ -129,8 +129,9 @@ def test_no_certificate_mends_what_is_said_of_the_key(changes: dict[str, Any], v
 
 
 def test_which_method_of_the_ca_it_serves() -> None:
-    first, second = served("YubiKey PIV")
-    assert "method 2 of CSBR 6.2.7.4.2" in first
+    first, second = served("YubiKey PIV", makers_root=True)
+    assert "serves method 2 of CSBR 6.2.7.4.2" in first
+    assert "asks for the maker's own" in served("YubiKey PIV", makers_root=False)[0]
     assert "does not satisfy CSBR 6.2.7.3" in second
 
 

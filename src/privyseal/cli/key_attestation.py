@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from privyseal.compliance.modules import Keeper, ModuleJudged
 from privyseal.compliance.outcome import Verdict
 from privyseal.errors import BadInput, Misused, PrivySealError, VerificationFailed
 from privyseal.pki import certificates
-from privyseal.pki.attestation import catalogue, devices, pieces
+from privyseal.pki.attestation import anchors, catalogue, devices, pieces
 from privyseal.pki.attestation.judge import VERIFIER, NotEvidenced
 from privyseal.pki.attestation.protocol import Attested
 from privyseal.signing import confined
@@ -140,7 +141,9 @@ def _report(found: confined.Proven, at: datetime, keeper: Keeper, judged: Module
     of_key = modules.of_key(modules.module_of(attested))
     level = None if judged is None else _level(keeper, judged)
     fit = of_key.verdict is Verdict.MET and (judged is None or judged.outcome.verdict is Verdict.MET)
-    notes = [modules.served(catalogue.BY_NAME[attested.format].title)[0], modules.served("")[1]]
+    shipped = {hashlib.sha256(each).hexdigest() for each in anchors.of_format(attested.format)}
+    title = catalogue.BY_NAME[attested.format].title
+    notes = [*modules.served(title, makers_root=attested.anchor in shipped)]
     if judged is None:
         notes.insert(0, "Whether the module is certified was not asked: --register names what is known of modules.")
     return Report(

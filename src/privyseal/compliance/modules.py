@@ -257,12 +257,19 @@ COUNTER_SIGNED = 2
 """The method of CSBR 6.2.7.4.2 that a module's attestation serves: a request counter-signed under the maker's root."""
 
 
-def served(form: str) -> tuple[str, str]:
+def served(form: str, *, makers_root: bool) -> tuple[str, str]:
     """Say which method of CSBR 6.2.7.4.2 an attestation of a format serves as the CA's proof, and what not.
+
+    ``makers_root``: it ends in a root that is pinned as its maker's, and not in one that whoever asks trusts besides.
 
     Methods 1 (a module from the CA), 3 (a prescribed library), 4 (an IT audit), 5 (a report of the cloud), 6 (a
     witnessed ceremony) and 7 (an agreement with a Signing Service) take other evidence than an attestation.
     """
+    if not makers_root:
+        return (
+            f"Its root was given by you: method {COUNTER_SIGNED} of CSBR 6.2.7.4.2 asks for the maker's own.",
+            "That a CA may rely on it does not satisfy CSBR 6.2.7.3, which asks a Signing Service for more.",
+        )
     return (
         f"As the CA's proof it serves method {COUNTER_SIGNED} of CSBR 6.2.7.4.2 (key attestation, {form}), and none"
         " of 1 and 3 to 7.",
