@@ -12,6 +12,7 @@ import msgspec
 from privyseal.cli import profile as profiles
 from privyseal.cli.client import Service
 from privyseal.cli.key_amend import amend
+from privyseal.cli.key_attestation import verify_attestation
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
 
@@ -81,6 +82,7 @@ def show_key(
 
 
 key.add_command(amend)
+key.add_command(verify_attestation)
 
 
 @cert.command("list", cls=Command)
