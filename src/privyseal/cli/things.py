@@ -12,6 +12,7 @@ import msgspec
 from privyseal.cli import profile as profiles
 from privyseal.cli.client import Service
 from privyseal.cli.key_amend import amend
+from privyseal.cli.key_csr import csr_command
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
 
@@ -34,7 +35,7 @@ def connect(profile: str | None, url: str | None, subscriber: str | None) -> Ser
 
 @click.group()
 def key() -> None:
-    """List, show and amend Key Pairs."""
+    """List, show, amend and certify Key Pairs."""
 
 
 @click.group()
@@ -81,6 +82,7 @@ def show_key(
 
 
 key.add_command(amend)
+key.add_command(csr_command)
 
 
 @cert.command("list", cls=Command)
