@@ -12,6 +12,7 @@ import msgspec
 from privyseal.cli import profile as profiles
 from privyseal.cli.client import Service
 from privyseal.cli.key_amend import amend
+from privyseal.cli.key_attestation import verify_attestation
 from privyseal.cli.key_csr import csr_command
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
@@ -83,6 +84,7 @@ def show_key(
 
 key.add_command(amend)
 key.add_command(csr_command)
+key.add_command(verify_attestation)
 
 
 @cert.command("list", cls=Command)

@@ -17,13 +17,15 @@ from sqlalchemy import Connection
 
 from privyseal.compliance.held import Held, Review
 from privyseal.compliance.incidents import believed
-from privyseal.compliance.known import NOTHING, Known
-from privyseal.compliance.statements import AuditPeriod, Choice, Document, Stated
+from privyseal.compliance.known import NOTHING, Known, of_key
+from privyseal.compliance.modules import Validation
+from privyseal.compliance.statements import AuditPeriod, Choice, Document, ModuleCertificate, Stated
 from privyseal.compliance.statements import Review as Reviewed
+from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
 from privyseal.signing import accepted
 
-TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice")
+TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "key")
 """Topics of all that is taken into account."""
 
 
@@ -81,11 +83,38 @@ def known_from(stated: Iterable[Stated]) -> Known:
         elif isinstance(matter, AuditPeriod):
             first = datetime.combine(matter.start, time(), UTC)
             periods.append((first, datetime.combine(matter.end, time(23, 59, 59), UTC)))
+    attested = _attested(last.values())
+    for each_attested in attested.values():
+        if each_attested.module is not None:
+            about = of_key(each_attested.key_id)
+            held[about] = (*held.get(about, ()), _attestation(each_attested))
     for about, record in accepted.papers(listed) + accepted.accounts(listed):
         held[about] = (*held.get(about, ()), record)
     return Known(
-        held=held, choices=choices, audit_periods=tuple(sorted(periods)), commitments=accepted.commitments(listed)
+        held=held,
+        choices=choices,
+        audit_periods=tuple(sorted(periods)),
+        commitments=accepted.commitments(listed),
+        attested=attested,
+        modules=_modules(last.values()),
     )
+
+
+def _attested(last: Iterable[Stated]) -> dict[str, KeyAttested]:
+    """Return what modules attested, by key id."""
+    return {each.said.matter.key_id: each.said.matter for each in last if isinstance(each.said.matter, KeyAttested)}
+
+
+def _attestation(stated: KeyAttested) -> Held:
+    """Return an attestation that was verified as the document it is: the files are kept by their SHA-256."""
+    maker = "" if stated.module is None else stated.module.maker
+    return Held(kind="key-attestation", sha256=stated.evidence[0], issuer=maker, valid_from=stated.as_of.date())
+
+
+def _modules(last: Iterable[Stated]) -> tuple[Validation, ...]:
+    """Return the register of modules: what was declared of their certificates with versions and history."""
+    declared = [each.said.matter for each in last if isinstance(each.said.matter, ModuleCertificate)]
+    return tuple(each.validation for each in declared if isinstance(each.validation, Validation))
 
 
 def _held(document: Document, reviews: tuple[Review, ...]) -> Held:
