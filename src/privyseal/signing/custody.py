@@ -11,7 +11,7 @@ from privyseal.compliance.statements import Administered
 from privyseal.errors import LogUnavailable, PrivySealError, VerificationFailed
 from privyseal.pki import certificates
 from privyseal.records import keys, parties
-from privyseal.signing import announce, voice
+from privyseal.signing import announce, births, voice
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, RevokeGrant, Unfreeze, act_digest, uses_of
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
@@ -39,7 +39,7 @@ def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ())
     pair = acted(seal, act, tag, tuple(approvals), owner.tag_key).key_pair
     with seal.records.writing(act.subscriber) as tx:
         keys.add_key_pair(tx, pair)
-        act_of_ours = Administered(actor=voice.ITSELF, what="key pair generated", subject=pair.key_id, detail=pair.name)
+        act_of_ours = Administered(actor=voice.ITSELF, what=births.GENERATED, subject=pair.key_id, detail=pair.name)
         announce.administered(seal, tx, act_of_ours)
     return pair
 
