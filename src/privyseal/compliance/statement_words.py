@@ -31,5 +31,6 @@ Topic = Literal[
     "access",
     "party",
     "notice",
+    "key",
 ]
 """What the log's entry says that a statement is about."""
