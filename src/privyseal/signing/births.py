@@ -8,17 +8,19 @@ from datetime import datetime
 from msgspec import Struct
 
 from privyseal.compliance.statements import Administered, Stated, read_said
+from privyseal.compliance.statements_of_lives import KeyStateChanged
 from privyseal.errors import BadInput, VerificationFailed
 from privyseal.records import statements
 from privyseal.records.database import Transaction
 from privyseal.terms.canonical import canonical_json, decode_canonical
+from privyseal.terms.life import KeyState
 from privyseal.tlog import merkle
 from privyseal.tlog.entry import Octets32, Statement, commit, encode
 from privyseal.tlog.policy import Policy
 from privyseal.tlog.proof import TlogProof, format_proof, parse_proof
 
-GENERATED = "key pair generated"
-"""What the service states when the signer has generated a key (``signing/custody.py``)."""
+ONCE = "key pair generated"
+"""What the service stated when the signer had generated a key, before a key's states were statements."""
 
 
 class Opening(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,8 +43,11 @@ class Born(Struct, frozen=True):
 
 def stated(tx: Transaction, key_id: str) -> Stated | None:
     """Return the statement of a key's birth that the log has; None where there is none."""
-    found = statements.listed(tx, "administration")
-    return next((each for each in found if _of(each.said.matter, key_id)), None)
+    for topic in ("key", "administration"):
+        for each in statements.listed(tx, topic):
+            if _of(each.said.matter, key_id):
+                return each
+    return None
 
 
 def proof(born: Stated, path: Sequence[bytes], checkpoint: bytes) -> str:
@@ -74,4 +79,6 @@ def _checked(text: str, key_id: str, policy: Policy) -> Born:
 
 
 def _of(matter: object, key_id: str) -> bool:
-    return isinstance(matter, Administered) and (matter.what, matter.subject) == (GENERATED, key_id)
+    if isinstance(matter, KeyStateChanged):
+        return matter.becomes is KeyState.GENERATED and matter.key_id == key_id
+    return isinstance(matter, Administered) and (matter.what, matter.subject) == (ONCE, key_id)

@@ -27,9 +27,10 @@ from privyseal.pki.attestation.pkix_evidence import PkixEvidence
 from privyseal.records import keys, statements
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
-from privyseal.signing import announce, births, confined, paper, voice
+from privyseal.signing import announce, births, confined, life, paper, voice
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.keys import KeyPair
+from privyseal.terms.life import KeyState
 from privyseal.terms.parties import Actor
 
 
@@ -71,6 +72,8 @@ def attest(
     said = stating(pair.key_id, kept, proven, moment, voice.of(actor))
     with seal.records.writing(subscriber) as tx:
         announce.stated(seal, tx, Event(seal.clock(), voice.of(actor), "key attested", pair.key_id), said)
+        if said.module is not None:
+            life.move(seal, tx, pair.name, KeyState.ATTESTED, f"its {said.format} attestation was verified", actor)
     return _judged(seal, said)
 
 
