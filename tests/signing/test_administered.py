@@ -170,6 +170,7 @@ ELSEWHERE = {
     "custody.generate": "tests/signing/test_custody.py",
     "custody.certify": "tests/signing/test_custody.py",
     "certificate_requests.request": "tests/signing/test_certificate_requests.py",
+    **dict.fromkeys(("key_evidence.attest", "key_evidence.evidence"), "tests/signing/test_key_evidence.py"),
     "grants.propose": "tests/signing/test_grants.py",
     "grants.agree": "tests/signing/test_grants.py",
     "grants.revoke": "tests/signing/test_grants.py",

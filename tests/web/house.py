@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from litestar.testing import TestClient
 from tests import postgres
 
-from privyseal.errors import PrivySealError
+from privyseal.errors import NotFound, PrivySealError
 from privyseal.records import keys, lives, requests
 from privyseal.records.database import open_records
 from privyseal.records.documents import Documents
@@ -85,6 +85,10 @@ class Room:
         return SimpleNamespace(ready=True, why="", mark=0)
 
     mark = 0
+
+    def evidence(self, key_id: str, nonce: bytes) -> Any:
+        """Know no key."""
+        raise NotFound("The signer holds no such key.")
 
     def append(self, submissions: Sequence[Any], since: int) -> Any:
         """Give each submission the place that it had before, or the next one."""

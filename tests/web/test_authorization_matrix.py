@@ -96,6 +96,8 @@ ADMITS: dict[tuple[str, str], str] = {
     ("GET", _ONE + "/subscribers/{name:str}/identity"): "see-agreements",
     ("PUT", _ONE + "/subscribers/{name:str}/identity"): "manage-subscribers",
     ("POST", _ONE + "/keys/{name:str}/csr"): "order-certificate",
+    ("POST", _ONE + "/keys/{name:str}/attestation"): "order-certificate",
+    ("POST", _ONE + "/keys/{name:str}/evidence"): "order-certificate",
     ("GET", _ONE + "/members"): "see-members",
     ("POST", _ONE + "/members"): "manage-members",
     ("POST", _ONE + "/members/reviews"): "manage-members",

@@ -14,6 +14,7 @@ from privyseal.cli.client import Service
 from privyseal.cli.key_amend import amend
 from privyseal.cli.key_attestation import verify_attestation
 from privyseal.cli.key_csr import csr_command
+from privyseal.cli.key_evidence import attest, evidence
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
 
@@ -84,6 +85,8 @@ def show_key(
 
 key.add_command(amend)
 key.add_command(csr_command)
+key.add_command(attest)
+key.add_command(evidence)
 key.add_command(verify_attestation)
 
 

@@ -14,6 +14,7 @@ from privyseal.access import permissions, sessions
 from privyseal.compliance.statements import Administered
 from privyseal.errors import BadInput
 from privyseal.pki import csr
+from privyseal.pki.attestation import evidence
 from privyseal.records import keys
 from privyseal.signing import announce, custody, identities, voice
 from privyseal.signing.instance import PrivySeal
@@ -33,7 +34,7 @@ class Wishes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ev: bool = False
     """Whether the subject is that of an EV certificate (CSBR 7.1.4.2.4)."""
     attested: bool = True
-    """Whether what attests the key goes into the request, where there is something."""
+    """Whether the signer's Evidence of the key goes into the request (id-aa-attestation)."""
 
 
 def proposal(seal: PrivySeal, wishes: Wishes) -> tuple[KeyPair, RequestCertificate]:
@@ -50,6 +51,7 @@ def proposal(seal: PrivySeal, wishes: Wishes) -> tuple[KeyPair, RequestCertifica
         key_id=pair.key_id,
         version=seal.signer.charter(pair.key_id).charter.version,
         subject=csr.subject(identity, ev=wishes.ev),
+        attestation=_evidence(seal, pair) if wishes.attested else b"",
     )
     csr.to_be_signed(_information(pair, act), SCHEMES[pair.scheme])
     return pair, act
@@ -73,7 +75,7 @@ def request(
         sessions.require_recent(actor, seal.clock())
     pair, act = proposal(seal, wishes)
     if agreed is not None:
-        if (agreed.key_id, agreed.subject) != (act.key_id, act.subject):
+        if (agreed.key_id, agreed.subject) != (act.key_id, act.subject):  # the Evidence is made anew each time
             raise BadInput("What was agreed to is a request for another key or another subject.", hint="propose anew")
         act = agreed
     done = custody.acted(seal, act, pair.key_tag, tuple(approvals))
@@ -83,6 +85,12 @@ def request(
         )
         announce.administered(seal, tx, what)
     return csr.request(_information(pair, act), SCHEMES[pair.scheme], done.value)
+
+
+def _evidence(seal: PrivySeal, pair: KeyPair) -> bytes:
+    """Return the attestation bundle of a key: the signer's own Evidence, with a nonce that nobody else has."""
+    read = seal.signer.evidence(pair.key_id, seal.draw(32))
+    return csr.Bundle((csr.Statement(evidence.ARC, read.evidence),), (read.certificate,)).encode()
 
 
 def _information(pair: KeyPair, act: RequestCertificate) -> bytes:

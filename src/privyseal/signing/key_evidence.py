@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 
 from msgspec import Struct
 
@@ -53,18 +52,23 @@ class KeyEvidence(Struct, frozen=True):
 
 
 def attest(
-    seal: PrivySeal, actor: Actor | None, subscriber: str, key: str, files: Sequence[bytes], at: datetime | None = None
+    seal: PrivySeal,
+    actor: Actor | None,
+    subscriber: str,
+    key: str,
+    files: Sequence[bytes],
+    pinned: Sequence[bytes] = (),
 ) -> Judged:
     """Keep the module's attestation of a key and state what it proves; what no format of ours knows is kept as well.
 
-    Raises VerificationFailed where it is wrong or of another key, BadInput where it cannot be read, or is our own
-    Evidence, with which nobody attests himself.
+    ``pinned`` are roots, DER, trusted beside those that are shipped. Raises VerificationFailed where it is wrong or of
+    another key, BadInput where it cannot be read, or is a service's own Evidence, with which nobody attests himself.
     """
     _let_in(seal, actor, subscriber, key)
-    moment = (at or seal.clock()).replace(microsecond=0)
+    moment = seal.clock().replace(microsecond=0)
     with seal.records.reading(subscriber) as tx:
         pair = keys.key_pair(tx, key)
-    found = confined.attested(files, moment)
+    found = confined.attested(files, moment, pinned)
     if isinstance(found, confined.Proven):
         _require_of(pair, found)
     kept = [_kept(seal, each) for each in files]
@@ -98,7 +102,7 @@ def evidence(seal: PrivySeal, actor: Actor | None, subscriber: str, key: str) ->
         birth="" if born is None else _proof(seal, born),
     ).encode()
     read = seal.signer.evidence(pair.key_id, nonce_of(enclosed))
-    made = KeyEvidence(pem(read.evidence, enclosed, read.certificate), read.certificate)
+    made = KeyEvidence(pem(read.evidence, enclosed), read.certificate)
     with seal.records.writing(subscriber) as tx:
         detail = f"attestation key {hashlib.sha256(read.certificate).hexdigest()}"
         what = Administered(actor=voice.of(actor), what="key evidence made", subject=pair.key_id, detail=detail)

@@ -56,3 +56,35 @@ class IdentityView(Struct, frozen=True, kw_only=True):
     how: str
     by: str
     """Id of the member who wrote it down, or ``service``."""
+
+
+class NewAttestation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The files of a module's attestation of a key, in any order."""
+
+    files: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=32)]
+
+
+class AttestationView(Struct, frozen=True, kw_only=True):
+    """What an attestation proved of a key, and what its module amounts to by the operator's register."""
+
+    key: str
+    key_id: str
+    format: str
+    """Empty where none of our formats knows the files; they are kept all the same."""
+    module: str
+    """In words; empty likewise."""
+    generated_inside: bool | None
+    never_extractable: bool | None
+    claims: dict[str, str]
+    evidence: tuple[str, ...]
+    """SHA-256 of each file, as it is kept."""
+    verdict: str
+    text: str
+
+
+class EvidenceView(Struct, frozen=True, kw_only=True):
+    """The file for a CA, and the certificate by which it is believed, both PEM."""
+
+    key: str
+    file: str
+    attestation_key: str

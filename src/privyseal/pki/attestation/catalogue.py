@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from privyseal.pki.attestation.luna_pkc import LunaPkc
 from privyseal.pki.attestation.pkix_evidence import PkixEvidence
 from privyseal.pki.attestation.protocol import Format
+from privyseal.pki.attestation.tpm2 import Tpm2
 from privyseal.pki.attestation.yubihsm2 import YubiHsm2
 from privyseal.pki.attestation.yubikey_piv import YubiKeyPiv
 
@@ -14,6 +15,7 @@ FORMATS: tuple[Format, ...] = (
     YubiKeyPiv(),
     YubiHsm2(),
     LunaPkc(),
+    Tpm2(),
     PkixEvidence(),
 )
 

@@ -1,7 +1,7 @@
 """What a service gives a CA beside its Evidence: the module's own attestation, word for word, a verdict, a log's proof.
 
 The Evidence's nonce is the SHA-256 of it, so one signature binds everything, and who signs the Evidence vouches for
-nothing of it: each part proves itself, or is the word of the service. All of it is one PEM file of three blocks.
+nothing of it: each part proves itself, or is the word of the service. All of it is one PEM file of two blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from privyseal.terms.canonical import canonical_json, decode_canonical
 
 LABEL = "KEY EVIDENCE ENCLOSURE"
 """Of the PEM block."""
-EVIDENCE_LABEL, CERTIFICATE_LABEL = "EVIDENCE", "CERTIFICATE"
+EVIDENCE_LABEL = "EVIDENCE"
 
 _Text = Annotated[str, Meta(max_length=4000)]
 
@@ -59,9 +59,9 @@ def found_in(files: Sequence[bytes]) -> list[bytes]:
     return [each.octets for each in pieces.unpack(files).others if each.label == LABEL]
 
 
-def pem(evidence: bytes, enclosed: bytes, certificate: bytes) -> bytes:
-    """Return the file: Evidence, its enclosure, and the attestation key's certificate (RFC 7468)."""
-    blocks = ((EVIDENCE_LABEL, evidence), (LABEL, enclosed), (CERTIFICATE_LABEL, certificate))
+def pem(evidence: bytes, enclosed: bytes) -> bytes:
+    """Return the file: Evidence, in which the attestation key's certificate is, and its enclosure (RFC 7468)."""
+    blocks = ((EVIDENCE_LABEL, evidence), (LABEL, enclosed))
     return b"".join(_block(label, octets) for label, octets in blocks)
 
 

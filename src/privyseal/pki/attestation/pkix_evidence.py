@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from privyseal.errors import BadInput, PrivySealError, VerificationFailed
 from privyseal.pki import certificates, csr, der
-from privyseal.pki.attestation import devices, evidence, paths, pieces, requests
+from privyseal.pki.attestation import devices, enclosure, evidence, paths, pieces, requests
 from privyseal.pki.attestation.devices import DeviceCertificate
 from privyseal.pki.attestation.evidence import Block, Element, Evidence
 from privyseal.pki.attestation.protocol import Attested
@@ -39,7 +41,9 @@ class PkixEvidence:
         if len(every) != 1:
             raise BadInput(f"The files hold {len(every)} pieces of Evidence, and only one can be asked about.")
         found, path = verified(every[0], _strangers(files), anchors, at)
-        return attested(found, path, _meant(files))
+        said = attested(found, path, _meant(files))
+        enclosed = enclosure.found_in(files)
+        return _with_enclosure((found, said), enclosed, anchors, at) if enclosed else said
 
 
 def verified(
@@ -82,6 +86,46 @@ def attested(found: Evidence, path: paths.Path, meant: Sequence[bytes] = ()) -> 
         chain=tuple(each.der for each in path),
         anchor=path[-1].fingerprint,
     )
+
+
+def _with_enclosure(
+    both: tuple[Evidence, Attested], enclosed: Sequence[bytes], roots: Sequence[bytes], at: datetime
+) -> Attested:
+    """Hold an enclosure against the Evidence's nonce, and verify the module's own attestation in it.
+
+    Where there is one it is the better proof, and what it says is returned; the rest is claims.
+    """
+    found, said = both
+    nonce = found.one_of(evidence.TRANSACTION).of(evidence.NONCE)
+    if len(enclosed) != 1 or nonce is None or der.octets_of(nonce) != enclosure.nonce_of(enclosed[0]):
+        raise VerificationFailed("The enclosure is not the one that the Evidence is bound to by its nonce.")
+    inside = enclosure.read(enclosed[0])
+    if inside.key_id != certificates.key_id(said.spki):
+        raise VerificationFailed("The enclosure is of another key than the Evidence.")
+    claims = {"of": f"Key Pair {inside.key} of {inside.subscriber}"}
+    if inside.verdict:
+        claims["the service's verdict"] = inside.verdict[:500]
+    if inside.birth:
+        claims["birth"] = "a log's proof of it is enclosed; it is checked only against a log policy"
+    module = _of_module(inside, said.spki, roots, at) if inside.attestation else None
+    if module is None:
+        claims["module"] = "no attestation of the module is enclosed; all above is the word of who signed the Evidence"
+        return msgspec.structs.replace(said, claims=said.claims | claims)
+    claims["enclosed in"] = f"Evidence signed by {devices.read(said.chain[0]).name}, root {said.anchor[:16]}"
+    return msgspec.structs.replace(module, claims=module.claims | claims)
+
+
+def _of_module(inside: enclosure.Enclosure, spki: bytes, roots: Sequence[bytes], at: datetime) -> Attested | None:
+    """Verify the enclosed files up to the root of the module's maker; None where none of our formats knows them."""
+    from privyseal.pki.attestation import anchors, catalogue  # the catalogue lists this format too
+
+    known = catalogue.recognise(inside.attestation)
+    if known is None or known.name == PkixEvidence.name:
+        return None
+    module = known.read(inside.attestation, (*anchors.of_format(known.name), *roots), at)
+    if module.spki != spki:
+        raise VerificationFailed("The module's attestation in the enclosure is of another key.")
+    return module
 
 
 def _never_extractable(key: Element) -> bool | None:
@@ -174,12 +218,11 @@ def _path(
 
 # -- what is in the files ----------------------------------------------------------------------------------------------
 def _found(files: Sequence[bytes]) -> list[bytes]:
-    """Return all Evidence, DER, each once: of files, and of the attestation bundles of requests."""
+    """Return all Evidence, DER, each once: of files, or where there is none of the attestation bundles of requests."""
     cut = pieces.unpack(files)
-    found = [each.octets for each in cut.others if each.label == "EVIDENCE" or evidence.looks_like(each.octets)]
-    for bundle in _bundles(cut):
-        found += [each.value for each in bundle.statements if each.kind == evidence.ARC]
-    return list(dict.fromkeys(found))
+    alone = [each.octets for each in cut.others if each.label == "EVIDENCE" or evidence.looks_like(each.octets)]
+    carried = [each.value for bundle in _bundles(cut) for each in bundle.statements if each.kind == evidence.ARC]
+    return list(dict.fromkeys(alone or carried))
 
 
 def _bundles(cut: pieces.Pieces) -> list[csr.Bundle]:
