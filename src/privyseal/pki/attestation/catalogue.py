@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privyseal.pki.attestation.luna_pkc import LunaPkc
+from privyseal.pki.attestation.marvell import Marvell
 from privyseal.pki.attestation.pkix_evidence import PkixEvidence
 from privyseal.pki.attestation.protocol import Format
 from privyseal.pki.attestation.tpm2 import Tpm2
@@ -16,6 +17,7 @@ FORMATS: tuple[Format, ...] = (
     YubiHsm2(),
     LunaPkc(),
     Tpm2(),
+    Marvell(),
     PkixEvidence(),
 )
 
