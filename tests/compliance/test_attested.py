@@ -32,7 +32,7 @@ def test_a_yubikey_is_known_by_its_serial() -> None:
     """By itself an attestation names the device; inside a request also the certificate that vouches for it."""
     device = attestations.device()
     alone = attested.of_certificate(attestations.attestation(KEY, 15890263, device))
-    assert alone == attested.Attested(certificates.key_id(mint.spki(KEY)), "YubiKey 15890263", None)
+    assert alone == attested.Claimed(certificates.key_id(mint.spki(KEY)), "YubiKey 15890263", None)
     for arc in ("3.1", "3.11"):
         inside = attested.of_request(
             attestations.request(KEY, attestations.attestation(KEY, 15890263, device), device, arc)

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from privyseal.compliance.facts import Facts, ForWhom
+from privyseal.compliance.modules import AttestedModule, Status, Validation
 from privyseal.compliance.statements import (
     LARGEST_SAID,
     AuditPeriod,
@@ -29,6 +30,7 @@ from privyseal.compliance.statements import (
     read_said,
     require_sound,
 )
+from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import canonical_json
 
@@ -37,12 +39,23 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DOCUMENT = Document(sha256=SHA256, size=10, filename="report.pdf", kind="audit-report", issuer="Auditor")
 PERIOD = AuditPeriod(scheme="WebTrust", start=date(2025, 4, 1), end=date(2026, 3, 31), auditor="Auditor")
 CHOICE = Choice(requirement="CSBR-8.4.2-01", reading="", note="We follow the later date.")
+VALIDATION = Validation(
+    name="Box 7",
+    scheme="FIPS 140-2",
+    number="4711",
+    level=3,
+    maker="Example",
+    models=("Box 7",),
+    firmware=("7.1",),
+    history=(Status(status="active", since=date(2021, 5, 5)),),
+)
 MATTERS: list[Matter] = [
     DOCUMENT,
     PERIOD,
     Review(document=SHA256, requirement="CSBR-8.4.2-01", verdict="met", note="Page 3."),
     Organisation(facts=Facts(name="World", for_whom=ForWhom.OTHERS, choices={"a": "b"})),
     ModuleCertificate(module="Box 7", scheme="FIPS 140-2 Level 3", number="4711", valid_until=date(2027, 1, 1)),
+    ModuleCertificate(module="Box 7", scheme="FIPS 140-2", number="4711", validation=VALIDATION),
 ]
 
 
@@ -56,7 +69,7 @@ def _stated(matter: Matter, entry: int, number: int = 0, **changes: Any) -> Stat
     return Stated(said=said, octets=canonical_json(said), salt=bytes(32), entry=entry)
 
 
-@pytest.mark.parametrize("matter", MATTERS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("matter", MATTERS)
 def test_what_was_said_is_read_back_and_in_one_spelling_only(matter: Matter) -> None:
     """The octets that the log commits to are canonical, and nothing else is taken for them."""
     require_sound(matter)
@@ -88,6 +101,8 @@ def test_the_octets_are_fixed() -> None:
         (PERIOD, {"end": date(2025, 3, 31)}, "begin on 2025-04-01 and end on 2025-03-31"),
         (PERIOD, {"published": date(2026, 3, 31)}, "cannot be public on 2026-03-31"),
         (MATTERS[2], {"requirement": "CSBR-0-0"}, "No requirement is called"),
+        (MATTERS[5], {"number": "4712"}, "its line of the register is another"),
+        (MATTERS[5], {"validation": msgspec.structs.replace(VALIDATION, eal="EAL4+")}, "needs a level"),
         (MATTERS[3], {"facts": Facts(sells_only=True, signs=True)}, "cannot only sell"),
         (CHOICE, {"requirement": "CSBR-0-0"}, "No requirement is called"),
         (CHOICE, {"requirement": "CSBR-6.7-01"}, "nothing to choose"),
@@ -133,11 +148,22 @@ def test_the_last_word_on_a_thing_counts() -> None:
     assert {each.requirement: each.reading for each in of_kind(told, Choice)} == {"CSBR-8.4.2-01": "b"}
 
 
+def test_a_certificate_that_was_declared_before_there_was_a_register_keeps_its_octets() -> None:
+    """What is unset is left out, so that what was logged is still what is read."""
+    assert b"validation" not in canonical_json(_said(MATTERS[4]))
+
+
 def test_nobody_can_send_in_what_the_service_itself_states() -> None:
-    """Findings and overrides are read as said, and refused as something to state."""
+    """Findings, overrides and attestations of keys are read as said, and refused as something to state."""
     found = Found(kind="key-pair", subject="release", requirement="CSBR-6.7-01", verdict="met", text="It is.")
     lifted = Override(requirement="CSBR-6.7-01", subject="release", since=NOW, until=NOW, approvers=("ada", "bob"))
-    for own in (found, lifted):
+    module = AttestedModule(
+        maker="Example", model="Box 7", firmware="7.1", serial="1", generated_inside=True, never_extractable=None
+    )
+    attested = KeyAttested(
+        key_id=SHA256, evidence=(SHA256,), verifier="1", as_of=NOW, format="luna-pkc", module=module, by="M-1"
+    )
+    for own in (found, lifted, attested, msgspec.structs.replace(attested, module=None, format="")):
         said = msgspec.structs.replace(_said(PERIOD), by="service", matter=own)
         assert read_said(canonical_json(said)) == said
         with pytest.raises(BadInput):

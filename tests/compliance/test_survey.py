@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tests.compliance.attestations import key_of, said, signed, subscriber
 from tests.pki import mint
 
-from privyseal.compliance.attested import Attested
+from privyseal.compliance.attested import Claimed
 from privyseal.compliance.declaration import Declared, Keeping, Owner, alike, verified
 from privyseal.compliance.survey import THRESHOLDS, Marker, Order, Survey, Surveyed
 from privyseal.errors import BadInput, VerificationFailed
 
 
-def survey(*orders: Order, attested: tuple[Attested, ...] = (), declared: tuple[Declared, ...] = ()) -> Surveyed:
+def survey(*orders: Order, attested: tuple[Claimed, ...] = (), declared: tuple[Declared, ...] = ()) -> Surveyed:
     """Survey these."""
     begun = Survey()
     for order in orders:
@@ -54,7 +54,7 @@ def test_sharing_is_told_from_the_threshold_on(marker: str, least: int) -> None:
 
 def test_an_attestation_counts_for_the_certificate_with_its_key() -> None:
     """Two Subscribers whose keys one device attests; a third attestation belongs to nobody here."""
-    attested = tuple(Attested(key * 64, "YubiHSM 7", "Y (7)") for key in "abc")
+    attested = tuple(Claimed(key * 64, "YubiHSM 7", "Y (7)") for key in "abc")
     found = survey(Order(subscriber="A", key="a" * 64), Order(subscriber="B", key="b" * 64), attested=attested)
     assert [(each.marker, each.value, each.names) for each in found.suspicions] == [
         (Marker.DEVICE, "YubiHSM 7", ("A", "B"))

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from privyseal.compliance.attested import Attested
+from privyseal.compliance.attested import Claimed
 from privyseal.compliance.declaration import Declared, Keeping, Owner, alike
 
 REQUIREMENT = "HOUSE-1.6.1-01"
@@ -118,7 +118,7 @@ class Survey:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._orders: list[Order] = []
-        self._attested: dict[str, Attested] = {}
+        self._attested: dict[str, Claimed] = {}
         self._declared: dict[str, list[Declared]] = {}
         self._spelt: dict[str, str] = {}
 
@@ -127,7 +127,7 @@ class Survey:
         self._orders.append(order)
         self._spelt.setdefault(alike(order.subscriber), order.subscriber)
 
-    def attest(self, attested: Attested) -> None:
+    def attest(self, attested: Claimed) -> None:
         """Take an attestation; it counts for the certificate that has its key."""
         self._attested[attested.key] = attested
 

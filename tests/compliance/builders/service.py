@@ -3,7 +3,8 @@
 Without words everything is as it should be; ``unknown`` lists the facts that nobody knows.
 
 Key Pair: ``generated``, ``store``, ``cloud``, ``assurance`` (software, hardware, certified-hardware),
-``generated_inside``, ``never_extractable``, ``module``, ``issued``; ``timestamp = true`` makes it a timestamp key.
+``generated_inside``, ``never_extractable``, ``module``, ``issued``; ``timestamp = true`` makes it a timestamp key;
+``attested``, what differs in a module that attested it, and ``register``, what differs in each certificate of modules.
 Signature: ``signed``, ``by`` (a list of ``{ who, did, factors, workload }``), ``quorum``, ``agreed``, ``logged``,
 ``log_names_actors``, ``not_before``, ``not_after``, ``accepted``, ``believed``, ``frozen``, ``status``
 (``{ said_at, good_until, revoked_at }``).
@@ -14,7 +15,7 @@ All: ``held``, a list of documents ``{ kind, valid_from, valid_until, clauses, r
 at }] }``.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -44,6 +45,24 @@ _KEY = {
     "never_extractable": True,
     "module": "Maker Model 7, firmware 3.1",
     "issued": datetime(2026, 2, 1, tzinfo=UTC),
+}
+_MODULE = {
+    "maker": "Maker",
+    "model": "Model 7",
+    "firmware": "3.1",
+    "serial": "1",
+    "generated_inside": True,
+    "never_extractable": True,
+}
+_VALIDATION = {
+    "name": "Model 7",
+    "scheme": "FIPS 140-2",
+    "number": "4711",
+    "level": 3,
+    "maker": "Maker",
+    "models": ["Model 7"],
+    "firmware": ["3.1"],
+    "history": [{"status": "active", "since": date(2021, 5, 5)}],
 }
 _SIGNATURE = {
     "signed": datetime(2026, 11, 1, tzinfo=UTC),
@@ -87,6 +106,10 @@ def _words(given: dict[str, Any], usual: dict[str, Any]) -> tuple[dict[str, Any]
 def key_pair(given: dict[str, Any]) -> KeyPairRecord:
     words, held = _words(given, _KEY)
     scopes = {Scope.TIMESTAMP} if words.pop("timestamp", False) else {Scope.EV, Scope.NON_EV}
+    if "attested" in words:
+        stated = {"type": "key-attested", "key_id": "0" * 64, "evidence": ["0" * 64], "verifier": "1", "by": "service"}
+        words["attested"] = stated | {"as_of": NOW, "module": _MODULE | words["attested"]}
+    words["register"] = [_VALIDATION | each for each in words.pop("register", [])]
     return msgspec.convert(words | {"label": "release", "at": NOW, "scopes": scopes, "evidence": held}, KeyPairRecord)
 
 

@@ -118,6 +118,14 @@ def test_a_yubihsm_that_names_another_device() -> None:
         attested(makers.yubihsm(serial=7550055))
 
 
+def test_a_device_vouches_for_keys_of_its_own_kind() -> None:
+    """Above both stands one root of Yubico's."""
+    hsm = makers.yubihsm_device()
+    files = [makers.yubikey(device=hsm).der, hsm.der, makers.yubihsm()[2]]
+    with pytest.raises(VerificationFailed, match="of a device of another kind"):
+        attested(files)
+
+
 def test_shipped_roots_are_the_ones_that_were_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file holds the one certificate of its line; none vouches for another maker's format."""
     for each in anchors.ROOTS:

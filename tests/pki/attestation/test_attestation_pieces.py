@@ -76,7 +76,7 @@ def test_an_attestation_in_any_dress(files: list[bytes]) -> None:
         (pem("PKCS7", LEAF[:4] + LEAF[4:]), ""),
         (pem("PKCS7", der.sequence(der.integer(1))), "called PKCS7, and none is in it"),
         (pem("EC PRIVATE KEY", b"secret"), "holds a private key"),
-        (bundle(LEAF).replace(b"\x02\x01\x01", b"\x02\x01\x03", 1), "not written as one"),
+        (bundle(LEAF).replace(b"\x02\x01\x01", b"\x02\x01\x03", 1), "something other than certificates"),
         (b"just words, which are nothing that an attestation takes", "neither certificate nor request"),
         (der.sequence(der.integer(1)), "neither certificate nor request"),
     ],

@@ -94,6 +94,11 @@ class DeviceCertificate(Struct, frozen=True, kw_only=True):
         return self._constraints()[0]
 
     @property
+    def is_ca(self) -> bool:
+        """Tell whether it calls itself a CA's (RFC 5280 4.2.1.9)."""
+        return self._constraints()[0]
+
+    @property
     def path_length(self) -> int | None:
         """Return how many CAs may stand between it and a leaf; None for any number."""
         return self._constraints()[1]

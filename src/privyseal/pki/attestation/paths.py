@@ -34,6 +34,16 @@ _UNDERSTOOD = frozenset(
 )
 
 
+def require_kind(path: Path, foreign: str) -> None:
+    """Require that no certificate of a path speaks in the OID arc ``foreign``, that of a maker's other devices.
+
+    One root may stand above several kinds of device, and each vouches for keys of its own kind only.
+    """
+    for each in path:
+        if any(oid.startswith(f"{foreign}.") for oid in each.extensions):
+            raise VerificationFailed(f"The certificate {each.name!r} is of a device of another kind.")
+
+
 def read_all(octets: Iterable[bytes]) -> list[DeviceCertificate]:
     """Read certificates, each once; BadInput for one that is not shaped like one."""
     return [devices.read(each) for each in dict.fromkeys(octets)]

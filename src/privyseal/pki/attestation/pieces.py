@@ -179,10 +179,13 @@ def _kind(element: der.Element) -> str:
 
 
 def _carried(blob: bytes) -> tuple[bytes, ...]:
-    """Return the certificates of a PKCS #7 that carries nothing else (RFC 5652 5.1: version 1); BadInput otherwise."""
-    signed = cms.parse(blob)
-    if signed.ber or signed.signers or signed.crls or signed.digest_algorithms or signed.content is not None:
-        raise BadInput("The PKCS #7 holds more than certificates, as those of attestations do not.")
-    if signed.version != 1 or signed.content_type != cms.ID_DATA:
-        raise BadInput("The PKCS #7 is not written as one of certificates only is (RFC 5652 5.1).")
-    return signed.certificates
+    """Return the certificates of a PKCS #7 that carries nothing else; BadInput otherwise.
+
+    Such a one has but one spelling (RFC 5652 5.1: version 1, no content, no signer): it is written anew and compared.
+    """
+    held = cms.parse(blob).certificates
+    parts = [der.integer(1), der.set_of(), der.sequence(der.oid(cms.ID_DATA)), der.implicit(0, b"".join(held))]
+    spelt = der.sequence(der.oid(cms.ID_SIGNED_DATA), der.explicit(0, der.sequence(*parts, der.set_of())))
+    if spelt != blob or any(_kind(der.read(each)) != "certificate" for each in held):
+        raise BadInput("The PKCS #7 holds something other than certificates, or is not written as those are.")
+    return held

@@ -68,6 +68,7 @@ class YubiHsm2:
         candidates, others, asked = _found(files)
         leaf = requests.the_one(candidates, asked, "YubiHSM attestation")
         path = paths.to_anchor(leaf, [*others, *candidates], paths.read_all(anchors), at)
+        paths.require_kind(path, "1.3.6.1.4.1.41482.3")
         if missing := _NEEDED - leaf.extensions.keys():
             raise VerificationFailed(f"The YubiHSM attestation does not say all it has to: {min(missing)} is missing.")
         serial = _integer(leaf, SERIAL)

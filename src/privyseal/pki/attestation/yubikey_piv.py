@@ -70,6 +70,7 @@ class YubiKeyPiv:
         candidates, others, asked = _found(files)
         leaf = requests.the_one(candidates, asked, "YubiKey attestation")
         path = paths.to_anchor(leaf, [*others, *candidates], paths.read_all(anchors), at)
+        paths.require_kind(path, "1.3.6.1.4.1.41482.4")
         if len(path) < 3:
             raise VerificationFailed("The attestation is signed by a root itself, and by no device of Yubico's.")
         return _attested(leaf, path)
