@@ -43,7 +43,7 @@ from privyseal.signing.ask import ask
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.recollection import Recollection, size_of
 from privyseal.signing.submit import Submission, submit
-from privyseal.strongroom import rooms
+from privyseal.strongroom import attesting, rooms
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.strongroom.messages import Answer, Question
 from privyseal.terms.keys import KeyPair, KeyProtection, TokenState
@@ -420,11 +420,11 @@ class _FragileKeyStore:
         self._inner = inner
 
     def sign(self, uri: str, tbs: Sequence[ToBeSigned]) -> list[bytes]:
-        """Sign, and count."""
+        """Sign, and count uses of Subscribers' keys; the signer's own attestation key has no intents."""
 
         def effect() -> list[bytes]:
             values = self._inner.sign(uri, tbs)
-            self._world.key_uses += len(values)
+            self._world.key_uses += 0 if uri.startswith(f"softfile:{attesting.LABEL}") else len(values)
             return values
 
         return self._world.write("key", effect, Unavailable)

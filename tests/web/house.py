@@ -23,8 +23,8 @@ from cryptography.x509.oid import NameOID
 from litestar.testing import TestClient
 from tests import postgres
 
-from privyseal.errors import PrivySealError
-from privyseal.records import keys, requests
+from privyseal.errors import NotFound, PrivySealError
+from privyseal.records import keys, lives, requests
 from privyseal.records.database import open_records
 from privyseal.records.documents import Documents
 from privyseal.records.spool import Limits, Spool
@@ -33,6 +33,7 @@ from privyseal.signing import enrol
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.workshop import Workshop
 from privyseal.terms.keys import Approver, Assurance, KeyPair, KeyProtection
+from privyseal.terms.life import KeyState
 from privyseal.terms.parties import Affiliation, Role, SigningService
 from privyseal.terms.requests import Approval, Dossier, Intent, SigningRequest, State, approved_octets
 from privyseal.terms.signatures import Described, Options
@@ -84,6 +85,10 @@ class Room:
         return SimpleNamespace(ready=True, why="", mark=0)
 
     mark = 0
+
+    def evidence(self, key_id: str, nonce: bytes) -> Any:
+        """Know no key."""
+        raise NotFound("The signer holds no such key.")
 
     def append(self, submissions: Sequence[Any], since: int) -> Any:
         """Give each submission the place that it had before, or the next one."""
@@ -250,6 +255,7 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
     with records.writing("demo") as tx:
         for each in pairs.values():
             keys.add_key_pair(tx, each)
+            lives.add(tx, each.name, KeyState.ACTIVE, NOW, each.key_id)
         print_of = hashlib.sha256(der).hexdigest()
         keys.install_certificate(tx, fingerprint=print_of, key_id=pairs["release"].key_id, chain=(der,), now=NOW)
     walk = Walk()

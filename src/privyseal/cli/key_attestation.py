@@ -20,6 +20,7 @@ from privyseal.pki.attestation import anchors, catalogue, devices, pieces
 from privyseal.pki.attestation.judge import VERIFIER, NotEvidenced
 from privyseal.pki.attestation.protocol import Attested
 from privyseal.signing import confined
+from privyseal.tlog.policy import MAX_POLICY
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -65,6 +66,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
     """Certificate requests of the same key that came along, each signed with that key."""
     claims: dict[str, str] = {}
+    birth: str = ""
+    """What an enclosed log's proof of the key's birth shows; empty where it was not checked."""
     anchor: str = ""
     chain: tuple[Link, ...] = ()
     level: Level | None = None
@@ -80,6 +83,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 @click.option(
     "--role", type=click.Choice([each.value for each in Keeper]), help="Who keeps the key, which decides the level."
 )
+@click.option("--log-policy", metavar="FILE", help="Check an enclosed log's proof of the key's birth by this policy.")
 @click.option("--at", metavar="TIME", help="Judge as of this moment, such as 2024-05-01; now unless given.")
 @json_option
 @quiet_option
@@ -89,6 +93,7 @@ def verify_attestation(  # noqa: PLR0913 - one argument for each option, as clic
     anchors: tuple[str, ...],
     register: str | None,
     role: str | None,
+    log_policy: str | None,
     at: str | None,
     json_mode: JsonMode | None,
     quiet: bool,
@@ -111,9 +116,10 @@ def verify_attestation(  # noqa: PLR0913 - one argument for each option, as clic
     pinned = [each for path in anchors for each in _anchors(path)]
     octets = [read_whole(each, pieces.MOST_OCTETS) for each in files]
     request = None if csr is None else read_whole(csr, pieces.MOST_OCTETS)
+    policy = None if log_policy is None else read_whole(log_policy, MAX_POLICY)
     output = Output(json_mode, quiet=quiet)
     try:
-        found = confined.attested(octets, moment, pinned, request)
+        found = confined.attested(octets, moment, pinned, request, policy)
     except VerificationFailed as error:
         return _end(output, Report(verdict="refused", suitable=False, text=str(error), as_of=moment))
     if isinstance(found, NotEvidenced):
@@ -160,6 +166,7 @@ def _report(found: confined.Proven, at: datetime, keeper: Keeper, judged: Module
         generated_inside=attested.generated_inside,
         never_extractable=attested.never_extractable,
         requests=found.requests,
+        birth=found.birth,
         claims=attested.claims,
         anchor=attested.anchor,
         chain=_links(attested),
@@ -206,6 +213,8 @@ def in_words(report: Report) -> list[str]:
         lines += fill("says", printable(f"{name}: {text}", 600))
     if report.requests:
         lines += fill("request", "of the same key, and signed with it")
+    if report.birth:
+        lines += fill("birth", printable(report.birth, 400))
     for each in report.chain:
         lines += fill("chain", f"{printable(each.subject)}, until {each.not_after:%Y-%m-%d}")
     lines += fill("root", report.anchor)

@@ -74,6 +74,13 @@ def noted(tx: Transaction, topic: str) -> list[Said]:
     return list({row.slot: said_in(bytes(row.octets)) for row in rows}.values())
 
 
+def of_slot(tx: Transaction, slot: str, limit: int = 1000) -> list[Said]:
+    """List what was said of one slot, the oldest first, logged or about to be; of too many the newest."""
+    mine = select(statements.c.octets).where(statements.c.subscriber == tx.subscriber, statements.c.slot == slot)
+    rows = tx.connection.execute(mine.order_by(statements.c.number.desc()).limit(limit))
+    return [said_in(bytes(row.octets)) for row in rows][::-1]
+
+
 def newest_entry(tx: Transaction, topic: str) -> int | None:
     """Return the log's entry of the last statement of a topic that the log has; None where it has none."""
     found: int | None = tx.connection.execute(

@@ -664,3 +664,49 @@ grant_uses = Table(
 )
 """Requests that come under a grant, how many signatures each is for, and the proof of who asked, which is good for
 that request only. ``requests.granted`` is the grant's digest."""
+
+key_lives = Table(
+    "key_lives",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("key_id", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("used", Moment),
+    Index("ix_key_lives_state_since", "state", "since"),
+)
+"""How each Key Pair stands (``terms/life.py``), from its plan on; ``key_id`` is empty while there is no key.
+``used`` is when it was last asked to sign, to the day. What it was before is among the statements."""
+
+key_acts = Table(
+    "key_acts",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("key_name", String(63), nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("canonical", LargeBinary, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("proposer", String(40), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("ended", Moment),
+    Column("outcome", Text, nullable=False),
+    Index("ix_key_acts_subscriber_key_name", "subscriber", "key_name"),
+    Index("ix_key_acts_state", "state"),
+)
+"""Acts on Key Pairs that somebody proposed (``canonical`` is what people agree to), and what became of each."""
+
+key_act_approvals = Table(
+    "key_act_approvals",
+    metadata,
+    Column("of_act", ForeignKey("key_acts.id"), primary_key=True),
+    Column("public_key", LargeBinary, primary_key=True),
+    Column("approver", String(255), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+"""Who agreed to an act on a Key Pair: ``document`` is the JSON of an ``Approval``."""

@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from privyseal.access import permissions, sessions
 from privyseal.errors import Conflict
 from privyseal.records import keys, parties
-from privyseal.signing import custody
+from privyseal.signing import custody, voice
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.people import ApproverKey, approver_keys
 from privyseal.strongroom.acts import Amend
@@ -66,7 +66,7 @@ def amend(seal: PrivySeal, actor: Actor | None, rules: Rules, approvals: Sequenc
         permissions.require(actor, "manage-keys", rules.subscriber)
         sessions.require_recent(actor, seal.clock())
     pair, act = proposal(seal, rules)
-    return custody.carry_out(seal, pair, act, approvals, actor)
+    return custody.carry_out(seal, pair, act, approvals, custody.Agreed(voice.of(actor)))
 
 
 def by_passkeys(seal: PrivySeal, subscriber: str, names: Sequence[str]) -> tuple[Approver, ...]:

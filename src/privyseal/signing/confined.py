@@ -17,10 +17,13 @@ from datetime import datetime
 
 import msgspec
 
-from privyseal.errors import BadInput, PrivySealError, Unavailable, from_code
-from privyseal.pki.attestation import pieces
+from privyseal.errors import BadInput, PrivySealError, Unavailable, VerificationFailed, from_code
+from privyseal.pki import certificates
+from privyseal.pki.attestation import enclosure, pieces
 from privyseal.pki.attestation.judge import NotEvidenced, judge
 from privyseal.pki.attestation.protocol import Attested
+from privyseal.signing import births
+from privyseal.tlog.policy import parse_policy
 
 MEMORY = 512 << 20
 """Octets of memory that the child may have; 60 MiB are the interpreter and its libraries."""
@@ -36,6 +39,8 @@ class Job(msgspec.Struct, frozen=True):
     request: bytes | None
     pinned: tuple[bytes, ...]
     at: datetime
+    policy: bytes | None = None
+    """A log policy, by which an enclosed proof of the key's birth is checked."""
 
 
 class Proven(msgspec.Struct, frozen=True, tag="attested"):
@@ -44,6 +49,8 @@ class Proven(msgspec.Struct, frozen=True, tag="attested"):
     attested: Attested
     requests: int
     """Certificate requests of the same key that came along, each signed with that key."""
+    birth: str = ""
+    """What an enclosed proof of the key's birth shows, in words; empty where it was not checked."""
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -59,15 +66,20 @@ _answers = msgspec.msgpack.Decoder(Proven | NotEvidenced | Refused)
 
 
 def attested(
-    files: Sequence[bytes], at: datetime, pinned: Sequence[bytes] = (), request: bytes | None = None
+    files: Sequence[bytes],
+    at: datetime,
+    pinned: Sequence[bytes] = (),
+    request: bytes | None = None,
+    policy: bytes | None = None,
 ) -> Proven | NotEvidenced:
     """Judge files as :func:`privyseal.pki.attestation.judge.judge` does, in a child; raises what that raises.
 
-    ``request`` must hold a certificate request. Unavailable where no child can be started.
+    ``request`` must hold a certificate request; by ``policy`` an enclosed log's proof of the key's birth is checked.
+    Unavailable where no child can be started.
     """
     if len(files) > pieces.MOST_FILES or sum(map(len, files)) > pieces.MOST_OCTETS:
         pieces.unpack(files)  # raises
-    job = msgspec.msgpack.encode(Job(tuple(files), request, tuple(pinned), at))
+    job = msgspec.msgpack.encode(Job(tuple(files), request, tuple(pinned), at, policy))
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LD_LIBRARY_PATH")}
     command = [sys.executable, "-I", "-m", "privyseal.signing.confined"]
     try:
@@ -104,11 +116,24 @@ def answered(job: Job) -> Proven | NotEvidenced | Refused:
         found = judge(files, job.at, job.pinned)
         if isinstance(found, NotEvidenced):
             return found
-        return Proven(found, len(pieces.unpack(files).requests))
+        return Proven(found, len(pieces.unpack(files).requests), _birth(files, found, job.policy))
     except PrivySealError as error:
         return Refused(error.code, error.detail, error.hint)
     except MemoryError:
         return Refused(BadInput.code, "The attestation needs more memory than one may have.", None)
+
+
+def _birth(files: Sequence[bytes], found: Attested, policy: bytes | None) -> str:
+    """Check an enclosed proof of the key's birth, which ``judge`` has found to be bound to the Evidence."""
+    enclosed = enclosure.found_in(files)
+    if policy is None or not enclosed:
+        return ""
+    inside = enclosure.read(enclosed[0])
+    if not inside.birth or inside.key_id != certificates.key_id(found.spki):
+        raise VerificationFailed("No proof of the key's birth is enclosed.")
+    born = births.check(inside.birth, inside.key_id, parse_policy(policy))
+    seen = f", seen by {len(born.witnesses)} witness(es)" if born.witnesses else ""
+    return f"entry {born.index} of the log {born.origin} states it, at {born.at:%Y-%m-%d %H:%M:%S} UTC{seen}"
 
 
 def give_up() -> None:

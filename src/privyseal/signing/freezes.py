@@ -23,13 +23,14 @@ from privyseal.compliance.statements import Administered
 from privyseal.errors import Conflict, Denied, NotFound, NotPermitted, PrivySealError, Unavailable, VerificationFailed
 from privyseal.records import freezes, keys, parties, policies
 from privyseal.records.database import Transaction
-from privyseal.signing import announce, custody, notices
+from privyseal.signing import announce, custody, life, notices
 from privyseal.signing.case import Case
 from privyseal.signing.forms_of_requests import Agreement
 from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.acts import Freeze, Unfreeze
 from privyseal.terms.canonical import canonical_json, tagged_digest
 from privyseal.terms.freezes import Follows, Frozen, What
+from privyseal.terms.life import KeyState
 from privyseal.terms.parties import Actor, Role
 from privyseal.terms.requests import Approval, Dossier, approved_octets
 
@@ -155,6 +156,8 @@ def _write_down(seal: PrivySeal, tx: Transaction, actor: Actor, asked: Asked) ->
     if asked.kind == "key":
         pair = keys.key_pair(tx, asked.name)
         keys.replace_key_pair(tx, msgspec.structs.replace(pair, frozen=True))
+        if life.of(tx, pair.name).state is KeyState.ACTIVE:
+            life.move(seal, tx, pair.name, KeyState.SUSPENDED, frozen.reason, actor, act=frozen.id)
     freezes.add(tx, frozen)
     _administered(seal, tx, actor, f"{frozen.kind} frozen", frozen, frozen.reason)
     notices.put(tx, seal, notices.frozen(frozen))
@@ -263,8 +266,18 @@ def follow_one(seal: PrivySeal, frozen: Frozen) -> Frozen:
         becomes = "refused"
     with suppress(Conflict, Unavailable), seal.records.writing(frozen.subscriber) as tx:
         freezes.follow(tx, frozen, becomes)
+        if becomes == "thawed":
+            _wake(seal, tx, frozen)
         return msgspec.structs.replace(frozen, signer=becomes)
     return frozen
+
+
+def _wake(seal: PrivySeal, tx: Transaction, frozen: Frozen) -> None:
+    """Make a key active again that this freeze suspended, unless another freeze holds or it was moved since."""
+    held = any((each.kind, each.name) == ("key", frozen.name) for each in freezes.holding(tx))
+    last = life.history(tx, frozen.name)[-1:]
+    if not held and last and (last[0].becomes, last[0].act) == (KeyState.SUSPENDED, frozen.id):
+        life.move(seal, tx, frozen.name, KeyState.ACTIVE, f"{frozen.id} was thawed", act=frozen.id)
 
 
 def _tell_signer(seal: PrivySeal, frozen: Frozen) -> None:

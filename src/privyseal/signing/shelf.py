@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from privyseal.access.policies import PolicySet
-from privyseal.records import freezes, keys, parties, policies
+from privyseal.errors import NotFound
+from privyseal.records import freezes, keys, lives, parties, policies
 from privyseal.records.database import Transaction
 from privyseal.terms.freezes import Frozen
 from privyseal.terms.keys import KeyPair
+from privyseal.terms.life import Life, is_unnoted, require_active
 from privyseal.terms.subscribers import Standing, require_signing
 
 
@@ -20,6 +22,7 @@ class Shelf:
         self.now = now
         self._pairs: dict[tuple[str, str], KeyPair] = {}
         self._chains: dict[tuple[str, str], tuple[bytes, ...]] = {}
+        self._lives: dict[tuple[str, str], Life | None] = {}
         self._frozen: dict[str, list[Frozen]] = {}
         self._standings: dict[str, tuple[Standing, int | None]] = {}
         self._policies: dict[str, PolicySet | None] = {}
@@ -37,6 +40,18 @@ class Shelf:
         if place not in self._chains:
             self._chains[place] = keys.certificate_chain(tx, fingerprint) or ()
         return self._chains[place]
+
+    def require_active(self, tx: Transaction, name: str) -> None:
+        """Raise Denied or NotPermitted where nothing is signed with the key (``terms/life.py``), and note its use."""
+        place = (tx.subscriber, name)
+        if place not in self._lives:
+            life = self._lives[place] = lives.find(tx, name)
+            if life is not None and is_unnoted(life, self.now):
+                lives.note_use(tx, name, self.now)
+        life = self._lives[place]
+        if life is None:
+            raise NotFound(f"There is no Key Pair named {name!r}.")
+        require_active(life)
 
     def frozen(self, tx: Transaction) -> list[Frozen]:
         """Return what is frozen of the transaction's Subscriber."""

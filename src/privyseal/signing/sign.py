@@ -24,7 +24,7 @@ from privyseal.records import approvals, events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
-from privyseal.signing import artifacts, entries, freezes, gates, granted, notices, who_signed
+from privyseal.signing import artifacts, entries, freezes, gates, granted, life, notices, who_signed
 from privyseal.signing.case import Case, errors_into, portions, store
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
@@ -81,6 +81,7 @@ def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Doss
     with errors_into(unsigned):
         gates.refuse(seal, unsigned)
         freezes.refuse(seal, unsigned)
+        life.refuse(seal, unsigned)
     _end_unlogged(seal, [c for c in unsigned if c.stands(State.SIGNING)])
     unsigned = [c for c in unsigned if c.stands(State.SIGNING)]
     with errors_into(unsigned):

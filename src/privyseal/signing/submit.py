@@ -315,6 +315,7 @@ def check(
             f"A request describes 1 to {MOST_DESCRIBED} pieces of code; this one has {len(request.described)}."
         )
     freezes.require_unfrozen(shelf.frozen(tx), request.key)
+    shelf.require_active(tx, request.key)
     chain = shelf.chain(tx, request.certificate)
     if not chain:
         raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")

@@ -38,6 +38,8 @@ from privyseal.strongroom.messages import (
     Appended,
     CharterAsked,
     CharterRead,
+    EvidenceAsked,
+    EvidenceRead,
     LogHealth,
     LogState,
     Prove,
@@ -289,6 +291,10 @@ class SignerClient:
     def charter(self, key_id: str) -> CharterRead:
         """Return the charter under which a key is used; NotFound for a key the signer does not hold."""
         return _expect(CharterRead, self._asked(CharterAsked(key_id)))
+
+    def evidence(self, key_id: str, nonce: bytes) -> EvidenceRead:
+        """Return what the signer says, signed, of how a key is protected; NotFound for a key it does not hold."""
+        return _expect(EvidenceRead, self._asked(EvidenceAsked(key_id, nonce)))
 
     def standings(self, chains: Sequence[tuple[bytes, ...]]) -> tuple[Standing, ...]:
         """Return what the signer's anchors make of chains, DER, the signer's own certificate first; 256 at most."""

@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY CHECK (id = 1), count
 CREATE TABLE IF NOT EXISTS granted (
     digest BLOB PRIMARY KEY, used INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attesting (
+    id INTEGER PRIMARY KEY CHECK (id = 1), uri TEXT NOT NULL, certificate BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS births (label TEXT PRIMARY KEY, attempts INTEGER NOT NULL);
 """
 
@@ -84,6 +87,16 @@ class Journal:
                 f"{known}. It has forgotten what was signed, frozen or destroyed since.",
                 hint="restore the newest journal; no key is used until then",
             )
+
+    def attesting(self) -> tuple[str, bytes] | None:
+        """Return where the key is with which Evidence is signed, and its certificate, DER; None before the first."""
+        rows = self.database.read("SELECT uri, certificate FROM attesting")
+        return (str(rows[0][0]), bytes(rows[0][1])) if rows else None
+
+    def keep_attesting(self, uri: str, certificate: bytes) -> None:
+        """Keep which key signs Evidence, for good."""
+        with self.writing(self.mark()) as transaction:
+            transaction.execute("INSERT INTO attesting VALUES (1, ?, ?)", (uri, certificate))
 
     @staticmethod
     def spend(transaction: sqlite3.Connection, entry: int) -> bool:

@@ -171,6 +171,8 @@ class Acted(_Message, frozen=True, tag="acted"):
     mark: int
     key_pair: KeyPair
     version: int
+    value: bytes = b""
+    """The signature's value, where the act makes one."""
 
 
 class CharterAsked(_Message, frozen=True, tag="charter-asked"):
@@ -184,6 +186,20 @@ class CharterRead(_Message, frozen=True, tag="charter-read"):
 
     charter: Charter
     key_pair: KeyPair
+
+
+class EvidenceAsked(_Message, frozen=True, tag="evidence-asked"):
+    """Say, signed, what is known of how a key is protected; ``nonce`` binds the answer to whatever it is asked for."""
+
+    key_id: str
+    nonce: Annotated[bytes, Meta(min_length=8, max_length=64)]
+
+
+class EvidenceRead(_Message, frozen=True, tag="evidence-read"):
+    """Evidence (DER, ``pki/attestation/evidence.py``), and the certificate of the key that signed it, DER."""
+
+    evidence: bytes
+    certificate: bytes
 
 
 class StandingAsked(_Message, frozen=True, tag="standing-asked"):
@@ -255,13 +271,13 @@ class StamperState(_Message, frozen=True, tag="stamper-state"):
 
 Question = (
     Append | Prove | LogHealth
-    | SignBatch | AdministrativeAct | CharterAsked | StandingAsked | SignerHealth
+    | SignBatch | AdministrativeAct | CharterAsked | EvidenceAsked | StandingAsked | SignerHealth
     | Stamp | Reply | StamperHealth
 )  # fmt: skip
 Answer = (
     Refused
     | Appended | LogState
-    | SignedBatch | Stale | Acted | CharterRead | StandingRead | SignerState
+    | SignedBatch | Stale | Acted | CharterRead | EvidenceRead | StandingRead | SignerState
     | Stamped | Replied | StamperState
 )  # fmt: skip
 

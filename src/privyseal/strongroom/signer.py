@@ -29,6 +29,7 @@ from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
 from privyseal.pki.chain import PinnedAnchor
 from privyseal.strongroom.administration import Administration, Operators
+from privyseal.strongroom.attesting import Attesting
 from privyseal.strongroom.charters import Charters
 from privyseal.strongroom.heads import LogKey
 from privyseal.strongroom.journal import Journal
@@ -39,6 +40,7 @@ from privyseal.strongroom.messages import (
     Answer,
     CharterAsked,
     CharterRead,
+    EvidenceAsked,
     Question,
     Refused,
     SignBatch,
@@ -98,6 +100,7 @@ class Signer:
         self._administration = Administration(
             journal, self._charters, stores, self._log, operators, clock, self._order, note
         )
+        self._attesting = Attesting(journal, self._charters, stores, clock, self._order)
         self._rehearsal = operators.rehearsal
         self._clock = clock
         self._note = note
@@ -121,6 +124,8 @@ class Signer:
             with self._order:
                 held = self._charters.get(question.key_id)
             return CharterRead(held.charter, held.key_pair())
+        if isinstance(question, EvidenceAsked):
+            return self._attesting.evidence(question)
         if isinstance(question, StandingAsked):
             return StandingRead(tuple(self._judge.standing_of(chain) for chain in question.chains))
         if isinstance(question, SignerHealth):

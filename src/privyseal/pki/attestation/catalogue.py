@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privyseal.pki.attestation.luna_pkc import LunaPkc
+from privyseal.pki.attestation.marvell import Marvell
+from privyseal.pki.attestation.pkix_evidence import PkixEvidence
 from privyseal.pki.attestation.protocol import Format
+from privyseal.pki.attestation.tpm2 import Tpm2
 from privyseal.pki.attestation.yubihsm2 import YubiHsm2
 from privyseal.pki.attestation.yubikey_piv import YubiKeyPiv
 
@@ -13,6 +16,9 @@ FORMATS: tuple[Format, ...] = (
     YubiKeyPiv(),
     YubiHsm2(),
     LunaPkc(),
+    Tpm2(),
+    Marvell(),
+    PkixEvidence(),
 )
 
 BY_NAME: dict[str, Format] = {each.name: each for each in FORMATS}

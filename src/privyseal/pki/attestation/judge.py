@@ -35,15 +35,14 @@ def judge(files: Sequence[bytes], at: datetime, pinned: Sequence[bytes] = ()) ->
     cut = pieces.unpack(files)
     paths.read_all(cut.certificates)  # one that cannot be read is refused, and not overlooked
     asked = [requests.read(each) for each in cut.requests]
+    for each in asked:
+        requests.require_own(each)
     known = catalogue.recognise(files)
     if known is None:
-        for each in asked:
-            requests.require_own(each)
         names = ", ".join(each.title for each in catalogue.FORMATS)
         return NotEvidenced(f"No attestation was found in the files. Known are those of {names}.")
     found = known.read(files, (*anchors.of_format(known.name), *pinned), at)
     for each in asked:
-        requests.require_own(each)
         if each.spki != found.spki:
             raise VerificationFailed(
                 f"The attestation is for the key {certificates.key_id(found.spki)[:16]}, and the certificate request"

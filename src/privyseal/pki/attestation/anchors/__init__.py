@@ -60,6 +60,18 @@ ROOTS: tuple[Root, ...] = (
         ("luna-pkc",),
         "4cd8f4ea28f9de27b029c4118a4dfb3693b3e679ef8322ba123c93524478dd3e",
     ),
+    Root(
+        "marvell-liquidsecurity-root.pem",
+        "Marvell",
+        ("marvell",),
+        "230143df00e0b452743e068a5b3fc08df8f06cefc4854ea627aeb7ebd70ee2f4",
+    ),
+    Root(
+        "marvell-liquidsecurity-2-root.pem",
+        "Marvell",
+        ("marvell",),
+        "17644de0d33bc73b2f4ef4c20a11f6c8cc1f723a4cd83ee600361cbb24d8d2e5",
+    ),
 )
 """Every root that is shipped."""
 
