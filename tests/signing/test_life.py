@@ -71,7 +71,7 @@ def test_each_change_is_in_the_log_once_and_says_who(world: World) -> None:
 def test_what_the_table_does_not_lead_to_is_refused(world: World) -> None:
     """And nothing is written; a name that nobody planned is not found."""
     move(world, KeyState.RETIRED)
-    for to in (KeyState.ACTIVE, KeyState.CERTIFIED, KeyState.PLANNED):
+    for to in (KeyState.SUSPENDED, KeyState.CERTIFIED, KeyState.PLANNED):
         with pytest.raises(Conflict, match="retired"):
             move(world, to)
     with pytest.raises(NotFound):

@@ -26,6 +26,7 @@ Verb = Literal[
     "manage-trust",
     "see-grants",
     "manage-keys",
+    "agree-to-acts",
     "freeze",
     "thaw",
     "who-signed",
@@ -40,7 +41,8 @@ Verb = Literal[
 ]
 """What somebody may be allowed, each for the path's Subscriber. ``see-...`` reads and changes nothing; ``send-code``
 and ``fetch-code`` move files; ``state`` states something as evidence; ``manage-keys`` proposes acts on keys, which the
-signer judges by its own rules; ``manage-subscribers`` is the operator's, for parties of the whole service."""
+signer judges by its own rules; ``agree-to-acts`` hands in a signature by which somebody agrees to one;
+``manage-subscribers`` is the operator's, for parties of the whole service."""
 
 _SEE: frozenset[Verb] = frozenset(
     {
@@ -61,14 +63,15 @@ _SEE: frozenset[Verb] = frozenset(
 OF_MACHINES: tuple[Verb, ...] = ("see-keys", "see-requests", "request", "send-code", "fetch-code", "see-grants")
 """What a static token can be for: enough to have code signed, and nothing that people answer for."""
 
+_AGREE: frozenset[Verb] = frozenset({"agree-to-acts", "freeze"})
+
 MAY: dict[Role, frozenset[Verb]] = {
     Role.REQUESTER: frozenset(
         {"see-keys", "see-requests", "request", "send-code", "fetch-code", "see-grants", "report-incident"}
     ),
-    Role.APPROVER: frozenset(
-        {"see-keys", "see-requests", "approve", "see-findings", "see-grants", "freeze", "report-incident", "who-signed"}
-    ),
-    Role.CUSTODIAN: frozenset({"see-keys", "see-requests", "see-findings", "see-grants", "manage-keys", "freeze"}),
+    Role.APPROVER: _AGREE
+    | {"see-keys", "see-requests", "approve", "see-findings", "see-grants", "report-incident", "who-signed"},
+    Role.CUSTODIAN: _AGREE | {"see-keys", "see-requests", "see-findings", "see-grants", "manage-keys"},
     Role.ADMINISTRATOR: _SEE
     | {
         "state",
@@ -82,8 +85,9 @@ MAY: dict[Role, frozenset[Verb]] = {
         "manage-notifications",
     },
     Role.AUDITOR: _SEE,
-    Role.OPERATOR: _SEE | {"manage-subscribers", "manage-agreements", "state", "freeze", "report-incident"},
-    Role.SECURITY_OFFICER: _SEE | {"freeze", "thaw", "report-incident", "handle-incidents"},
+    Role.OPERATOR: _SEE
+    | {"manage-subscribers", "manage-agreements", "state", "freeze", "report-incident", "agree-to-acts"},
+    Role.SECURITY_OFFICER: _SEE | {"freeze", "thaw", "report-incident", "handle-incidents", "agree-to-acts"},
 }
 """Who asks does not agree and who agrees does not ask, unless one Member was given both roles on purpose."""
 
