@@ -207,7 +207,7 @@ def test_every_route_is_in_the_reference() -> None:
     """Each route of the table stands on the page about the API with who is admitted, and no other does."""
     names = {"{subscriber:str}": "SUBSCRIBER", "{name:str}": "NAME", "{request_id:str}": "ID", "{code:str}": "CODE"}
     names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
-    names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN", "{grant_id:str}": "GRANT"}
+    names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN", "{grant_id:str}": "GRANT", "{act_id:str}": "ACT"}
     names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
     names |= {"{member:str}": "MEMBER"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}

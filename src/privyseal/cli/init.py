@@ -37,7 +37,7 @@ from privyseal.terms.signatures import SCHEMES
 
 SUBSCRIBER, KEY = "demo", "release"
 """What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
-PROFILES = ("client.toml", "administrator.toml", "operator.toml")
+PROFILES = ("client.toml", "administrator.toml", "operator.toml", "custodian.toml")
 """Profiles that a rehearsal has: of who asks for signatures, and of who states things (``privyseal evidence``)."""
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PATH = click.Path(path_type=Path, exists=True)
@@ -190,6 +190,7 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     member = enrol.member(seal, owner.name, "rehearsal client", (Role.REQUESTER,))
     administrator = enrol.member(seal, owner.name, "rehearsal administrator", (Role.ADMINISTRATOR,))
     operator = enrol.member(seal, owner.name, "rehearsal operator", (Role.OPERATOR,))
+    custodian = enrol.member(seal, owner.name, "rehearsal custodian", (Role.CUSTODIAN,))
     act = Generate(
         subscriber=owner.name,
         key=KEY,
@@ -207,7 +208,7 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     subscribers.identify(seal, None, owner.name, "Rehearsal: there is nobody, and no CA's record of anybody.")
     subscribers.activate(seal, None, owner.name, "Rehearsal.")
     gates.begin(seal)
-    return member, administrator, operator
+    return member, administrator, operator, custodian
 
 
 def _certify_client(seal: PrivySeal, member: Member, folder: Path) -> dict[str, str]:
@@ -241,9 +242,8 @@ def _write_files(
     _put(directory / "ca.crl", authority.crl(now, int(now.timestamp())), 0o644)
     url = f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     _put(directory / "log-policy", f"log {vkey} {url}/log\nquorum none\n".encode(), 0o644)
-    for name, who, credential in zip(
-        PROFILES, ("a client", "an administrator", "an operator"), credentials, strict=True
-    ):
+    people = ("a client", "an administrator", "an operator", "a key custodian")
+    for name, who, credential in zip(PROFILES, people, credentials, strict=True):
         profile = {"url": url, "subscriber": SUBSCRIBER, "key": KEY} | credential
         profile |= {"trust": "ca.pem", "crl": "ca.crl", "log_policy": "log-policy", "rehearsal_anchors": "ca.pem"}
         head = f"# How {who} talks to this rehearsal service. What lets them in is secret: keep it to yourself.\n"

@@ -78,8 +78,8 @@ def propose_key(seal: PrivySeal, actor: Actor, new: NewKey) -> ActShown:
 def propose(seal: PrivySeal, actor: Actor, key_name: str, new: NewAct) -> ActShown:
     """Propose what is to become of a key; what stops it holds at once. Where nobody is asked it is carried out.
 
-    Raises Conflict where the key's state does not allow it, where a freeze holds it, or where the same is proposed
-    already; Unavailable where the signer does not say what the charter is: what stops the key holds all the same.
+    Raises NotPermitted where the key's state does not allow it, Denied where a freeze holds it, Conflict where the same
+    is proposed already; Unavailable where the signer does not say what the charter is: what stops the key holds all the same.
     """
     _require(seal, actor, "freeze" if new.purpose == "suspend" else "manage-keys")
     if new.limits is not None and new.purpose != "limit":
@@ -130,15 +130,17 @@ def _given_up(seal: PrivySeal, actor: Actor, key_name: str, new: NewAct) -> str 
 def _require_fit(tx: Transaction, pair: KeyPair, new: NewAct) -> None:
     stands = life.of(tx, pair.name).state
     if stands is KeyState.DESTROYED:
-        raise Conflict(f"Key Pair {pair.name!r} was destroyed.", hint="propose a new key under another name")
+        raise NotPermitted(f"Key Pair {pair.name!r} was destroyed.", hint="propose a new key under another name")
     if new.purpose != "enable":
         return
     if stands not in _ENABLED_FROM and not (stands is KeyState.ACTIVE and pair.frozen):
         why = "already" if stands is KeyState.ACTIVE else "and has no accepted certificate"
-        raise Conflict(f"Key Pair {pair.name!r} is {stands} {why}; it cannot be enabled.", hint="privyseal key show")
+        raise NotPermitted(
+            f"Key Pair {pair.name!r} is {stands} {why}; it cannot be enabled.", hint="privyseal key show"
+        )
     holding = [each.id for each in freezes.holding(tx) if (each.kind, each.name) == ("key", pair.name)]
     if holding:
-        raise Conflict(f"Key Pair {pair.name!r} is frozen by {holding[0]}.", hint=f"privyseal thaw {holding[0]}")
+        raise Denied(f"Key Pair {pair.name!r} is frozen by {holding[0]}.", hint=f"privyseal thaw {holding[0]}")
 
 
 def _act(new: NewAct, charter: Charter, now: datetime) -> Act:

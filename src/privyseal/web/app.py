@@ -22,6 +22,7 @@ from privyseal.compliance.gates import Overridden
 from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.signing import forms_of_parties
+from privyseal.signing.forms_of_keys import ActList, ActShown, LifeList, LifeShown, NewAct, NewKey
 from privyseal.signing.forms_of_parties import Acceptance, NewParty, NewToken
 from privyseal.signing.forms_of_requests import Agreement, NewGrant, Plan, Proposal, Revocation, Trial, UseAsked
 from privyseal.signing.freezes import Asked
@@ -41,6 +42,7 @@ from privyseal.web import (
     freezes,
     grants,
     incidents,
+    key_acts,
     logfiles,
     members,
     notices,
@@ -95,6 +97,8 @@ _AGREEMENTS = "/v1/{subscriber:str}/agreements"
 _PARTIES = "/v1/{subscriber:str}/parties"
 _POLICIES = "/v1/{subscriber:str}/policies"
 _GRANTS = "/v1/{subscriber:str}/grants"
+_LIVES = "/v1/{subscriber:str}/lives"
+_KEY_ACTS = "/v1/{subscriber:str}/key-acts"
 _ATTESTATIONS = "/v1/{subscriber:str}/attestations"
 RULES_LIMIT = 2 * 1024 * 1024
 """Octets of a body with files of rules: two thousand rules have about half as many."""
@@ -199,6 +203,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _GRANTS + "/{grant_id:str}/revocation", grants.revoke_grant, "freeze", _WRITE),
     Route("GET", _REQUEST + "/grants", grants.fitting_grants, "see-grants", _READ),
     Route("POST", _REQUEST + "/grant", grants.use_grant, "request", _WRITE),
+    Route("GET", _LIVES, key_acts.list_lives, "see-keys", _READ),
+    Route("GET", _LIVES + "/{name:str}", key_acts.read_life, "see-keys", _READ),
+    Route("POST", _LIVES, key_acts.propose_key, "manage-keys", _WRITE, success=(201,)),
+    Route("POST", _LIVES + "/{name:str}", key_acts.propose_act, "freeze", _WRITE, success=(201,)),
+    Route("GET", _KEY_ACTS, key_acts.list_acts, "see-keys", _READ),
+    Route("GET", _KEY_ACTS + "/{act_id:str}", key_acts.read_act, "see-keys", _READ),
+    Route("POST", _KEY_ACTS + "/{act_id:str}/agreements", key_acts.agree_to_act, "agree-to-acts", _WRITE),
+    Route("DELETE", _KEY_ACTS + "/{act_id:str}", key_acts.withdraw_act, "manage-keys", (*_READ, 409)),
     Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
     Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
     Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 408, 413, 415, 422, 503), success=(204,)),
@@ -275,6 +287,12 @@ DOCUMENTS = (
     NewGrant,
     Revocation,
     UseAsked,
+    LifeList,
+    LifeShown,
+    NewKey,
+    NewAct,
+    ActList,
+    ActShown,
     NewUpload,
     SigningRequest,
     Approval,
