@@ -190,6 +190,7 @@ ELSEWHERE = {
         "tests/signing/test_people.py",
     ),
     "policies.apply": "tests/signing/test_policies.py",
+    "ceremonies.take_in": "tests/signing/test_ceremonies.py",
     "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",
     **dict.fromkeys(("freezes.freeze", "freezes.agree"), "tests/signing/test_freezes.py"),
     **dict.fromkeys(

@@ -112,6 +112,7 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", _FILE): ONLY | {"requester": 404},
     ("POST", "/v1/token"): dict.fromkeys(CALLERS, 415),  # whoever it is, this body is no form
     # Let in, and then told that the body says nothing, or that there is no such act; nobody here is a custodian.
+    ("POST", "/v1/{subscriber:str}/ceremonies"): ONLY | {"administrator": 400},
     ("GET", _LIVES): SEE,
     ("POST", _LIVES): ONLY,
     ("GET", _LIVES + "/{name:str}"): SEE,

@@ -107,6 +107,7 @@ ADMITS: dict[tuple[str, str], str] = {
     ("POST", _ONE + "/parties"): "manage-agreements",
     ("POST", _ONE + "/parties/{name:str}"): "manage-agreements",
     ("POST", _ONE + "/attestations"): "send-code",
+    ("POST", _ONE + "/ceremonies"): "state",
     ("GET", _ONE + "/lives"): "see-keys",
     ("POST", _ONE + "/lives"): "manage-keys",
     ("GET", _ONE + "/lives/{name:str}"): "see-keys",

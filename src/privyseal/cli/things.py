@@ -10,6 +10,7 @@ import msgspec
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.key_acts import act, acts, agree, withdraw
 from privyseal.cli.key_amend import amend
+from privyseal.cli.key_ceremony import ceremony
 from privyseal.cli.key_life import destroy, enable, generate, life, limit, resume, retire, suspend
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.signing.forms_of_keys import LifeList, LifeShown
@@ -76,7 +77,7 @@ def show_key(
 
 
 key.add_command(amend)
-for _each in (generate, enable, resume, suspend, retire, destroy, limit, life, acts, act, agree, withdraw):
+for _each in (generate, enable, resume, suspend, retire, destroy, limit, life, acts, act, agree, withdraw, ceremony):
     key.add_command(_each)
 
 

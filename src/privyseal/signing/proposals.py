@@ -79,7 +79,7 @@ def propose(seal: PrivySeal, actor: Actor, key_name: str, new: NewAct) -> ActSho
     """Propose what is to become of a key; what stops it holds at once. Where nobody is asked it is carried out.
 
     Raises NotPermitted where the key's state does not allow it, Denied where a freeze holds it, Conflict where the same
-    is proposed already; Unavailable where the signer does not say what the charter is: what stops the key holds all the same.
+    is proposed already; Unavailable where the signer does not say what the charter is, and what stops the key holds.
     """
     _require(seal, actor, "freeze" if new.purpose == "suspend" else "manage-keys")
     if new.limits is not None and new.purpose != "limit":

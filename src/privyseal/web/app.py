@@ -20,8 +20,10 @@ from privyseal.access.deciding import Explained
 from privyseal.access.trust import NewRule
 from privyseal.compliance.gates import Overridden
 from privyseal.compliance.incidents import OutsideReport, Report
+from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.signing import forms_of_parties
+from privyseal.signing.ceremonies import Held
 from privyseal.signing.forms_of_keys import ActList, ActShown, LifeList, LifeShown, NewAct, NewKey
 from privyseal.signing.forms_of_parties import Acceptance, NewParty, NewToken
 from privyseal.signing.forms_of_requests import Agreement, NewGrant, Plan, Proposal, Revocation, Trial, UseAsked
@@ -211,6 +213,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _KEY_ACTS + "/{act_id:str}", key_acts.read_act, "see-keys", _READ),
     Route("POST", _KEY_ACTS + "/{act_id:str}/agreements", key_acts.agree_to_act, "agree-to-acts", _WRITE),
     Route("DELETE", _KEY_ACTS + "/{act_id:str}", key_acts.withdraw_act, "manage-keys", (*_READ, 409)),
+    Route(
+        "POST",
+        "/v1/{subscriber:str}/ceremonies",
+        key_acts.take_in_ceremony,
+        "state",
+        _WRITE,
+        success=(201,),
+        limit=key_acts.CEREMONY_LIMIT,
+    ),
     Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
     Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
     Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 408, 413, 415, 422, 503), success=(204,)),
@@ -293,6 +304,8 @@ DOCUMENTS = (
     NewAct,
     ActList,
     ActShown,
+    Held,
+    CeremonyHeld,
     NewUpload,
     SigningRequest,
     Approval,

@@ -5,13 +5,18 @@ from __future__ import annotations
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
+from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.records import lives
 from privyseal.records.database import Transaction
-from privyseal.signing import agreed_acts, life, proposals
+from privyseal.signing import agreed_acts, ceremonies, life, proposals
+from privyseal.signing.ceremonies import Held
 from privyseal.signing.forms_of_keys import ActList, ActShown, LifeList, LifeShown, NewAct, NewKey
 from privyseal.terms.requests import Approval
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
+
+CEREMONY_LIMIT = 1 << 20
+"""Octets of a body with a script and a record, each of 256 KiB at most, in base64."""
 
 
 async def list_lives(subscriber: FromPath[str], desk: TheDesk) -> LifeList:
@@ -64,3 +69,11 @@ async def agree_to_act(
 async def withdraw_act(request: Incoming, subscriber: FromPath[str], act_id: FromPath[str], desk: TheDesk) -> ActShown:
     """Take a proposed act back; what it stopped stays stopped."""
     return await desk.slow(lambda: proposals.withdraw(desk.seal, request.user, act_id))
+
+
+async def take_in_ceremony(
+    request: Incoming, subscriber: FromPath[str], data: JSONBody[Held], desk: TheDesk
+) -> Response[CeremonyHeld]:
+    """Take in the record of a witnessed key ceremony: it is checked against its script, and is evidence then."""
+    held = await desk.slow(lambda: ceremonies.take_in(desk.seal, request.user, data))
+    return Response(held, status_code=201)
