@@ -17,7 +17,7 @@ from privyseal.access.platforms import PLATFORMS
 from privyseal.cli.main import COMMANDS, EXIT_CODES, privyseal
 from privyseal.cli.profile import ENVIRONMENT
 from privyseal.compliance import reference
-from privyseal.terms import requests
+from privyseal.terms import life, requests
 from privyseal.terms.canonical import canonical_json, decode_canonical
 from privyseal.terms.parties import Role
 from privyseal.terms.signatures import SCHEMES
@@ -151,6 +151,13 @@ def test_the_diagram_is_the_one_the_code_prints() -> None:
     """The states in the documentation are those of the table in ``terms/requests.py``."""
     drawn = _FENCED.findall(page_of("reference/request-states.md"))
     assert drawn == [requests.diagram() + "\n"]
+
+
+def test_the_states_of_keys_are_those_of_the_code() -> None:
+    """Their diagram is the one that the table in ``terms/life.py`` prints, and each has a row."""
+    page = page_of("reference/key-states.md")
+    assert _FENCED.findall(page) == [life.diagram() + "\n"]
+    assert [state for state in life.KeyState if f"| `{state}` |" not in page] == []
 
 
 def test_the_requirements_are_those_of_the_catalogue() -> None:

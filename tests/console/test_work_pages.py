@@ -318,6 +318,8 @@ def test_without_a_recent_second_factor_nothing_is_offered(chromium: Browser, se
 
 def test_a_key_is_enabled_by_its_approver_and_suspended_by_one(ada: Person, guard: Person, service: Rehearsal) -> None:
     """What a thaw could not do, an approver's passkey does: proposed at a command line, agreed to in the page."""
+    for person in (ada, guard):
+        person.errors.clear()  # of pages that were refused before
     ada.open("/console/keys/one?name=release")
     expect(ada.page.locator("main .tag").first).to_have_text("suspended")  # thawed, and still frozen in the signer
     custodian = ("--profile", str(service.directory / "custodian.toml"), "--url", service.url)
@@ -345,6 +347,6 @@ def test_a_key_is_enabled_by_its_approver_and_suspended_by_one(ada: Person, guar
     at(guard, "Suspend release", "key-act-done")
     ada.open("/console/keys/one?name=release")
     expect(ada.page.locator("main .tag").first).to_have_text("suspended")
+    assert (ada.errors, guard.errors) == ([], [])
     ada.open("/console/keys/act?id=K-nobody")
     expect(ada.page.locator("main")).to_contain_text("There is no act")
-    assert (ada.errors, guard.errors) == ([], [])
