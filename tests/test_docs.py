@@ -17,7 +17,7 @@ from privyseal.access.platforms import PLATFORMS
 from privyseal.cli.main import COMMANDS, EXIT_CODES, privyseal
 from privyseal.cli.profile import ENVIRONMENT
 from privyseal.compliance import reference
-from privyseal.terms import requests
+from privyseal.terms import life, requests
 from privyseal.terms.canonical import canonical_json, decode_canonical
 from privyseal.terms.parties import Role
 from privyseal.terms.signatures import SCHEMES
@@ -153,6 +153,13 @@ def test_the_diagram_is_the_one_the_code_prints() -> None:
     assert drawn == [requests.diagram() + "\n"]
 
 
+def test_the_states_of_keys_are_those_of_the_code() -> None:
+    """Their diagram is the one that the table in ``terms/life.py`` prints, and each has a row."""
+    page = page_of("reference/key-states.md")
+    assert _FENCED.findall(page) == [life.diagram() + "\n"]
+    assert [state for state in life.KeyState if f"| `{state}` |" not in page] == []
+
+
 def test_the_requirements_are_those_of_the_catalogue() -> None:
     """Every entry stands on its page with what the catalogue says of it: `python -m privyseal.compliance.reference`."""
     assert page_of("reference/requirements.md") == reference.page()
@@ -207,7 +214,7 @@ def test_every_route_is_in_the_reference() -> None:
     """Each route of the table stands on the page about the API with who is admitted, and no other does."""
     names = {"{subscriber:str}": "SUBSCRIBER", "{name:str}": "NAME", "{request_id:str}": "ID", "{code:str}": "CODE"}
     names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
-    names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN", "{grant_id:str}": "GRANT"}
+    names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN", "{grant_id:str}": "GRANT", "{act_id:str}": "ACT"}
     names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
     names |= {"{member:str}": "MEMBER"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}

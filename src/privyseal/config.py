@@ -41,6 +41,7 @@ from privyseal.strongroom.client import (
 from privyseal.strongroom.watched import watched
 from privyseal.telemetry import Level, Style
 from privyseal.terms.keys import Approver
+from privyseal.terms.limits import LONGEST_IDLE
 from privyseal.terms.parties import Affiliation, SigningService
 from privyseal.tlog.policy import MAX_POLICY, Policy, parse_policy
 from privyseal.tlog.tilestore import DirectoryTileStore
@@ -192,12 +193,20 @@ class EvidenceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Octets of one."""
 
 
+class KeysSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[keys]``: what becomes of keys by themselves."""
+
+    idle_days: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_IDLE)] = 0
+    """An active key that nobody used for so many days is suspended; 0 suspends none."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
     service: ServiceSection
     records: RecordsSection = RecordsSection()
     log: LogSection = LogSection()
+    keys: KeysSection = KeysSection()
     node: NodeSection = NodeSection()
     limits: LimitsSection = LimitsSection()
     telemetry: TelemetrySection = TelemetrySection()
@@ -350,6 +359,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         issuers=settings.workloads.known(directory.resolve()),
         post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
         gatehouse=gatehouse(settings.console, settings.oidc, directory),
+        idle_days=settings.keys.idle_days,
     )
 
 

@@ -120,7 +120,7 @@ def service_shell(rehearsal: Rehearsal, world_folder: Path, tmp_path: Path) -> t
         shutil.copy(rehearsal.directory / name, folder / name)
     (folder / "client.toml").write_text(profile)
     (folder / "client.toml").chmod(0o600)
-    for name in ("administrator.toml", "operator.toml"):
+    for name in ("administrator.toml", "operator.toml", "custodian.toml"):
         (folder / name).write_text(
             (rehearsal.directory / name).read_text().replace("http://127.0.0.1:8470", rehearsal.url)
         )

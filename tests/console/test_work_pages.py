@@ -314,3 +314,39 @@ def test_without_a_recent_second_factor_nothing_is_offered(chromium: Browser, se
     expect(person.page.locator("text=Freeze now")).to_have_count(0)
     at(person, "Freezes", "freezes-no-factor")
     person.context.close()
+
+
+def test_a_key_is_enabled_by_its_approver_and_suspended_by_one(ada: Person, guard: Person, service: Rehearsal) -> None:
+    """What a thaw could not do, an approver's passkey does: proposed at a command line, agreed to in the page."""
+    for person in (ada, guard):
+        person.errors.clear()  # of pages that were refused before
+    ada.open("/console/keys/one?name=release")
+    expect(ada.page.locator("main .tag").first).to_have_text("suspended")  # thawed, and still frozen in the signer
+    custodian = ("--profile", str(service.directory / "custodian.toml"), "--url", service.url)
+    done = command(service, "key", "enable", "release", "--reason", "The token was found.", "--json", *custodian)
+    assert done.returncode == 0, done.stderr
+    act = json.loads(done.stdout)["act"]
+    assert act["state"] == "waiting"
+    ada.open("/console/keys")
+    at(ada, "Keys", "keys-waiting")
+    ada.page.click("text=enable release")
+    at(ada, "Enable release", "key-act-waiting")
+    digest = ada.page.get_by_label("digest of the act").inner_text().replace(" ", "").replace("\n", "")
+    assert digest == act["digest"]
+    ada.page.click("text=Agree with passkey")
+    expect(ada.page.locator("[role=status]").first).to_have_text("You have agreed.")
+    expect(ada.page.locator("main .tag").first).to_have_text("done")
+    guard.open("/console/keys")
+    at(guard, "Keys")
+    guard.page.click("main table >> text=release >> nth=0")
+    at(guard, "Key release", "key-active")
+    expect(guard.page.locator("main .tag").first).to_have_text("active")
+    guard.page.fill("[name=reason]", "Its token is in repair.")
+    guard.page.click("text=Suspend now")
+    expect(guard.page.locator("[role=status]").first).to_contain_text("suspended from now on")
+    at(guard, "Suspend release", "key-act-done")
+    ada.open("/console/keys/one?name=release")
+    expect(ada.page.locator("main .tag").first).to_have_text("suspended")
+    assert (ada.errors, guard.errors) == ([], [])
+    ada.open("/console/keys/act?id=K-nobody")
+    expect(ada.page.locator("main")).to_contain_text("There is no act")

@@ -12,6 +12,7 @@ from privyseal.compliance.statements_of_lives import KeyStateChanged
 from privyseal.errors import Conflict, Denied, Failed, NotFound, NotPermitted
 from privyseal.records import lives, statements
 from privyseal.signing import duties, freezes, life, sign
+from privyseal.signing.forms_of_requests import Agreement
 from privyseal.signing.freezes import Asked
 from privyseal.signing.submit import Submission, submit
 from privyseal.terms.life import KeyState, Life
@@ -71,7 +72,7 @@ def test_each_change_is_in_the_log_once_and_says_who(world: World) -> None:
 def test_what_the_table_does_not_lead_to_is_refused(world: World) -> None:
     """And nothing is written; a name that nobody planned is not found."""
     move(world, KeyState.RETIRED)
-    for to in (KeyState.ACTIVE, KeyState.CERTIFIED, KeyState.PLANNED):
+    for to in (KeyState.SUSPENDED, KeyState.CERTIFIED, KeyState.PLANNED):
         with pytest.raises(Conflict, match="retired"):
             move(world, to)
     with pytest.raises(NotFound):
@@ -127,14 +128,14 @@ def test_a_freeze_suspends_and_its_thaw_by_two_people_makes_active_again(world: 
     """A freeze of the key; who suspended it otherwise meanwhile keeps it suspended."""
     frozen = freezes.freeze(world.seal, OFFICER, Asked(kind="key", name="release", reason="seen elsewhere"))
     assert stands(world) is KeyState.SUSPENDED
-    freezes.agree(world.seal, OFFICER, frozen.id, freezes.Agreement())
+    freezes.agree(world.seal, OFFICER, frozen.id, Agreement())
     assert stands(world) is KeyState.SUSPENDED
-    freezes.agree(world.seal, SECOND, frozen.id, freezes.Agreement())
+    freezes.agree(world.seal, SECOND, frozen.id, Agreement())
     assert stands(world) is KeyState.ACTIVE
     move(world, KeyState.SUSPENDED)
     again = freezes.freeze(world.seal, OFFICER, Asked(kind="key", name="release", reason="seen elsewhere"))
-    freezes.agree(world.seal, OFFICER, again.id, freezes.Agreement())
-    freezes.agree(world.seal, SECOND, again.id, freezes.Agreement())
+    freezes.agree(world.seal, OFFICER, again.id, Agreement())
+    freezes.agree(world.seal, SECOND, again.id, Agreement())
     assert stands(world) is KeyState.SUSPENDED
 
 

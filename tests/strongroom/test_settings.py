@@ -16,13 +16,16 @@ from privyseal.tlog.note import KeyType
 CANARY = "canary-of-a-passphrase"
 GOOD = f"""
 log = "a+b+c"
-operator_quorum = 1
+operator_quorum = 2
 [softfile]
 directory = "keys"
 passphrase = "{CANARY}"
 [[operators]]
 name = "olga"
 public_key = "{"A" * 43}="
+[[operators]]
+name = "otto"
+public_key = "{"B" * 42}A="
 """
 
 
@@ -36,7 +39,7 @@ def read(tmp_path: Path, text: str) -> SignerSettings:
 def test_good_settings_are_read(tmp_path: Path):
     """Octets stand there in base64; what is left out has its default; the passphrase does not show in a repr."""
     found = read(tmp_path, GOOD)
-    assert found.operators == (Operator("olga", bytes(32)),)
+    assert found.operators[0] == Operator("olga", bytes(32))
     assert (found.softfile.passphrase, found.rehearsal, found.admitted) == (CANARY, False, ())
     assert CANARY not in repr(found) and "..." in repr(found)
 
@@ -44,16 +47,18 @@ def test_good_settings_are_read(tmp_path: Path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("operator_quorum = 1", "operator_quorum = 2", "operator_quorum is 2 and 1 operators"),
-        ("operator_quorum = 1", "operator_quorum = 0", "only a rehearsal signer"),
-        ("operator_quorum = 1", "operator_quorum = -1\nrehearsal = true", "operator_quorum is -1"),
-        ("operator_quorum = 1", "", "operator_quorum"),
+        ("operator_quorum = 2", "operator_quorum = 3", "operator_quorum is 3 and 2 operators"),
+        ("operator_quorum = 2", "operator_quorum = 1", "only a rehearsal signer"),
+        ("B" * 42 + "A=", "A" * 43 + "=", "the same public key"),
+        ("operator_quorum = 2", "operator_quorum = 0", "only a rehearsal signer"),
+        ("operator_quorum = 2", "operator_quorum = -1\nrehearsal = true", "operator_quorum is -1"),
+        ("operator_quorum = 2", "", "operator_quorum"),
         ('log = "a+b+c"', 'log = "a+b+c"\nlgo = 1', "unknown field"),
         ('log = "a+b+c"', "log = 7", "Expected `str`"),
         ("A" * 43 + "=", "AAAA", "32 octets"),
         ('directory = "keys"', "", "directory"),
         ("[[operators]]", "[[pkcs11]]\nmodule = 'm'\ntoken = 't'\n[[operators]]", "needs one of pin and pin_file"),
-        ("[[operators]]", "[[operators]]\nname = 'olga'\npublic_key = '" + "B" * 43 + "='\n[[operators]]", "twice"),
+        ("[[operators]]", "[[operators]]\nname = 'olga'\npublic_key = '" + "C" * 42 + "A='\n[[operators]]", "twice"),
         (f'"{CANARY}"', f'"{CANARY}', "is not TOML"),
         (f'"{CANARY}"', "[1]", "softfile.passphrase"),
     ],

@@ -37,6 +37,8 @@ _UPLOAD = "/v1/{subscriber:str}/uploads/{upload_id:str}"
 _DOCUMENT = "/v1/{subscriber:str}/evidence/documents/{digest:str}"
 _GRANTS = "/v1/{subscriber:str}/grants"
 _REQUEST = "/v1/{subscriber:str}/requests/{request_id:str}"
+_LIVES = "/v1/{subscriber:str}/lives"
+_KEY_ACTS = "/v1/{subscriber:str}/key-acts"
 _TRUST = "/v1/{subscriber:str}/trust"
 _TOKENS = "/v1/{subscriber:str}/tokens"
 _FREEZES = "/v1/{subscriber:str}/freezes"
@@ -116,6 +118,16 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("DELETE", _UPLOAD): ONLY | {"requester": 404},
     ("GET", _FILE): ONLY | {"requester": 404},
     ("POST", "/v1/token"): dict.fromkeys(CALLERS, 415),  # whoever it is, this body is no form
+    # Let in, and then told that the body says nothing, or that there is no such act; nobody here is a custodian.
+    ("POST", "/v1/{subscriber:str}/ceremonies"): ONLY | {"administrator": 400},
+    ("GET", _LIVES): SEE,
+    ("POST", _LIVES): ONLY,
+    ("GET", _LIVES + "/{name:str}"): SEE,
+    ("POST", _LIVES + "/{name:str}"): ONLY | {"approver": 400, "administrator": 400},
+    ("GET", _KEY_ACTS): SEE,
+    ("GET", _KEY_ACTS + "/{act_id:str}"): SEE | dict.fromkeys(READERS, 404),
+    ("POST", _KEY_ACTS + "/{act_id:str}/agreements"): ONLY | {"approver": 400},
+    ("DELETE", _KEY_ACTS + "/{act_id:str}"): ONLY,
     ("GET", _GRANTS): SEE,
     ("POST", _GRANTS): ONLY | {"requester": 400},
     ("GET", _GRANTS + "/{grant_id:str}"): SEE | dict.fromkeys(READERS, 404),
@@ -192,6 +204,7 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
         .replace("{digest:str}", "0" * 64)
         .replace("{rule_id:str}", "T-none")
         .replace("{token_id:str}", "K-none")
+        .replace("{act_id:str}", "K-none")
         .replace("{member:str}", "M-none")
     )
     headers = {} if caller == "nobody" else house.auth(caller)

@@ -26,6 +26,7 @@ Verb = Literal[
     "manage-trust",
     "see-grants",
     "manage-keys",
+    "agree-to-acts",
     "freeze",
     "thaw",
     "who-signed",
@@ -43,9 +44,9 @@ Verb = Literal[
 ]
 """What somebody may be allowed, each for the path's Subscriber. ``see-...`` reads and changes nothing; ``send-code``
 and ``fetch-code`` move files; ``state`` states something as evidence; ``manage-keys`` proposes acts on keys, which the
-signer judges by its own rules; ``order-certificate`` asks a CA and brings what it issued, ``accept-certificate``
-speaks for the Subscriber as CSBR 9.6.3 has it; ``manage-subscribers`` is the operator's, for parties of the whole
-service."""
+signer judges by its own rules; ``agree-to-acts`` hands in a signature by which somebody agrees to one;
+``order-certificate`` asks a CA and brings what it issued, ``accept-certificate`` speaks for the Subscriber as CSBR 9.6.3
+has it; ``manage-subscribers`` is the operator's, for parties of the whole service."""
 
 _SEE: frozenset[Verb] = frozenset(
     {
@@ -66,25 +67,24 @@ _SEE: frozenset[Verb] = frozenset(
 OF_MACHINES: tuple[Verb, ...] = ("see-keys", "see-requests", "request", "send-code", "fetch-code", "see-grants")
 """What a static token can be for: enough to have code signed, and nothing that people answer for."""
 
+_AGREE: frozenset[Verb] = frozenset({"agree-to-acts", "freeze"})
+
 MAY: dict[Role, frozenset[Verb]] = {
     Role.REQUESTER: frozenset(
         {"see-keys", "see-requests", "request", "send-code", "fetch-code", "see-grants", "report-incident"}
     ),
-    Role.APPROVER: frozenset(
-        {"see-keys", "see-requests", "approve", "see-findings", "see-grants", "freeze", "report-incident", "who-signed"}
-    ),
-    Role.CUSTODIAN: frozenset(
-        {
-            "see-keys",
-            "see-requests",
-            "see-findings",
-            "see-grants",
-            "manage-keys",
-            "freeze",
-            "order-certificate",
-            "revoke-certificate",
-        }
-    ),
+    Role.APPROVER: _AGREE
+    | {"see-keys", "see-requests", "approve", "see-findings", "see-grants", "report-incident", "who-signed"},
+    Role.CUSTODIAN: _AGREE
+    | {
+        "see-keys",
+        "see-requests",
+        "see-findings",
+        "see-grants",
+        "manage-keys",
+        "order-certificate",
+        "revoke-certificate",
+    },
     Role.ADMINISTRATOR: _SEE
     | {
         "state",
@@ -101,8 +101,10 @@ MAY: dict[Role, frozenset[Verb]] = {
         "revoke-certificate",
     },
     Role.AUDITOR: _SEE,
-    Role.OPERATOR: _SEE | {"manage-subscribers", "manage-agreements", "state", "freeze", "report-incident"},
-    Role.SECURITY_OFFICER: _SEE | {"freeze", "thaw", "report-incident", "handle-incidents", "revoke-certificate"},
+    Role.OPERATOR: _SEE
+    | {"manage-subscribers", "manage-agreements", "state", "freeze", "report-incident", "agree-to-acts"},
+    Role.SECURITY_OFFICER: _SEE
+    | {"freeze", "thaw", "report-incident", "handle-incidents", "agree-to-acts", "revoke-certificate"},
 }
 """Who asks does not agree and who agrees does not ask, unless one Member was given both roles on purpose."""
 

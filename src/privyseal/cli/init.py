@@ -46,7 +46,7 @@ IDENTITY = LegalIdentity(
     jurisdiction=Jurisdiction(business_category="Private Organization", country="XX", number="REHEARSAL-1"),
 )
 """Who a rehearsal's Subscriber is in law, so that its requests for certificates have a subject."""
-PROFILES = ("client.toml", "administrator.toml", "operator.toml")
+PROFILES = ("client.toml", "administrator.toml", "operator.toml", "custodian.toml")
 """Profiles that a rehearsal has: of who asks for signatures, and of who states things (``privyseal evidence``)."""
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PATH = click.Path(path_type=Path, exists=True)
@@ -199,6 +199,7 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     member = enrol.member(seal, owner.name, "rehearsal client", (Role.REQUESTER,))
     administrator = enrol.member(seal, owner.name, "rehearsal administrator", (Role.ADMINISTRATOR,))
     operator = enrol.member(seal, owner.name, "rehearsal operator", (Role.OPERATOR,))
+    custodian = enrol.member(seal, owner.name, "rehearsal custodian", (Role.CUSTODIAN,))
     act = Generate(
         subscriber=owner.name,
         key=KEY,
@@ -217,7 +218,7 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     identities.validate(seal, None, owner.name, IDENTITY, NOBODY)
     subscribers.activate(seal, None, owner.name, "Rehearsal.")
     gates.begin(seal)
-    return member, administrator, operator
+    return member, administrator, operator, custodian
 
 
 def _certify_client(seal: PrivySeal, member: Member, folder: Path) -> dict[str, str]:
@@ -251,9 +252,8 @@ def _write_files(
     _put(directory / "ca.crl", authority.crl(now, int(now.timestamp())), 0o644)
     url = f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     _put(directory / "log-policy", f"log {vkey} {url}/log\nquorum none\n".encode(), 0o644)
-    for name, who, credential in zip(
-        PROFILES, ("a client", "an administrator", "an operator"), credentials, strict=True
-    ):
+    people = ("a client", "an administrator", "an operator", "a key custodian")
+    for name, who, credential in zip(PROFILES, people, credentials, strict=True):
         profile = {"url": url, "subscriber": SUBSCRIBER, "key": KEY} | credential
         profile |= {"trust": "ca.pem", "crl": "ca.crl", "log_policy": "log-policy", "rehearsal_anchors": "ca.pem"}
         head = f"# How {who} talks to this rehearsal service. What lets them in is secret: keep it to yourself.\n"

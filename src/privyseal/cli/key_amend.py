@@ -54,7 +54,10 @@ def amend(  # noqa: PLR0913
     seal = config.privy_seal(settings, directory, config.Sockets.under(directory / "run"))
     try:
         schema.require_fit(seal.records)
-        given = (*amending.by_passkeys(seal, subscriber, members), *(one for file in files for one in _read(file)))
+        given = (
+            *amending.by_passkeys(seal, subscriber, members),
+            *(one for file in files for one in read_approvers(file)),
+        )
         rules = amending.Rules(subscriber=subscriber, key=name, approvers=given, quorum=quorum)
         pair = amending.amend(seal, None, rules)
     finally:
@@ -66,7 +69,8 @@ def amend(  # noqa: PLR0913
     output.result({"key": pair.name, "quorum": pair.quorum, "approvers": [each.name for each in pair.approvers]})
 
 
-def _read(path: Path) -> tuple[Approver, ...]:
+def read_approvers(path: Path) -> tuple[Approver, ...]:
+    """Read approvers from a file, JSON as the page 'My approver key' shows them; BadInput where it is none."""
     octets = path.read_bytes()[: LARGEST + 1]
     if len(octets) > LARGEST:
         raise BadInput(f"{shown_path(path)} is larger than {LARGEST} octets.")

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import click
 import msgspec
 
-from privyseal.cli import profile as profiles
-from privyseal.cli.client import Service
+from privyseal.cli.connection import connect, service_options
+from privyseal.cli.key_acts import act, acts, agree, withdraw
 from privyseal.cli.key_amend import amend
 from privyseal.cli.key_attestation import verify_attestation
 from privyseal.cli.key_csr import csr_command
 from privyseal.cli.key_evidence import attest, evidence
+from privyseal.cli.key_ceremony import ceremony
+from privyseal.cli.key_life import destroy, enable, generate, life, limit, resume, retire, suspend
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
+from privyseal.signing.forms_of_keys import LifeList, LifeShown
+from privyseal.terms.limits import in_words as limits_in_words
 from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
 
-
-def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say which service, and on whose behalf."""
-    for option in (
-        click.option("--subscriber", help="On whose behalf."),
-        click.option("--url", help="The service's address."),
-        click.option("--profile", help="A profile's name, or the path of a TOML file such as D/client.toml."),
-    ):
-        function = option(function)
-    return function
-
-
-def connect(profile: str | None, url: str | None, subscriber: str | None) -> Service:
-    """Return the service that options, environment and files name."""
-    return Service(profiles.load({"url": url, "subscriber": subscriber}, profile))
+__all__ = ["cert", "connect", "key", "service_options"]
 
 
 @click.group()
@@ -53,9 +41,13 @@ def list_keys(profile: str | None, url: str | None, subscriber: str | None, json
     service = connect(profile, url, subscriber)
     body = service.get(service.path("keys"))
     output = Output(json_mode)
+    lives = service.get(service.path("lives")).read(LifeList).lives
+    states = {each.life.name: each.life.state for each in lives}
     for each in body.read(KeyList).keys:
-        state = "frozen" if each.frozen else "rehearsal" if each.rehearsal else "in use"
-        output.say(f"{printable(each.name):<24} {each.scheme:<11} {state:<10} {len(each.certificates)} certificate(s)")
+        state = f"{states.get(each.name, 'unknown')}{', frozen' if each.frozen else ''}"
+        what = "rehearsal, " if each.rehearsal else ""
+        certificates = f"{what}{len(each.certificates)} certificate(s)"
+        output.say(f"{printable(each.name):<24} {each.scheme:<11} {state:<18} {certificates}")
     output.result(msgspec.json.decode(body.body))
 
 
@@ -76,6 +68,10 @@ def show_key(
     lines += fill("kept in", f"{guard.store} ({guard.assurance}{', rehearsal only' if one.rehearsal else ''})")
     lines += fill("born", _when(one.born) + (" inside the key store" if guard.generated_inside else ""))
     lines += fill("asks for", f"{one.quorum} approval(s)" + ("; FROZEN" if one.frozen else ""))
+    stands = service.get(service.path("lives", name)).read(LifeShown)
+    lines += fill("stands", f"{stands.life.state} since {_when(stands.life.since)}")
+    for limited in limits_in_words(one.limits):
+        lines += fill("limit", limited)
     lines += fill("log tag", one.key_tag)
     for each in one.certificates:
         lines += fill("cert", f"{each.fingerprint} until {_when(each.not_after)}")
@@ -88,6 +84,8 @@ key.add_command(csr_command)
 key.add_command(attest)
 key.add_command(evidence)
 key.add_command(verify_attestation)
+for _each in (generate, enable, resume, suspend, retire, destroy, limit, life, acts, act, agree, withdraw, ceremony):
+    key.add_command(_each)
 
 
 @cert.command("list", cls=Command)

@@ -58,7 +58,7 @@ def question(seal: PrivySeal, actor: Actor, request_id: str, origin: str) -> Que
     asked = [each for each in pair.approvers if each.name in outcome.for_whom and each.member == actor.member.id]
     if not asked:
         return None
-    known = [each for each in mine if any(_is(each.credential, one) for one in asked)]
+    known = [each for each in mine if any(is_of(each.credential, one) for one in asked)]
     if not known:
         why = "You are asked, but none of your passkeys is in this key's charter."
         return Question(options="", stage=outcome.stage, why=why)
@@ -79,7 +79,7 @@ def approval(seal: PrivySeal, actor: Actor, given: Answer) -> Approval:
         outcome = so_far(pair, request, approvals.approvals_of(tx, given.request)).outcome
         usable = any(each.credential == found.credential for each in means_in(tx, actor.member).usable)
     _require_as_shown(dossier, given, outcome.stage if isinstance(outcome, Waiting) else given.stage)
-    approver = next((each for each in pair.approvers if _is(found.credential, each)), None)
+    approver = next((each for each in pair.approvers if is_of(found.credential, each)), None)
     if approver is None or not usable:
         raise NotPermitted(
             f"This passkey is not that of an approver of Key Pair {pair.name!r}.", hint="see /console/approver-key"
@@ -101,6 +101,7 @@ def _require_as_shown(dossier: Dossier, given: Answer, stage: int) -> None:
         raise Conflict("Somebody else approved meanwhile, and the request waits in another stage now.", hint=AGAIN)
 
 
-def _is(credential: bytes, approver: Approver) -> bool:
+def is_of(credential: bytes, approver: Approver) -> bool:
+    """Tell whether a credential, by its id, is the passkey that a charter gives for an approver."""
     passkey = approver.passkey
     return passkey is not msgspec.UNSET and passkey.credential == hashlib.sha256(credential).hexdigest()

@@ -81,6 +81,14 @@ def carry_out(
     return changed
 
 
+def catch_up(seal: PrivySeal, pair: KeyPair, agreed: Agreed) -> None:
+    """Write down what the signer did already, or had no need to do: the walk that asked for it was cut short."""
+    with seal.records.writing(pair.subscriber) as tx:
+        keys.replace_key_pair(tx, pair)
+        if agreed.becomes is not None:
+            life.move(seal, tx, pair.name, agreed.becomes, agreed.why, agreed.by, act=agreed.id)
+
+
 def _announce(seal: PrivySeal, tx: Transaction, pair: KeyPair, act: Act, agreed: Agreed) -> None:
     """State what became of a key, by the change of its state where there is one."""
     if agreed.becomes is not None and not is_behind(life.of(tx, pair.name).state, agreed.becomes):

@@ -93,6 +93,7 @@ class PrivySeal:
         issuers: Issuers | None = None,
         post: Post | None = None,
         gatehouse: Gatehouse | None = None,
+        idle_days: int = 0,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -100,7 +101,8 @@ class PrivySeal:
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
-        nobody is told of anything; without a ``gatehouse`` people cannot sign in.
+        nobody is told of anything; without a ``gatehouse`` people cannot sign in. Keys that nobody used for
+        ``idle_days`` suspend themselves; for 0, none.
         """
         self.service = service
         self.records = records
@@ -118,6 +120,7 @@ class PrivySeal:
         self.issuers = issuers
         self.post = post
         self.gatehouse = gatehouse
+        self.idle_days = idle_days
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

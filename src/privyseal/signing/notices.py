@@ -46,6 +46,7 @@ TOPICS = MappingProxyType(
         "grant.used-up": "The last signature of a grant was asked for.",
         "grant.expiring": "A grant ends within a day.",
         "grant.revoked": "A grant was revoked.",
+        "key.proposed": "An act on a key was proposed, and may wait for people to agree.",
         "webhook.test": "Somebody asked for a message to try a webhook.",
     }
 )

@@ -22,6 +22,7 @@ from privyseal.signing import freezes, notices, policies, uploads
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.policies import Ruling
 from privyseal.signing.shelf import Shelf
+from privyseal.terms import limits
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor, Workload
@@ -316,6 +317,9 @@ def check(
         )
     freezes.require_unfrozen(shelf.frozen(tx), request.key)
     shelf.require_active(tx, request.key)
+    limited = limits.why_not(pair.limits, now)
+    if limited is not None:
+        raise Denied(f"The Key Pair {pair.name!r} {limited}.", hint="operators and approvers can amend its limits")
     chain = shelf.chain(tx, request.certificate)
     if not chain:
         raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")

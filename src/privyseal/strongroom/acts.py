@@ -5,7 +5,7 @@ charter, whose ``version`` it names, and until ``expires_at``, so an approval of
 cannot be played again. Who must agree:
 
 =========  ==================================================================================================
-Generate   the operators' quorum
+Generate   the operators' quorum, of two at least outside a rehearsal
 Amend      the operators' quorum, and the key's own approvers under the charter as it still stands
 Unfreeze   the operators' quorum, and the key's own approvers
 Destroy    the operators' quorum, and the key's own approvers
@@ -29,6 +29,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import canonical_json, tagged_digest
 from privyseal.terms.keys import Approver, Stage
+from privyseal.terms.limits import UseLimits
 
 LARGEST_ATTESTATION = 64 << 10
 """Octets of what a request for a certificate carries to attest its key; four certificates have about 8 KiB."""
@@ -57,6 +58,10 @@ class Generate(_Act, frozen=True, kw_only=True, tag="generate"):
     """Unset where any ``quorum`` of the approvers are enough, in any order."""
     grants: bool | UnsetType = UNSET
     """False where nothing is signed with it under a Grant."""
+    limits: UseLimits | UnsetType = UNSET
+    """When and how often it signs; unset for no limit."""
+    asleep: bool | UnsetType = UNSET
+    """Whether it is born frozen: it signs nothing before it is unfrozen, to which its own approvers agree as well."""
 
     @property
     def label(self) -> str:
@@ -75,6 +80,8 @@ class Amend(_Act, frozen=True, kw_only=True, tag="amend"):
     stages: tuple[Stage, ...] | UnsetType = UNSET
     grants: bool | UnsetType = UNSET
     """Whether Grants are used from now on; unset leaves it as it is."""
+    limits: UseLimits | UnsetType | None = UNSET
+    """When and how often it signs from now on; None takes all limits away, and unset leaves them as they are."""
 
 
 class Freeze(_Act, frozen=True, kw_only=True, tag="freeze"):

@@ -189,6 +189,9 @@ class Administration:
             rehearsal=act.rehearsal,
             stages=act.stages,
             grants=act.grants,
+            frozen=act.asleep is True,
+            limits=act.limits,
+            limited_since=msgspec.UNSET if act.limits is msgspec.UNSET else 1,
         )
         held = Holding(
             charter=charter, name=act.key, born=self._clock(), birth=digest.hex(), protection=store.protection(uri)
@@ -200,6 +203,7 @@ class Administration:
             mark = self._journal.mark()
             with self._journal.writing(max(mark, head)) as transaction:
                 self._charters.put(transaction, held)
+                self._journal.note_use(transaction, charter, held.born)
             return Acted(max(mark, head).number, held.key_pair(), charter.version)
 
     # -- a request for a certificate ---------------------------------------------------------------------------------
@@ -256,6 +260,8 @@ class Administration:
                 self._journal.revoke_grant(transaction, bytes.fromhex(act.grant))
             else:
                 self._charters.put(transaction, changed)
+                if isinstance(act, Amend | Unfreeze):  # it is awake from now on
+                    self._journal.note_use(transaction, changed.charter, self._clock())
         return changed
 
     def _check_agreed(
@@ -311,6 +317,10 @@ def _changed(act: Amend | Freeze | Unfreeze | Destroy, held: Holding) -> Holding
         charter = msgspec.structs.replace(
             charter, approvers=act.approvers, quorum=act.quorum, stages=act.stages, grants=grants
         )
+        if act.limits is not msgspec.UNSET:
+            limits = msgspec.UNSET if act.limits is None else act.limits
+            since = msgspec.UNSET if act.limits is None else charter.version
+            charter = msgspec.structs.replace(charter, limits=limits, limited_since=since)
     elif isinstance(act, Freeze | Unfreeze):
         frozen = isinstance(act, Freeze)
         if charter.frozen == frozen:

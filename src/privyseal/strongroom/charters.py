@@ -57,6 +57,7 @@ class Holding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             quorum=charter.quorum,
             frozen=charter.frozen,
             stages=charter.stages,
+            limits=charter.limits,
         )
 
 

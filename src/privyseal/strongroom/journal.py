@@ -17,9 +17,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import UNSET
+
 from privyseal.errors import KeyStoreUnavailable
 from privyseal.strongroom.durable import Database
 from privyseal.strongroom.mark import Mark, MarkFile
+from privyseal.terms.keys import Charter
 from privyseal.tlog.merkle import EMPTY_ROOT
 
 _SCHEMA = """
@@ -36,6 +39,9 @@ CREATE TABLE IF NOT EXISTS granted (
 CREATE TABLE IF NOT EXISTS attesting (
     id INTEGER PRIMARY KEY CHECK (id = 1), uri TEXT NOT NULL, certificate BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS uses (
+    key_id TEXT, since INTEGER, count INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (key_id, since)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS births (label TEXT PRIMARY KEY, attempts INTEGER NOT NULL);
 """
 
@@ -131,6 +137,36 @@ class Journal:
         transaction.execute(
             "INSERT INTO granted VALUES (?, 0, 1) ON CONFLICT (digest) DO UPDATE SET revoked = 1", (digest,)
         )
+
+    @staticmethod
+    def note_use(transaction: sqlite3.Connection, charter: Charter, now: datetime, count: int = 0) -> None:
+        """Count signatures of a key whose limits ask for that, and remember when it was last used or woken."""
+        if charter.limits is UNSET or not charter.limits.counted:
+            return
+        transaction.execute(
+            "INSERT INTO uses VALUES (?, ?, ?, ?) ON CONFLICT (key_id, since) "
+            "DO UPDATE SET count = count + excluded.count, last = max(last, excluded.last)",
+            (charter.key_id, charter.limited_since, count, int(now.timestamp())),
+        )
+
+    @staticmethod
+    def beyond(transaction: sqlite3.Connection, charter: Charter, now: datetime, count: int) -> str | None:
+        """Return why so many signatures more are beyond a key's limits, as the end of a sentence; None where not.
+
+        Counts are kept for ever, so no clock that goes wrong makes one begin anew.
+        """
+        limits = charter.limits
+        if limits is UNSET or not limits.counted:
+            return None
+        asked = "SELECT count, last FROM uses WHERE key_id = ? AND since = ?"
+        found = transaction.execute(asked, (charter.key_id, charter.limited_since)).fetchone()
+        used, last = found or (0, int(now.timestamp()))
+        if limits.signatures is not UNSET and used + count > limits.signatures:
+            left = limits.signatures - used
+            return f"has {left} of {limits.signatures} signatures left, and {count} are asked for"
+        if limits.idle_days is not UNSET and now.timestamp() - last > limits.idle_days * 86400:
+            return f"was not used for more than {limits.idle_days} days"
+        return None
 
     @staticmethod
     def forget_agreements(transaction: sqlite3.Connection, before: datetime) -> None:

@@ -26,6 +26,7 @@ from privyseal.strongroom.messages import SignItem
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.certificates import Standing
 from privyseal.terms.keys import Assurance, Charter
+from privyseal.terms.limits import why_not
 from privyseal.terms.requests import SigningRequest, request_digest
 from privyseal.terms.signatures import SCHEMES, Scheme, ToBeSigned
 from privyseal.tlog.entry import Intent, commit, encode
@@ -51,6 +52,8 @@ class Ready(Struct, frozen=True):
     public_key: bytes
     scheme: Scheme
     tbs: tuple[ToBeSigned, ...]
+    charter: Charter
+    """Under which it is signed: its limits are counted."""
     granted: Judged | None = None
     """The Grant that its signatures count against; None where people agreed to the request itself."""
 
@@ -97,6 +100,9 @@ class Judge:
         check_included(head, item.index, encode(intent), item.path)
         if charter.frozen:
             raise Denied(f"The key {request.key} is frozen.", hint="it signs again after it was unfrozen")
+        limited = why_not(charter.limits, now)
+        if limited is not None:
+            raise Denied(f"The key {request.key} {limited}.", hint="operators and approvers can amend its limits")
         if now > request.expires_at:
             raise Denied(f"The request expired at {request.expires_at.isoformat()}.", hint="ask anew")
         digest = request_digest(item.request)
@@ -112,6 +118,7 @@ class Judge:
             public_key=charter.public_key,
             scheme=SCHEMES[charter.scheme],
             tbs=tbs,
+            charter=charter,
             granted=granted,
         )
 

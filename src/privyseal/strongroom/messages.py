@@ -17,7 +17,7 @@ from privyseal.errors import PrivySealError
 from privyseal.telemetry import LONGEST_ID
 from privyseal.terms.certificates import Standing
 from privyseal.terms.grants import Use
-from privyseal.terms.keys import Charter, KeyPair, TokenState
+from privyseal.terms.keys import Approver, Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, StatementSubmission
@@ -226,6 +226,10 @@ class SignerState(_Message, frozen=True, tag="signer-state"):
     rehearsal: bool
     tokens: tuple[TokenState, ...] = ()
     """How each token of its key stores was when it was last heard of; nobody waits for one to answer."""
+    operators: tuple[Approver, ...] = ()
+    """Who agrees to acts on keys, by name and public key."""
+    operator_quorum: int = 0
+    """How many of them must."""
 
 
 # -- the stamper -----------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ MAX_WITNESSES = 32
 """Witnesses of one log; as many as C2SP tlog-policy asks every reader of a policy to support."""
 POSTGRESQL = "postgresql://"
 """How a journal in PostgreSQL begins (libpq, connection URIs)."""
+DUAL = 2
+"""People who must agree to what makes, wakes or destroys a key outside a rehearsal (CSBR 5.2.2, 6.2.2)."""
 MAX_TOKENS = 64
 """Tokens of one signer; SoftHSM and network modules show a few dozen slots at most."""
 _S = TypeVar("_S")
@@ -82,8 +84,13 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"{len(self.pkcs11)} tokens are named; at most {MAX_TOKENS} are served")
         if not 0 <= self.operator_quorum <= len(self.operators):
             raise ValueError(f"operator_quorum is {self.operator_quorum} and {len(self.operators)} operators are named")
-        if self.operator_quorum == 0 and not self.rehearsal:
-            raise ValueError("operator_quorum is 0, which only a rehearsal signer may have")
+        if self.operator_quorum < DUAL and not self.rehearsal:
+            raise ValueError(
+                f"operator_quorum is {self.operator_quorum}, which only a rehearsal signer may have: "
+                f"what makes, wakes or destroys a key takes {DUAL} people"
+            )
+        if len({each.public_key for each in self.operators}) != len(self.operators):
+            raise ValueError("two operators have the same public key, so that one person could be both")
         if any(len(operator.public_key) != 32 for operator in self.operators):
             raise ValueError("an operator's public_key is not an Ed25519 key of 32 octets")
         for distinct in ({one.name for one in self.operators}, {one.public_key for one in self.operators}):

@@ -102,6 +102,7 @@ class Signer:
         )
         self._attesting = Attesting(journal, self._charters, stores, clock, self._order)
         self._rehearsal = operators.rehearsal
+        self._operators = operators
         self._clock = clock
         self._note = note
         threads = threads or os.cpu_count() or 1
@@ -132,7 +133,8 @@ class Signer:
             with self._order:
                 mark, keys, uris = self._journal.mark(), self._charters.count(), self._charters.uris()
             tokens = [each for name, store in self._stores.items() for each in store.tokens(uris.get(name, ()))]
-            return SignerState(mark.number, keys, self._rehearsal, tuple(tokens))
+            agreeing = self._operators
+            return SignerState(mark.number, keys, self._rehearsal, tuple(tokens), agreeing.known, agreeing.quorum)
         raise BadInput(f"The signer does not answer {type(question).__name__}.")
 
     def close(self) -> None:
@@ -180,9 +182,12 @@ class Signer:
                     transaction, outcome.digest, outcome.expires_at
                 ):
                     left.append(refused(_used()))
+                elif (why := self._journal.beyond(transaction, outcome.charter, now, len(outcome.tbs))) is not None:
+                    left.append(refused(_limited(why)))
                 elif (why := self._beyond(transaction, outcome)) is not None:
                     left.append(refused(Denied(why, hint="propose a new grant, or have people approve the request")))
                 else:
+                    self._journal.note_use(transaction, outcome.charter, now, len(outcome.tbs))
                     left.append(outcome)
         return left
 
@@ -240,6 +245,10 @@ def _spent(index: int) -> IntentSpent:
     return IntentSpent(
         f"The intent at entry {index} of the log is spent already.", hint="each signature needs its own intent"
     )
+
+
+def _limited(why: str) -> Denied:
+    return Denied(f"The key {why}.", hint="operators and approvers can amend its limits, or unfreeze it")
 
 
 def _used() -> Denied:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from privyseal.terms.limits import UseLimits
 from privyseal.terms.parties import Role
 
 
@@ -120,6 +121,8 @@ class KeyPair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How many people must agree, over all stages."""
     frozen: bool = False
     stages: tuple[Stage, ...] | msgspec.UnsetType = msgspec.UNSET
+    limits: UseLimits | msgspec.UnsetType = msgspec.UNSET
+    """When and how often it signs; the signer judges by its own copy, and alone counts."""
 
     @property
     def in_order(self) -> tuple[Stage, ...]:
@@ -148,6 +151,9 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     stages: tuple[Stage, ...] | msgspec.UnsetType = msgspec.UNSET
     grants: bool | msgspec.UnsetType = msgspec.UNSET
     """Whether its people may agree beforehand (``terms/grants.py``); unset where nobody said, which is yes."""
+    limits: UseLimits | msgspec.UnsetType = msgspec.UNSET
+    limited_since: int | msgspec.UnsetType = msgspec.UNSET
+    """The version with which ``limits`` came: what is counted under others does not count for these."""
 
     @property
     def in_order(self) -> tuple[Stage, ...]:

@@ -77,7 +77,7 @@ TRANSITIONS: dict[KeyState, dict[KeyState, str]] = {
         KeyState.DESTROYED: _DESTROYED,
     },
     KeyState.RETIRED: {
-        KeyState.SUSPENDED: "operators and approvers brought it back; it is still to be enabled",
+        KeyState.ACTIVE: "operators and approvers brought it back",
         KeyState.DESTROYED: _DESTROYED,
     },
     KeyState.DESTROYED: {},
@@ -92,7 +92,7 @@ BY_QUORUM: frozenset[tuple[KeyState, KeyState]] = frozenset(
         (KeyState.PLANNED, KeyState.GENERATED),
         (KeyState.CERTIFIED, KeyState.ACTIVE),
         (KeyState.SUSPENDED, KeyState.ACTIVE),
-        (KeyState.RETIRED, KeyState.SUSPENDED),
+        (KeyState.RETIRED, KeyState.ACTIVE),
         *((was, KeyState.DESTROYED) for was, onward in TRANSITIONS.items()
           if KeyState.DESTROYED in onward and was is not KeyState.PLANNED),
     }

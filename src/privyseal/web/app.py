@@ -20,8 +20,11 @@ from privyseal.access.deciding import Explained
 from privyseal.access.trust import NewRule
 from privyseal.compliance.gates import Overridden
 from privyseal.compliance.incidents import OutsideReport, Report
+from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.signing import forms_of_parties
+from privyseal.signing.ceremonies import Held
+from privyseal.signing.forms_of_keys import ActList, ActShown, LifeList, LifeShown, NewAct, NewKey
 from privyseal.signing.forms_of_parties import Acceptance, NewParty, NewToken
 from privyseal.signing.forms_of_requests import Agreement, NewGrant, Plan, Proposal, Revocation, Trial, UseAsked
 from privyseal.signing.freezes import Asked
@@ -43,6 +46,7 @@ from privyseal.web import (
     grants,
     incidents,
     key_evidence,
+    key_acts,
     logfiles,
     members,
     notices,
@@ -99,6 +103,8 @@ _PARTIES = "/v1/{subscriber:str}/parties"
 _POLICIES = "/v1/{subscriber:str}/policies"
 _GRANTS = "/v1/{subscriber:str}/grants"
 _KEY = "/v1/{subscriber:str}/keys/{name:str}"
+_LIVES = "/v1/{subscriber:str}/lives"
+_KEY_ACTS = "/v1/{subscriber:str}/key-acts"
 _ATTESTATIONS = "/v1/{subscriber:str}/attestations"
 RULES_LIMIT = 2 * 1024 * 1024
 """Octets of a body with files of rules: two thousand rules have about half as many."""
@@ -224,6 +230,23 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _GRANTS + "/{grant_id:str}/revocation", grants.revoke_grant, "freeze", _WRITE),
     Route("GET", _REQUEST + "/grants", grants.fitting_grants, "see-grants", _READ),
     Route("POST", _REQUEST + "/grant", grants.use_grant, "request", _WRITE),
+    Route("GET", _LIVES, key_acts.list_lives, "see-keys", _READ),
+    Route("GET", _LIVES + "/{name:str}", key_acts.read_life, "see-keys", _READ),
+    Route("POST", _LIVES, key_acts.propose_key, "manage-keys", _WRITE, success=(201,)),
+    Route("POST", _LIVES + "/{name:str}", key_acts.propose_act, "freeze", _WRITE, success=(201,)),
+    Route("GET", _KEY_ACTS, key_acts.list_acts, "see-keys", _READ),
+    Route("GET", _KEY_ACTS + "/{act_id:str}", key_acts.read_act, "see-keys", _READ),
+    Route("POST", _KEY_ACTS + "/{act_id:str}/agreements", key_acts.agree_to_act, "agree-to-acts", _WRITE),
+    Route("DELETE", _KEY_ACTS + "/{act_id:str}", key_acts.withdraw_act, "manage-keys", (*_READ, 409)),
+    Route(
+        "POST",
+        "/v1/{subscriber:str}/ceremonies",
+        key_acts.take_in_ceremony,
+        "state",
+        _WRITE,
+        success=(201,),
+        limit=key_acts.CEREMONY_LIMIT,
+    ),
     Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
     Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
     Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 408, 413, 415, 422, 503), success=(204,)),
@@ -307,6 +330,14 @@ DOCUMENTS = (
     NewGrant,
     Revocation,
     UseAsked,
+    LifeList,
+    LifeShown,
+    NewKey,
+    NewAct,
+    ActList,
+    ActShown,
+    Held,
+    CeremonyHeld,
     NewUpload,
     SigningRequest,
     Approval,

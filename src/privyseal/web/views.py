@@ -10,6 +10,7 @@ import msgspec
 from privyseal.errors import Denied, Failed, PrivySealError, from_code
 from privyseal.pki import certificates
 from privyseal.terms.keys import Approver, KeyPair, KeyProtection, Stage
+from privyseal.terms.limits import UseLimits
 from privyseal.terms.parties import Actor, Factor, Role
 from privyseal.terms.requests import Dossier, State
 from privyseal.terms.scans import Scan, Seen
@@ -103,6 +104,8 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """The newest first."""
     stages: tuple[Stage, ...] = ()
     """The stages in which people agree, one after the other; empty where nobody is asked."""
+    limits: UseLimits | msgspec.UnsetType = msgspec.UNSET
+    """When and how often it signs; the signer keeps to it."""
 
 
 class KeyList(msgspec.Struct, frozen=True):
@@ -237,6 +240,7 @@ def key_view(pair: KeyPair, chains: Sequence[Sequence[bytes]]) -> KeyView:
         approvers=pair.approvers,
         certificates=tuple(certificate_view(chain) for chain in chains),
         stages=pair.in_order,
+        limits=pair.limits,
     )
 
 

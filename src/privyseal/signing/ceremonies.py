@@ -1,0 +1,76 @@
+"""The record of a key ceremony is taken in: checked against its script, kept as a document, stated in the log."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from privyseal.access import permissions
+from privyseal.compliance.ceremonies import LARGEST, read_record, require_whole
+from privyseal.compliance.statements import Document
+from privyseal.compliance.statements_of_lives import CeremonyHeld
+from privyseal.records import keys
+from privyseal.records.events import Event
+from privyseal.signing import announce, paper
+from privyseal.signing.instance import PrivySeal
+from privyseal.terms.parties import Actor
+
+Octets = Annotated[bytes, Meta(min_length=1, max_length=LARGEST)]
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A ceremony that was held: the script's file, and the record's, octet for octet."""
+
+    script: Octets
+    record: Octets
+
+
+def take_in(seal: PrivySeal, actor: Actor, given: Held) -> CeremonyHeld:
+    """Keep the record of a ceremony as evidence (``key-ceremony``); the same again changes nothing.
+
+    Raises BadInput, Conflict or VerificationFailed for a record that is not whole, or that nobody witnessed, NotFound
+    where there is no such key.
+    """
+    permissions.require(actor, "state", actor.subscriber)
+    record = read_record(given.record)
+    require_whole(record, given.script, seal.clock())
+    with seal.records.reading(actor.subscriber) as tx:
+        pair = keys.key_pair(tx, record.key)
+    for octets in (given.script, given.record):
+        _keep(seal, octets)
+    own = actor.subscriber == seal.service.operator
+    digest = hashlib.sha256(given.record).hexdigest()
+    document = Document(
+        sha256=digest,
+        size=len(given.record),
+        filename=f"ceremony-{record.key}.json",
+        kind="key-ceremony",
+        issuer=", ".join(each.name for each in record.witnesses)[:200],
+        about=f"key:{pair.key_id}" if own else f"subscriber:{actor.subscriber}",
+    )
+    paper.state(seal, actor, actor.subscriber, document)
+    held = CeremonyHeld(
+        key=record.key,
+        script=record.script,
+        record=digest,
+        title=record.title,
+        began=record.entries[0].at,
+        ended=record.entries[-1].at,
+        witnesses=tuple(each.name for each in record.witnesses),
+        by=actor.member.id,
+    )
+    with seal.records.writing(actor.subscriber) as tx:
+        announce.stated(seal, tx, Event(seal.clock(), actor.member.id, "ceremony taken in", pair.key_id), held)
+    return held
+
+
+def _keep(seal: PrivySeal, octets: bytes) -> None:
+    digest = hashlib.sha256(octets).hexdigest()
+    documents = paper.documents(seal)
+    if documents.size(digest) is None:
+        with documents.draft(digest) as draft:
+            draft.append(octets)
+            draft.keep()
