@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from privyseal.authorities.catalogue import Section as AuthoritySection
+from privyseal.authorities.catalogue import authorities
 from privyseal.errors import BadInput, Misused
 from privyseal.records.database import Records, open_records
 from privyseal.records.documents import LARGEST_DOCUMENT, Documents
@@ -210,6 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     notices: NoticesSection = NoticesSection()
     console: ConsoleSection = ConsoleSection()
     oidc: tuple[OidcSection, ...] = ()
+    authorities: Annotated[tuple[AuthoritySection, ...], Meta(max_length=16)] = ()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -350,6 +353,7 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         issuers=settings.workloads.known(directory.resolve()),
         post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
         gatehouse=gatehouse(settings.console, settings.oidc, directory),
+        authorities=authorities(settings.authorities, directory.resolve(), None),
     )
 
 

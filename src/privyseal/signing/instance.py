@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from privyseal.authorities.protocol import CertificateAuthority
 from privyseal.errors import PrivySealError
 from privyseal.records.database import Records
 from privyseal.records.documents import Documents
@@ -93,6 +94,7 @@ class PrivySeal:
         issuers: Issuers | None = None,
         post: Post | None = None,
         gatehouse: Gatehouse | None = None,
+        authorities: Mapping[str, CertificateAuthority] | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -100,7 +102,8 @@ class PrivySeal:
         sees no files, and signs descriptions only; without ``recollection`` the records are believed as they are;
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
-        nobody is told of anything; without a ``gatehouse`` people cannot sign in.
+        nobody is told of anything; without a ``gatehouse`` people cannot sign in. Certificates are asked for at
+        ``authorities``, by their names.
         """
         self.service = service
         self.records = records
@@ -118,6 +121,7 @@ class PrivySeal:
         self.issuers = issuers
         self.post = post
         self.gatehouse = gatehouse
+        self.authorities = dict(authorities or {})
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []
