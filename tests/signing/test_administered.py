@@ -176,6 +176,17 @@ ELSEWHERE = {
         ),
         "tests/signing/test_people.py",
     ),
+    **dict.fromkeys(
+        (
+            "acceptance.accept",
+            "acceptance.refuse",
+            "authorities._heard",
+            "authorities._issued",
+            "authorities.ask",
+            "revoking._noted",
+        ),
+        "tests/signing/test_authorities.py",
+    ),
     "policies.apply": "tests/signing/test_policies.py",
     "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",
     **dict.fromkeys(("freezes.freeze", "freezes.agree"), "tests/signing/test_freezes.py"),
@@ -196,6 +207,7 @@ OF_REQUESTS = {
     "scans._put_away", "policies.bring", "verdicts.append", "log_check.check", "exchange.exchange",
     "signin.", "commandline.",  # who comes in is an event
     "people.begin_totp", "freezes.follow_one",  # nothing counts yet, and what was announced is followed
+    "authorities._leased", "authorities._written",  # how an order waits, of which nobody did anything
     "notices._try", "notices.send", "notices.make", "notices.forget", "notices.try_webhook",  # messages on their way
 }  # fmt: skip
 """What writes of the life of a request, of files, of verdicts, or what a member states: each has its own trace."""

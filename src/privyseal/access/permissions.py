@@ -37,10 +37,15 @@ Verb = Literal[
     "manage-agreements",
     "manage-subscribers",
     "manage-notifications",
+    "order-certificate",
+    "accept-certificate",
+    "revoke-certificate",
 ]
 """What somebody may be allowed, each for the path's Subscriber. ``see-...`` reads and changes nothing; ``send-code``
 and ``fetch-code`` move files; ``state`` states something as evidence; ``manage-keys`` proposes acts on keys, which the
-signer judges by its own rules; ``manage-subscribers`` is the operator's, for parties of the whole service."""
+signer judges by its own rules; ``order-certificate`` asks a CA and brings what it issued, ``accept-certificate``
+speaks for the Subscriber as CSBR 9.6.3 has it; ``manage-subscribers`` is the operator's, for parties of the whole
+service."""
 
 _SEE: frozenset[Verb] = frozenset(
     {
@@ -68,7 +73,18 @@ MAY: dict[Role, frozenset[Verb]] = {
     Role.APPROVER: frozenset(
         {"see-keys", "see-requests", "approve", "see-findings", "see-grants", "freeze", "report-incident", "who-signed"}
     ),
-    Role.CUSTODIAN: frozenset({"see-keys", "see-requests", "see-findings", "see-grants", "manage-keys", "freeze"}),
+    Role.CUSTODIAN: frozenset(
+        {
+            "see-keys",
+            "see-requests",
+            "see-findings",
+            "see-grants",
+            "manage-keys",
+            "freeze",
+            "order-certificate",
+            "revoke-certificate",
+        }
+    ),
     Role.ADMINISTRATOR: _SEE
     | {
         "state",
@@ -80,10 +96,13 @@ MAY: dict[Role, frozenset[Verb]] = {
         "report-incident",
         "accept-agreement",
         "manage-notifications",
+        "order-certificate",
+        "accept-certificate",
+        "revoke-certificate",
     },
     Role.AUDITOR: _SEE,
     Role.OPERATOR: _SEE | {"manage-subscribers", "manage-agreements", "state", "freeze", "report-incident"},
-    Role.SECURITY_OFFICER: _SEE | {"freeze", "thaw", "report-incident", "handle-incidents"},
+    Role.SECURITY_OFFICER: _SEE | {"freeze", "thaw", "report-incident", "handle-incidents", "revoke-certificate"},
 }
 """Who asks does not agree and who agrees does not ask, unless one Member was given both roles on purpose."""
 

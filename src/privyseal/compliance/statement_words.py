@@ -31,5 +31,6 @@ Topic = Literal[
     "access",
     "party",
     "notice",
+    "certificate",
 ]
 """What the log's entry says that a statement is about."""

@@ -20,6 +20,7 @@ from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.evidence import DOCUMENTS
 from privyseal.compliance.facts import Facts
 from privyseal.compliance.statement_words import About, Digest, Ids, Name, Note, Topic
+from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
 from privyseal.compliance.statements_of_parties import (
     Accepted,
     AccountsReviewed,
@@ -281,7 +282,11 @@ class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate
 """What people may state."""
-Own = Found | Override | Administered | Accepted | Stands | Left | AccountsReviewed | PartyStands | Linked | CaToTell
+Own = (
+    Found | Override | Administered
+    | Accepted | Stands | Left | AccountsReviewed | PartyStands | Linked | CaToTell
+    | CertificateAccepted | RevocationAsked
+)  # fmt: skip
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())
 """Every clause that has a requirement, as it is cited."""

@@ -661,3 +661,20 @@ grant_uses = Table(
 )
 """Requests that come under a grant, how many signatures each is for, and the proof of who asked, which is good for
 that request only. ``requests.granted`` is the grant's digest."""
+
+certificate_orders = Table(
+    "certificate_orders",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("key_name", String(63), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked", Moment, nullable=False),
+    Column("again", Moment),
+    Column("fingerprint", String(64), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("ix_certificate_orders_state_again", "state", "again"),
+    Index("ix_certificate_orders_subscriber_asked", "subscriber", "asked"),
+)
+"""Orders of certificates: ``document`` is the JSON of an ``Order``. Before ``again`` nobody asks the authority of an
+open one; where it is null, nobody asks at all, for a person brings what it says."""

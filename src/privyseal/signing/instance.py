@@ -21,6 +21,7 @@ from privyseal.signing.issuers import Issuers
 from privyseal.signing.known import Memory
 from privyseal.signing.posting import Targets
 from privyseal.signing.recollection import Recollection
+from privyseal.signing.rehearsal_ca import RehearsalCa
 from privyseal.signing.standings import Standings
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
@@ -95,6 +96,7 @@ class PrivySeal:
         post: Post | None = None,
         gatehouse: Gatehouse | None = None,
         authorities: Mapping[str, CertificateAuthority] | None = None,
+        rehearsal_ca: RehearsalCa | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -103,7 +105,7 @@ class PrivySeal:
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
         nobody is told of anything; without a ``gatehouse`` people cannot sign in. Certificates are asked for at
-        ``authorities``, by their names.
+        ``authorities``, by their names; ``rehearsal_ca`` is the one whose lists and status this service tells.
         """
         self.service = service
         self.records = records
@@ -122,6 +124,7 @@ class PrivySeal:
         self.post = post
         self.gatehouse = gatehouse
         self.authorities = dict(authorities or {})
+        self.rehearsal_ca = rehearsal_ca
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

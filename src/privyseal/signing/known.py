@@ -1,9 +1,8 @@
 """What the service knows beside its records: what people stated, as far as the log has it, for evaluations and gates.
 
 Commitments that a representative accepted, papers, leavers and reviews of accounts come from what the service states of
-its parties (``accepted.py``). A CA's word on a certificate, that a certificate was accepted, and a belief that a key is
-compromised cannot be stated yet: all of that is unknown, and unknown is never met. Whoever keeps such statements fills
-them in here, and nowhere else.
+its parties (``accepted.py``); that a certificate was accepted, or revoked, from what it states of certificates. What
+nobody stated is unknown, and unknown is never met. Whoever keeps such statements fills them in here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, time
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -20,10 +20,14 @@ from privyseal.compliance.incidents import believed
 from privyseal.compliance.known import NOTHING, Known
 from privyseal.compliance.statements import AuditPeriod, Choice, Document, Stated
 from privyseal.compliance.statements import Review as Reviewed
+from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
+from privyseal.compliance.subjects import CertificateStatus
 from privyseal.records import incidents, statements
 from privyseal.signing import accepted
 
-TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice")
+M = TypeVar("M")
+
+TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "certificate")
 """Topics of all that is taken into account."""
 
 
@@ -81,11 +85,31 @@ def known_from(stated: Iterable[Stated]) -> Known:
         elif isinstance(matter, AuditPeriod):
             first = datetime.combine(matter.start, time(), UTC)
             periods.append((first, datetime.combine(matter.end, time(23, 59, 59), UTC)))
+    taken = {each.fingerprint: at for each, at in _matters(listed, CertificateAccepted)}
+    status = {
+        each.fingerprint: _status(each, at) for each, at in _matters(last.values(), RevocationAsked) if each.since
+    }
     for about, record in accepted.papers(listed) + accepted.accounts(listed):
         held[about] = (*held.get(about, ()), record)
     return Known(
-        held=held, choices=choices, audit_periods=tuple(sorted(periods)), commitments=accepted.commitments(listed)
+        held=held,
+        choices=choices,
+        audit_periods=tuple(sorted(periods)),
+        commitments=accepted.commitments(listed),
+        accepted=taken,
+        status=status,
     )
+
+
+def _matters(stated: Iterable[Stated], kind: type[M]) -> list[tuple[M, datetime]]:
+    """Return the matters of one kind with when each was said, the newest first, so that the first one said counts."""
+    found = [(each.said.matter, each.said.at) for each in stated if isinstance(each.said.matter, kind)]
+    return sorted(found, key=lambda pair: pair[1], reverse=True)
+
+
+def _status(asked: RevocationAsked, at: datetime) -> CertificateStatus:
+    """Return what the CA's word that it has revoked shows; it has no end, for nobody takes a revocation back."""
+    return CertificateStatus(said_at=at, good_until=at, revoked_at=asked.since)
 
 
 def _held(document: Document, reviews: tuple[Review, ...]) -> Held:
