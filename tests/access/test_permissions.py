@@ -16,12 +16,14 @@ _SEEN = (
 TABLE = {
     Role.REQUESTER: "see-keys see-requests request send-code fetch-code see-grants report-incident",
     Role.APPROVER: "see-keys see-requests approve see-findings see-grants freeze report-incident who-signed",
-    Role.CUSTODIAN: "see-keys see-requests see-findings see-grants manage-keys freeze",
+    Role.CUSTODIAN: "see-keys see-requests see-findings see-grants manage-keys freeze "
+    "order-certificate revoke-certificate",
     Role.ADMINISTRATOR: _SEEN + "state override-gate manage-members manage-policies "
-    "manage-trust freeze report-incident accept-agreement manage-notifications",
+    "manage-trust freeze report-incident accept-agreement manage-notifications "
+    "order-certificate accept-certificate revoke-certificate",
     Role.AUDITOR: _SEEN,
     Role.OPERATOR: _SEEN + "manage-subscribers manage-agreements state freeze report-incident",
-    Role.SECURITY_OFFICER: _SEEN + "freeze thaw report-incident handle-incidents",
+    Role.SECURITY_OFFICER: _SEEN + "freeze thaw report-incident handle-incidents revoke-certificate",
 }
 EXPECTED = {(role, verb) for role, verbs in TABLE.items() for verb in verbs.split()}
 

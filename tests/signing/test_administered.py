@@ -24,9 +24,20 @@ from privyseal.access.credentials import token_digest
 from privyseal.errors import PrivySealError
 from privyseal.records import parties as kept
 from privyseal.records import statements
-from privyseal.signing import agreements, duties, enrol, forms_of_parties, leavers, parties, reviews, subscribers
+from privyseal.signing import (
+    agreements,
+    duties,
+    enrol,
+    forms_of_parties,
+    identities,
+    leavers,
+    parties,
+    reviews,
+    subscribers,
+)
 from privyseal.signing.forms_of_parties import Acceptance, NewParty
 from privyseal.terms.agreements import Clause, Paper, PaperKind, Representative
+from privyseal.terms.identity import LegalIdentity
 from privyseal.terms.parties import Actor, Factor, Member, Role
 from privyseal.tlog.entry import Statement, commit, decode
 
@@ -55,6 +66,11 @@ def _suspend(world: World) -> None:
 
 def _identify(world: World) -> None:
     subscribers.identify(world.seal, EVERYTHING, SUBSCRIBER, "seen again")
+
+
+def _validate(world: World) -> None:
+    acme = LegalIdentity(organization="Acme", country="DE", locality="Kassel")
+    identities.validate(world.seal, EVERYTHING, SUBSCRIBER, acme, "order 7")
 
 
 def _leave(world: World) -> None:
@@ -131,6 +147,7 @@ ACTS: dict[str, Step] = {
     "subscribers.take_in": ("acme", lambda world: subscribers.take_in(world.seal, EVERYTHING, "acme", "Acme"), ()),
     "subscribers.identify": (SUBSCRIBER, _identify, ()),
     "subscribers._move": (SUBSCRIBER, _suspend, ()),
+    "identities.validate": (SUBSCRIBER, _validate, ()),
     "agreements.add": (SUBSCRIBER, _add_paper, ()),
     "agreements.accept": (SUBSCRIBER, _accept, (_add_paper,)),
     "leavers.leave": (SUBSCRIBER, _leave, (_leaver, _give)),
@@ -152,6 +169,7 @@ ACTS: dict[str, Step] = {
 ELSEWHERE = {
     "custody.generate": "tests/signing/test_custody.py",
     "custody.certify": "tests/signing/test_custody.py",
+    "certificate_requests.request": "tests/signing/test_certificate_requests.py",
     "grants.propose": "tests/signing/test_grants.py",
     "grants.agree": "tests/signing/test_grants.py",
     "grants.revoke": "tests/signing/test_grants.py",

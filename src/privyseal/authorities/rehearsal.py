@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from privyseal.authorities.protocol import AuthorityName, Issued, Revoked, Wishes
+from privyseal.authorities.protocol import AuthorityName, Issued, Refused, Revoked, Wishes
 from privyseal.terms.certificates import Reason
 
 
@@ -44,8 +44,10 @@ class Rehearsal:
         self.name = section.name
         self._issuer = issuer
 
-    def ask(self, csr: bytes, wishes: Wishes, now: datetime) -> Issued:
+    def ask(self, csr: bytes, wishes: Wishes, now: datetime) -> Issued | Refused:
         """Have a certificate issued; BadInput for a CSR that is none."""
+        if wishes.ev:
+            return Refused(why="The rehearsal's CA issues no EV certificates: it has validated nobody.")
         return Issued(chain=self._issuer.issue(csr))
 
     def collect(self, order: str, csr: bytes, now: datetime) -> Issued:

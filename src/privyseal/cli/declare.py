@@ -10,10 +10,12 @@ from typing import Any
 import click
 import msgspec
 
-from privyseal.cli.evidence import Day, state
-from privyseal.cli.output import Command, JsonMode, json_option
+from privyseal.cli.evidence import Day, state, told
+from privyseal.cli.output import Command, JsonMode, Output, json_option
 from privyseal.cli.role import read_facts
 from privyseal.cli.things import connect, service_options
+from privyseal.cli.verify import read_whole
+from privyseal.compliance.modules import LARGEST_REGISTER, read_register
 from privyseal.compliance.statements import (
     AuditPeriod,
     Choice,
@@ -85,6 +87,26 @@ def module(name: str, scheme: str, number: str, valid_until: date | None, docume
     """Declare the certificate of a cryptographic module in which keys are kept."""
     facts = {"module": name, "scheme": scheme, "number": number, "valid_until": valid_until, "document": document}
     _declare(facts, ModuleCertificate, **where)
+
+
+@declare.command(cls=Command)
+@click.argument("register", metavar="REGISTER.toml", type=click.Path(path_type=Path))
+@service_options
+@json_option
+def modules(
+    register: Path, profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None
+) -> None:
+    """Declare all certificates of a register of modules, by which keys that a module attested are judged.
+
+    Run again it states only what has changed, such as that a certificate became historical.
+    """
+    found = read_register(read_whole(register, LARGEST_REGISTER))
+    if not found:
+        raise BadInput("The register holds no module.", hint="expected tables [[module]]")
+    service, output = connect(profile, url, subscriber), Output(json_mode)
+    matters = [ModuleCertificate(module=e.name, scheme=e.scheme, number=e.number, validation=e) for e in found]
+    stated = [told(service, each, output) for each in matters]
+    output.result({"schema": "privyseal/statements/1", "statements": stated})
 
 
 def _declare(facts: Mapping[str, object], kind: type[Matter], **where: Any) -> None:

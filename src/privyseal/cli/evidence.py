@@ -180,11 +180,16 @@ def kinds(json_mode: JsonMode | None) -> None:
 
 def state(service: Service, matter: Matter, json_mode: JsonMode | None) -> None:
     """Have something stated, and tell where the log has it."""
+    output = Output(json_mode)
+    output.result({"schema": "privyseal/statement/1", "statement": told(service, matter, output)})
+
+
+def told(service: Service, matter: Matter, output: Output) -> StatementView:
+    """Have something stated, tell people where the log has it, and return that."""
     octets, path = canonical_json(matter), service.path("evidence")
     answer = service.ask("POST", path, octets, {"Content-Type": "application/json"}).read(StatementView)
-    output = Output(json_mode)
     output.say(f"{mark(True)} {printable(in_words(answer.said.matter))}: entry {answer.entry} of the log")
-    output.result({"schema": "privyseal/statement/1", "statement": answer})
+    return answer
 
 
 def in_words(matter: Matter | Own) -> str:

@@ -25,7 +25,7 @@ from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.records import keys
 from privyseal.records.database import open_records
 from privyseal.records.schema import migrate_for_serve, require_fit
-from privyseal.signing import custody, enrol, gates, paper, subscribers
+from privyseal.signing import custody, enrol, gates, identities, paper, subscribers
 from privyseal.signing.instance import PrivySeal, wall_clock
 from privyseal.strongroom import founding
 from privyseal.strongroom.acts import Generate
@@ -33,11 +33,20 @@ from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClien
 from privyseal.strongroom.durable import write_whole
 from privyseal.strongroom.rooms import ROOMS
 from privyseal.strongroom.settings import Anchor
+from privyseal.terms.identity import Jurisdiction, LegalIdentity
 from privyseal.terms.parties import Affiliation, Member, Role, SigningService
 from privyseal.terms.signatures import SCHEMES
 
 SUBSCRIBER, KEY = "demo", "release"
 """What a rehearsal's one Subscriber and its one Key Pair are called (the contract of ``init --rehearsal``)."""
+NOBODY = "Rehearsal: there is nobody, and no CA's record of anybody."
+IDENTITY = LegalIdentity(
+    organization="Rehearsal Subscriber",
+    country="XX",
+    locality="Rehearsal",
+    jurisdiction=Jurisdiction(business_category="Private Organization", country="XX", number="REHEARSAL-1"),
+)
+"""Who a rehearsal's Subscriber is in law, so that its requests for certificates have a subject."""
 PROFILES = ("client.toml", "administrator.toml", "operator.toml")
 """Profiles that a rehearsal has: of who asks for signatures, and of who states things (``privyseal evidence``)."""
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -208,7 +217,8 @@ def _enrol_demo(seal: PrivySeal, authority: RehearsalAuthority, scheme: str) -> 
     certificate = authority.issue_code_signing(pair.public_key, "Rehearsal Subscriber", seal.clock())
     custody.certify(seal, pair, (certificate, authority.code_signing_issuer))
     rehearsal_papers.agree(seal, owner.name)
-    subscribers.identify(seal, None, owner.name, "Rehearsal: there is nobody, and no CA's record of anybody.")
+    subscribers.identify(seal, None, owner.name, NOBODY)
+    identities.validate(seal, None, owner.name, IDENTITY, NOBODY)
     subscribers.activate(seal, None, owner.name, "Rehearsal.")
     gates.begin(seal)
     return member, administrator, operator

@@ -7,6 +7,7 @@ import msgspec
 
 from privyseal.cli.client import Answer, Service
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
+from privyseal.cli.subscriber_identity import identity
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused
 from privyseal.signing.forms_of_parties import Enrolled
@@ -130,6 +131,9 @@ def close(  # noqa: PLR0913 - each argument is an option of the command line
     if not yes:
         raise Misused("Closing a Subscriber is final; nothing was changed.", hint="say --yes if it is meant")
     _change(connect(profile, url, subscriber), name, Change(becomes=Standing.CLOSED, because=because), json_mode)
+
+
+subscriber.add_command(identity)
 
 
 def send(service: Service, method: str, document: msgspec.Struct, *path: str) -> Answer:

@@ -7,6 +7,8 @@ from datetime import datetime
 import msgspec
 
 from privyseal.compliance.held import Held
+from privyseal.compliance.modules import Validation
+from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.compliance.subjects import CertificateStatus, Commitment
 
 SERVICE = "service"
@@ -38,6 +40,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """Since when a key is believed to be compromised or misused, by its key id."""
     audit_periods: tuple[tuple[datetime, datetime], ...] = ()
     """The first and the last moment of each audit period that is declared."""
+    attested: dict[str, KeyAttested] = {}
+    """What modules said of keys in attestations that were verified, by key id."""
+    modules: tuple[Validation, ...] = ()
+    """The register of modules: their certificates, with levels, versions and history."""
     choices: dict[str, str] = {}
     """The operator's readings of texts that contradict themselves, by requirement."""
 

@@ -32,5 +32,6 @@ Topic = Literal[
     "party",
     "notice",
     "certificate",
+    "key",
 ]
 """What the log's entry says that a statement is about."""

@@ -19,8 +19,11 @@ from msgspec import Meta, Struct
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.evidence import DOCUMENTS
 from privyseal.compliance.facts import Facts
+from privyseal.compliance.modules import Validation
 from privyseal.compliance.statement_words import About, Digest, Ids, Name, Note, Topic
 from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
+from privyseal.compliance.statements_of_identity import IdentityValidated
+from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.compliance.statements_of_parties import (
     Accepted,
     AccountsReviewed,
@@ -197,6 +200,9 @@ class ModuleCertificate(
     """Its last day."""
     document: Digest | None = None
     """The SHA-256 of the certificate, where it was taken in as a document."""
+    validation: Validation | msgspec.UnsetType = msgspec.UNSET
+    """Its line in the register of modules, by which keys that a module attested are judged. Left out where it is
+    unset, so that older statements stay octet for octet what was logged."""
 
     @property
     def slot(self) -> str:
@@ -210,7 +216,11 @@ class ModuleCertificate(
 
     def trouble(self) -> str | None:
         """Say what cannot be, in one sentence; None where nothing is wrong."""
-        return None
+        if not isinstance(self.validation, Validation):
+            return None
+        if (self.scheme, self.number) != (self.validation.scheme, self.validation.number):
+            return f"It is declared as {self.scheme} {self.number}, and its line of the register is another."
+        return self.validation.trouble()
 
 
 class Found(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="finding"):
@@ -283,10 +293,21 @@ class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate
 """What people may state."""
 Own = (
-    Found | Override | Administered
-    | Accepted | Stands | Left | AccountsReviewed | PartyStands | Linked | CaToTell
-    | CertificateAccepted | RevocationAsked
-)  # fmt: skip
+    Found
+    | Override
+    | Administered
+    | Accepted
+    | Stands
+    | Left
+    | AccountsReviewed
+    | PartyStands
+    | Linked
+    | CaToTell
+    | KeyAttested
+    | IdentityValidated
+    | CertificateAccepted
+    | RevocationAsked
+)
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())
 """Every clause that has a requirement, as it is cited."""

@@ -13,7 +13,9 @@ from typing import Literal
 import msgspec
 
 from privyseal.compliance.held import Held
+from privyseal.compliance.modules import Validation
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
+from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.terms.keys import Assurance
 from privyseal.terms.parties import Factor, Role
 
@@ -75,6 +77,10 @@ class KeyPairRecord(_Record, frozen=True):
     never_extractable: bool | None = None
     module: str = ""
     """Maker, model, versions and serial, as the module itself says."""
+    attested: KeyAttested | None = None
+    """What its module said in an attestation that was verified; None where there is none."""
+    register: tuple[Validation, ...] = ()
+    """The certificates of modules that the operator declared."""
     issued: datetime | None = None
     """notBefore of the newest certificate."""
 

@@ -38,6 +38,7 @@ _ECDSA_WITH: dict[DigestAlgorithm, str] = {
     "sha512": "1.2.840.10045.4.3.4",
 }
 _ECDSA_NAMES = {dotted: name for name, dotted in _ECDSA_WITH.items()}
+_NAMED: dict[str, DigestAlgorithm] = _RSA_WITH | _ECDSA_NAMES
 
 
 @lru_cache(maxsize=16)
@@ -132,3 +133,8 @@ def _only(element: der.Element) -> der.Element:
     only = fields.take()
     fields.end()
     return only
+
+
+def digest_of(dotted: str) -> DigestAlgorithm | None:
+    """Return the digest that a signature algorithm names with its key's kind (RFC 4055 5, RFC 5758 3.2), or None."""
+    return _NAMED.get(dotted)

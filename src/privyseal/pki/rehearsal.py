@@ -185,23 +185,6 @@ class RehearsalAuthority:
         )
         return _sign(draft, issuer, scheme.default_digest).public_bytes(_DER)
 
-    def issue_for(self, asked: x509.CertificateSigningRequest, now: datetime) -> bytes:
-        """Return a code signing certificate, DER, for the public key of a CSR whose own signature was checked.
-
-        Of its subject only the organisation's name is taken over, or the common name where there is none, cut to what
-        fits beside the mark. BadInput as :meth:`issue_code_signing`, and where it names nobody.
-        """
-        names = [
-            str(each.value)
-            for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
-            for each in asked.subject.get_attributes_for_oid(kind)
-        ]
-        if not names:
-            raise BadInput("The CSR names neither an organisation nor a common name.")
-        name = names[0].removeprefix(f"{MARK}: ")[: MAX_NAME - len(MARK) - 2].strip()
-        spki = asked.public_key().public_bytes(_DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        return self.issue_code_signing(spki, name, now)
-
     def issue_responder(self, part: Part, key: ec.EllipticCurvePublicKey, now: datetime) -> bytes:
         """Return a certificate, DER, for a key with which the status of what ``part`` issued may be told.
 

@@ -105,6 +105,8 @@ def key_pair(pair: KeyPair, known: Known, at: datetime, issued: datetime | None 
         generated_inside=guard.generated_inside,
         never_extractable=guard.never_extractable,
         module=guard.module,
+        attested=known.attested.get(pair.key_id),
+        register=known.modules,
         issued=issued,
     )
 

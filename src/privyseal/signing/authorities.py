@@ -13,14 +13,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from privyseal import telemetry
 from privyseal.authorities.protocol import Answer, CertificateAuthority, Issued, Refused, Waiting, Wishes
 from privyseal.compliance.statements import Administered
 from privyseal.errors import BadInput, Conflict, NotFound, PrivySealError, Unavailable, VerificationFailed
-from privyseal.pki import bundle, certificates
+from privyseal.pki import bundle, certificates, csr
 from privyseal.records import keys, orders
 from privyseal.records.database import Transaction
 from privyseal.signing import announce, voice
@@ -40,7 +38,6 @@ LONGEST_WORDS = 1000
 """Characters of what an authority says that are kept."""
 LONGEST_REFERENCE = 2000
 """Characters of what an authority finds an order again by."""
-_CSR = b"-----BEGIN"
 
 
 def ask(seal: PrivySeal, actor: Actor | None, subscriber: str, given: NewOrder) -> Order:
@@ -51,15 +48,15 @@ def ask(seal: PrivySeal, actor: Actor | None, subscriber: str, given: NewOrder) 
     """
     voice.require(actor, "order-certificate", subscriber)
     authority = named(seal, given.authority)
-    csr, key_id = read_csr(given.csr)
+    asked = csr.read(given.csr)
     now = seal.clock()
     order = Order(
         id="O-" + base64.b32encode(seal.draw(15)).decode("ascii").lower(),
         key=given.key,
-        key_id=key_id,
+        key_id=asked.key_id,
         authority=authority.name,
         state=OrderState.ASKED,
-        csr=csr,
+        csr=asked.der,
         asked=now,
         by=voice.of(actor),
         ev=given.ev,
@@ -67,7 +64,7 @@ def ask(seal: PrivySeal, actor: Actor | None, subscriber: str, given: NewOrder) 
     )
     with seal.records.writing(subscriber) as tx:
         pair = keys.key_pair(tx, given.key)
-        if pair.key_id != key_id:
+        if pair.key_id != asked.key_id:
             raise VerificationFailed(
                 f"The CSR is for another public key than Key Pair {pair.name!r} has.",
                 hint="privyseal key csr makes one",
@@ -129,26 +126,6 @@ def named(seal: PrivySeal, name: str) -> CertificateAuthority:
         known = ", ".join(sorted(seal.authorities)) or "none"
         raise NotFound(f"There is no certificate authority {name[:32]!r} here.", hint=f"there is {known}")
     return found
-
-
-def read_csr(octets: bytes) -> tuple[bytes, str]:
-    """Return a CSR as DER, and the id of its key.
-
-    BadInput where it is none, VerificationFailed where its own signature is wrong.
-    """
-    try:
-        pem = octets.lstrip().startswith(_CSR)
-        loaded = x509.load_pem_x509_csr(octets) if pem else x509.load_der_x509_csr(octets)
-        holds = loaded.is_signature_valid
-        public = loaded.public_key()
-    except certificates.UNREADABLE as error:
-        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise BadInput(f"The CSR cannot be read: {why}.", hint="expected PKCS #10 in PEM or DER") from None
-    if not holds:
-        raise VerificationFailed("The CSR's own signature is wrong, so nobody has shown that they hold its key.")
-    info = serialization.PublicFormat.SubjectPublicKeyInfo
-    spki = public.public_bytes(serialization.Encoding.DER, info)
-    return loaded.public_bytes(serialization.Encoding.DER), certificates.key_id(spki)
 
 
 def _put(seal: PrivySeal, subscriber: str, authority: CertificateAuthority, order: Order) -> Order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -12,7 +13,7 @@ from privyseal.pki import certificates
 from privyseal.records import keys, parties
 from privyseal.signing import announce, voice
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
-from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, RevokeGrant, Unfreeze, act_digest
+from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, RevokeGrant, Unfreeze, act_digest, uses_of
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.certificates import Certificate
@@ -35,7 +36,7 @@ def generate(seal: PrivySeal, act: Generate, approvals: Sequence[Approval] = ())
         owner = parties.subscriber(tx)
         keys.require_free(tx, act.key)
     tag = key_tag(owner.tag_key, act.label.encode("utf-8"))
-    pair = _carry_out(seal, act, tag, tuple(approvals), owner.tag_key)
+    pair = acted(seal, act, tag, tuple(approvals), owner.tag_key).key_pair
     with seal.records.writing(act.subscriber) as tx:
         keys.add_key_pair(tx, pair)
         act_of_ours = Administered(actor=voice.ITSELF, what="key pair generated", subject=pair.key_id, detail=pair.name)
@@ -55,7 +56,7 @@ def carry_out(
     The intent and what came of it are logged under the key's tag. Raises whatever the signer refuses, of which nothing
     is written down here: Conflict where the charter has another version or is so already.
     """
-    changed = _carry_out(seal, act, pair.key_tag, tuple(approvals), b"")
+    changed = acted(seal, act, pair.key_tag, tuple(approvals)).key_pair
     with seal.records.writing(pair.subscriber) as tx:
         keys.replace_key_pair(tx, changed)
         verb = str(type(act).__struct_config__.tag)
@@ -86,25 +87,28 @@ def certify(seal: PrivySeal, pair: KeyPair, chain: Sequence[bytes]) -> Certifica
     return certificate
 
 
-def _carry_out(seal: PrivySeal, act: Act, tag: str, approvals: tuple[Approval, ...], tag_key: bytes) -> KeyPair:
-    """Log the intent, have the signer act, log what came of it."""
+def acted(seal: PrivySeal, act: Act, tag: str, approvals: tuple[Approval, ...] = (), tag_key: bytes = b"") -> Acted:
+    """Log an act's intent, have the signer act, log what came of it; writes nothing down here.
+
+    Raises whatever the signer refuses.
+    """
     payload, salt = canonical_json(act), seal.draw(32)
     verb = type(act).__struct_config__.tag
-    intent = IntentSubmission(verb=str(verb), key_tag=tag, uses=0, commitment=commit(salt, payload))
+    intent = IntentSubmission(verb=str(verb), key_tag=tag, uses=uses_of(act), commitment=commit(salt, payload))
     appended = seal.logger.append([intent], since=seal.signer_mark)
     index = appended.items[0].index
     try:
-        pair = _ask(
+        done = _ask(
             seal, partial(AdministrativeAct, payload=payload, approvals=approvals, tag_key=tag_key, salt=salt), appended
         )
     except PrivySealError as error:
         _complete(seal, tag, index, payload, f"{error.code}: {error.detail}")
         raise
-    _complete(seal, tag, index, payload, None)
-    return pair
+    _complete(seal, tag, index, payload, None, done.value)
+    return done
 
 
-def _ask(seal: PrivySeal, question: Callable[..., AdministrativeAct], appended: Appended) -> KeyPair:
+def _ask(seal: PrivySeal, question: Callable[..., AdministrativeAct], appended: Appended) -> Acted:
     """Send the act with its proof, renewed until it fits the signer's mark."""
     for _ in range(REFUSALS_OF_THE_MARK):
         logged = appended.items[0]
@@ -122,14 +126,15 @@ def _ask(seal: PrivySeal, question: Callable[..., AdministrativeAct], appended: 
         )
         seal.learn_signer_mark(answer.mark)
         if isinstance(answer, Acted):
-            return answer.key_pair
+            return answer
         appended = seal.logger.prove([logged.index], since=answer.mark)
     raise LogUnavailable("The signer's mark moved on each time the log was proven to it.", hint="safe to run again")
 
 
-def _complete(seal: PrivySeal, tag: str, intent: int, payload: bytes, reason: str | None) -> None:
+def _complete(seal: PrivySeal, tag: str, intent: int, payload: bytes, reason: str | None, value: bytes = b"") -> None:
+    made = (hashlib.sha256(value).hexdigest(),) if value else ()
     completed = Completed(
-        intent=intent, request=act_digest(payload).hex(), signatures=(), blobs=(), tokens=(), reason=reason
+        intent=intent, request=act_digest(payload).hex(), signatures=made, blobs=(), tokens=(), reason=reason
     )
     submission = CompletionSubmission(
         key_tag=tag,

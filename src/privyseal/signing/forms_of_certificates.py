@@ -16,8 +16,8 @@ from privyseal.compliance.statements_of_certificates import RevocationAsked
 from privyseal.terms.certificates import Reason
 from privyseal.terms.orders import Order, OrderState
 
-LARGEST_CSR = 64 << 10
-"""Octets of a CSR; one with an attestation of its key has some ten thousand."""
+LARGEST_CSR = 256 << 10
+"""Octets of a CSR, as ``pki.csr`` has it; one with an attestation of its key has some ten thousand."""
 LARGEST_CHAIN = 1 << 20
 """Octets of a file of certificates, as ``pki.bundle`` has it."""
 

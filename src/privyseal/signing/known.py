@@ -10,24 +10,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, time
-from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from privyseal.compliance.held import Held, Review
 from privyseal.compliance.incidents import believed
-from privyseal.compliance.known import NOTHING, Known
-from privyseal.compliance.statements import AuditPeriod, Choice, Document, Stated
+from privyseal.compliance.known import NOTHING, Known, of_key
+from privyseal.compliance.modules import Validation
+from privyseal.compliance.statements import AuditPeriod, Choice, Document, ModuleCertificate, Stated
 from privyseal.compliance.statements import Review as Reviewed
-from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
-from privyseal.compliance.subjects import CertificateStatus
+from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
 from privyseal.signing import accepted
 
-M = TypeVar("M")
-
-TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "certificate")
+TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "key", "certificate")
 """Topics of all that is taken into account."""
 
 
@@ -85,10 +82,11 @@ def known_from(stated: Iterable[Stated]) -> Known:
         elif isinstance(matter, AuditPeriod):
             first = datetime.combine(matter.start, time(), UTC)
             periods.append((first, datetime.combine(matter.end, time(23, 59, 59), UTC)))
-    taken = {each.fingerprint: at for each, at in _matters(listed, CertificateAccepted)}
-    status = {
-        each.fingerprint: _status(each, at) for each, at in _matters(last.values(), RevocationAsked) if each.since
-    }
+    attested = _attested(last.values())
+    for each_attested in attested.values():
+        if each_attested.module is not None:
+            about = of_key(each_attested.key_id)
+            held[about] = (*held.get(about, ()), _attestation(each_attested))
     for about, record in accepted.papers(listed) + accepted.accounts(listed):
         held[about] = (*held.get(about, ()), record)
     return Known(
@@ -96,20 +94,28 @@ def known_from(stated: Iterable[Stated]) -> Known:
         choices=choices,
         audit_periods=tuple(sorted(periods)),
         commitments=accepted.commitments(listed),
-        accepted=taken,
-        status=status,
+        accepted=accepted.certificates(listed),
+        status=accepted.statuses(last.values()),
+        attested=attested,
+        modules=_modules(last.values()),
     )
 
 
-def _matters(stated: Iterable[Stated], kind: type[M]) -> list[tuple[M, datetime]]:
-    """Return the matters of one kind with when each was said, the newest first, so that the first one said counts."""
-    found = [(each.said.matter, each.said.at) for each in stated if isinstance(each.said.matter, kind)]
-    return sorted(found, key=lambda pair: pair[1], reverse=True)
+def _attested(last: Iterable[Stated]) -> dict[str, KeyAttested]:
+    """Return what modules attested, by key id."""
+    return {each.said.matter.key_id: each.said.matter for each in last if isinstance(each.said.matter, KeyAttested)}
 
 
-def _status(asked: RevocationAsked, at: datetime) -> CertificateStatus:
-    """Return what the CA's word that it has revoked shows; it has no end, for nobody takes a revocation back."""
-    return CertificateStatus(said_at=at, good_until=at, revoked_at=asked.since)
+def _attestation(stated: KeyAttested) -> Held:
+    """Return an attestation that was verified as the document it is: the files are kept by their SHA-256."""
+    maker = "" if stated.module is None else stated.module.maker
+    return Held(kind="key-attestation", sha256=stated.evidence[0], issuer=maker, valid_from=stated.as_of.date())
+
+
+def _modules(last: Iterable[Stated]) -> tuple[Validation, ...]:
+    """Return the register of modules: what was declared of their certificates with versions and history."""
+    declared = [each.said.matter for each in last if isinstance(each.said.matter, ModuleCertificate)]
+    return tuple(each.validation for each in declared if isinstance(each.validation, Validation))
 
 
 def _held(document: Document, reviews: tuple[Review, ...]) -> Held:

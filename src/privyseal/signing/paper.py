@@ -44,7 +44,18 @@ QUIET = timedelta(seconds=60)
 SERVICE = "service"
 """Who says what the service itself states; members' ids begin with ``M-``."""
 OWN = frozenset(
-    {"finding", "override", "administration", "agreement", "standing", "access", "party", "notice", "certificate"}
+    {
+        "finding",
+        "override",
+        "administration",
+        "agreement",
+        "standing",
+        "access",
+        "party",
+        "notice",
+        "key",
+        "certificate",
+    }
 )
 """Topics of the service's own statements: nobody else is at them, so they are logged at once."""
 MOST_STATED = 100_000

@@ -10,6 +10,7 @@ Amend      the operators' quorum, and the key's own approvers under the charter 
 Unfreeze   the operators' quorum, and the key's own approvers
 Destroy    the operators' quorum, and the key's own approvers
 Freeze     any one operator or any one of the key's approvers: what stops harm must not wait for a second person
+Request    (a certificate) the key's own approvers: it is a use of the key, though not over code
 Revoke     (a Grant) any one operator or any one of the key's approvers, likewise
 =========  ==================================================================================================
 
@@ -29,6 +30,8 @@ from privyseal.errors import BadInput
 from privyseal.terms.canonical import canonical_json, tagged_digest
 from privyseal.terms.keys import Approver, Stage
 
+LARGEST_ATTESTATION = 64 << 10
+"""Octets of what a request for a certificate carries to attest its key; four certificates have about 8 KiB."""
 ACT_TAG = "privyseal/act/v1"
 """Domain tag of an act's digest, which operators and approvers sign as they sign a request's."""
 
@@ -107,7 +110,23 @@ class RevokeGrant(_Act, frozen=True, kw_only=True, tag="revoke-grant"):
     reason: str
 
 
-Act = Generate | Amend | Freeze | Unfreeze | Destroy | RevokeGrant
+class RequestCertificate(_Act, frozen=True, kw_only=True, tag="request-certificate"):
+    """A request for a certificate (PKCS #10) is to be signed with a key: one signature, and over no code.
+
+    The signer builds what is signed from these fields and its own copy of the public key, so that nothing else can be
+    had signed in this way.
+    """
+
+    key_id: str
+    version: int
+    """Of the charter under which it is agreed to."""
+    subject: Annotated[bytes, Meta(max_length=4096)]
+    """The Name, DER."""
+    attestation: Annotated[bytes, Meta(max_length=LARGEST_ATTESTATION)] = b""
+    """The value of id-aa-attestation, DER; empty for none."""
+
+
+Act = Generate | Amend | Freeze | Unfreeze | Destroy | RevokeGrant | RequestCertificate
 """What can be done to a Key Pair besides signing with it."""
 
 _decoder: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)
@@ -122,6 +141,11 @@ def decode_act(octets: bytes) -> Act:
     if canonical_json(act) != octets:
         raise BadInput("An administrative act is not in canonical form (RFC 8785).", hint="encode it anew")
     return act
+
+
+def uses_of(act: Act) -> int:
+    """Return how many signatures with the Subscriber's key an act makes; its intent says so, and counts rely on it."""
+    return 1 if isinstance(act, RequestCertificate) else 0
 
 
 def act_digest(canonical: bytes) -> bytes:

@@ -12,11 +12,33 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from privyseal.errors import BadInput, Conflict, Denied, IntentSpent, NotFound, NotPermitted, PrivySealError
+from privyseal.errors import (
+    BadInput,
+    Conflict,
+    Denied,
+    IntentSpent,
+    KeyStoreUnavailable,
+    NotFound,
+    NotPermitted,
+    PrivySealError,
+    VerificationFailed,
+)
 from privyseal.keystore.catalogue import store_name
 from privyseal.keystore.protocol import KeyStore
-from privyseal.pki import certificates
-from privyseal.strongroom.acts import Amend, Destroy, Freeze, Generate, RevokeGrant, Unfreeze, act_digest, decode_act
+from privyseal.pki import certificates, csr
+from privyseal.strongroom.acts import (
+    Act,
+    Amend,
+    Destroy,
+    Freeze,
+    Generate,
+    RequestCertificate,
+    RevokeGrant,
+    Unfreeze,
+    act_digest,
+    decode_act,
+    uses_of,
+)
 from privyseal.strongroom.approvals import check_quorum, genuine
 from privyseal.strongroom.charters import Charters, Holding, check_charter
 from privyseal.strongroom.heads import LogKey, check_included
@@ -25,11 +47,9 @@ from privyseal.strongroom.mark import Mark
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Stale
 from privyseal.strongroom.settings import SignerSettings
 from privyseal.terms.keys import Approver, Charter, Stage, in_order
-from privyseal.terms.signatures import SCHEMES
+from privyseal.terms.signatures import SCHEMES, ToBeSigned
 from privyseal.tlog.entry import Intent, commit, encode, key_tag
 
-USES_OF_AN_ACT = 0
-"""An act makes no signature over code; its intent says so."""
 TAG_KEY_OCTETS = SALT_OCTETS = 32
 """Octets of a tag key and of a salt: as many as SHA-256 gives, so that neither can be guessed."""
 
@@ -95,12 +115,16 @@ class Administration:
                 if born is not None:
                     return Acted(mark.number, born.key_pair(), born.charter.version)
                 label = self._spend_birth(act, asked, head)
+            elif isinstance(act, RequestCertificate):
+                held, tbs = self._spend_request(act, asked, digest, head)
             else:
                 changed = self._change(act, asked, digest, head)
         # Outside the lock: RSA takes seconds, and a token that hangs keeps nobody else from signing or from being asked
         # how he is.
         if isinstance(act, Generate):
             return self._give_birth(act, label, digest, asked.tag_key, head)
+        if isinstance(act, RequestCertificate):
+            return self._request_certificate(held, tbs, head)
         if changed.destroyed:
             self._stores[store_name(changed.charter.uri)].destroy(changed.charter.uri)
         return Acted(head.number, changed.key_pair(), changed.charter.version)
@@ -133,7 +157,7 @@ class Administration:
             )
         check_charter(act.approvers, act.quorum, act.stages, rehearsal=act.rehearsal)
         check_quorum(asked.approvals, self._operators.known, self._operators.in_order, digest)
-        self._check_logged(asked, "generate", key_tag(tag_key, act.label.encode("utf-8")), head)
+        self._check_logged(act, asked, key_tag(tag_key, act.label.encode("utf-8")), head)
         existing = self._charters.labelled(act.label)
         if existing is None or existing.birth == digest.hex():
             return existing
@@ -178,6 +202,39 @@ class Administration:
                 self._charters.put(transaction, held)
             return Acted(max(mark, head).number, held.key_pair(), charter.version)
 
+    # -- a request for a certificate ---------------------------------------------------------------------------------
+    def _spend_request(
+        self, act: RequestCertificate, asked: AdministrativeAct, digest: bytes, head: Mark
+    ) -> tuple[Holding, ToBeSigned]:
+        """Check everything about a request for a certificate, and spend its intent and what people agreed to."""
+        held = self._charters.get(act.key_id)
+        charter = held.charter
+        _require_version(act.version, charter)
+        if charter.frozen:
+            raise Denied("The key is frozen.", hint="it signs again after it was unfrozen")
+        info = csr.information(act.subject, charter.public_key, act.attestation)
+        tbs = csr.to_be_signed(info, SCHEMES[charter.scheme])
+        check_quorum(asked.approvals, charter.approvers, charter.in_order, digest)
+        self._check_logged(act, asked, charter.key_tag, head)
+        with self._journal.writing(head) as transaction:
+            self._spend(transaction, asked)
+            if charter.in_order and not self._journal.use_agreement(transaction, digest, act.expires_at):
+                raise Denied("What was agreed to is signed already; an agreement is good for one use.", hint="ask anew")
+        return held, tbs
+
+    def _request_certificate(self, held: Holding, tbs: ToBeSigned, head: Mark) -> Acted:
+        """Sign a request for a certificate; what does not verify under the key leaves nobody's hands."""
+        charter = held.charter
+        values = self._stores[store_name(charter.uri)].sign(charter.uri, [tbs])
+        try:
+            certificates.verify(charter.public_key, tbs, values[0])
+        except (VerificationFailed, IndexError):
+            raise KeyStoreUnavailable(
+                "The key store gave a signature that does not verify under the key; it was thrown away.",
+                hint="the key store is faulty or the key in it was exchanged: look before you use it again",
+            ) from None
+        return Acted(head.number, held.key_pair(), charter.version, values[0])
+
     # -- changes -----------------------------------------------------------------------------------------------------
     def _change(
         self,
@@ -188,14 +245,10 @@ class Administration:
     ) -> Holding:
         held = self._charters.get(act.key_id)
         charter = held.charter
-        if not isinstance(act, RevokeGrant) and act.version != charter.version:
-            raise Conflict(
-                f"The act is for version {act.version} of the charter, and it is at {charter.version}.",
-                hint="look at the charter and agree anew",
-            )
+        if not isinstance(act, RevokeGrant):
+            _require_version(act.version, charter)
         self._check_agreed(act, asked, charter, digest)
-        verb = type(act).__struct_config__.tag
-        self._check_logged(asked, str(verb), charter.key_tag, head)
+        self._check_logged(act, asked, charter.key_tag, head)
         changed = held if isinstance(act, RevokeGrant) else _changed(act, held)
         with self._journal.writing(head) as transaction:
             self._spend(transaction, asked)
@@ -224,14 +277,14 @@ class Administration:
         check_quorum(asked.approvals, operators.known, operators.in_order, digest)
         check_quorum(asked.approvals, charter.approvers, charter.in_order, digest)
 
-    def _check_logged(self, asked: AdministrativeAct, verb: str, tag: str, head: Mark) -> None:
+    def _check_logged(self, act: Act, asked: AdministrativeAct, tag: str, head: Mark) -> None:
         if len(asked.salt) != SALT_OCTETS:
             raise BadInput(f"The intent's salt has {len(asked.salt)} octets; {SALT_OCTETS} were expected.")
         intent = Intent(
-            verb=verb,
+            verb=str(type(act).__struct_config__.tag),
             key_tag=tag,
             key_seq=asked.key_seq,
-            uses=USES_OF_AN_ACT,
+            uses=uses_of(act),
             commitment=commit(asked.salt, asked.payload),
         )
         check_included(head, asked.index, encode(intent), asked.path)
@@ -239,6 +292,14 @@ class Administration:
     def _spend(self, transaction: sqlite3.Connection, asked: AdministrativeAct) -> None:
         if not self._journal.spend(transaction, asked.index):
             raise IntentSpent(f"The intent at entry {asked.index} of the log is spent already.", hint="log a new one")
+
+
+def _require_version(version: int, charter: Charter) -> None:
+    if version != charter.version:
+        raise Conflict(
+            f"The act is for version {version} of the charter, and it is at {charter.version}.",
+            hint="look at the charter and agree anew",
+        )
 
 
 def _changed(act: Amend | Freeze | Unfreeze | Destroy, held: Holding) -> Holding:

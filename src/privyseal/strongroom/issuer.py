@@ -10,11 +10,9 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from cryptography import x509
-
 from privyseal.errors import BadInput, TooLarge
-from privyseal.pki import certificates
-from privyseal.pki.rehearsal import RehearsalAuthority
+from privyseal.pki import csr, der, names
+from privyseal.pki.rehearsal import MARK, MAX_NAME, RehearsalAuthority
 from privyseal.pki.rehearsal_status import Responder
 from privyseal.strongroom.messages import (
     Answer,
@@ -32,8 +30,6 @@ from privyseal.strongroom.messages import (
 )
 from privyseal.strongroom.register import Register
 
-LARGEST_CSR = 64 << 10
-"""Octets of a CSR; one with an attestation of a key has some ten thousand."""
 MOST_STATUS = 256
 """OCSP requests answered at once."""
 AHEAD = timedelta(minutes=5)
@@ -79,17 +75,9 @@ class Issuer:
         """Close the register."""
         self._register.database.close()
 
-    def _issued(self, csr: bytes) -> IssuedChain:
-        if len(csr) > LARGEST_CSR:
-            raise TooLarge(f"The CSR has {len(csr)} octets; at most {LARGEST_CSR} are read.")
-        try:
-            asked = x509.load_der_x509_csr(csr)
-            holds = asked.is_signature_valid
-        except certificates.UNREADABLE as error:
-            raise BadInput(f"The CSR cannot be read: {error}.", hint="expected PKCS #10 in DER") from None
-        if not holds:
-            raise BadInput("The CSR's own signature is wrong, so nobody shows that they hold the key.")
-        certificate = self._authority.issue_for(asked, self._clock())
+    def _issued(self, octets: bytes) -> IssuedChain:
+        asked = csr.read(octets)
+        certificate = self._authority.issue_code_signing(asked.spki, _short(asked.subject), self._clock())
         self._register.add([("code-signing", certificate)])
         return IssuedChain((certificate, self._authority.code_signing_issuer))
 
@@ -107,3 +95,15 @@ class Issuer:
                 self._responder = Responder(self._authority, now)
             responder = self._responder
         return StatusTold(tuple(responder.answer(each, self._register.find, now) for each in requests))
+
+
+def _short(subject: bytes) -> str:
+    """Return the organisation of a CSR's subject, cut to what fits beside the mark; all that is taken over of it.
+
+    The common name where there is no organisation; BadInput where there is neither.
+    """
+    found = names.read_name(der.read(subject))
+    named = [each.value for kind in (names.ORGANIZATION, names.COMMON_NAME) for each in found if each.type == kind]
+    if not named:
+        raise BadInput("The CSR names neither an organisation nor a common name.")
+    return named[0].removeprefix(f"{MARK}: ")[: MAX_NAME - len(MARK) - 2].strip()

@@ -171,6 +171,8 @@ class Acted(_Message, frozen=True, tag="acted"):
     mark: int
     key_pair: KeyPair
     version: int
+    value: bytes = b""
+    """The signature's value, where the act makes one."""
 
 
 class CharterAsked(_Message, frozen=True, tag="charter-asked"):

@@ -55,7 +55,7 @@ class Intent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     key_seq: Number
     """Its place among the intents of the same key tag, from 0, without gaps."""
     uses: Number
-    """How many signatures it is for; 0 for an administrative act, which makes none."""
+    """How many signatures it is for; 0 for an administrative act that makes none."""
     commitment: Octets32
     """To the canonical octets of the request, or of the act."""
 

@@ -34,6 +34,7 @@ from privyseal.web import (
     agreements,
     api,
     approving,
+    certificate_requests,
     evidence,
     exchange,
     files,
@@ -53,6 +54,7 @@ from privyseal.web import (
     trust,
     tsa,
     views,
+    views_of_attested_keys,
     views_of_findings,
     views_of_parties,
     views_of_requests,
@@ -95,6 +97,7 @@ _AGREEMENTS = "/v1/{subscriber:str}/agreements"
 _PARTIES = "/v1/{subscriber:str}/parties"
 _POLICIES = "/v1/{subscriber:str}/policies"
 _GRANTS = "/v1/{subscriber:str}/grants"
+_KEY = "/v1/{subscriber:str}/keys/{name:str}"
 _ATTESTATIONS = "/v1/{subscriber:str}/attestations"
 RULES_LIMIT = 2 * 1024 * 1024
 """Octets of a body with files of rules: two thousand rules have about half as many."""
@@ -175,6 +178,17 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _SUBSCRIBERS, subscribers.add_subscriber, "manage-subscribers", _WRITE, success=(201,)),
     Route("GET", _SUBSCRIBERS + "/{name:str}", subscribers.read_subscriber, "see-agreements", _READ),
     Route("PATCH", _SUBSCRIBERS + "/{name:str}", subscribers.change_subscriber, "manage-subscribers", _WRITE),
+    Route("GET", _SUBSCRIBERS + "/{name:str}/identity", certificate_requests.read_identity, "see-agreements", _READ),
+    Route(
+        "PUT",
+        _SUBSCRIBERS + "/{name:str}/identity",
+        certificate_requests.state_identity,
+        "manage-subscribers",
+        _WRITE,
+    ),
+    Route(
+        "POST", _KEY + "/csr", certificate_requests.request_certificate, "order-certificate", _WRITE, success=(200, 202)
+    ),
     Route("GET", _MEMBERS, members.list_members, "see-members", _READ),
     Route("POST", _MEMBERS, members.add_member, "manage-members", _WRITE, success=(201,)),
     Route("POST", _MEMBERS + "/reviews", members.review_members, "manage-members", _WRITE, success=(201,)),
@@ -241,6 +255,10 @@ DOCUMENTS = (
     views_of_parties.NewSubscriber,
     views_of_parties.TakenIn,
     views_of_parties.Change,
+    views_of_attested_keys.NewCertificateRequest,
+    views_of_attested_keys.CertificateRequestView,
+    views_of_attested_keys.NewIdentity,
+    views_of_attested_keys.IdentityView,
     forms_of_parties.AccountList,
     forms_of_parties.Reviewed,
     forms_of_parties.NewMember,

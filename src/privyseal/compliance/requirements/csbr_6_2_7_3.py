@@ -215,7 +215,7 @@ MODULE_LEVEL_TWO = Requirement(
     kinds=(Kind.KEY_PAIR,),
     severity=Severity.CRITICAL,
     enforced_by=(EnforcedBy.AUDIT,),
-    check=key_rules.module_level,
+    check=key_rules.module_level_two,
     superseded_by="CSBR-6.2.7.3-03",
     notes=("The date is that on which it took force for Non-EV; that CSC-7 brought it is inferred from its title.",),
 )

@@ -1,0 +1,58 @@
+"""What goes in and out about requests for certificates, identities, and what attests a key."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from privyseal.terms.identity import LegalIdentity
+from privyseal.terms.requests import Approval
+
+
+class NewCertificateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for a certificate is wished for; ``act`` and ``approvals`` where people had to agree to it."""
+
+    ev: bool = False
+    """Whether the subject is that of an EV certificate."""
+    attested: bool = True
+    """Whether what attests the key goes into it, where there is something."""
+    act: bytes = b""
+    """What the approvals are for: the canonical octets that an answer without a request gave out; empty for none."""
+    approvals: Annotated[tuple[Approval, ...], Meta(max_length=64)] = ()
+
+
+class CertificateRequestView(Struct, frozen=True, kw_only=True):
+    """A request for a certificate, or what the key's approvers must agree to before it is signed."""
+
+    key: str
+    key_id: str
+    subject: str
+    """In words, attribute by attribute."""
+    attested: tuple[str, ...]
+    """What kinds of attestation are in it, by dotted object identifier."""
+    request: str = ""
+    """PEM; empty while people must agree."""
+    act: bytes = b""
+    """What they must agree to, canonical octets; empty where the request is there."""
+    digest: str = ""
+    """The act's digest, lower-case hex: what is approved."""
+    waits_for: int = 0
+    """How many people must agree."""
+
+
+class NewIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who a Subscriber is in law, and by which record of the CA that is known."""
+
+    identity: LegalIdentity
+    how: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+class IdentityView(Struct, frozen=True, kw_only=True):
+    """Who a Subscriber is in law, as it was written down last."""
+
+    subscriber: str
+    identity: LegalIdentity
+    how: str
+    by: str
+    """Id of the member who wrote it down, or ``service``."""
