@@ -47,10 +47,10 @@ def listed(tx: Transaction) -> list[Order]:
 
 
 def of_certificate(tx: Transaction, fingerprint: str) -> Order | None:
-    """Return the order by which a certificate came; None where it came otherwise."""
+    """Return the first order by which a certificate came; None where it came otherwise."""
     mine = (certificate_orders.c.subscriber == tx.subscriber, certificate_orders.c.fingerprint == fingerprint)
     row = tx.connection.execute(
-        select(certificate_orders.c.document).where(*mine).order_by(certificate_orders.c.asked.desc()).limit(1)
+        select(certificate_orders.c.document).where(*mine).order_by(certificate_orders.c.asked).limit(1)
     ).first()
     return None if row is None else _ORDER.decode(row.document)
 
