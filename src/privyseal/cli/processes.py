@@ -90,7 +90,7 @@ class Processes:
 
     def alive(self) -> dict[Room, bool]:
         """Tell which processes run at this moment."""
-        return {room: child.poll() is None for room, child in self._children.items()}
+        return {room: child.poll() is None for room, child in list(self._children.items())}
 
     def summon(self, room: Room) -> None:
         """Start a process that is not always there, where nobody has yet; from then on it is kept running."""
@@ -108,7 +108,7 @@ class Processes:
 
     def children(self) -> dict[str, tuple[int, int]]:
         """Return the pid of each process, and how often it was started anew."""
-        return {room: (child.pid, self._restarts[room]) for room, child in self._children.items()}
+        return {room: (child.pid, self._restarts[room]) for room, child in list(self._children.items())}
 
     def _spawn(self, room: Room) -> int:
         ready, say = os.pipe()
@@ -159,11 +159,12 @@ class Processes:
         self._ending.set()
         if self._watcher.is_alive() and self._watcher is not threading.current_thread():
             self._watcher.join(START_LIMIT)
-        for child in self._children.values():
+        children = list(self._children.values())  # one that is being summoned now ends by its lifeline
+        for child in children:
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
         until = time.monotonic() + DRAIN_LIMIT
-        for child in self._children.values():
+        for child in children:
             try:
                 child.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -281,11 +281,13 @@ def _asking(seal: PrivySeal) -> Iterator[None]:
     ending = threading.Event()
 
     def _loop() -> None:
-        while not ending.wait(ASK_PERIOD):
+        while True:
             try:
                 authorities.tend(seal)
             except (PrivySealError, OSError) as error:
                 _say("authorities", error)
+            if ending.wait(ASK_PERIOD):
+                return
 
     thread = threading.Thread(target=_loop, name="authorities", daemon=True)
     thread.start()
