@@ -217,6 +217,7 @@ def test_every_route_is_in_the_reference() -> None:
     names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN", "{grant_id:str}": "GRANT", "{act_id:str}": "ACT"}
     names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
     names |= {"{member:str}": "MEMBER"}
+    names |= {"{order_id:str}": "ORDER", "{question:path}": "REQUEST"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}
     wanted = set()
     for route in ROUTES:

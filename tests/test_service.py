@@ -260,7 +260,9 @@ def test_init_refuses_what_is_there_and_leaves_no_half(tmp_path: Path) -> None:
 def test_nobody_else_can_read_what_is_secret(own: Rehearsal) -> None:
     """Each room is a closed directory; settings with passphrases, keys, token and database are their owner's alone."""
     secrets = [own.directory / f"{room}/{room}.toml" for room in ("signer", "logger", "stamper")]
-    secrets += [own.directory / name for name in ("signer", "logger", "stamper", "marks", "rehearsal-ca", "run")]
+    secrets += [
+        own.directory / name for name in ("signer", "logger", "stamper", "issuer", "marks", "rehearsal-ca", "run")
+    ]
     secrets += [own.directory / name for name in ("client.toml", "administrator.toml", "operator.toml", "records.db")]
     secrets += [own.directory / name for name in ("rehearsal-ca/ca.key", "logger/log.key")]
     assert [str(path) for path in secrets if path.stat().st_mode & 0o077] == []

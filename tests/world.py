@@ -29,6 +29,7 @@ from sqlalchemy import Connection
 from tests import postgres
 
 from privyseal import config
+from privyseal.authorities.catalogue import authorities
 from privyseal.cli.init import KEY, SUBSCRIBER, found_rehearsal
 from privyseal.errors import Failed, KeyStoreUnavailable, LogUnavailable, PrivySealError, Unavailable
 from privyseal.formats import catalogue
@@ -42,9 +43,11 @@ from privyseal.signing import duties
 from privyseal.signing.ask import ask
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.recollection import Recollection, size_of
+from privyseal.signing.rehearsal_ca import RehearsalCa
 from privyseal.signing.submit import Submission, submit
 from privyseal.strongroom import attesting, rooms
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
+from privyseal.strongroom.issuer_client import IssuerClient
 from privyseal.strongroom.messages import Answer, Question
 from privyseal.terms.keys import KeyPair, KeyProtection, TokenState
 from privyseal.terms.parties import Actor, Affiliation, Factor, Member, Role, SigningService
@@ -176,6 +179,7 @@ class World:
             self._rooms[name] = rooms.ROOMS[name](self.directory / name / f"{name}.toml", lambda: self.now).room
         self._break_rooms()
         records, logger = _FragileRecords(self), LoggerClient(self._asker("logger"))
+        ca = RehearsalCa(IssuerClient(self._issuer), self.directory / "ca.crl")
         self.seal = PrivySeal(
             SigningService("World", Affiliation.UNAFFILIATED, SUBSCRIBER),
             records,
@@ -186,6 +190,8 @@ class World:
             premises=self.premises(),
             recollection=self.recollection(records, logger),
             documents=_FragileDocuments(self),
+            authorities=authorities((), self.directory, ca),
+            rehearsal_ca=ca,
         )
         duties.begin(self.seal)
 
@@ -204,6 +210,13 @@ class World:
             return answer
 
         return ask
+
+    def _issuer(self, question: Question) -> Answer:
+        """Ask the rehearsal's CA, whose keys take a moment to load: only in the worlds that ask it."""
+        if "issuer" not in self._rooms:
+            settings = self.directory / "issuer" / "issuer.toml"
+            self._rooms["issuer"] = rooms.BUILDERS["issuer"](settings, lambda: self.now).room
+        return self._asker("issuer")(question)
 
     def _break_rooms(self) -> None:
         signer, shelves = self._rooms["signer"], self._rooms["logger"]._shelves

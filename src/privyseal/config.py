@@ -16,12 +16,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from privyseal.authorities.catalogue import Section as AuthoritySection
+from privyseal.authorities.catalogue import authorities
 from privyseal.errors import BadInput, Misused
 from privyseal.records.database import Records, open_records
 from privyseal.records.documents import LARGEST_DOCUMENT, Documents
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.scanning import catalogue
 from privyseal.scanning.catalogue import Section as ScannerSection
+from privyseal.signing import rehearsal_ca
 from privyseal.signing.doorkeys import ConsoleSection, OidcSection, gatehouse
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.postbox import NoticesSection, post
@@ -219,6 +222,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     notices: NoticesSection = NoticesSection()
     console: ConsoleSection = ConsoleSection()
     oidc: tuple[OidcSection, ...] = ()
+    authorities: Annotated[tuple[AuthoritySection, ...], Meta(max_length=16)] = ()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -227,6 +231,8 @@ class Sockets(msgspec.Struct, frozen=True):
     logger: Path
     signer: Path
     stamper: Path
+    issuer: Path
+    """Of a rehearsal's CA, which is started when it is first asked."""
     standby: Path | None = None
     """Of this node's further logger, if it runs one."""
 
@@ -234,7 +240,9 @@ class Sockets(msgspec.Struct, frozen=True):
     def under(cls, folder: Path, standby: str | None = None) -> Sockets:
         """Name the sockets in one folder; ``standby`` names the further logger."""
         further = None if standby is None else folder / f"{standby}.sock"
-        return cls(folder / "logger.sock", folder / "signer.sock", folder / "stamper.sock", further)
+        return cls(
+            folder / "logger.sock", folder / "signer.sock", folder / "stamper.sock", folder / "issuer.sock", further
+        )
 
 
 def load(directory: Path) -> Settings:
@@ -338,8 +346,18 @@ def documents(settings: Settings, directory: Path) -> Documents:
     return Documents(directory.resolve() / section.directory, section.largest_document)
 
 
-def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Watch | None = None) -> PrivySeal:
-    """Build the running service that these settings describe; nothing is connected until it is used."""
+def privy_seal(
+    settings: Settings,
+    directory: Path,
+    sockets: Sockets,
+    watch: Watch | None = None,
+    summon: Callable[[], None] | None = None,
+) -> PrivySeal:
+    """Build the running service that these settings describe; nothing is connected until it is used.
+
+    ``summon`` starts a rehearsal's CA where it does not run; without it somebody else has to have started it.
+    """
+    ca = rehearsal_ca.beside(directory, sockets.issuer, summon) if settings.service.rehearsal else None
     looking = watch or Watch()
     logger = LoggerClient(watched(_logger(settings, directory, sockets), looking.step))
     records = open_records(records_url(settings.records, directory))
@@ -360,6 +378,8 @@ def privy_seal(settings: Settings, directory: Path, sockets: Sockets, watch: Wat
         post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
         gatehouse=gatehouse(settings.console, settings.oidc, directory),
         idle_days=settings.keys.idle_days,
+        authorities=authorities(settings.authorities, directory.resolve(), ca),
+        rehearsal_ca=ca,
     )
 
 

@@ -21,11 +21,6 @@ SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def authority() -> RehearsalAuthority:
-    return RehearsalAuthority.create(NOW, "Example GmbH")
-
-
 def issue(authority: RehearsalAuthority, purpose: str, scheme: str) -> x509.Certificate:
     """Issue one leaf of a purpose for a key of a scheme."""
     spki = mint.spki(mint.key(scheme))

@@ -208,6 +208,17 @@ ELSEWHERE = {
         ),
         "tests/signing/test_people.py",
     ),
+    **dict.fromkeys(
+        (
+            "acceptance.accept",
+            "acceptance.refuse",
+            "authorities._heard",
+            "authorities._issued",
+            "authorities.ask",
+            "revoking._noted",
+        ),
+        "tests/signing/test_authorities.py",
+    ),
     "policies.apply": "tests/signing/test_policies.py",
     "ceremonies.take_in": "tests/signing/test_ceremonies.py",
     "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",
@@ -230,6 +241,7 @@ OF_REQUESTS = {
     "signin.", "commandline.",  # who comes in is an event
     "agreed_acts._mark",  # how an act stands; what it did was announced by who did it
     "people.begin_totp", "freezes.follow_one",  # nothing counts yet, and what was announced is followed
+    "authorities._leased", "authorities._written",  # how an order waits, of which nobody did anything
     "notices._try", "notices.send", "notices.make", "notices.forget", "notices.try_webhook",  # messages on their way
 }  # fmt: skip
 """What writes of the life of a request, of files, of verdicts, or what a member states: each has its own trace."""

@@ -40,6 +40,7 @@ _REQUEST = "/v1/{subscriber:str}/requests/{request_id:str}"
 _LIVES = "/v1/{subscriber:str}/lives"
 _KEY_ACTS = "/v1/{subscriber:str}/key-acts"
 _TRUST = "/v1/{subscriber:str}/trust"
+_ORDERS = "/v1/{subscriber:str}/certificate-orders"
 _TOKENS = "/v1/{subscriber:str}/tokens"
 _FREEZES = "/v1/{subscriber:str}/freezes"
 _INCIDENTS = "/v1/{subscriber:str}/incidents"
@@ -92,6 +93,19 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/v1/{subscriber:str}/keys/{name:str}/attestation"): ONLY | {"administrator": 400},
     # Let in, and then told that this house's signer cannot say anything.
     ("POST", "/v1/{subscriber:str}/keys/{name:str}/evidence"): ONLY | {"administrator": 404},
+    ("GET", _ORDERS): SEE,
+    # Let in, and then told that the body says nothing, or that there is no such order.
+    ("POST", _ORDERS): ONLY | {"administrator": 400},
+    ("GET", _ORDERS + "/{order_id:str}"): SEE | dict.fromkeys(READERS, 404),
+    ("POST", _ORDERS + "/{order_id:str}/certificates"): ONLY | {"administrator": 400},
+    ("POST", _ORDERS + "/{order_id:str}/acceptance"): ONLY | {"administrator": 400},
+    ("POST", _ORDERS + "/{order_id:str}/refusal"): ONLY | {"administrator": 400},
+    ("GET", "/v1/{subscriber:str}/revocations"): SEE,
+    ("POST", "/v1/{subscriber:str}/certificates/{fingerprint:str}/revocation"): ONLY | {"administrator": 400},
+    # This house has no rehearsal CA, and this body no type.
+    ("GET", "/rehearsal-ca/{name:str}"): dict.fromkeys(CALLERS, 404),
+    ("POST", "/rehearsal-ca/ocsp"): dict.fromkeys(CALLERS, 415),
+    ("GET", "/rehearsal-ca/ocsp/{question:path}"): dict.fromkeys(CALLERS, 404),
     ("POST", "/v1/{subscriber:str}/agreements"): ONLY,
     ("GET", "/v1/{subscriber:str}/parties"): ONLY,
     ("POST", "/v1/{subscriber:str}/parties"): ONLY,

@@ -330,7 +330,7 @@ def _future(directory: Path) -> Diagnosis:
 
 def _rooms_closed(directory: Path) -> Diagnosis:
     """A room's directory is nobody else's to look into."""
-    rooms = [directory / room for room in (*ROOMS, "marks", "rehearsal-ca")]
+    rooms = [directory / room for room in (*ROOMS, "marks", "rehearsal-ca", "issuer")]
     open_to_others = [path.name for path in rooms if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     if open_to_others:
         return Diagnosis("permissions", "bad", f"others can enter {', '.join(open_to_others)}; run chmod 700 on each")

@@ -22,6 +22,7 @@ from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.pki import rehearsal_tls
 from privyseal.pki.certificates import pem, pem_certificates
 from privyseal.pki.rehearsal import RehearsalAuthority
+from privyseal.records import keys
 from privyseal.records.database import open_records
 from privyseal.records.schema import migrate_for_serve, require_fit
 from privyseal.signing import custody, enrol, gates, identities, paper, subscribers
@@ -176,6 +177,9 @@ def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
             credential = {"token": enrol.token(seal, member)}
         theirs = [{"token": enrol.token(seal, each)} | ({"ca": "tls/ca.pem"} if tls else {}) for each in others]
         paper.finish(seal)
+        with seal.records.reading(SUBSCRIBER) as tx:
+            ((certificate, _),) = keys.certificate_chains_of(tx)
+    founding.create_issuer(directory / "issuer", [("timestamping", chain[0]), ("code-signing", certificate)])
     _write_files(directory, authority, vkey, (credential, *theirs), settings)
 
 

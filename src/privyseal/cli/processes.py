@@ -20,11 +20,11 @@ from privyseal.config import Sockets
 from privyseal.errors import Unavailable
 from privyseal.telemetry import Facts, tell
 
-Room = Literal["logger", "signer", "stamper", "standby"]
+Room = Literal["logger", "signer", "stamper", "standby", "issuer"]
 """A guarded process, by what it is called everywhere: its folder, its socket, its lines in the log."""
 ROOMS: tuple[Room, ...] = ("logger", "signer", "stamper")
 """What every service has, in the order in which they are started; ``standby`` is a further logger, which a node may run
-besides or instead."""
+besides or instead, and ``issuer`` the CA of a rehearsal, which is started when it is first asked."""
 
 START_LIMIT = 60.0
 """Seconds a process may take until it answers; the signer spends most on Argon2id, well under one."""
@@ -70,6 +70,7 @@ class Processes:
         self.sockets = Sockets.under(self._folder, standby)
         self._watcher = threading.Thread(target=self._watch, name="processes", daemon=True)
         self._restarts: dict[Room, int] = dict.fromkeys(rooms, 0)
+        self._summoning = threading.Lock()
 
     def __enter__(self) -> Processes:
         """Start every process and wait until each answers; end them all again if one does not."""
@@ -89,7 +90,16 @@ class Processes:
 
     def alive(self) -> dict[Room, bool]:
         """Tell which processes run at this moment."""
-        return {room: child.poll() is None for room, child in self._children.items()}
+        return {room: child.poll() is None for room, child in list(self._children.items())}
+
+    def summon(self, room: Room) -> None:
+        """Start a process that is not always there, where nobody has yet; from then on it is kept running."""
+        with self._summoning:
+            if room in self._children or self._ending.is_set():
+                return
+            self._restarts[room] = 0
+            ready = self._spawn(room)
+            self._wait_ready(room, ready)
 
     @property
     def restarts(self) -> int:
@@ -98,7 +108,7 @@ class Processes:
 
     def children(self) -> dict[str, tuple[int, int]]:
         """Return the pid of each process, and how often it was started anew."""
-        return {room: (child.pid, self._restarts[room]) for room, child in self._children.items()}
+        return {room: (child.pid, self._restarts[room]) for room, child in list(self._children.items())}
 
     def _spawn(self, room: Room) -> int:
         ready, say = os.pipe()
@@ -149,11 +159,12 @@ class Processes:
         self._ending.set()
         if self._watcher.is_alive() and self._watcher is not threading.current_thread():
             self._watcher.join(START_LIMIT)
-        for child in self._children.values():
+        children = list(self._children.values())  # one that is being summoned now ends by its lifeline
+        for child in children:
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
         until = time.monotonic() + DRAIN_LIMIT
-        for child in self._children.values():
+        for child in children:
             try:
                 child.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:

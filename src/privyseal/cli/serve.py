@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import logging
 import os
 import signal
@@ -13,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -24,7 +24,7 @@ from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.listening import Listener
-from privyseal.signing import artifacts, duties, granted, notices
+from privyseal.signing import artifacts, authorities, duties, granted, notices, rehearsal_ca
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.learnt import learn_types
 from privyseal.web.tls import TlsFiles
@@ -54,8 +54,11 @@ under overload two hold about 10 MiB less and level off in one minute instead of
 little for threads to wait for."""
 _M_ARENA_MAX = -8
 
-CRL_PERIOD = 24 * 3600.0
-"""Seconds between two lists of a rehearsal's CA; CSBR 4.9.7 asks for one within seven days."""
+
+FORGET_PERIOD = 24 * 3600.0
+"""Seconds between two times that old deliveries are forgotten."""
+ASK_PERIOD = 30.0
+"""Seconds between two rounds at certificate authorities; each order says itself when it is worth asking again."""
 
 
 @click.command()
@@ -138,7 +141,10 @@ class _Running:
             self._metrics.living.children = processes.children
         self._build = app.build
         learn_types()
-        self._seal = config.privy_seal(settings, directory, sockets, self._metrics)
+        summon: Callable[[], None] | None = None
+        if processes is not None and settings.node.rooms == "start":
+            summon = functools.partial(processes.summon, "issuer")
+        self._seal = config.privy_seal(settings, directory, sockets, self._metrics, summon)
 
     def until_stopped(self, host: str, port: int, judge_period: int) -> bool:
         """Serve until a signal comes; tell whether everything was finished then."""
@@ -146,7 +152,7 @@ class _Running:
             schema.require_fit(self._seal.records)
             duties.begin(self._seal)
             period = min(DUTY_PERIOD, self._settings.node.lease_seconds, judge_period)
-            with _telling_others(self._seal), _duties(self._seal, self._directory, period, judge_period):
+            with _telling_others(self._seal), _duties(self._seal, period, judge_period), _asking(self._seal):
                 return self._web(host, port)
         finally:
             if self._seal.premises is not None:
@@ -204,27 +210,20 @@ def tls_files(settings: config.Settings, directory: Path) -> TlsFiles | None:
     return TlsFiles(directory / asked.certificate, directory / asked.key, authorities)
 
 
-def refresh_crl(directory: Path) -> None:
-    """Issue a rehearsal CA's lists anew once a day, numbered by the time, so that none lapses while it is used."""
-    from privyseal.pki.rehearsal import RehearsalAuthority
-    from privyseal.strongroom.durable import write_whole
-
-    private, now = directory / "rehearsal-ca" / "ca.key", datetime.now(UTC)
-    if private.exists() and now.timestamp() - (directory / "ca.crl").stat().st_mtime > CRL_PERIOD:
-        authority = RehearsalAuthority.load(private.read_bytes())
-        write_whole(directory / "ca.crl", authority.crl(now, int(now.timestamp())))
-        (directory / "ca.crl").chmod(0o644)
-
-
 def _check_rooms(settings: config.Settings, directory: Path) -> None:
     """Read the guarded processes' settings as they will, so that a mistake in them is found before anything starts."""
     from privyseal.cli.processes import settings_of
+    from privyseal.strongroom import founding
     from privyseal.strongroom import settings as rooms
 
     if settings.node.rooms == "start":
         rooms.load(settings_of(directory, "logger"), rooms.LoggerSettings)
         rooms.load(settings_of(directory, "signer"), rooms.SignerSettings)
         rooms.load(settings_of(directory, "stamper"), rooms.StamperSettings)
+        if settings.service.rehearsal and (directory / rehearsal_ca.KEY).exists():
+            if not settings_of(directory, "issuer").exists():  # it was made before there was an issuer
+                founding.create_issuer(directory / "issuer")
+            rooms.load(settings_of(directory, "issuer"), rooms.IssuerSettings)
     if settings.log.standby is not None:
         rooms.load(directory / settings.log.standby / "logger.toml", rooms.LoggerSettings)
 
@@ -244,7 +243,7 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _duties(seal: PrivySeal, directory: Path, period: float, judge_period: int) -> Iterator[None]:
+def _duties(seal: PrivySeal, period: float, judge_period: int) -> Iterator[None]:
     """Do what the house does unasked: at once, and then every ``period`` seconds, in a thread of its own."""
     ending = threading.Event()
     judge_at = time.monotonic() + period  # not while everything else begins
@@ -259,7 +258,6 @@ def _duties(seal: PrivySeal, directory: Path, period: float, judge_period: int) 
                 duties.expire(seal)
                 granted.tell_expiring(seal)
                 artifacts.tidy(seal)
-                refresh_crl(directory)
                 if time.monotonic() >= judge_at:
                     judge_at = time.monotonic() + judge_period
                     _judge(seal, lambda: ending.wait(BREATH))
@@ -278,6 +276,29 @@ def _duties(seal: PrivySeal, directory: Path, period: float, judge_period: int) 
 
 
 @contextmanager
+def _asking(seal: PrivySeal) -> Iterator[None]:
+    """Ask certificate authorities in a thread of its own, so that one that hangs keeps nobody else waiting."""
+    ending = threading.Event()
+
+    def _loop() -> None:
+        while True:
+            try:
+                authorities.tend(seal)
+            except (PrivySealError, OSError) as error:
+                _say("authorities", error)
+            if ending.wait(ASK_PERIOD):
+                return
+
+    thread = threading.Thread(target=_loop, name="authorities", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join(TELL_PERIOD)
+
+
+@contextmanager
 def _telling_others(seal: PrivySeal) -> Iterator[None]:
     """Send what is to be told in a thread of its own, so that a receiver who hangs keeps nobody waiting."""
     ending = threading.Event()
@@ -290,7 +311,7 @@ def _telling_others(seal: PrivySeal) -> Iterator[None]:
                 notices.make(seal)
                 notices.send(seal, stopping=ending.is_set)
                 if time.monotonic() >= forget_at:
-                    forget_at = time.monotonic() + CRL_PERIOD
+                    forget_at = time.monotonic() + FORGET_PERIOD
                     notices.forget(seal)
             except (PrivySealError, OSError) as error:
                 _say("notices", error)

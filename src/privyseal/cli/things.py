@@ -1,4 +1,4 @@
-"""``privyseal key`` and ``privyseal cert``: what the service keeps for a Subscriber, listed and shown."""
+"""``privyseal key``: the Key Pairs that the service keeps for a Subscriber, and how every command finds a service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from privyseal.cli.key_life import destroy, enable, generate, life, limit, resum
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.signing.forms_of_keys import LifeList, LifeShown
 from privyseal.terms.limits import in_words as limits_in_words
-from privyseal.web.views import CertificateList, CertificateView, KeyList, KeyView
+from privyseal.web.views import KeyList, KeyView
 
 __all__ = ["cert", "connect", "key", "service_options"]
 
@@ -26,11 +26,6 @@ __all__ = ["cert", "connect", "key", "service_options"]
 @click.group()
 def key() -> None:
     """List, show, amend and certify Key Pairs."""
-
-
-@click.group()
-def cert() -> None:
-    """List and show certificates."""
 
 
 @key.command("list", cls=Command)
@@ -86,37 +81,6 @@ key.add_command(evidence)
 key.add_command(verify_attestation)
 for _each in (generate, enable, resume, suspend, retire, destroy, limit, life, acts, act, agree, withdraw, ceremony):
     key.add_command(_each)
-
-
-@cert.command("list", cls=Command)
-@service_options
-@json_option
-def list_certificates(profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None) -> None:
-    """List the certificates installed for the Subscriber's Key Pairs, the newest first."""
-    service = connect(profile, url, subscriber)
-    body = service.get(service.path("certificates"))
-    output = Output(json_mode)
-    for each in body.read(CertificateList).certificates:
-        output.say(each.fingerprint, *fill("subject", printable(each.subject)), *fill("until", _when(each.not_after)))
-    output.result(msgspec.json.decode(body.body))
-
-
-@cert.command("show", cls=Command)
-@click.argument("fingerprint")
-@service_options
-@json_option
-def show_certificate(
-    fingerprint: str, profile: str | None, url: str | None, subscriber: str | None, json_mode: JsonMode | None
-) -> None:
-    """Show the certificate with this SHA-256 (lower-case hex)."""
-    service = connect(profile, url, subscriber)
-    body = service.get(service.path("certificates", fingerprint))
-    one = body.read(CertificateView)
-    lines = [f"Certificate {one.fingerprint}", *fill("subject", printable(one.subject))]
-    lines += [*fill("issuer", printable(one.issuer)), *fill("serial", one.serial), *fill("key id", one.key_id)]
-    output = Output(json_mode)
-    output.say(*lines, *fill("valid", f"{_when(one.not_before)} to {_when(one.not_after)}"))
-    output.result(msgspec.json.decode(body.body))
 
 
 def _when(time: datetime) -> str:

@@ -31,6 +31,7 @@ Topic = Literal[
     "access",
     "party",
     "notice",
+    "certificate",
     "key",
 ]
 """What the log's entry says that a statement is about."""

@@ -106,11 +106,11 @@ def standing(chain: Sequence[bytes], anchors: Sequence[PinnedAnchor]) -> Standin
     anything else, a broken chain too, counts as public (design/contract: unknown anchors do). Dates do not matter here.
     """
     try:
-        if not chain or len(chain) > MAX_DEPTH or not all(map(_issued, chain, chain[1:])):
+        if not chain or len(chain) > MAX_DEPTH or not all(map(issued_by, chain, chain[1:])):
             return "public"
         last = certificates.outline(chain[-1])
         for anchor in anchors:
-            if certificates.outline(anchor.certificate).spki == last.spki or _issued(chain[-1], anchor.certificate):
+            if certificates.outline(anchor.certificate).spki == last.spki or issued_by(chain[-1], anchor.certificate):
                 return anchor.standing
     except BadInput:
         return "public"
@@ -118,7 +118,7 @@ def standing(chain: Sequence[bytes], anchors: Sequence[PinnedAnchor]) -> Standin
 
 
 @lru_cache(maxsize=128)
-def _issued(child: bytes, issuer: bytes) -> bool:
+def issued_by(child: bytes, issuer: bytes) -> bool:
     """Tell whether one certificate was issued by another, which must be a CA: names, flags, signature."""
     try:
         parent = certificates.load(issuer)
@@ -184,7 +184,7 @@ def _paths(leaf: bytes, bag: Sequence[bytes], anchors: Anchors) -> Iterator[tupl
             checks -= 1
             if checks < 0:
                 return
-            if not _issued(path[-1], candidate):
+            if not issued_by(path[-1], candidate):
                 continue
             if candidate in anchors.certificates:
                 yield (*path, candidate)

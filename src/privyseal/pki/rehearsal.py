@@ -18,7 +18,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from privyseal.errors import BadInput
@@ -46,6 +46,9 @@ CODE_SIGNING_CRL_DAYS = 10
 """CSBR 4.9.7: nextUpdate at most ten days on."""
 ISSUER_CRL_DAYS = 365
 """CSBR 4.9.7: for CRLs on CAs and on timestamp certificates, twelve months."""
+RESPONDER_DAYS = 7
+"""How long a responder may tell; one is made at each start, and anew after half of this. The OCSP profile of the TLS
+Baseline Requirements leaves the time open; short is what takes the place of its revocation."""
 MAX_NAME = 64
 """Characters of an attribute (RFC 5280 Appendix A.1, ub-common-name and ub-organization-name)."""
 
@@ -53,8 +56,9 @@ _CODE_SIGNING_POLICY = x509.ObjectIdentifier("2.23.140.1.4.1")
 _TIMESTAMP_POLICY = x509.ObjectIdentifier("2.23.140.1.4.2")
 _DER = serialization.Encoding.DER
 _PEM = serialization.Encoding.PEM
-_Part = Literal["root", "code-signing", "timestamping"]
-_PARTS: tuple[_Part, ...] = ("root", "code-signing", "timestamping")
+Part = Literal["root", "code-signing", "timestamping"]
+"""Which of the three CAs; also what its files are called: ``code-signing.crl``, ``code-signing.cer``."""
+PARTS: tuple[Part, ...] = ("root", "code-signing", "timestamping")
 
 
 class Revocation(msgspec.Struct, frozen=True):
@@ -78,7 +82,7 @@ class _Issuer(msgspec.Struct, frozen=True):
 class RehearsalAuthority:
     """A root and its two issuing CAs, with their keys. Holds secrets; only :meth:`private_pem` lets them out."""
 
-    def __init__(self, issuers: dict[_Part, _Issuer]) -> None:
+    def __init__(self, issuers: dict[Part, _Issuer]) -> None:
         """Take the CAs with their keys; see :meth:`create` and :meth:`load`."""
         self._issuers = issuers
 
@@ -89,10 +93,10 @@ class RehearsalAuthority:
         BadInput if the organisation's name does not fit beside the mark, in 64 characters.
         """
         with ThreadPoolExecutor(3) as pool:
-            keys = list(pool.map(lambda _: rsa.generate_private_key(65537, 4096), _PARTS))
+            keys = list(pool.map(lambda _: rsa.generate_private_key(65537, 4096), PARTS))
         start = now.replace(microsecond=0)
         root = _certify_root(keys[0], organisation, start)
-        issuers: dict[_Part, _Issuer] = {"root": root}
+        issuers: dict[Part, _Issuer] = {"root": root}
         issuers["code-signing"] = _certify_issuer(root, keys[1], "code-signing", start)
         issuers["timestamping"] = _certify_issuer(root, keys[2], "timestamping", start)
         return cls(issuers)
@@ -102,12 +106,15 @@ class RehearsalAuthority:
         """Restore what :meth:`private_pem` wrote; BadInput if it is something else."""
         blocks = pem.split(b"-----BEGIN PRIVATE KEY-----")[1:]
         found = certificates.pem_certificates(pem)
-        if len(blocks) != len(_PARTS) or len(found) != len(_PARTS):
+        if len(blocks) != len(PARTS) or len(found) != len(PARTS):
             raise BadInput("The file is not that of a rehearsal CA: three keys and three certificates were expected.")
-        issuers: dict[_Part, _Issuer] = {}
-        for part, block, certificate in zip(_PARTS, blocks, found, strict=True):
+        issuers: dict[Part, _Issuer] = {}
+        for part, block, certificate in zip(PARTS, blocks, found, strict=True):
             try:
-                key = serialization.load_pem_private_key(b"-----BEGIN PRIVATE KEY-----" + block, None)
+                # Testing three times whether p and q are prime takes a second, and who writes this file is its reader.
+                key = serialization.load_pem_private_key(
+                    b"-----BEGIN PRIVATE KEY-----" + block, None, unsafe_skip_rsa_key_validation=True
+                )
             except (ValueError, TypeError):
                 raise BadInput("A private key of the rehearsal CA cannot be read.") from None
             loaded = certificates.load(certificate)
@@ -155,7 +162,7 @@ class RehearsalAuthority:
         """Return a timestamp certificate, DER, for a public key: 455 days from ``now``. BadInput for an unfit key."""
         return self._issue("timestamping", spki, "Timestamp Authority", now)
 
-    def _issue(self, part: _Part, spki: bytes, common_name: str, now: datetime) -> bytes:
+    def _issue(self, part: Part, spki: bytes, common_name: str, now: datetime) -> bytes:
         issuer = self._issuers[part]
         scheme = certificates.scheme_of(spki)
         subject = x509.Name(
@@ -178,6 +185,30 @@ class RehearsalAuthority:
         )
         return _sign(draft, issuer, scheme.default_digest).public_bytes(_DER)
 
+    def issue_responder(self, part: Part, key: ec.EllipticCurvePublicKey, now: datetime) -> bytes:
+        """Return a certificate, DER, for a key with which the status of what ``part`` issued may be told.
+
+        It carries id-pkix-ocsp-nocheck, so its short life is all that ends it (RFC 6960 4.2.2.2.1; CSBR 4.9.9).
+        """
+        issuer = self._issuers[part]
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _marked(f"OCSP {part}"))])
+        own = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+        draft = (
+            _draft(name, key, now.replace(microsecond=0), RESPONDER_DAYS)
+            .issuer_name(issuer.certificate.subject)
+            .add_extension(identifier, critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(ca=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
+            .add_extension(x509.OCSPNoCheck(), critical=False)
+        )
+        return _sign(draft, issuer, "sha256").public_bytes(_DER)
+
+    def certificates(self) -> dict[Part, x509.Certificate]:
+        """Return the certificates of the three CAs."""
+        return {part: issuer.certificate for part, issuer in self._issuers.items()}
+
     def crl(self, now: datetime, number: int, revoked: Sequence[Revocation] = ()) -> bytes:
         """Return the CRLs of all three issuers as one PEM file; re-issue it within seven days (CSBR 4.9.7).
 
@@ -189,7 +220,7 @@ class RehearsalAuthority:
         )
 
 
-def _check_role(part: _Part, certificate: x509.Certificate, root: x509.Certificate) -> None:
+def _check_role(part: Part, certificate: x509.Certificate, root: x509.Certificate) -> None:
     """Raise BadInput unless the certificate is what stands in this place of the file."""
     purposes = [] if part == "root" else [_purpose(part)]
     try:
@@ -201,7 +232,7 @@ def _check_role(part: _Part, certificate: x509.Certificate, root: x509.Certifica
         raise BadInput("The file is not that of a rehearsal CA: root, code signing CA, timestamp CA were expected.")
 
 
-def _purpose(part: _Part) -> x509.ObjectIdentifier:
+def _purpose(part: Part) -> x509.ObjectIdentifier:
     return ExtendedKeyUsageOID.CODE_SIGNING if part == "code-signing" else ExtendedKeyUsageOID.TIME_STAMPING
 
 
@@ -253,12 +284,12 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
     )
 
 
-def _policy(part: _Part) -> x509.CertificatePolicies:
+def _policy(part: Part) -> x509.CertificatePolicies:
     dotted = _CODE_SIGNING_POLICY if part == "code-signing" else _TIMESTAMP_POLICY
     return x509.CertificatePolicies([x509.PolicyInformation(dotted, [f"{SITE}/cps"])])
 
 
-def _issued_by(draft: x509.CertificateBuilder, issuer: _Issuer, part: _Part) -> x509.CertificateBuilder:
+def _issued_by(draft: x509.CertificateBuilder, issuer: _Issuer, part: Part) -> x509.CertificateBuilder:
     """Add what points to the issuer: AKI, CRL distribution point, issuer's certificate and OCSP (CSBR 7.1.2.3)."""
     own = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     where = x509.UniformResourceIdentifier
@@ -291,7 +322,7 @@ def _certify_root(key: rsa.RSAPrivateKey, organisation: str, start: datetime) ->
     return _Issuer(draft.sign(key, certificates.HASHES["sha256"]), key)  # type: ignore[arg-type]
 
 
-def _certify_issuer(root: _Issuer, key: rsa.RSAPrivateKey, part: _Part, start: datetime) -> _Issuer:
+def _certify_issuer(root: _Issuer, key: rsa.RSAPrivateKey, part: Part, start: datetime) -> _Issuer:
     organisation = root.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value
     what = "Code Signing CA" if part == "code-signing" else "Timestamp CA"
     draft = _draft(_issuer_name(str(organisation), what, key), key.public_key(), start, ISSUER_DAYS)
@@ -320,7 +351,8 @@ def _crl(issuer: _Issuer, days: int, now: datetime, number: int, revoked: Sequen
         taken = certificates.load(one.certificate)
         if taken.issuer == issuer.certificate.subject:
             entry = x509.RevokedCertificateBuilder().serial_number(taken.serial_number).revocation_date(one.at)
-            reason = x509.CRLReason(x509.ReasonFlags(one.reason))
-            draft = draft.add_revoked_certificate(entry.add_extension(reason, critical=False).build())
+            if one.reason != "unspecified":  # RFC 5280 5.3.1: then the extension SHOULD be absent
+                entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(one.reason)), critical=False)
+            draft = draft.add_revoked_certificate(entry.build())
     signed = draft.sign(issuer.key, certificates.HASHES["sha256"])  # type: ignore[arg-type]
     return signed.public_bytes(_PEM)

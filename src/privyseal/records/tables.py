@@ -681,6 +681,8 @@ key_lives = Table(
 
 key_acts = Table(
     "key_acts",
+certificate_orders = Table(
+    "certificate_orders",
     metadata,
     Column("id", String(40), primary_key=True),
     Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
@@ -710,3 +712,13 @@ key_act_approvals = Table(
     Column("document", LargeBinary, nullable=False),
 )
 """Who agreed to an act on a Key Pair: ``document`` is the JSON of an ``Approval``."""
+    Column("state", String(16), nullable=False),
+    Column("asked", Moment, nullable=False),
+    Column("again", Moment),
+    Column("fingerprint", String(64), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("ix_certificate_orders_state_again", "state", "again"),
+    Index("ix_certificate_orders_subscriber_asked", "subscriber", "asked"),
+)
+"""Orders of certificates: ``document`` is the JSON of an ``Order``. Before ``again`` nobody asks the authority of an
+open one; where it is null, nobody asks at all, for a person brings what it says."""

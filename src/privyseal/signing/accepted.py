@@ -1,4 +1,4 @@
-"""What statements on papers and accounts show: commitments, documents, and reviews by named people. Pure.
+"""What statements on papers, accounts and certificates show: commitments, documents, named people's words. Pure.
 
 An accepted paper counts as a document of its kind for the requirements that its clauses answer, and a person still has
 to judge it, as any document. A commitment counts as what it is: accepted by whom, on which day. A review of accounts is
@@ -8,15 +8,16 @@ itself a named person's word, and speaks for three months; what leavers show, th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from datetime import UTC, date
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 
 from privyseal.compliance import spans
 from privyseal.compliance.clocks_networks import ACCESS_REVIEW_MONTHS, ANSWER
 from privyseal.compliance.held import Held, Review
 from privyseal.compliance.statements import Stated
+from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
 from privyseal.compliance.statements_of_parties import Accepted, AccountsReviewed, Left
-from privyseal.compliance.subjects import Commitment
+from privyseal.compliance.subjects import CertificateStatus, Commitment
 from privyseal.terms.agreements import EVIDENCE, PaperKind
 
 REVIEWED, LEFT = "NSR-2.2.1.4-01", "NSR-2.2.1.3-01"
@@ -40,6 +41,28 @@ def commitments(stated: Sequence[Stated]) -> dict[str, tuple[Commitment, ...]]:
                 for answered in matter.answers
             }
     return {name: tuple(each.values()) for name, each in found.items()}
+
+
+def certificates(stated: Sequence[Stated]) -> dict[str, datetime]:
+    """Return when each certificate was accepted first, by its fingerprint (CSBR 9.6.3)."""
+    found: dict[str, datetime] = {}
+    for each in stated:
+        if isinstance(each.said.matter, CertificateAccepted):
+            found.setdefault(each.said.matter.fingerprint, each.said.at)
+    return found
+
+
+def statuses(stated: Iterable[Stated]) -> dict[str, CertificateStatus]:
+    """Return of which certificates a CA said that it has revoked them, by fingerprint, given the last of each slot.
+
+    Such a word has no end, for nobody takes a revocation back (CSBR 4.9.13).
+    """
+    asked = [(each.said.matter, each.said.at) for each in stated if isinstance(each.said.matter, RevocationAsked)]
+    return {
+        each.fingerprint: CertificateStatus(said_at=at, good_until=at, revoked_at=each.since)
+        for each, at in asked
+        if each.since is not None
+    }
 
 
 def papers(stated: Sequence[Stated]) -> list[About]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from privyseal.authorities.protocol import CertificateAuthority
 from privyseal.errors import PrivySealError
 from privyseal.records.database import Records
 from privyseal.records.documents import Documents
@@ -20,6 +21,7 @@ from privyseal.signing.issuers import Issuers
 from privyseal.signing.known import Memory
 from privyseal.signing.posting import Targets
 from privyseal.signing.recollection import Recollection
+from privyseal.signing.rehearsal_ca import RehearsalCa
 from privyseal.signing.standings import Standings
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
@@ -94,6 +96,8 @@ class PrivySeal:
         post: Post | None = None,
         gatehouse: Gatehouse | None = None,
         idle_days: int = 0,
+        authorities: Mapping[str, CertificateAuthority] | None = None,
+        rehearsal_ca: RehearsalCa | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -102,7 +106,8 @@ class PrivySeal:
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
         nobody is told of anything; without a ``gatehouse`` people cannot sign in. Keys that nobody used for
-        ``idle_days`` suspend themselves; for 0, none.
+        ``idle_days`` suspend themselves; for 0, none. Certificates are asked for at ``authorities``, by their names;
+        ``rehearsal_ca`` is the one whose lists and status this service tells.
         """
         self.service = service
         self.records = records
@@ -121,6 +126,8 @@ class PrivySeal:
         self.post = post
         self.gatehouse = gatehouse
         self.idle_days = idle_days
+        self.authorities = dict(authorities or {})
+        self.rehearsal_ca = rehearsal_ca
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

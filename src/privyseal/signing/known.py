@@ -1,9 +1,8 @@
 """What the service knows beside its records: what people stated, as far as the log has it, for evaluations and gates.
 
 Commitments that a representative accepted, papers, leavers and reviews of accounts come from what the service states of
-its parties (``accepted.py``). A CA's word on a certificate, that a certificate was accepted, and a belief that a key is
-compromised cannot be stated yet: all of that is unknown, and unknown is never met. Whoever keeps such statements fills
-them in here, and nowhere else.
+its parties (``accepted.py``); that a certificate was accepted, or revoked, from what it states of certificates. What
+nobody stated is unknown, and unknown is never met. Whoever keeps such statements fills them in here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
 from privyseal.signing import accepted
 
-TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "key")
+TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "key", "certificate")
 """Topics of all that is taken into account."""
 
 
@@ -95,6 +94,8 @@ def known_from(stated: Iterable[Stated]) -> Known:
         choices=choices,
         audit_periods=tuple(sorted(periods)),
         commitments=accepted.commitments(listed),
+        accepted=accepted.certificates(listed),
+        status=accepted.statuses(last.values()),
         attested=attested,
         modules=_modules(last.values()),
     )

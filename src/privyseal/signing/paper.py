@@ -43,7 +43,20 @@ QUIET = timedelta(seconds=60)
 """How long whoever states something is left alone with it, before :func:`finish` takes it up; as a lease of a walk."""
 SERVICE = "service"
 """Who says what the service itself states; members' ids begin with ``M-``."""
-OWN = frozenset({"finding", "override", "administration", "agreement", "standing", "access", "party", "notice", "key"})
+OWN = frozenset(
+    {
+        "finding",
+        "override",
+        "administration",
+        "agreement",
+        "standing",
+        "access",
+        "party",
+        "notice",
+        "key",
+        "certificate",
+    }
+)
 """Topics of the service's own statements: nobody else is at them, so they are logged at once."""
 MOST_STATED = 100_000
 """Statements of one slot; a number of six digits in a report."""

@@ -21,12 +21,14 @@ from privyseal.errors import BadInput, Conflict, Misused
 from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki.certificates import key_id, outline, pem
+from privyseal.pki.rehearsal import Part
 from privyseal.strongroom import logkey
 from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.durable import sync_directory, write_whole
 from privyseal.strongroom.journal import Journal
 from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.nursery import Nursery
+from privyseal.strongroom.register import Register
 from privyseal.strongroom.settings import Anchor, LoggerSettings, Operator, WitnessSection, WitnessSettings, load
 from privyseal.strongroom.staging import Staging
 from privyseal.strongroom.witness import Record
@@ -211,6 +213,18 @@ def create_stamper(
         directory / "stamper.toml", {"key": uri}, [("[softfile]", {"directory": "keys", "passphrase": passphrase})]
     )
     return store.public_key(uri)
+
+
+def create_issuer(directory: Path, issued: Sequence[tuple[Part, bytes]] = ()) -> None:
+    """Make the room of a rehearsal's CA beside its keys in ``../rehearsal-ca``.
+
+    ``issued``: what it issued so far, and which of the three CAs did.
+    """
+    _room(directory, "issuer.toml")
+    register = Register(directory / "register.sqlite3")
+    register.add(issued)
+    register.database.close()
+    _settings(directory / "issuer.toml", {"key": "../rehearsal-ca/ca.key"})
 
 
 def install_stamper_chain(directory: Path, spki: bytes, chain: Sequence[bytes]) -> None:

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from privyseal.errors import PrivySealError
 from privyseal.telemetry import LONGEST_ID
-from privyseal.terms.certificates import Standing
+from privyseal.terms.certificates import Reason, Standing
 from privyseal.terms.grants import Use
 from privyseal.terms.keys import Approver, Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
@@ -273,16 +273,78 @@ class StamperState(_Message, frozen=True, tag="stamper-state"):
     """Its certificate and those above it as they go into tokens, DER; empty from a stamper that does not tell."""
 
 
+# -- the issuer, where a rehearsal has one -------------------------------------------------------------------------
+class Issue(_Message, frozen=True, tag="issue"):
+    """Issue a code signing certificate for this CSR (PKCS #10, DER), which may be anything."""
+
+    csr: bytes
+
+
+class IssuedChain(_Message, frozen=True, tag="issued"):
+    """The certificate and its issuer's, DER."""
+
+    chain: tuple[bytes, ...]
+
+
+class Revoke(_Message, frozen=True, tag="revoke-certificate"):
+    """Revoke a certificate (DER) that was issued here."""
+
+    certificate: bytes
+    reason: Reason
+    at: Annotated[datetime, Meta(tz=True)]
+
+
+class RevokedSince(_Message, frozen=True, tag="revoked"):
+    """From when on it is revoked; of one that was revoked before, as it was said then. UTC."""
+
+    at: datetime
+
+
+class Lists(_Message, frozen=True, tag="lists"):
+    """Make all CRLs anew."""
+
+
+class ListsMade(_Message, frozen=True, tag="lists-made"):
+    """One CRL of each CA, PEM: root, code signing, timestamping."""
+
+    pem: bytes
+
+
+class Status(_Message, frozen=True, tag="status"):
+    """Answer these OCSP requests (DER), which may be anything."""
+
+    requests: tuple[bytes, ...]
+
+
+class StatusTold(_Message, frozen=True, tag="status-told"):
+    """One OCSP response (DER) for each."""
+
+    responses: tuple[bytes, ...]
+
+
+class IssuerHealth(_Message, frozen=True, tag="issuer-health"):
+    """How is the issuer."""
+
+
+class IssuerState(_Message, frozen=True, tag="issuer-state"):
+    """The certificates of root, code signing CA and timestamp CA, DER, and how many certificates are revoked."""
+
+    chain: tuple[bytes, ...]
+    revoked: int
+
+
 Question = (
     Append | Prove | LogHealth
     | SignBatch | AdministrativeAct | CharterAsked | EvidenceAsked | StandingAsked | SignerHealth
     | Stamp | Reply | StamperHealth
+    | Issue | Revoke | Lists | Status | IssuerHealth
 )  # fmt: skip
 Answer = (
     Refused
     | Appended | LogState
     | SignedBatch | Stale | Acted | CharterRead | EvidenceRead | StandingRead | SignerState
     | Stamped | Replied | StamperState
+    | IssuedChain | RevokedSince | ListsMade | StatusTold | IssuerState
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -14,7 +14,7 @@ from privyseal.errors import Misused
 from privyseal.keystore.protocol import KeyStore
 from privyseal.strongroom import settings
 from privyseal.strongroom.mark import MarkFile
-from privyseal.strongroom.messages import Answer, LogHealth, Question, SignerHealth, StamperHealth
+from privyseal.strongroom.messages import Answer, IssuerHealth, LogHealth, Question, SignerHealth, StamperHealth
 from privyseal.strongroom.nursery import Nursery
 from privyseal.strongroom.seccomp import Needs
 
@@ -25,7 +25,7 @@ Clock = Callable[[], datetime]
 """Tells the time, aware and in UTC."""
 Note = Callable[[str], None]
 """Takes one line for whoever keeps the process's standard error."""
-_Settings = settings.SignerSettings | settings.LoggerSettings | settings.StamperSettings
+_Settings = settings.SignerSettings | settings.LoggerSettings | settings.StamperSettings | settings.IssuerSettings
 
 
 SESSIONS_A_CORE = 2
@@ -69,6 +69,8 @@ def territory(which: str, config: Path) -> set[Path]:
     elif isinstance(asked, settings.SignerSettings):
         named = {str(Path(asked.journal).parent)} | ({asked.softfile.directory} if asked.softfile else set())
         named |= {str(Path(asked.mark).parent)} if asked.mark else set()
+    elif isinstance(asked, settings.IssuerSettings):
+        named = {str(Path(asked.key).parent), str(Path(asked.register).parent)}
     else:
         named = {str(Path(asked.mark).parent), str(Path(asked.chain).parent)}
         named |= {asked.softfile.directory} if asked.softfile else set()
@@ -203,6 +205,19 @@ def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery 
     return Built(Stamper(keys, asked.key, chain, asked.policy, mark, clock), asked.admitted)
 
 
+def _issuer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
+    from privyseal.pki.rehearsal import RehearsalAuthority
+    from privyseal.strongroom.issuer import Issuer
+    from privyseal.strongroom.register import Register
+
+    asked = settings.load(config, settings.IssuerSettings)
+    try:
+        authority = RehearsalAuthority.load((config.parent / asked.key).read_bytes())
+    except OSError as error:
+        raise Misused(f"The rehearsal CA's keys {asked.key} cannot be read: {error.strerror}.") from None
+    return Built(Issuer(authority, Register(config.parent / asked.register), clock), asked.admitted)
+
+
 class Builder(Protocol):
     """Builds one process from its settings file; ``note`` is told what the operator should see.
 
@@ -221,15 +236,23 @@ def needs(which: str, config: Path) -> Needs:
     return NEEDS[which]._replace(network=calls, late_code=calls)
 
 
-NEEDS: dict[str, Needs] = {"signer": Needs(), "logger": Needs(), "stamper": Needs()}
+NEEDS: dict[str, Needs] = {"signer": Needs(), "logger": Needs(), "stamper": Needs(), "issuer": Needs()}
 """What each kind of process needs of the system where its configuration asks for nothing more."""
 ROOMS: dict[str, Builder] = {"signer": _signer, "logger": _logger, "stamper": _stamper}
-"""Each kind of guarded process and who builds it."""
+"""Each kind of guarded process that every service has, and who builds it."""
+BUILDERS: dict[str, Builder] = ROOMS | {"issuer": _issuer}
+"""The same with what only a rehearsal has, and only once somebody asks it."""
 SETTINGS: dict[str, type[_Settings]] = {
     "signer": settings.SignerSettings,
     "logger": settings.LoggerSettings,
     "stamper": settings.StamperSettings,
+    "issuer": settings.IssuerSettings,
 }
 """What the configuration of each may say."""
-HEALTH: dict[str, Question] = {"signer": SignerHealth(), "logger": LogHealth(), "stamper": StamperHealth()}
+HEALTH: dict[str, Question] = {
+    "signer": SignerHealth(),
+    "logger": LogHealth(),
+    "stamper": StamperHealth(),
+    "issuer": IssuerHealth(),
+}
 """The question that each is asked to find out how it is."""

@@ -204,6 +204,16 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError("one of softfile and pkcs11 says where the timestamp key is kept")
 
 
+class IssuerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``issuer.toml``, of a rehearsal's CA."""
+
+    key: str = "../rehearsal-ca/ca.key"
+    """Keys and certificates of its three CAs, PEM."""
+    register: str = "register.sqlite3"
+    """What it has issued and revoked."""
+    admitted: tuple[int, ...] = ()
+
+
 def load(path: Path, kind: type[_S]) -> _S:
     """Read settings; Misused, which names the field and no value, if they are wrong or others can read them."""
     try:

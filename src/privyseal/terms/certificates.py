@@ -30,3 +30,15 @@ class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def in_force(self, at: datetime) -> bool:
         """Tell whether ``at`` lies in the validity period, both ends included (RFC 5280 4.1.2.5)."""
         return self.not_before <= at <= self.not_after
+
+
+Reason = Literal[
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+]
+"""Why a certificate is revoked (RFC 5280 5.3.1), as far as it can be said of one for signing: the others are about CAs
+or take a revocation back, which CSBR 4.9.13 does not know."""

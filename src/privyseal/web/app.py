@@ -22,7 +22,7 @@ from privyseal.compliance.gates import Overridden
 from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
-from privyseal.signing import forms_of_parties
+from privyseal.signing import forms_of_certificates, forms_of_parties
 from privyseal.signing.ceremonies import Held
 from privyseal.signing.forms_of_keys import ActList, ActShown, LifeList, LifeShown, NewAct, NewKey
 from privyseal.signing.forms_of_parties import Acceptance, NewParty, NewToken
@@ -50,8 +50,10 @@ from privyseal.web import (
     logfiles,
     members,
     notices,
+    orders,
     policies,
     problem,
+    rehearsal,
     reports,
     routing,
     signin,
@@ -106,6 +108,9 @@ _KEY = "/v1/{subscriber:str}/keys/{name:str}"
 _LIVES = "/v1/{subscriber:str}/lives"
 _KEY_ACTS = "/v1/{subscriber:str}/key-acts"
 _ATTESTATIONS = "/v1/{subscriber:str}/attestations"
+_ORDERS = "/v1/{subscriber:str}/certificate-orders"
+_ORDER = _ORDERS + "/{order_id:str}"
+_DER = "application/octet-stream"
 RULES_LIMIT = 2 * 1024 * 1024
 """Octets of a body with files of rules: two thousand rules have about half as many."""
 
@@ -247,6 +252,48 @@ ROUTES: tuple[Route, ...] = (
         success=(201,),
         limit=key_acts.CEREMONY_LIMIT,
     ),
+    Route("GET", _ORDERS, orders.list_orders, "see-keys", _READ),
+    Route(
+        "POST",
+        _ORDERS,
+        orders.order_certificate,
+        "order-certificate",
+        _WRITE,
+        success=(201,),
+        limit=orders.ORDER_LIMIT,
+    ),
+    Route("GET", _ORDER, orders.read_order, "see-keys", _READ),
+    Route(
+        "POST",
+        _ORDER + "/certificates",
+        orders.upload_certificates,
+        "order-certificate",
+        _WRITE,
+        limit=orders.CHAIN_LIMIT,
+    ),
+    Route("POST", _ORDER + "/acceptance", orders.accept_certificate, "accept-certificate", _WRITE),
+    Route("POST", _ORDER + "/refusal", orders.refuse_certificate, "order-certificate", _WRITE),
+    Route("GET", "/v1/{subscriber:str}/revocations", orders.list_revocations, "see-keys", _READ),
+    Route(
+        "POST",
+        "/v1/{subscriber:str}/certificates/{fingerprint:str}/revocation",
+        orders.revoke_certificate,
+        "revoke-certificate",
+        _WRITE,
+    ),
+    Route("GET", "/rehearsal-ca/{name:str}", rehearsal.rehearsal_file, "anybody", (503,), media=_DER),
+    Route(
+        "POST",
+        "/rehearsal-ca/ocsp",
+        rehearsal.ask_status,
+        "anybody",
+        (408, 413, 415, 503),
+        media=rehearsal.RESPONSE,
+        limit=rehearsal.REQUEST_LIMIT,
+    ),
+    Route(
+        "GET", "/rehearsal-ca/ocsp/{question:path}", rehearsal.get_status, "anybody", (503,), media=rehearsal.RESPONSE
+    ),
     Route("POST", "/v1/login/device", signin.ask_device, "anybody", (408, 413, 415, 422, 503)),
     Route("POST", "/v1/login/token", signin.ask_token, "anybody", (401, 408, 413, 415, 422, 429, 503)),
     Route("POST", "/v1/logout", signin.log_out, "any member", (401, 404, 408, 413, 415, 422, 503), success=(204,)),
@@ -325,6 +372,14 @@ DOCUMENTS = (
     views_of_parties.TokenAnswer,
     signin.InvitationAsked,
     signin.Invitation,
+    forms_of_certificates.NewOrder,
+    forms_of_certificates.Uploaded,
+    forms_of_certificates.Accepted,
+    forms_of_certificates.Refusal,
+    forms_of_certificates.OrderList,
+    forms_of_certificates.Shown,
+    forms_of_certificates.RevocationWish,
+    forms_of_certificates.RevocationList,
     views_of_requests.GrantList,
     views_of_requests.FittingList,
     NewGrant,
