@@ -177,7 +177,7 @@ def test_a_witness_is_added_to_what_stands_there(tmp_path: Path):
 def test_a_signer_without_any_key_store_is_refused_and_one_with_a_token_alone_is_not(tmp_path: Path):
     """Keys are in files, in tokens or in both; nowhere is a mistake. No PIN shows in a repr."""
     alone = GOOD.replace(f'[softfile]\ndirectory = "keys"\npassphrase = "{CANARY}"\n', "")
-    with pytest.raises(Misused, match="neither softfile nor pkcs11"):
+    with pytest.raises(Misused, match="neither softfile nor a section such as"):
         read(tmp_path, alone)
     found = read(tmp_path, alone + f"[[pkcs11]]\nmodule = 'm.so'\ntoken = 't'\npin = '{CANARY}'\n")
     assert found.softfile is None and found.pkcs11[0].timeout == 10.0

@@ -193,7 +193,7 @@ def create_stamper(
     """
     _room(directory, "stamper.toml")
     if token is not None:
-        nursery = Nursery([token], directory / "pins")
+        nursery = Nursery([("pkcs11", token)], directory / "pins")
         tokens = Pkcs11([TokenChild(nursery, 0, 1)], nursery.close)
         try:
             uri = tokens.generate(STAMPER_LABEL, SCHEMES[scheme])

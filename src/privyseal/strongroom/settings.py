@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from privyseal.errors import BadInput, Misused
+from privyseal.keystore.catalogue import AWAY
+from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.softfile import SoftFileSection
 from privyseal.pki.certificates import pem_certificates
@@ -27,8 +29,8 @@ MAX_WITNESSES = 32
 """Witnesses of one log; as many as C2SP tlog-policy asks every reader of a policy to support."""
 POSTGRESQL = "postgresql://"
 """How a journal in PostgreSQL begins (libpq, connection URIs)."""
-MAX_TOKENS = 64
-"""Tokens of one signer; SoftHSM and network modules show a few dozen slots at most."""
+MAX_HOMES = 64
+"""Tokens and clouds of one signer; SoftHSM and network modules show a few dozen slots at most."""
 _S = TypeVar("_S")
 
 
@@ -62,7 +64,7 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     softfile: SoftFileSection | None = None
     """Keys in files. A signer has these, or tokens, or both; new keys are born in a token if there is one."""
     pkcs11: tuple[Pkcs11Section, ...] = ()
-    """Tokens, each with a worker of its own."""
+    """Tokens, each with a worker of its own; every such store of ``keystore/catalogue.py`` has a field of its name."""
     journal: str = "journal.sqlite3"
     mark: str = ""
     """The file of the journal's mark, on another disk than the journal; without one an older journal goes unnoticed."""
@@ -76,10 +78,11 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse a quorum that nobody could meet, and none at all outside a rehearsal."""
-        if self.softfile is None and not self.pkcs11:
-            raise ValueError("neither softfile nor pkcs11 says where keys are kept")
-        if len(self.pkcs11) > MAX_TOKENS:
-            raise ValueError(f"{len(self.pkcs11)} tokens are named; at most {MAX_TOKENS} are served")
+        homes = self.homes()
+        if self.softfile is None and not homes:
+            raise ValueError("neither softfile nor a section such as [[pkcs11]] says where keys are kept")
+        if len(homes) > MAX_HOMES:
+            raise ValueError(f"{len(homes)} tokens and clouds are named; at most {MAX_HOMES} are served")
         if not 0 <= self.operator_quorum <= len(self.operators):
             raise ValueError(f"operator_quorum is {self.operator_quorum} and {len(self.operators)} operators are named")
         if self.operator_quorum == 0 and not self.rehearsal:
@@ -89,6 +92,10 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for distinct in ({one.name for one in self.operators}, {one.public_key for one in self.operators}):
             if len(distinct) < len(self.operators):
                 raise ValueError("an operator's name or key stands there twice; one person must not count as two")
+
+    def homes(self) -> tuple[tuple[str, Home], ...]:
+        """Return the homes of keys that have workers, each with the name of its store, in the catalogue's order."""
+        return tuple((store, home) for store in AWAY for home in getattr(self, store))
 
 
 class WitnessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
