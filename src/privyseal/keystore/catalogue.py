@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from privyseal.errors import NotFound
 from privyseal.keystore.away import Away
+from privyseal.keystore.awskms import AwsKms
 from privyseal.keystore.pkcs11 import Pkcs11
 from privyseal.keystore.softfile import SoftFile
 
 KEY_STORES: dict[str, type[Away | SoftFile]] = {
     "pkcs11": Pkcs11,  # hardware modules, and SoftHSM for trying them out
+    "awskms": AwsKms,  # AWS Key Management Service
     "softfile": SoftFile,  # files under a passphrase: rehearsal and closed PKIs only
 }
 """Every home for keys, by the name with which its URIs begin."""

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from privyseal.errors import BadInput, Misused
+from privyseal.keystore.awskms import AwsKmsSection
 from privyseal.keystore.catalogue import AWAY
 from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11Section
@@ -65,6 +66,8 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Keys in files. A signer has these, or tokens, or both; new keys are born in a token if there is one."""
     pkcs11: tuple[Pkcs11Section, ...] = ()
     """Tokens, each with a worker of its own; every such store of ``keystore/catalogue.py`` has a field of its name."""
+    awskms: tuple[AwsKmsSection, ...] = ()
+    """Accounts with AWS."""
     journal: str = "journal.sqlite3"
     mark: str = ""
     """The file of the journal's mark, on another disk than the journal; without one an older journal goes unnoticed."""

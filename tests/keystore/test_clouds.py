@@ -1,0 +1,288 @@
+"""What every key store of a cloud must do, over real workers and a stand-in that holds real keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.homes import CLOUDS, Cloud, store
+from tests.strongroom.processes import wait_until
+from tests.strongroom.signroom import SignRoom, refused, signed
+from tests.stubs.server import Stub
+
+from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotFound
+from privyseal.keystore.away import Away
+from privyseal.keystore.clouds import PAUSES, CloudUri
+from privyseal.pki import certificates
+from privyseal.strongroom.children import TokenChild
+from privyseal.strongroom.messages import SignedBatch
+from privyseal.terms.signatures import SCHEMES, ToBeSigned
+
+P256 = SCHEMES["ecdsa-p256"]
+TBS = ToBeSigned(b"hello", "sha256")
+CLASSIC = [SCHEMES[name] for name in ("rsa-3072", "rsa-4096", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521")]
+CANARY = "canary"
+"""What every secret and every text of a stand-in has in it, and nothing of ours may show."""
+
+
+class World:
+    """One cloud, and a store that is open on it."""
+
+    def __init__(self, cloud: Cloud, stub: Stub, opened: tuple[Away, list[TokenChild], list[str]]) -> None:
+        self.cloud, self.stub = cloud, stub
+        self.keys, (self.child,), self.notes = opened
+        self.count = 0
+
+    def born(self, scheme=P256) -> str:
+        self.count += 1
+        return self.keys.generate(f"demo/k{self.count}", scheme)
+
+    def signs(self) -> int:
+        return self.stub.signs  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module", params=list(CLOUDS))
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    cloud = CLOUDS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    stub = cloud.stub(folder / "stub")
+    with store(folder, cloud.kind, cloud.section(stub)) as opened:
+        yield World(cloud, stub, opened)
+    stub.close()
+
+
+@pytest.mark.parametrize("scheme", CLASSIC, ids=lambda scheme: scheme.name)
+def test_every_scheme_is_born_signs_and_dies(world: World, scheme) -> None:
+    """Each scheme with each digest and padding that it has; afterwards the key is gone, and destroying it is idle."""
+    keys, label = world.keys, f"demo/{scheme.name}"
+    uri = keys.generate(label, scheme)
+    assert uri.startswith(f"{world.cloud.kind.store}:home=prod;object=demo%2F{scheme.name};id=")
+    spki = keys.public_key(uri)
+    assert certificates.scheme_of(spki).name == scheme.name
+    for digest in ("sha256", "sha384", "sha512"):
+        for padding in ("pkcs1v15", "pss") if scheme.name.startswith("rsa") else ("pkcs1v15",):
+            tbs = [ToBeSigned(b"%d" % each, digest, padding) for each in range(2)]  # type: ignore[arg-type]
+            for one, value in zip(tbs, keys.sign(uri, tbs), strict=True):
+                certificates.verify(spki, one, value)
+    with pytest.raises(Conflict, match="already"):
+        keys.generate(label, scheme)
+    keys.destroy(uri)
+    keys.destroy(uri)
+    for gone in (lambda: keys.sign(uri, [TBS]), lambda: keys.public_key(uri), lambda: keys.protection(uri)):
+        with pytest.raises(NotFound):
+            gone()
+
+
+def test_what_cannot_be_asked_is_refused(world: World) -> None:
+    """PSS of an elliptic key, a URI of nobody's, a home that the settings do not name."""
+    uri = world.born()
+    with pytest.raises(BadInput, match="PSS"):
+        world.keys.sign(uri, [ToBeSigned(b"hello", "sha256", "pss")])
+    with pytest.raises(NotFound, match="called 'other' is in this signer's settings"):
+        world.keys.public_key(uri.replace("home=prod", "home=other"))
+    with pytest.raises(NotFound):
+        world.keys.public_key(uri + "ff")
+    with pytest.raises(NotFound, match="names home, object and id"):
+        world.keys.public_key(f"{world.cloud.kind.store}:home=prod")
+
+
+def test_a_throttled_signature_is_asked_for_again(world: World) -> None:
+    """Twice refused because there are too many: the third time it is made, once, and nobody notices."""
+    uri, before = world.born(), world.signs()
+    world.stub.order(world.cloud.sign, *[world.cloud.throttled] * 2)
+    certificates.verify(world.keys.public_key(uri), TBS, world.keys.sign(uri, [TBS])[0])
+    assert world.signs() - before == 1
+    assert world.child.losses == 0
+
+
+def test_who_is_throttled_for_too_long_is_told(world: World) -> None:
+    """It is refused as safe to run again, no signature was made, and the worker is kept."""
+    uri, before, pid = world.born(), world.signs(), world.child.pid
+    world.stub.order(world.cloud.sign, *[world.cloud.throttled] * (len(PAUSES) + 1))
+    with pytest.raises(KeyStoreUnavailable, match=r"throttle|too many") as told:
+        world.keys.sign(uri, [TBS])
+    assert (told.value.exit, told.value.retryable, CANARY in str(told.value)) == (8, True, False)
+    assert (world.signs(), world.child.pid, world.stub.orders[world.cloud.sign]) == (before, pid, [])
+
+
+@pytest.mark.parametrize("fault", ["drop before", "drop after", "unsure", "junk", "huge"])
+def test_a_signature_whose_outcome_is_unknown_is_not_asked_for_again(world: World, fault: str) -> None:
+    """The cloud breaks off, before or after it signed, fails inside, or answers nonsense: one call, whatever it did."""
+    uri = world.born()
+    spki, before = world.keys.public_key(uri), world.signs()
+    world.keys.sign(uri, [TBS])
+    calls = world.stub.calls.count(world.cloud.sign)
+    world.stub.order(world.cloud.sign, world.cloud.unsure if fault == "unsure" else fault)
+    with pytest.raises(KeyStoreUnavailable) as told:
+        world.keys.sign(uri, [TBS])
+    assert CANARY not in str(told.value) and "\n" not in str(told.value)
+    assert world.stub.calls.count(world.cloud.sign) == calls + 1
+    assert world.signs() - before == (2 if fault == "drop after" else 1)
+    certificates.verify(spki, TBS, world.keys.sign(uri, [TBS])[0])  # a fresh worker goes on
+
+
+def test_of_several_signatures_none_is_made_twice(world: World) -> None:
+    """The third of five breaks off: what was made is lost with it, and nothing is made again."""
+    uri, before = world.born(), world.signs()
+    world.stub.order(world.cloud.sign, "", "", "drop before")
+    with pytest.raises(KeyStoreUnavailable):
+        world.keys.sign(uri, [TBS] * 5)
+    assert world.signs() - before == 2
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_anew(world: World) -> None:
+    """Reading a public key may be asked twice, so a lost answer is nobody's business but the cloud's."""
+    uri = world.born()
+    spki = world.keys.public_key(uri)
+    reading = next(name for name in reversed(world.stub.calls))
+    world.stub.order(reading, "drop after")
+    assert world.keys.public_key(uri) == spki
+
+
+def test_a_cloud_that_hangs_is_given_up(world: World) -> None:
+    """No answer for a third of the timeout: the caller is told, and the next signature is made."""
+    uri = world.born()
+    spki = world.keys.public_key(uri)
+    world.stub.order(world.cloud.sign, "hang")
+    with pytest.raises(KeyStoreUnavailable, match="did not answer"):
+        world.keys.sign(uri, [TBS])
+    world.stub.hold.set()
+    certificates.verify(spki, TBS, world.keys.sign(uri, [TBS])[0])
+    world.stub.hold.clear()
+
+
+@pytest.mark.parametrize("name", list(CLOUDS))
+def test_a_lying_cloud_is_caught_by_the_signer(name: str, tmp_path: Path) -> None:
+    """A bit of the signature is flipped: it is thrown away, its intent is spent, and a fresh one is signed."""
+    cloud = CLOUDS[name]
+    stub = cloud.stub(tmp_path / "stub")
+    (tmp_path / "room").mkdir()
+    with store(tmp_path, cloud.kind, cloud.section(stub)) as (keys, _, _):
+        room = SignRoom(tmp_path / "room")
+        room.stores.clear()
+        room.stores[name] = keys
+        pair = room.key()
+        own = room.rehearsal_ca.issue(pair.public_key)
+        assert pair.protection.store == name
+        stub.order(cloud.sign, "lie")
+        outcome = room.sign(pair, own, room.request(pair, own, 1))
+        refused(outcome, "key-store-unavailable", "does not verify under the key; it was thrown away")
+        request = room.request(pair, own, 2)
+        signed(room.sign(pair, own, request), pair, own, request)
+        stub.order(cloud.sign, "drop after")
+        lost = room.request(pair, own, 3)
+        appended = room.logged(lost.canonical(), tag=pair.key_tag)
+        answer = room.send(appended, room.items(appended, [lost.canonical()], own))
+        assert isinstance(answer, SignedBatch)
+        refused(answer.results[0], "key-store-unavailable", "broke off in the middle of a call")
+        calls = stub.calls.count(cloud.sign)
+        proven = room.log.prove([appended.items[0].index], room.mark)
+        answer = room.send(proven, room.items(proven, [lost.canonical()], own))
+        assert isinstance(answer, SignedBatch)
+        refused(answer.results[0], "intent-spent", "spent already")
+        assert stub.calls.count(cloud.sign) == calls
+        room.close()
+    stub.close()
+
+
+def test_a_cloud_says_how_it_is_without_being_asked(world: World) -> None:
+    """Usable, with how many keys; and a look uses no key."""
+    uri, before = world.born(), world.signs()
+    world.child.look()
+    (mine, stranger) = world.keys.tokens([uri, uri, uri.replace("home=prod", "home=gone")])
+    assert (mine.name, mine.state, mine.keys) == ("prod", "usable", 2)
+    assert (stranger.name, stranger.state, stranger.keys) == ("gone", "missing", 1)
+    assert world.signs() == before
+
+
+@pytest.mark.parametrize("name", list(CLOUDS))
+def test_a_cloud_that_cannot_be_reached_comes_back_by_itself(name: str, tmp_path: Path) -> None:
+    """Nobody listens: away, with one sentence and exit 8. A certificate of a stranger: the same, and it says so."""
+    cloud = CLOUDS[name]
+    stub, stranger = cloud.stub(tmp_path / "stub"), cloud.stub(tmp_path / "stranger")
+    stranger.ca_file.write_bytes((Path(__file__).parents[1] / "stubs" / "stranger.pem").read_bytes())
+    deaf = cloud.section(stub, ca_file=str(stranger.ca_file))
+    with store(tmp_path, cloud.kind, deaf) as (keys, (child,), _):
+        with pytest.raises(KeyStoreUnavailable, match="certificate is not trusted"):
+            keys.generate("demo/never", P256)
+        assert child.state().state == "away"
+    section = cloud.section(stub)
+    stub.close()
+    with store(tmp_path, cloud.kind, section) as (keys, (child,), _):
+        with pytest.raises(KeyStoreUnavailable, match="cannot be reached") as told:
+            keys.generate("demo/never", P256)
+        assert told.value.exit == 8
+    stranger.close()
+
+
+@pytest.mark.parametrize("name", list(CLOUDS))
+def test_a_credential_that_others_can_read_is_not_used(name: str, tmp_path: Path) -> None:
+    """Refused before anybody is called, with what to do; put right, it is taken up without a restart."""
+    cloud = CLOUDS[name]
+    stub = cloud.stub(tmp_path / "stub")
+    secret: Path = stub.credentials  # type: ignore[attr-defined]
+    secret.chmod(0o644)
+    with store(tmp_path, cloud.kind, cloud.section(stub)) as (keys, (child,), _):
+        with pytest.raises(Misused, match=r"Others than its owner can read .* \(chmod 600"):
+            keys.generate("demo/open", P256)
+        assert stub.calls == [] and child.state().state == "refused"
+        secret.write_bytes(b"")
+        secret.chmod(0o600)
+        child._next_try = 0.0
+        with pytest.raises(Misused, match="does not hold a credential"):
+            keys.generate("demo/open", P256)
+        child._next_try = 0.0
+        stub.write_credentials()  # type: ignore[attr-defined]
+        assert keys.generate("demo/open", P256)
+    stub.close()
+
+
+def test_the_worker_of_a_cloud_is_shut_in(world: World) -> None:
+    """Two filters of seccomp beside that of its nursery, no new privileges; it may call the ports of its section."""
+    world.born()
+    lines = Path(f"/proc/{world.child.pid}/status").read_text().splitlines()
+    status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    assert (status["Seccomp"], status["Seccomp_filters"], status["NoNewPrivs"]) == ("2", "3", "1")
+    assert world.child.section.territory().ports == (world.stub.port,)  # type: ignore[attr-defined]
+    assert not world.child.section.territory().network
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "softfile:demo/release",
+        "awskms:",
+        "awskms:home=prod;object=demo%2Fa",
+        "awskms:object=demo%2Fa;home=prod;id=1",
+        "awskms:home=prod;object=demo%2Fa;id=",
+        "awskms:home=PROD;object=demo%2Fa;id=1",
+        "awskms:home=prod;object=demo%2fa;id=1",
+        "awskms:home=prod;object=%FF;id=1",
+        "awskms:home=prod;object=demo/a;id=1",
+        "awskms:home=prod;object=demo%2Fa;id=1;pin=2",
+        "awskms:home=prod;object=demo%2Fa;id=" + "1" * 2048,
+    ],
+)
+def test_what_is_no_uri_of_ours_is_not_found(uri: str) -> None:
+    """Others' schemes, fields missing, in another order, in another spelling, unknown, and too many octets."""
+    with pytest.raises(NotFound):
+        CloudUri.of("awskms", uri)
+
+
+@pytest.mark.parametrize("key", [b"1234abcd-12ab", b"a/b;c=d:1", bytes(range(256))])
+def test_a_uri_says_what_it_was_made_of(key: bytes) -> None:
+    """Whatever the cloud knows the key by, what is read is what was written, in plain ASCII."""
+    uri = CloudUri("awskms", "prod", "demo/a.2", key)
+    assert str(uri).isascii() and CloudUri.of("awskms", str(uri)) == uri
+
+
+def test_no_worker_outlives_its_store(tmp_path: Path) -> None:
+    """Closing the store ends the worker of a cloud as that of a token."""
+    cloud = CLOUDS["awskms"]
+    stub = cloud.stub(tmp_path / "stub")
+    with store(tmp_path, cloud.kind, cloud.section(stub)) as (keys, (child,), _):
+        keys.generate("demo/ends", P256)
+        pid = child.pid
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    stub.close()
