@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from tests.stubs.awskms import REGION, AwsStub
 from tests.stubs.server import Stub
+from tests.stubs.vault import VaultStub
 
 from privyseal.keystore.away import Away
 from privyseal.keystore.awskms import AwsKms, AwsKmsSection
 from privyseal.keystore.homes import Home
+from privyseal.keystore.vault import Vault, VaultSection
 from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.nursery import Nursery
 
@@ -59,7 +61,21 @@ def aws_section(stub: AwsStub, **changes: object) -> AwsKmsSection:
     return AwsKmsSection(**(plain | changes))  # type: ignore[arg-type]
 
 
+def vault_section(stub: VaultStub, **changes: object) -> VaultSection:
+    """Return settings for a stub of Vault."""
+    plain: dict[str, object] = {
+        "name": "prod",
+        "url": stub.url,
+        "token_file": str(stub.credentials),
+        "ca_file": str(stub.ca_file),
+        "sessions": 2,
+        "timeout": 6.0,
+    }
+    return VaultSection(**(plain | changes))  # type: ignore[arg-type]
+
+
 CLOUDS: dict[str, Cloud] = {
     "awskms": Cloud(AwsKms, AwsStub, aws_section, "Sign", "ThrottlingException", "KMSInternalException"),
+    "vault": Cloud(Vault, VaultStub, vault_section, "sign", "429", "500"),
 }
 """Every cloud, by the name of its store."""

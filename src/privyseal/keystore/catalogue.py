@@ -12,10 +12,12 @@ from privyseal.keystore.away import Away
 from privyseal.keystore.awskms import AwsKms
 from privyseal.keystore.pkcs11 import Pkcs11
 from privyseal.keystore.softfile import SoftFile
+from privyseal.keystore.vault import Vault
 
 KEY_STORES: dict[str, type[Away | SoftFile]] = {
     "pkcs11": Pkcs11,  # hardware modules, and SoftHSM for trying them out
     "awskms": AwsKms,  # AWS Key Management Service
+    "vault": Vault,  # the Transit engine of HashiCorp Vault and OpenBao: software
     "softfile": SoftFile,  # files under a passphrase: rehearsal and closed PKIs only
 }
 """Every home for keys, by the name with which its URIs begin."""

@@ -21,6 +21,7 @@ from privyseal.keystore.catalogue import AWAY
 from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.softfile import SoftFileSection
+from privyseal.keystore.vault import VaultSection
 from privyseal.pki.certificates import pem_certificates
 from privyseal.terms.certificates import Standing
 from privyseal.tlog.note import KeyType, Verifier, parse_vkey
@@ -68,6 +69,8 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Tokens, each with a worker of its own; every such store of ``keystore/catalogue.py`` has a field of its name."""
     awskms: tuple[AwsKmsSection, ...] = ()
     """Accounts with AWS."""
+    vault: tuple[VaultSection, ...] = ()
+    """Transit engines of Vault or OpenBao."""
     journal: str = "journal.sqlite3"
     mark: str = ""
     """The file of the journal's mark, on another disk than the journal; without one an older journal goes unnoticed."""
