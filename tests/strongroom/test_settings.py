@@ -106,6 +106,41 @@ def test_what_is_founded_is_what_is_read(tmp_path: Path):
             Anchor("private", pems).der()
 
 
+def test_the_homes_of_a_file_are_what_is_founded(tmp_path: Path) -> None:
+    """Sections of several stores, their paths beside the file; what they say is written, and read back."""
+    (tmp_path / "given").mkdir()
+    given = tmp_path / "given" / "homes.toml"
+    given.write_text(
+        '[[vault]]\nname = "v"\nurl = "https://vault.example:8200"\ntoken_file = "token"\n'
+        '[[awskms]]\nname = "a"\nregion = "eu-central-1"\ncredentials_file = "aws"\nsubscribers = ["acme"]\n'
+    )
+    given.chmod(0o600)
+    homes = settings.read_homes(given)
+    assert [store for store, _ in homes] == ["awskms", "vault"]
+    create_signer(tmp_path / "s", tmp_path / "s.mark", "a+b+c", [], lambda: START, rehearsal=True, homes=homes)
+    found = settings.load(tmp_path / "s/signer.toml", SignerSettings)
+    assert found.homes() == tuple(homes)
+    assert found.vault[0].token_file == str(tmp_path / "given" / "token")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no section such as"),
+        ('log = "x"', "unknown field `log`"),
+        ('[[awskms]]\nname = "a"\nregion = "mars"\ncredentials_file = "c"', "no region of AWS"),
+        ('[[vault]]\nname = "a"\nurl = "https://v"\ntoken_file = "t"\n' * 2, "two .* sections have one name"),
+    ],
+)
+def test_homes_that_cannot_be_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    """None, something else, a section that is wrong, two that could not be told apart."""
+    given = tmp_path / "homes.toml"
+    given.write_text(text)
+    given.chmod(0o600)
+    with pytest.raises(Misused, match=said):
+        settings.read_homes(given)
+
+
 WITNESSES = [signer(f"witness.example/w{n}", KeyType.COSIGNATURE_V1).verifier.vkey for n in range(3)]
 
 

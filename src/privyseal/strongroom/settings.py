@@ -58,19 +58,35 @@ class Anchor(Struct, frozen=True, forbid_unknown_fields=True):
         return certificate
 
 
-class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Homes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where keys are kept outside the signer: a field for each store of ``keystore/catalogue.py`` that has workers."""
+
+    pkcs11: tuple[Pkcs11Section, ...] = ()
+    """Tokens, each with a worker of its own."""
+    awskms: tuple[AwsKmsSection, ...] = ()
+    """Accounts with AWS."""
+    vault: tuple[VaultSection, ...] = ()
+    """Transit engines of Vault or OpenBao."""
+
+    def __post_init__(self) -> None:
+        """Refuse two clouds of one name, for their keys could not be told apart; tokens have serial numbers too."""
+        for store in AWAY:
+            names = [home.name for home in getattr(self, store)]
+            if store != "pkcs11" and len(set(names)) < len(names):
+                raise ValueError(f"two [[{store}]] sections have one name")
+
+    def homes(self) -> tuple[tuple[str, Home], ...]:
+        """Return the homes of keys that have workers, each with the name of its store, in the catalogue's order."""
+        return tuple((store, home) for store in AWAY for home in getattr(self, store))
+
+
+class SignerSettings(Homes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``signer.toml``."""
 
     log: str
     """The C2SP verifier key of the log whose intents this signer believes."""
     softfile: SoftFileSection | None = None
     """Keys in files. A signer has these, or tokens, or both; new keys are born in a token if there is one."""
-    pkcs11: tuple[Pkcs11Section, ...] = ()
-    """Tokens, each with a worker of its own; every such store of ``keystore/catalogue.py`` has a field of its name."""
-    awskms: tuple[AwsKmsSection, ...] = ()
-    """Accounts with AWS."""
-    vault: tuple[VaultSection, ...] = ()
-    """Transit engines of Vault or OpenBao."""
     journal: str = "journal.sqlite3"
     mark: str = ""
     """The file of the journal's mark, on another disk than the journal; without one an older journal goes unnoticed."""
@@ -84,6 +100,7 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse a quorum that nobody could meet, and none at all outside a rehearsal."""
+        super().__post_init__()
         homes = self.homes()
         if self.softfile is None and not homes:
             raise ValueError("neither softfile nor a section such as [[pkcs11]] says where keys are kept")
@@ -98,10 +115,6 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for distinct in ({one.name for one in self.operators}, {one.public_key for one in self.operators}):
             if len(distinct) < len(self.operators):
                 raise ValueError("an operator's name or key stands there twice; one person must not count as two")
-
-    def homes(self) -> tuple[tuple[str, Home], ...]:
-        """Return the homes of keys that have workers, each with the name of its store, in the catalogue's order."""
-        return tuple((store, home) for store in AWAY for home in getattr(self, store))
 
 
 class WitnessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -225,3 +238,14 @@ def load(path: Path, kind: type[_S]) -> _S:
         raise Misused(f"{path} is not TOML.") from None  # the parser's own words quote the file
     except msgspec.ValidationError as error:
         raise Misused(f"{path}: {error}.") from None
+
+
+def read_homes(path: Path) -> list[tuple[str, Home]]:
+    """Read the sections of homes of keys that a file has, as the signer's settings have them; paths beside it.
+
+    Misused, which names the field and no value, if there is none or anything else.
+    """
+    homes = load(path, Homes).homes()
+    if not homes:
+        raise Misused(f"{path} has no section such as [[awskms]].", hint="it says where keys are kept")
+    return [(store, home.placed(path.resolve().parent)) for store, home in homes]
