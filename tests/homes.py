@@ -41,6 +41,8 @@ class Cloud(NamedTuple):
     """Makes a section for a stub; keywords replace fields."""
     sign: str
     """What its orders call a signature."""
+    make: str
+    """What they call the making of a key."""
     throttled: str
     """The fault that means: not done, ask again soon."""
     unsure: str
@@ -56,7 +58,7 @@ def aws_section(stub: AwsStub, **changes: object) -> AwsKmsSection:
         "endpoint": stub.url,
         "ca_file": str(stub.ca_file),
         "sessions": 2,
-        "timeout": 6.0,
+        "timeout": 9.0,
     }
     return AwsKmsSection(**(plain | changes))  # type: ignore[arg-type]
 
@@ -69,13 +71,13 @@ def vault_section(stub: VaultStub, **changes: object) -> VaultSection:
         "token_file": str(stub.credentials),
         "ca_file": str(stub.ca_file),
         "sessions": 2,
-        "timeout": 6.0,
+        "timeout": 9.0,
     }
     return VaultSection(**(plain | changes))  # type: ignore[arg-type]
 
 
 CLOUDS: dict[str, Cloud] = {
-    "awskms": Cloud(AwsKms, AwsStub, aws_section, "Sign", "ThrottlingException", "KMSInternalException"),
-    "vault": Cloud(Vault, VaultStub, vault_section, "sign", "429", "500"),
+    "awskms": Cloud(AwsKms, AwsStub, aws_section, "Sign", "CreateKey", "ThrottlingException", "KMSInternalException"),
+    "vault": Cloud(Vault, VaultStub, vault_section, "sign", "create", "429", "500"),
 }
 """Every cloud, by the name of its store."""

@@ -186,6 +186,17 @@ def test_only_what_was_certainly_not_done_is_asked_again(aws: AwsStub, client: C
     assert aws.signs == calls
 
 
+@pytest.mark.parametrize("action", ["CreateAlias", "GetPublicKey"])
+def test_a_key_whose_making_fails_in_the_middle_is_not_kept(aws: AwsStub, client: Connect, action: str) -> None:
+    """Disabled by another before it has its name, a throttle without end, a failure inside: scheduled for deletion."""
+    asking = client()
+    for number, faults in enumerate((["DisabledException"], ["ThrottlingException"] * 6, ["KMSInternalException"])):
+        aws.order(action, *faults)
+        with pytest.raises((PrivySealError, NotDone)):
+            asking.generate(f"demo/k{number}", P256)
+        assert {each.state for each in aws.keys.values()} == {"PendingDeletion"} and len(aws.keys) == number + 1
+
+
 def test_an_answer_about_another_key_is_not_taken(aws: AwsStub, client: Connect) -> None:
     """AWS names another key in its answer: nothing of it is believed."""
     asking = client()
@@ -368,6 +379,9 @@ def test_a_trail_that_leaves_something_out_says_so(
     now = datetime.now(UTC)
     log, _ = client(trail=TRAIL, trail_endpoint=aws.url).count([], now - timedelta(hours=1), now)
     assert (len(log.gaps) == 0) if words is None else (words in log.gaps[0])
+    aws.home = "us-east-1"
+    log, _ = client(trail=TRAIL, trail_endpoint=aws.url).count([], now - timedelta(hours=1), now)
+    assert log.gaps[-1] == f"The trail does not log what is done in {REGION}."
 
 
 def test_a_trail_that_is_off_or_missing_says_so(aws: AwsStub, client: Connect) -> None:

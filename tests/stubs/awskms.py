@@ -93,6 +93,9 @@ class AwsStub(Stub):
         self.logging, self.selectors = True, [{"ReadWriteType": "All", "IncludeManagementEvents": True}]
         self.advanced: list[dict[str, object]] | None = None
         self.page = 50
+        self.home = REGION
+        self.digests: list[bytes] = []
+        """What was signed, in the order in which it was."""
         self.now = lambda: datetime.now(UTC)
         super().__init__(folder)
         self.credentials = folder / "credentials"
@@ -282,6 +285,7 @@ class AwsStub(Stub):
             self._logged("Sign", key, refused.code)
             raise
         key.signed.append(value)
+        self.digests.append(base64.b64decode(str(asked["Message"])))
         self._logged("Sign", key, None)
         algorithm = asked["SigningAlgorithm"]
         return {"KeyId": key.arn, "Signature": base64.b64encode(value).decode(), "SigningAlgorithm": algorithm}
@@ -328,7 +332,7 @@ class AwsStub(Stub):
     def _do_get_trail(self, asked: dict[str, object]) -> dict[str, object]:
         if asked["Name"] != TRAIL:
             raise _RefusedError("TrailNotFoundException")
-        return {"Trail": {"Name": "all", "TrailARN": TRAIL, "HomeRegion": REGION}}
+        return {"Trail": {"Name": "all", "TrailARN": TRAIL, "HomeRegion": self.home, "IsMultiRegionTrail": False}}
 
     def _do_get_trail_status(self, asked: dict[str, object]) -> dict[str, object]:
         return {"IsLogging": self.logging, "LatestDeliveryTime": 1764500000.0}

@@ -55,6 +55,8 @@ class VaultStub(Stub):
         self.new_keys: dict[str, object] = {}
         """Facts of the next keys that are otherwise than asked for."""
         self.sealed = False
+        self.digests: list[bytes] = []
+        """What was signed, in the order in which it was."""
         self.forbidden: set[str] = set()
         self.devices: dict[str, dict[str, object]] = {"file/": {"type": "file", "options": {"file_path": "/a"}}}
         self.now = lambda: datetime.now(UTC)
@@ -234,6 +236,7 @@ class VaultStub(Stub):
             way = padding.PKCS1v15() if asked.get("signature_algorithm") == "pkcs1v15" else pss
             value = key.private.sign(octets, way, Prehashed(algorithm))
         key.signed.append(value)
+        self.digests.append(octets)
         return {"data": {"signature": "vault:v1:" + base64.b64encode(value).decode(), "key_version": 1}}
 
     # -- the audit device --------------------------------------------------------------------------------------------

@@ -47,6 +47,10 @@ _ECDSA = {  # KeySpec -> the one algorithm that it signs with, and the octets of
 _RSA = {"pkcs1v15": "RSASSA_PKCS1_V1_5_SHA_", "pss": "RSASSA_PSS_SHA_"}
 _LATE = timedelta(minutes=15)
 """After how long CloudTrail has an event, by AWS's word ("CloudTrail typically delivers within 5 minutes"; FAQ: 15)."""
+_TARGETS = {  # what stands before an action in X-Amz-Target
+    "kms": "TrentService",
+    "cloudtrail": "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+}
 _ENDING = frozenset({"PendingDeletion", "PendingReplicaDeletion"})  # KeyState: nobody can use it any more
 _S = TypeVar("_S")
 
@@ -279,7 +283,7 @@ class AwsKmsClient:
         def ask(action: str, asked: dict[str, object], kind: type[_S]) -> _S:
             return self._ask(action, asked, kind, "cloudtrail")
 
-        log = described(ask, trail, min(until, self._clock() - _LATE))
+        log = described(ask, trail, self._section.region, min(until, self._clock() - _LATE))
         signed = counted(ask, since, until)
         return log, tuple(signed[key.decode("ascii")] for key in keys)
 
@@ -292,7 +296,7 @@ class AwsKmsClient:
     def _of_key(self, action: str, key: bytes, asked: Mapping[str, object], kind: type[_S]) -> _S:
         """Ask something of a key; where its state forbids it, say in which it is."""
         try:
-            return self._ask(action, {"KeyId": key.decode("ascii"), **asked}, kind)
+            return self._answered(action, {"KeyId": key.decode("ascii"), **asked}, kind, "kms")
         except _WrongStateError as wrong:
             state = self._state(key)
             if state in _ENDING:
@@ -309,10 +313,18 @@ class AwsKmsClient:
                 return call()
             except NotFound as error:
                 raise NotDone(error, soon=True) from None
+            except NotDone as refusal:  # there was patience with it already
+                raise NotDone(refusal.why, soon=False) from None
 
         return patiently(once, **self._pauses)
 
     def _ask(self, action: str, asked: Mapping[str, object], kind: type[_S], service: str = "kms") -> _S:
+        try:
+            return self._answered(action, asked, kind, service)
+        except _WrongStateError as wrong:
+            raise wrong.why from None
+
+    def _answered(self, action: str, asked: Mapping[str, object], kind: type[_S], service: str) -> _S:
         body = msgspec.json.encode(asked)
         octets = patiently(lambda: self._once(action, body, service), **self._pauses)
         try:
@@ -322,8 +334,8 @@ class AwsKmsClient:
 
     def _once(self, action: str, body: bytes, service: str, *, fresh: bool = False) -> bytes:
         wire = self._wires[service]
-        prefix = {"kms": "TrentService", "cloudtrail": "CloudTrail_20131101"}[service]
-        headers = self._signing.headers(self._identity.key(), service, wire.host, f"{prefix}.{action}", body)
+        target = f"{_TARGETS[service]}.{action}"
+        headers = self._signing.headers(self._identity.key(), service, wire.host, target, body)
         reply = wire.call("POST", "/", headers, body)
         if reply.status == 200:
             return reply.body

@@ -33,6 +33,7 @@ class _Status(Struct, frozen=True, rename="pascal"):
 class _Trail(Struct, frozen=True):
     arn: str = msgspec.field(name="TrailARN")
     home_region: str = msgspec.field(name="HomeRegion", default="")
+    everywhere: bool = msgspec.field(name="IsMultiRegionTrail", default=False)
 
 
 class _TrailFound(Struct, frozen=True, rename="pascal"):
@@ -89,14 +90,15 @@ class _Use(Struct, frozen=True, rename="camel"):
     resources: tuple[_Resource, ...] | None = None
 
 
-def described(ask: Ask, trail: str, complete_until: datetime) -> AuditLog:
-    """Return what a trail is and what it leaves out (GetTrail, GetTrailStatus, GetEventSelectors)."""
+def described(ask: Ask, trail: str, region: str, complete_until: datetime) -> AuditLog:
+    """Return what a trail is and what it leaves out of a region (GetTrail, GetTrailStatus, GetEventSelectors)."""
     found = ask("GetTrail", {"Name": trail}, _TrailFound).trail
     on = ask("GetTrailStatus", {"Name": trail}, _Status).is_logging
     selectors = ask("GetEventSelectors", {"TrailName": trail}, _Selectors)
-    return AuditLog(
-        source=found.arn, on=on, gaps=() if _complete(selectors) else (_gap(selectors),), complete_until=complete_until
-    )
+    gaps = [] if _complete(selectors) else [_gap(selectors)]
+    if not found.everywhere and found.home_region != region:
+        gaps.append(f"The trail does not log what is done in {region}.")
+    return AuditLog(source=found.arn, on=on, gaps=tuple(gaps), complete_until=complete_until)
 
 
 def counted(ask: Ask, since: datetime, until: datetime) -> Counter[str]:

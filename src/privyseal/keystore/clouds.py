@@ -52,6 +52,8 @@ thousand."""
 HOME_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """What a section of a cloud may be called."""
 _MAX_URI = 2048
+_ONCE = (Sign, Generate)
+"""Questions that are not asked anew where it is unknown what became of them: two keys cost as two signatures do."""
 _R = TypeVar("_R")
 
 
@@ -173,12 +175,12 @@ class CloudDesk:
             told, used = refusal.why, bool(made)
             poisoned = not refusal.soon
         except KeyStoreUnavailable as error:
-            told, used, poisoned = error, isinstance(question, Sign), True
+            told, used, poisoned = error, isinstance(question, _ONCE), True
         except PrivySealError as error:
             told, used, poisoned = error, bool(made), False
         except Exception as error:  # an answer that its SDK does not understand; what it says may tell too much
             told = KeyStoreUnavailable(f"The cloud's answer could not be understood ({type(error).__name__}).")
-            used, poisoned = isinstance(question, Sign), True
+            used, poisoned = isinstance(question, _ONCE), True
         return Failure(told.code, told.detail, told.hint, poisoned=poisoned, used=used)
 
     def _answer(self, question: Question, made: list[bytes]) -> Answer:
