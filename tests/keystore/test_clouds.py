@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from tests.homes import CLOUDS, Cloud, store
@@ -13,9 +18,23 @@ from tests.strongroom.processes import wait_until
 from tests.strongroom.signroom import SignRoom, refused, signed
 from tests.stubs.server import Stub, private_key
 
-from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotFound, Unavailable
+from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotFound, Unavailable, from_code
+from privyseal.keystore import clouds
 from privyseal.keystore.away import Away
 from privyseal.keystore.clouds import PAUSES, CloudUri
+from privyseal.keystore.messages import (
+    Born,
+    Failure,
+    Generate,
+    Hashed,
+    Look,
+    Protection,
+    PublicKey,
+    Seen,
+    Sign,
+    encode,
+)
+from privyseal.keystore.wire import Reply, Wire
 from privyseal.pki import certificates
 from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.messages import SignedBatch
@@ -355,4 +374,66 @@ def test_a_cloud_fails_under_load_again_and_again(name: str, tmp_path: Path, fau
         assert len(set(digests)) == len(digests)
         assert tally["signed"] <= len(digests) <= tally["signed"] + tally["refused"]
         print(f"{faults} faults, {tally}, {child.losses} workers lost, 0 twice, slowest recovery {slowest:.2f} s")
+    stub.close()
+
+
+# -- what a cloud may answer -------------------------------------------------------------------------------------------
+def _garbled(random: Random, body: bytes) -> bytes:
+    """Return an answer with a few octets changed, cut out or put in, or with a value of another kind."""
+    if random.random() < 0.5:
+        text = body.decode("utf-8", "replace")
+        found = list(re.finditer(r'"[^"]*"|\d+|true|false|null', text))
+        if found:
+            one = random.choice(found)
+            other = random.choice(["null", "[]", "{}", "-1", '""', '"\\ud800"', "1e999", '"a"', "[[[[[[]]]]]]", "true"])
+            return (text[: one.start()] + other + text[one.end() :]).encode("utf-8", "surrogatepass")
+    octets = bytearray(body)
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(octets) + 1)
+        octets[at : at + random.randint(0, 3)] = random.randbytes(random.randint(0, 3))
+    return bytes(octets)
+
+
+@pytest.mark.parametrize("name", list(CLOUDS))
+@pytest.mark.parametrize("rounds", [40, pytest.param(3000, marks=pytest.mark.nightly)], ids=str)
+def test_whatever_a_cloud_answers_is_one_sentence(
+    name: str, rounds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbled answers to every call, some hundred: an error of ours or an answer, never another exception."""
+    cloud = CLOUDS[name]
+    stub, random = cloud.stub(tmp_path / "stub"), Random(7391)
+    monkeypatch.setattr(clouds, "PAUSES", ())
+    opening = cloud.section(stub).worker()(tmp_path, 1, lambda: datetime.now(UTC))
+    opening.prepare()
+    (desk,) = opening.open()
+    born = desk.answer(Generate("demo/garbled", "ecdsa-p256"))
+    assert isinstance(born, Born)
+    key = cloud.kind.locate(born.uri).key
+    told: Counter[str] = Counter()
+    right, garbling = Wire.call, [True]
+
+    def call(wire: Wire, *asked: Any) -> Reply:
+        reply = right(wire, *asked)
+        return reply._replace(body=_garbled(random, reply.body)) if garbling[0] and random.random() < 0.7 else reply
+
+    monkeypatch.setattr(Wire, "call", call)
+    for number in range(rounds):
+        for question in (
+            Look(),
+            PublicKey("demo/garbled", key),
+            Protection("demo/garbled", key),
+            Sign("demo/garbled", key, (Hashed("sha256", bytes(32), "pkcs1v15"),)),
+            Generate(f"demo/g{number}", "ecdsa-p256"),
+        ):
+            answer = desk.answer(question)
+            told[type(answer).__name__] += 1
+            if isinstance(answer, Failure):
+                assert "could not be understood" not in answer.detail, answer.detail
+                assert answer.detail.endswith(".") and "\n" not in answer.detail and len(answer.detail) < 300
+                from_code(answer.code, answer.detail)
+                encode(answer)
+    garbling[0] = False
+    assert isinstance(desk.answer(Look()), Seen)
+    assert told["Failure"] > rounds
+    desk._client.close()
     stub.close()
