@@ -21,7 +21,7 @@ from tests.stubs.server import Stub, private_key
 from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotFound, Unavailable, from_code
 from privyseal.keystore import clouds
 from privyseal.keystore.away import Away
-from privyseal.keystore.clouds import PAUSES, CloudUri
+from privyseal.keystore.clouds import MAX_FAILURES, PAUSES, CloudUri
 from privyseal.keystore.messages import (
     Born,
     Failure,
@@ -143,6 +143,21 @@ def test_a_signature_whose_outcome_is_unknown_is_not_asked_for_again(world: Worl
     assert world.stub.calls.count(world.cloud.sign) == calls + 1
     assert world.signs() - before == (2 if fault == "drop after" else 1)
     certificates.verify(spki, TBS, world.keys.sign(uri, [TBS])[0])  # a fresh worker goes on
+
+
+def test_a_worker_in_which_nothing_works_is_replaced(world: World) -> None:
+    """Three in a row in each of its two sessions: each is told, and a fresh worker signs."""
+    uri, losses = world.born(), world.child.losses
+    world.keys.sign(uri, [TBS])
+    world.stub.order(world.cloud.sign, *[world.cloud.unsure] * 2 * MAX_FAILURES)
+    while world.stub.orders[world.cloud.sign]:
+        assert world.child.losses == losses
+        with pytest.raises(KeyStoreUnavailable):
+            world.keys.sign(uri, [TBS])
+        if world.child.losses > losses:
+            world.stub.orders[world.cloud.sign].clear()
+    assert world.child.losses == losses + 1
+    assert world.keys.sign(uri, [TBS])
 
 
 def test_a_key_is_not_made_twice(world: World) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
+import msgspec
 from msgspec import Struct
 
 from privyseal.errors import KeyStoreUnavailable, Misused, NotFound, PrivySealError
@@ -46,6 +47,8 @@ from privyseal.terms.signatures import SCHEMES, Scheme
 
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between the tries of a call that was throttled; together less than any timeout of a section."""
+MAX_FAILURES = 3
+"""Questions in a row that may fail in one desk, none knows how, before its worker is replaced, whatever ails it."""
 MAX_SECRET_OCTETS = 64 << 10
 """Octets of a file with a credential: a Google service account's has 2,400, a token of Kubernetes up to a few
 thousand."""
@@ -165,23 +168,33 @@ class CloudDesk:
         """Answer with this client, which nobody else uses; ``name`` makes a URI of a label and the cloud's own id."""
         self._client = client
         self._name = name
+        self._failures = 0
 
     def answer(self, question: Question) -> Answer:
         """Answer one question; whatever goes wrong becomes a Failure in our words."""
+        answer = self._tried(question)
+        if isinstance(answer, Failure) and answer.used and not isinstance(question, _ONCE):
+            answer = self._tried(question)  # it changes nothing, or nothing more
+        self._failures = self._failures + 1 if isinstance(answer, Failure) and answer.used else 0
+        if isinstance(answer, Failure) and self._failures >= MAX_FAILURES:
+            return msgspec.structs.replace(answer, poisoned=True)
+        return answer
+
+    def _tried(self, question: Question) -> Answer:
+        """Try once. A Failure that is ``used`` leaves open what was done; the other desks of this worker go on."""
         made: list[bytes] = []
         try:
             return self._answer(question, made)
         except NotDone as refusal:
-            told, used = refusal.why, bool(made)
-            poisoned = not refusal.soon
+            why = refusal.why
+            return Failure(why.code, why.detail, why.hint, poisoned=not refusal.soon, used=bool(made))
         except KeyStoreUnavailable as error:
-            told, used, poisoned = error, isinstance(question, _ONCE), True
+            return Failure(error.code, error.detail, error.hint, used=True)
         except PrivySealError as error:
-            told, used, poisoned = error, bool(made), False
+            return Failure(error.code, error.detail, error.hint, used=bool(made))
         except Exception as error:  # an answer that its SDK does not understand; what it says may tell too much
-            told = KeyStoreUnavailable(f"The cloud's answer could not be understood ({type(error).__name__}).")
-            used, poisoned = isinstance(question, _ONCE), True
-        return Failure(told.code, told.detail, told.hint, poisoned=poisoned, used=used)
+            detail = f"The cloud's answer could not be understood ({type(error).__name__})."
+            return Failure(KeyStoreUnavailable.code, detail, used=True)
 
     def _answer(self, question: Question, made: list[bytes]) -> Answer:
         client = self._client
