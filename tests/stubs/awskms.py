@@ -277,7 +277,7 @@ class AwsStub(Stub):
         return {"KeyId": key.arn, "PublicKey": public, "KeySpec": key.spec, "KeyUsage": key.usage}
 
     def _do_sign(self, asked: dict[str, object]) -> dict[str, object]:
-        key: _Key | None = None
+        key = self.keys.get(str(asked["KeyId"]))
         try:
             key = self._key(asked["KeyId"], "Enabled")
             value = self._signature(key, asked)
