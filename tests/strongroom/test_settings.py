@@ -129,7 +129,15 @@ def test_the_homes_of_a_file_are_what_is_founded(tmp_path: Path) -> None:
         ("", "has no section such as"),
         ('log = "x"', "unknown field `log`"),
         ('[[awskms]]\nname = "a"\nregion = "mars"\ncredentials_file = "c"', "no region of AWS"),
-        ('[[vault]]\nname = "a"\nurl = "https://v"\ntoken_file = "t"\n' * 2, "two .* sections have one name"),
+        (
+            '[[vault]]\nname = "a"\nurl = "https://v"\ntoken_file = "t"\n' * 2,
+            r"name 'a' of a \[\[vault\]\] section stands there twice",
+        ),
+        (
+            '[[vault]]\nname = "a"\nurl = "https://v"\ntoken_file = "t"\n'
+            '[[pkcs11]]\ntoken = "a"\nmodule = "m"\npin_file = "p"\n',
+            "stands there twice",
+        ),
     ],
 )
 def test_homes_that_cannot_be_are_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -69,11 +70,11 @@ class Homes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Transit engines of Vault or OpenBao."""
 
     def __post_init__(self) -> None:
-        """Refuse two clouds of one name, for their keys could not be told apart; tokens have serial numbers too."""
-        for store in AWAY:
-            names = [home.name for home in getattr(self, store)]
-            if store != "pkcs11" and len(set(names)) < len(names):
-                raise ValueError(f"two [[{store}]] sections have one name")
+        """Refuse a cloud's name that another home has, for neither keys nor states could be told apart."""
+        names = Counter(home.name for _, home in self.homes())
+        for store, home in self.homes():
+            if store != "pkcs11" and names[home.name] > 1:  # tokens have serial numbers too
+                raise ValueError(f"the name {home.name!r} of a [[{store}]] section stands there twice")
 
     def homes(self) -> tuple[tuple[str, Home], ...]:
         """Return the homes of keys that have workers, each with the name of its store, in the catalogue's order."""
