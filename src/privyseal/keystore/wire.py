@@ -73,8 +73,9 @@ class Wire:
         try:
             with connection.getresponse() as response:
                 octets = response.read(MAX_ANSWER_OCTETS + 1)
-                if len(octets) > MAX_ANSWER_OCTETS:
-                    raise http.client.HTTPException(f"it sent more than {MAX_ANSWER_OCTETS} octets")
+                # What is left of the announced length: a read that is told how much to read does not miss the rest.
+                if len(octets) > MAX_ANSWER_OCTETS or response.length:
+                    raise http.client.HTTPException("more or fewer octets came than announced, or than are taken")
                 if response.will_close:
                     self.close()
                 return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, octets)
@@ -134,4 +135,4 @@ def _reason(error: Exception) -> str:
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return type(error).__name__
+    return "it closed the connection" if isinstance(error, ConnectionError) else "what it sent is no whole answer"
