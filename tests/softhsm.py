@@ -107,7 +107,7 @@ class Server:
 def store(folder: Path, *sections: Pkcs11Section) -> Iterator[tuple[Pkcs11, list[TokenChild], list[str]]]:
     """Open a key store with real workers; also the children, and what the operator is told."""
     notes: list[str] = []
-    nursery = Nursery(sections, folder / "pins")
+    nursery = Nursery([("pkcs11", each) for each in sections], folder / "pins")
     children = [TokenChild(nursery, number, 2, notes.append) for number in range(len(sections))]
     keys = Pkcs11(children, nursery.close)
     try:

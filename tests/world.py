@@ -454,6 +454,10 @@ class _FragileKeyStore:
         """Destroy."""
         self._inner.destroy(uri)
 
+    def names(self, subscriber: str) -> bool:
+        """Return whether it is named as this Subscriber's."""
+        return self._inner.names(subscriber)
+
     def tokens(self, uris: Sequence[str]) -> tuple[TokenState, ...]:
         """Return how the tokens are."""
         return self._inner.tokens(uris)

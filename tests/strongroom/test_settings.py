@@ -111,6 +111,49 @@ def test_what_is_founded_is_what_is_read(tmp_path: Path):
             Anchor("private", pems).der()
 
 
+def test_the_homes_of_a_file_are_what_is_founded(tmp_path: Path) -> None:
+    """Sections of several stores, their paths beside the file; what they say is written, and read back."""
+    (tmp_path / "given").mkdir()
+    given = tmp_path / "given" / "homes.toml"
+    given.write_text(
+        '[[vault]]\nname = "v"\nurl = "https://vault.example:8200"\ntoken_file = "token"\n'
+        '[[awskms]]\nname = "a"\nregion = "eu-central-1"\ncredentials_file = "aws"\nsubscribers = ["acme"]\n'
+    )
+    given.chmod(0o600)
+    homes = settings.read_homes(given)
+    assert [store for store, _ in homes] == ["awskms", "vault"]
+    create_signer(tmp_path / "s", tmp_path / "s.mark", "a+b+c", [], lambda: START, rehearsal=True, homes=homes)
+    found = settings.load(tmp_path / "s/signer.toml", SignerSettings)
+    assert found.homes() == tuple(homes)
+    assert found.vault[0].token_file == str(tmp_path / "given" / "token")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no section such as"),
+        ('log = "x"', "unknown field `log`"),
+        ('[[awskms]]\nname = "a"\nregion = "mars"\ncredentials_file = "c"', "no region of AWS"),
+        (
+            '[[vault]]\nname = "a"\nurl = "https://v"\ntoken_file = "t"\n' * 2,
+            r"name 'a' of a \[\[vault\]\] section stands there twice",
+        ),
+        (
+            '[[vault]]\nname = "a"\nurl = "https://v"\ntoken_file = "t"\n'
+            '[[pkcs11]]\ntoken = "a"\nmodule = "m"\npin_file = "p"\n',
+            "stands there twice",
+        ),
+    ],
+)
+def test_homes_that_cannot_be_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    """None, something else, a section that is wrong, two that could not be told apart."""
+    given = tmp_path / "homes.toml"
+    given.write_text(text)
+    given.chmod(0o600)
+    with pytest.raises(Misused, match=said):
+        settings.read_homes(given)
+
+
 WITNESSES = [signer(f"witness.example/w{n}", KeyType.COSIGNATURE_V1).verifier.vkey for n in range(3)]
 
 
@@ -182,7 +225,7 @@ def test_a_witness_is_added_to_what_stands_there(tmp_path: Path):
 def test_a_signer_without_any_key_store_is_refused_and_one_with_a_token_alone_is_not(tmp_path: Path):
     """Keys are in files, in tokens or in both; nowhere is a mistake. No PIN shows in a repr."""
     alone = GOOD.replace(f'[softfile]\ndirectory = "keys"\npassphrase = "{CANARY}"\n', "")
-    with pytest.raises(Misused, match="neither softfile nor pkcs11"):
+    with pytest.raises(Misused, match="neither softfile nor a section such as"):
         read(tmp_path, alone)
     found = read(tmp_path, alone + f"[[pkcs11]]\nmodule = 'm.so'\ntoken = 't'\npin = '{CANARY}'\n")
     assert found.softfile is None and found.pkcs11[0].timeout == 10.0

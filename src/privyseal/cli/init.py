@@ -18,6 +18,7 @@ from privyseal import config
 from privyseal.cli import rehearsal_papers
 from privyseal.cli.processes import settings_of
 from privyseal.errors import Conflict, Misused
+from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.pki import rehearsal_tls
 from privyseal.pki.certificates import pem, pem_certificates
@@ -32,7 +33,7 @@ from privyseal.strongroom.acts import Generate
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
 from privyseal.strongroom.durable import write_whole
 from privyseal.strongroom.rooms import ROOMS
-from privyseal.strongroom.settings import Anchor
+from privyseal.strongroom.settings import Anchor, read_homes
 from privyseal.terms.identity import Jurisdiction, LegalIdentity
 from privyseal.terms.parties import Affiliation, Member, Role, SigningService
 from privyseal.terms.signatures import SCHEMES
@@ -70,6 +71,7 @@ TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", clie
 @click.option("--module-env", multiple=True, metavar="NAME=VALUE", help="A variable that the module reads.")
 @click.option("--module-reads", type=_PATH, multiple=True, help="A file or directory that the module reads.")
 @click.option("--module-writes", type=_PATH, multiple=True, help="One that it also writes.")
+@click.option("--keys-in", type=_FILE, help="Keep the key in a cloud: TOML with its [[awskms]] or [[vault]] section.")
 @click.option("--timestamp-in-token", is_flag=True, help="Keep the timestamp key in that token too.")
 # Each argument is an option of the command line.
 def init(  # noqa: PLR0913
@@ -80,6 +82,7 @@ def init(  # noqa: PLR0913
     name: str,
     records: str | None,
     owner: str | None,
+    keys_in: Path | None,
     timestamp_in_token: bool,
     **token: Any,
 ) -> None:
@@ -95,9 +98,11 @@ def init(  # noqa: PLR0913
             "--timestamp-in-token needs a token.", hint="name it with --pkcs11-module, --token and --pin-file"
         )
     stamper = tokens[0] if timestamp_in_token else None
+    homes: list[tuple[str, Home]] = [("pkcs11", each) for each in tokens]
+    homes += [] if keys_in is None else read_homes(keys_in)
     with _fresh(directory) as fresh:
         section = config.RecordsSection() if records is None else config.RecordsSection(url=records)
-        found_rehearsal(fresh, scheme, name, section, owner, tls=tls, tokens=tokens, stamper=stamper)
+        found_rehearsal(fresh, scheme, name, section, owner, tls=tls, homes=homes, stamper=stamper)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -143,13 +148,13 @@ def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
     owner: str | None = None,
     *,
     tls: bool = False,
-    tokens: Sequence[Pkcs11Section] = (),
+    homes: Sequence[tuple[str, Home]] = (),
     stamper: Pkcs11Section | None = None,
 ) -> None:
     """Fill an empty directory with a rehearsal service; ``serve.toml``, written last, says that it is whole.
 
     With ``tls`` it speaks https, and its one member is known by a client certificate and holds no token. Its key is
-    born in the first of ``tokens``, or in a file if there is none; the timestamp key in ``stamper``, or in a file.
+    born in the first of ``homes``, or in a file if there is none; the timestamp key in ``stamper``, or in a file.
     """
     url = _prepare_records(directory, section, owner)
     now = datetime.now(UTC)
@@ -159,7 +164,7 @@ def found_rehearsal(  # noqa: PLR0913 - each is one independent wish
     anchor = Anchor("rehearsal", pem(authority.root).decode("ascii"))
     marks = directory / "marks"
     founding.create_signer(
-        directory / "signer", marks / "signer.mark", vkey, [anchor], wall_clock, rehearsal=True, tokens=tokens
+        directory / "signer", marks / "signer.mark", vkey, [anchor], wall_clock, rehearsal=True, homes=homes
     )
     spki = founding.create_stamper(directory / "stamper", wall_clock, token=stamper)
     chain = (authority.issue_timestamp_authority(spki, now), authority.timestamp_issuer)

@@ -145,7 +145,7 @@ def never_left(key: KeyPairRecord, asked: Asked) -> Outcome:
         return not_evidenced("Nothing says whether the key can be taken out.", "have the key store say it")
     if key.assurance is Assurance.SOFTWARE:
         return not_evidenced(
-            "The service hands no key out, but this one is a file, and nothing shows that it was never copied.",
+            "The service hands no key out, but this one is in software, and nothing shows that it was never copied.",
             _NEW_KEY,
         )
     if key.never_extractable:
@@ -159,6 +159,8 @@ def cloud_boundary(key: KeyPairRecord, asked: Asked) -> Outcome:
         return not_evidenced("Nothing says where the key is kept.", "have the key store say it")
     if not key.cloud:
         return not_applicable("The key is not in a cloud.")
+    if key.assurance is Assurance.SOFTWARE:
+        return not_met(f"The cloud ({key.store or 'of unknown kind'}) keeps the key in software, in no HSM.", _NEW_KEY)
     if key.generated_inside and key.never_extractable and key.assurance is Assurance.CERTIFIED_HARDWARE:
         return met("The cloud says that the key was generated in its HSM and never leaves it.")
     return not_evidenced(

@@ -1,4 +1,4 @@
-"""What a worker does with a token's keys: one session's answers to the questions of ``pkcs11_messages.py``."""
+"""What a worker does with a token's keys: one session's answers to the questions of ``messages.py``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from pkcs11.exceptions import (
 )
 
 from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotCompliant, NotFound, PrivySealError
-from privyseal.keystore.pkcs11_messages import (
+from privyseal.keystore.messages import (
     Answer,
     Born,
+    Count,
     Destroy,
     Destroyed,
     Failure,
@@ -135,6 +136,8 @@ class Desk:
             return Seen()
         if isinstance(question, Protection):
             return Protected(self._protection(self._private(question.label, question.key)))
+        if isinstance(question, Count):
+            raise Misused("A PKCS#11 token keeps no audit log that this service can read.")
         with self._shared.making:
             if isinstance(question, Generate):
                 return self._generate(question)

@@ -22,6 +22,10 @@ class KeyStore(Protocol):
         """Tell whether this process cannot have the store any more, so that a fresh one must."""
         ...
 
+    def names(self, subscriber: str) -> bool:
+        """Tell whether this store is named, by the settings of its homes, as that of this Subscriber's new keys."""
+        ...
+
     def generate(self, label: str, scheme: Scheme) -> str:
         """Generate a Key Pair inside and return its URI.
 

@@ -135,6 +135,10 @@ class SoftFile:
             raise Misused(f"The passphrase does not open the key store in {directory}.")
         return cls(directory, master, clock)
 
+    def names(self, subscriber: str) -> bool:
+        """Tell whether it is named as this Subscriber's: no, it takes what no other store takes."""
+        return False
+
     def generate(self, label: str, scheme: Scheme) -> str:
         """Generate a Key Pair, seal it and return its URI; Conflict if the label was ever used."""
         subscriber, name = _parts(label)

@@ -89,7 +89,8 @@ class Administration:
         order: threading.Lock,
         note: Callable[[str], None],
     ) -> None:
-        """Administer these charters; new keys are born in the first of ``stores``."""
+        """Administer these charters; new keys are born in the first of ``stores`` that names the Subscriber,
+        or else in the first."""
         self._note = note
         self._journal = journal
         self._charters = charters
@@ -172,7 +173,8 @@ class Administration:
 
     def _give_birth(self, act: Generate, label: str, digest: bytes, tag_key: bytes, head: Mark) -> Acted:
         """Generate the key and write its charter down."""
-        store = next(iter(self._stores.values()))
+        stores = self._stores.values()
+        store = next((each for each in stores if each.names(act.subscriber)), None) or next(iter(stores))
         uri = store.generate(label, SCHEMES[act.scheme])
         spki = store.public_key(uri)
         if certificates.scheme_of(spki).name != act.scheme:

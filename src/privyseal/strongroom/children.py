@@ -1,4 +1,4 @@
-"""The signer's side of its workers: one for each token, with a watchdog, replaced when lost.
+"""The signer's side of its workers: one for each home of keys, with a watchdog, replaced when lost.
 
 What may be asked twice is decided here. A question whose answer was lost is asked again only if it uses no key
 (``again``), or if it certainly never reached a key: the worker had died before, or said that it failed earlier than
@@ -13,11 +13,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
 
 from privyseal.errors import KeyStoreUnavailable, PrivySealError, from_code
-from privyseal.keystore.pkcs11 import Pkcs11Section
-from privyseal.keystore.pkcs11_messages import Answer, Failure, Look, Question, Ready, decode_answer, encode
+from privyseal.keystore.homes import Home, Standing
+from privyseal.keystore.messages import Answer, Failure, Look, Question, Ready, decode_answer, encode
 from privyseal.strongroom.frames import Frames
 from privyseal.strongroom.nursery import Nursery
 from privyseal.terms.keys import TokenState
@@ -28,8 +27,6 @@ PAUSE_SECONDS = 0.25
 """Between two attempts to have a worker, so that a token that is away costs little."""
 REFUSED_PAUSE_SECONDS = 5.0
 """The same after a refusal that a person must see to, such as a wrong PIN, which is not tried again in any case."""
-WATCH_SECONDS = 5.0
-"""How long a token may be silent before its watch looks whether it is still there."""
 _TRIES = 3
 """Workers that one question may be asked of, where that is safe."""
 _SMALL_OCTETS = 16 << 10
@@ -51,7 +48,7 @@ class _Worker:
     def __init__(self, pid: int, channels: list[socket.socket]) -> None:
         self.pid = pid
         self.gone = threading.Event()
-        self.standing: Literal["away", "missing", "pin", "refused"] = "away"
+        self.standing: Standing = "away"
         """What kept it from beginning."""
         self.heard = time.monotonic()
         """When it last said anything."""
@@ -66,7 +63,7 @@ class _Worker:
             self.standing = said.standing
             raise from_code(said.code, said.detail, said.hint)
         if not isinstance(said, Ready):
-            raise KeyStoreUnavailable("A PKCS#11 worker began with an answer.")
+            raise KeyStoreUnavailable("A key store's worker began with an answer.")
         for number in range(len(self._frames)):
             self._idle.put(number)
 
@@ -133,13 +130,13 @@ class _Worker:
 
 
 class TokenChild:
-    """A token behind a worker that is replaced when it is lost; safe to use from several threads."""
+    """A token, or a cloud, behind a worker that is replaced when it is lost; safe to use from several threads."""
 
     def __init__(
         self, nursery: Nursery, number: int, sessions: int, note: Callable[[str], None] = lambda line: None
     ) -> None:
-        """Have workers for the nursery's token ``number``, each with so many sessions; none is started yet."""
-        self.section: Pkcs11Section = nursery.sections[number]
+        """Have workers for the nursery's home ``number``, each with so many sessions; none is started yet."""
+        self.section: Home = nursery.homes[number][1]
         self._nursery = nursery
         self._number = number
         self._sessions = self.section.sessions or sessions
@@ -148,7 +145,7 @@ class TokenChild:
         self._worker: _Worker | None = None
         self._next_try = 0.0
         self._why: PrivySealError = KeyStoreUnavailable("No worker was started yet.")
-        self._standing: Literal["away", "missing", "pin", "refused"] = "away"
+        self._standing: Standing = "away"
         self._closed = threading.Event()
         self.losses = 0
         """Workers that were lost so far."""
@@ -178,8 +175,9 @@ class TokenChild:
         except PrivySealError as error:
             self._note(f"token {self.section.name}: {error}")
 
-    def watch(self, pause: float = WATCH_SECONDS) -> None:
+    def watch(self) -> None:
         """Start a worker and look after the token until it is closed, so that its state is known while nobody asks."""
+        pause = self.section.silence
         self.warm()
         while not self._closed.wait(pause):
             self.look(pause)
@@ -204,7 +202,7 @@ class TokenChild:
             self._alive(time.monotonic())
 
     def ask(self, question: Question, *, again: bool, long: bool = False) -> Answer:
-        """Ask, as ``keystore.pkcs11.Token`` promises."""
+        """Ask, as ``keystore.homes.Child`` promises."""
         octets = encode(question)
         seconds = self.section.generate_timeout if long else self.section.timeout
         until = time.monotonic() + PATIENCE_SECONDS

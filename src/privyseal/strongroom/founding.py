@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from privyseal.errors import BadInput, Conflict, Misused
+from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki.certificates import key_id, outline, pem
@@ -156,12 +157,12 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
     rehearsal: bool = False,
     operators: Sequence[Operator] = (),
     operator_quorum: int = 0,
-    tokens: Sequence[Pkcs11Section] = (),
+    homes: Sequence[tuple[str, Home]] = (),
 ) -> None:
     """Make a signer without keys that believes the log with verifier key ``log``; its passphrase is drawn here.
 
     ``mark`` is a file that should be on another disk, as the logger's.
-    New keys are born in the first of ``tokens``, or in files if there is none.
+    New keys are born in the first of ``homes``, by their store's name, or in files if there is none.
     """
     _room(directory, "signer.toml")
     if mark.exists():
@@ -178,7 +179,7 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
         "operator_quorum": operator_quorum,
     }
     tables: list[tuple[str, dict[str, object]]] = [("[softfile]", {"directory": "keys", "passphrase": passphrase})]
-    tables += [("[[pkcs11]]", _token(each)) for each in tokens]
+    tables += [(f"[[{store}]]", _said(home)) for store, home in homes]
     for operator in operators:
         key = base64.b64encode(operator.public_key).decode("ascii")
         tables.append(("[[operators]]", {"name": operator.name, "public_key": key}))
@@ -195,7 +196,7 @@ def create_stamper(
     """
     _room(directory, "stamper.toml")
     if token is not None:
-        nursery = Nursery([token], directory / "pins")
+        nursery = Nursery([("pkcs11", token)], directory / "pins")
         tokens = Pkcs11([TokenChild(nursery, 0, 1)], nursery.close)
         try:
             uri = tokens.generate(STAMPER_LABEL, SCHEMES[scheme])
@@ -203,7 +204,7 @@ def create_stamper(
         finally:
             tokens.close()
         MarkFile.create(directory / "time.mark", Mark(0, bytes(32)))
-        _settings(directory / "stamper.toml", {"key": uri}, [("[pkcs11]", _token(token))])
+        _settings(directory / "stamper.toml", {"key": uri}, [("[pkcs11]", _said(token))])
         return public
     passphrase = _passphrase()
     store = SoftFile.create(directory / "keys", passphrase.encode("ascii"), clock)
@@ -236,11 +237,11 @@ def install_stamper_chain(directory: Path, spki: bytes, chain: Sequence[bytes]) 
     write_whole(directory / "chain.pem", b"".join(pem(one) for one in chain))
 
 
-def _token(section: Pkcs11Section) -> dict[str, object]:
+def _said(section: Home) -> dict[str, object]:
     """Return what a section says that is not the default."""
-    default = Pkcs11Section(module="", token="", pin="")
-    names = (name for name in section.__struct_fields__ if name != "pin" or section.pin is not None)
-    said = {name: getattr(section, name) for name in names if getattr(section, name) != getattr(default, name)}
+    known = {each.name: each.default for each in msgspec.structs.fields(section)}  # type: ignore[arg-type]  # a Struct
+    said = {name: getattr(section, name) for name, default in known.items() if getattr(section, name) != default}
+    said = {name: value for name, value in said.items() if value not in ((), {})}  # their defaults are made anew
     return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
 

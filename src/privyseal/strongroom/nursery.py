@@ -1,10 +1,11 @@
-"""The nursery: a small process beside the signer that forks workers for its tokens, kills them and buries them.
+"""The nursery: a small process beside the signer that forks workers for its homes of keys, kills and buries them.
 
 The signer is confined: it runs no program, and Landlock lets it send no signal to a process outside. So before that
-it starts this one, with ``python -m privyseal.strongroom.nursery --fd N``, and tells it once which tokens there are.
-From then on it asks by a token's number for a fresh worker, and gets its sockets; or for a worker's end. The nursery
-has one thread, so forking is safe, has imported all that a worker needs, so a worker is there within milliseconds,
-and loads no module itself. It ends, and its workers with it, when the signer's end of the socket is closed.
+it starts this one, with ``python -m privyseal.strongroom.nursery --fd N``, and tells it once which homes there are,
+tokens and clouds. From then on it asks by a home's number for a fresh worker, and gets its sockets; or for a worker's
+end. The nursery has one thread, so forking is safe, has imported what most workers need, so that one is there within
+milliseconds, and loads no module itself. It ends, and its workers with it, when the signer's end of the socket is
+closed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import msgspec
 from msgspec import Struct
 
 from privyseal.errors import KeyStoreUnavailable
-from privyseal.keystore.pkcs11 import Pkcs11Section
+from privyseal.keystore.catalogue import AWAY
+from privyseal.keystore.homes import Home
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.seccomp import Needs, restrict
 
@@ -34,15 +36,27 @@ _MAX_OCTETS = 64 << 10
 _MAX_CHANNELS = 64  # SCM_MAX_FD of Linux is 253
 
 
-class Brood(Struct, frozen=True, tag=True):
-    """The first message: the tokens, by number, and where notes about PINs are kept."""
+class Given(Struct, frozen=True):
+    """A home as the nursery is told of it."""
 
-    sections: tuple[Pkcs11Section, ...]
+    store: str
+    """A name in ``keystore/catalogue.py``."""
+    section: msgspec.Raw
+
+    def home(self) -> Home:
+        """Return its section of the settings."""
+        return msgspec.msgpack.decode(self.section, type=AWAY[self.store].section)
+
+
+class Brood(Struct, frozen=True, tag=True):
+    """The first message: the homes, by number, and where notes about PINs are kept."""
+
+    homes: tuple[Given, ...]
     notes: str
 
 
 class Fork(Struct, frozen=True, tag=True):
-    """Make a worker for a token, with so many channels; answered with Forked and the sockets."""
+    """Make a worker for a home, with so many channels; answered with Forked and the sockets."""
 
     number: int
     channels: int
@@ -60,16 +74,16 @@ class Forked(Struct, frozen=True, tag=True):
     pid: int
 
 
-_Work = Callable[[Pkcs11Section, Path, list[socket.socket], int], None]
+_Work = Callable[[Home, Path, list[socket.socket], int], None]
 _decoder: msgspec.msgpack.Decoder[Brood | Fork | Kill] = msgspec.msgpack.Decoder(Brood | Fork | Kill)
 
 
 class Nursery:
     """The signer's handle of its nursery; safe to use from several threads."""
 
-    def __init__(self, sections: Sequence[Pkcs11Section], notes: Path) -> None:
-        """Start the nursery for these tokens; this process must not be confined yet."""
-        self.sections = tuple(sections)
+    def __init__(self, homes: Sequence[tuple[str, Home]], notes: Path) -> None:
+        """Start the nursery for these homes, each with its store's name; this process must not be confined yet."""
+        self.homes = tuple(homes)
         self._lock = threading.Lock()
         self.lost = False
         notes.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,7 +92,8 @@ class Nursery:
         command = [sys.executable, "-m", "privyseal.strongroom.nursery", "--fd", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
-        self._socket.send(msgspec.msgpack.encode(Brood(self.sections, str(notes.absolute()))))
+        given = tuple(Given(store, msgspec.Raw(msgspec.msgpack.encode(home))) for store, home in self.homes)
+        self._socket.send(msgspec.msgpack.encode(Brood(given, str(notes.absolute()))))
 
     def fork(self, number: int, channels: int) -> tuple[int, list[socket.socket]]:
         """Return a fresh worker's process id and its channels; KeyStoreUnavailable if none can be had."""
@@ -89,7 +104,7 @@ class Nursery:
         if pid == 0 or len(made) != channels:
             for each in made:
                 each.close()
-            raise KeyStoreUnavailable("No worker could be made for a PKCS#11 token: this machine has no room for it.")
+            raise KeyStoreUnavailable("No worker could be made for a key store: this machine has no room for it.")
         return pid, made
 
     def kill(self, pid: int) -> None:
@@ -129,19 +144,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.setsid()  # a Ctrl-C or a service's SIGTERM to all is for the signer, which finishes what was asked and lets go
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    from privyseal.strongroom import worker  # with python-pkcs11, which the signer itself never imports
+    from privyseal.strongroom import worker
 
     brood = _decoder.decode(signer.recv(_MAX_OCTETS) or b"\xc0")
     if not isinstance(brood, Brood):
         return 2
+    homes = [each.home() for each in brood.homes]
+    for home in homes:
+        home.worker()  # imports python-pkcs11, say, which the signer itself never does
     # It forks and kills, and nothing else; what a worker's module needs besides, it must be left with here already.
-    restrict(Needs(fork=True, network=any(section.network for section in brood.sections)))
+    restrict(Needs(fork=True, network=any(home.territory().calls for home in homes)))
     workers: set[int] = set()
     while asked := signer.recv(_MAX_OCTETS):
         question = _decoder.decode(asked)
         _bury(workers)
         if isinstance(question, Fork):
-            pid, channels = _fork(signer, brood, question, worker.main)
+            pid, channels = _fork(signer, homes[question.number], Path(brood.notes), question.channels, worker.main)
             workers.add(pid)
             socket.send_fds(signer, [msgspec.msgpack.encode(Forked(pid))], [each.fileno() for each in channels])
             for each in channels:
@@ -157,12 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fork(
-    signer: socket.socket,
-    brood: Brood,
-    question: Fork,
-    work: _Work,
+    signer: socket.socket, home: Home, notes: Path, channels: int, work: _Work
 ) -> tuple[int, list[socket.socket]]:
-    pairs = [socket.socketpair() for _ in range(min(question.channels, _MAX_CHANNELS))]
+    pairs = [socket.socketpair() for _ in range(min(channels, _MAX_CHANNELS))]
     ours = os.getpid()
     try:
         pid = os.fork()
@@ -173,7 +188,7 @@ def _fork(
             signer.close()
             for kept, _ in pairs:
                 kept.close()
-            work(brood.sections[question.number], Path(brood.notes), [theirs for _, theirs in pairs], ours)
+            work(home, notes, [theirs for _, theirs in pairs], ours)
         finally:
             os._exit(1)  # whatever happened: never back into the nursery's loop
     for _, theirs in pairs:

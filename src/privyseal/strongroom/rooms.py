@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from privyseal.errors import Misused
+from privyseal.keystore.away import Away
+from privyseal.keystore.catalogue import AWAY
 from privyseal.keystore.protocol import KeyStore
 from privyseal.strongroom import settings
+from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.mark import MarkFile
 from privyseal.strongroom.messages import Answer, IssuerHealth, LogHealth, Question, SignerHealth, StamperHealth
 from privyseal.strongroom.nursery import Nursery
@@ -78,37 +81,40 @@ def territory(which: str, config: Path) -> set[Path]:
 
 
 def nursery_for(which: str, config: Path) -> Nursery | None:
-    """Start the nursery that a process of this configuration needs for its tokens' workers, before it is confined."""
+    """Start the nursery that a process of this configuration needs for its keys' workers, before it is confined."""
     if which == "signer":
-        sections = settings.load(config, settings.SignerSettings).pkcs11
+        homes = settings.load(config, settings.SignerSettings).homes()
     else:
         token = settings.load(config, settings.StamperSettings).pkcs11 if which == "stamper" else None
-        sections = () if token is None else (token,)
-    if not sections:
+        homes = () if token is None else (("pkcs11", token),)
+    if not homes:
         return None
-    return Nursery([each.placed(config.parent) for each in sections], config.parent / "pins")
+    return Nursery([(store, home.placed(config.parent)) for store, home in homes], config.parent / "pins")
+
+
+def _away(nursery: Nursery, note: Note) -> dict[str, Away]:
+    """Return the stores of a nursery's homes, watched, in the catalogue's order."""
+    children: dict[str, list[TokenChild]] = {}
+    for number, (store, _) in enumerate(nursery.homes):
+        child = TokenChild(nursery, number, SESSIONS_A_CORE * (os.cpu_count() or 1), note)
+        children.setdefault(store, []).append(child)
+        threading.Thread(target=child.watch, name="watch", daemon=True).start()
+    return {store: AWAY[store](children[store], nursery.close) for store in AWAY if store in children}
 
 
 def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
-    from privyseal.keystore.pkcs11 import Pkcs11
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.chain import PinnedAnchor
-    from privyseal.strongroom.children import TokenChild
     from privyseal.strongroom.journal import Journal
     from privyseal.strongroom.signer import Operators, Signer
 
     asked = settings.load(config, settings.SignerSettings)
-    stores: dict[str, KeyStore] = {}  # new keys are born in the first
     nursery = nursery or nursery_for("signer", config)  # here only where nobody confined us: init, and tests
-    sessions = SESSIONS_A_CORE * (os.cpu_count() or 1)
-    if nursery is not None:
-        tokens = [TokenChild(nursery, each, sessions, note) for each in range(len(asked.pkcs11))]
-        stores["pkcs11"] = Pkcs11(tokens, nursery.close)
-        for token in tokens:
-            threading.Thread(target=token.watch, name="watch", daemon=True).start()
+    stores: dict[str, KeyStore] = {} if nursery is None else {**_away(nursery, note)}  # new keys are born in the first
     if asked.softfile is not None:
         directory = config.parent / asked.softfile.directory
         stores["softfile"] = SoftFile.open(directory, asked.softfile.passphrase.encode("utf-8"), clock)
+    sessions = SESSIONS_A_CORE * (os.cpu_count() or 1)
     signer = Signer(
         Journal(config.parent / asked.journal, MarkFile(config.parent / asked.mark) if asked.mark else None),
         stores,
@@ -116,7 +122,7 @@ def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
         tuple(PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors),
         Operators.of(asked),
         clock,
-        distant=sum(each.sessions or sessions for each in asked.pkcs11) or None,
+        distant=sum(home.sessions or sessions for _, home in asked.homes()) or None,
         note=note,
     )
     return Built(signer, asked.admitted)
@@ -181,10 +187,8 @@ def _logger(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
 
 
 def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
-    from privyseal.keystore.pkcs11 import Pkcs11
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.certificates import pem_certificates
-    from privyseal.strongroom.children import TokenChild
     from privyseal.strongroom.stamper import Stamper
 
     asked = settings.load(config, settings.StamperSettings)
@@ -198,9 +202,7 @@ def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery 
     elif (nursery := nursery or nursery_for("stamper", config)) is None:
         raise Misused("The stamper's settings name neither a file nor a token for its key.")
     else:
-        token = TokenChild(nursery, 0, SESSIONS_A_CORE * (os.cpu_count() or 1), note)
-        keys = Pkcs11([token], nursery.close)
-        threading.Thread(target=token.watch, name="watch", daemon=True).start()
+        (keys,) = _away(nursery, note).values()
     mark = MarkFile(config.parent / asked.mark)
     return Built(Stamper(keys, asked.key, chain, asked.policy, mark, clock), asked.admitted)
 

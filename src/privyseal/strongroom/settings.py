@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -16,8 +17,12 @@ import msgspec
 from msgspec import Struct
 
 from privyseal.errors import BadInput, Misused
+from privyseal.keystore.awskms import AwsKmsSection
+from privyseal.keystore.catalogue import AWAY
+from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.softfile import SoftFileSection
+from privyseal.keystore.vault import VaultSection
 from privyseal.pki.certificates import pem_certificates
 from privyseal.terms.certificates import Standing
 from privyseal.tlog.note import KeyType, Verifier, parse_vkey
@@ -29,8 +34,8 @@ POSTGRESQL = "postgresql://"
 """How a journal in PostgreSQL begins (libpq, connection URIs)."""
 DUAL = 2
 """People who must agree to what makes, wakes or destroys a key outside a rehearsal (CSBR 5.2.2, 6.2.2)."""
-MAX_TOKENS = 64
-"""Tokens of one signer; SoftHSM and network modules show a few dozen slots at most."""
+MAX_HOMES = 64
+"""Tokens and clouds of one signer; SoftHSM and network modules show a few dozen slots at most."""
 _S = TypeVar("_S")
 
 
@@ -56,15 +61,35 @@ class Anchor(Struct, frozen=True, forbid_unknown_fields=True):
         return certificate
 
 
-class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Homes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where keys are kept outside the signer: a field for each store of ``keystore/catalogue.py`` that has workers."""
+
+    pkcs11: tuple[Pkcs11Section, ...] = ()
+    """Tokens, each with a worker of its own."""
+    awskms: tuple[AwsKmsSection, ...] = ()
+    """Accounts with AWS."""
+    vault: tuple[VaultSection, ...] = ()
+    """Transit engines of Vault or OpenBao."""
+
+    def __post_init__(self) -> None:
+        """Refuse a cloud's name that another home has, for neither keys nor states could be told apart."""
+        names = Counter(home.name for _, home in self.homes())
+        for store, home in self.homes():
+            if store != "pkcs11" and names[home.name] > 1:  # tokens have serial numbers too
+                raise ValueError(f"the name {home.name!r} of a [[{store}]] section stands there twice")
+
+    def homes(self) -> tuple[tuple[str, Home], ...]:
+        """Return the homes of keys that have workers, each with the name of its store, in the catalogue's order."""
+        return tuple((store, home) for store in AWAY for home in getattr(self, store))
+
+
+class SignerSettings(Homes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``signer.toml``."""
 
     log: str
     """The C2SP verifier key of the log whose intents this signer believes."""
     softfile: SoftFileSection | None = None
     """Keys in files. A signer has these, or tokens, or both; new keys are born in a token if there is one."""
-    pkcs11: tuple[Pkcs11Section, ...] = ()
-    """Tokens, each with a worker of its own."""
     journal: str = "journal.sqlite3"
     mark: str = ""
     """The file of the journal's mark, on another disk than the journal; without one an older journal goes unnoticed."""
@@ -78,10 +103,12 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse a quorum that nobody could meet, and none at all outside a rehearsal."""
-        if self.softfile is None and not self.pkcs11:
-            raise ValueError("neither softfile nor pkcs11 says where keys are kept")
-        if len(self.pkcs11) > MAX_TOKENS:
-            raise ValueError(f"{len(self.pkcs11)} tokens are named; at most {MAX_TOKENS} are served")
+        super().__post_init__()
+        homes = self.homes()
+        if self.softfile is None and not homes:
+            raise ValueError("neither softfile nor a section such as [[pkcs11]] says where keys are kept")
+        if len(homes) > MAX_HOMES:
+            raise ValueError(f"{len(homes)} tokens and clouds are named; at most {MAX_HOMES} are served")
         if not 0 <= self.operator_quorum <= len(self.operators):
             raise ValueError(f"operator_quorum is {self.operator_quorum} and {len(self.operators)} operators are named")
         if self.operator_quorum < DUAL and not self.rehearsal:
@@ -229,3 +256,14 @@ def load(path: Path, kind: type[_S]) -> _S:
         raise Misused(f"{path} is not TOML.") from None  # the parser's own words quote the file
     except msgspec.ValidationError as error:
         raise Misused(f"{path}: {error}.") from None
+
+
+def read_homes(path: Path) -> list[tuple[str, Home]]:
+    """Read the sections of homes of keys that a file has, as the signer's settings have them; paths beside it.
+
+    Misused, which names the field and no value, if there is none or anything else.
+    """
+    homes = load(path, Homes).homes()
+    if not homes:
+        raise Misused(f"{path} has no section such as [[awskms]].", hint="it says where keys are kept")
+    return [(store, home.placed(path.resolve().parent)) for store, home in homes]

@@ -1,17 +1,20 @@
-"""What the signer asks of a worker that holds a token's module, and what it is told: small frames of msgpack.
+"""What the signer asks of a worker, whatever store it speaks to, and what it is told: small frames of msgpack.
 
-A worker may be in the hands of its module, a vendor's code. So there is nothing here that a signer would not say to
-a stranger: digests go in, public keys and signatures come out, and all of it is checked again by the signer.
+A worker may be in the hands of a vendor's code, or talk to somebody else's service. So there is nothing here that a
+signer would not say to a stranger: digests go in, public keys and signatures come out, and all of it is checked again
+by the signer. A key is named by its label and by ``key``, what its store knows it by: a CKA_ID, a cloud's key id.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from privyseal.errors import KeyStoreUnavailable
+from privyseal.keystore.audit import AuditLog
 from privyseal.terms.keys import KeyProtection
 
 
@@ -57,29 +60,37 @@ class Destroy(_Message, frozen=True):
 
 
 class Protection(_Message, frozen=True):
-    """Ask what the module says of a key; answered with Protected."""
+    """Ask what the store says of a key; answered with Protected."""
 
     label: str
     key: bytes
 
 
 class Look(_Message, frozen=True):
-    """Ask whether the token is still there and the session good, without using a key; answered with Seen."""
+    """Ask whether the token, or the cloud, is still there and lets us in, without using a key; answered with Seen."""
+
+
+class Count(_Message, frozen=True):
+    """Ask what the store's own audit log says of the use of keys, from ``since`` on and before ``until``, both UTC.
+
+    Answered with Told.
+    """
+
+    keys: tuple[bytes, ...]
+    since: datetime
+    until: datetime
 
 
 class Ready(_Message, frozen=True):
-    """The worker's first word: the module is loaded, the token found, and the PIN was right."""
-
-    token: str
-    serial: str
+    """The worker's first word: the module is loaded, or the cloud answered, and the PIN or credential was right."""
 
 
 class Seen(_Message, frozen=True):
-    """The token is there, and the session with it is good."""
+    """The token or cloud is there, and lets us in."""
 
 
 class Born(_Message, frozen=True):
-    """A Key Pair was generated and its attributes read back right."""
+    """A Key Pair was generated and its attributes read back right; the URI by which the store finds it."""
 
     uri: str
 
@@ -100,8 +111,15 @@ class Destroyed(_Message, frozen=True):
     """The key is gone."""
 
 
+class Told(_Message, frozen=True):
+    """What the store's own audit log says; ``signed`` counts for each of the keys, in the order asked."""
+
+    log: AuditLog
+    signed: tuple[int, ...]
+
+
 class Protected(_Message, frozen=True):
-    """What the module says of a key."""
+    """What the store says of a key."""
 
     protection: KeyProtection
 
@@ -113,15 +131,15 @@ class Failure(_Message, frozen=True):
     detail: str
     hint: str | None = None
     poisoned: bool = False
-    """The module is in a state that only a fresh process gets out of."""
+    """The module or connection is in a state that only a fresh process gets out of."""
     standing: Literal["away", "missing", "pin", "refused"] = "away"
     """Of a worker that could not begin: in which of these states the token is (``terms/keys.py``)."""
     used: bool = False
     """A key may have been used before it failed, so that the same must not be asked again."""
 
 
-Question = Generate | PublicKey | Sign | Destroy | Protection | Look
-Answer = Ready | Seen | Born | Spki | Signed | Destroyed | Protected | Failure
+Question = Generate | PublicKey | Sign | Destroy | Protection | Look | Count
+Answer = Ready | Seen | Born | Spki | Signed | Destroyed | Protected | Told | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
@@ -143,4 +161,4 @@ def decode_answer(octets: bytes) -> Answer:
     try:
         return _answers.decode(octets)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise KeyStoreUnavailable("The worker of a PKCS#11 token answered what nobody asked for.") from None
+        raise KeyStoreUnavailable("A key store's worker answered what nobody asked for.") from None

@@ -1,0 +1,83 @@
+"""Key stores with real workers for tests: clouds, each in front of a stand-in that holds real keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.stubs.awskms import REGION, AwsStub
+from tests.stubs.server import Stub
+from tests.stubs.vault import VaultStub
+
+from privyseal.keystore.away import Away
+from privyseal.keystore.awskms import AwsKms, AwsKmsSection
+from privyseal.keystore.homes import Home
+from privyseal.keystore.vault import Vault, VaultSection
+from privyseal.strongroom.children import TokenChild
+from privyseal.strongroom.nursery import Nursery
+
+
+@contextmanager
+def store(folder: Path, kind: type[Away], *sections: Home) -> Iterator[tuple[Away, list[TokenChild], list[str]]]:
+    """Open a key store with real workers; also the children, and what the operator is told."""
+    notes: list[str] = []
+    nursery = Nursery([(kind.store, each) for each in sections], folder / "pins")
+    children = [TokenChild(nursery, number, 2, notes.append) for number in range(len(sections))]
+    keys = kind(children, nursery.close)
+    try:
+        yield keys, children, notes
+    finally:
+        keys.close()
+
+
+class Cloud(NamedTuple):
+    """A cloud as the shared tests want it."""
+
+    kind: type[Away]
+    stub: Callable[[Path], Stub]
+    section: Callable[..., Home]
+    """Makes a section for a stub; keywords replace fields."""
+    sign: str
+    """What its orders call a signature."""
+    make: str
+    """What they call the making of a key."""
+    throttled: str
+    """The fault that means: not done, ask again soon."""
+    unsure: str
+    """A fault that leaves open whether it was done."""
+
+
+def aws_section(stub: AwsStub, **changes: object) -> AwsKmsSection:
+    """Return settings for a stub of AWS."""
+    plain: dict[str, object] = {
+        "name": "prod",
+        "region": REGION,
+        "credentials_file": str(stub.credentials),
+        "endpoint": stub.url,
+        "ca_file": str(stub.ca_file),
+        "sessions": 2,
+        "timeout": 9.0,
+    }
+    return AwsKmsSection(**(plain | changes))  # type: ignore[arg-type]
+
+
+def vault_section(stub: VaultStub, **changes: object) -> VaultSection:
+    """Return settings for a stub of Vault."""
+    plain: dict[str, object] = {
+        "name": "prod",
+        "url": stub.url,
+        "token_file": str(stub.credentials),
+        "ca_file": str(stub.ca_file),
+        "sessions": 2,
+        "timeout": 9.0,
+    }
+    return VaultSection(**(plain | changes))  # type: ignore[arg-type]
+
+
+CLOUDS: dict[str, Cloud] = {
+    "awskms": Cloud(AwsKms, AwsStub, aws_section, "Sign", "CreateKey", "ThrottlingException", "KMSInternalException"),
+    "vault": Cloud(Vault, VaultStub, vault_section, "sign", "create", "429", "500"),
+}
+"""Every cloud, by the name of its store."""
