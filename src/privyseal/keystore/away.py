@@ -85,13 +85,17 @@ class Away:
         return _only(Spki, child.ask(PublicKey(key.label, key.key), again=True)).der
 
     def sign(self, uri: str, tbs: Sequence[ToBeSigned]) -> list[bytes]:
-        """Sign each in the order given: PKCS#1 or PSS octets for RSA, DER ECDSA-Sig-Value for ECDSA.
+        """Sign each in the order given, as ``terms.signatures.Signature`` says for each scheme.
 
         Asked once: if the answer is lost the signatures may have been made, and an intent is good for no more.
         """
         key, child = self._of(uri)
         hashed = tuple(
-            Hashed(one.digest_algorithm, hashlib.new(one.digest_algorithm, one.octets).digest(), one.padding)
+            Hashed(
+                one.digest_algorithm,
+                one.octets if key.pure else hashlib.new(one.digest_algorithm, one.octets).digest(),
+                one.padding,
+            )
             for one in tbs
         )
         return list(_only(Signed, child.ask(Sign(key.label, key.key, hashed), again=False)).values)

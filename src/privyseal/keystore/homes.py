@@ -35,6 +35,8 @@ class Located(NamedTuple):
     label: str
     key: bytes
     """What the store knows the key by."""
+    pure: bool = False
+    """It signs the octets themselves (``terms.signatures.PURE_FAMILIES``), and is asked with them in place of a digest."""
 
 
 class Territory(NamedTuple):

@@ -19,7 +19,7 @@ from privyseal.terms.keys import KeyProtection
 
 
 class Hashed(Struct, frozen=True, forbid_unknown_fields=True):
-    """One digest to be signed, and how: ``padding`` is for RSA keys."""
+    """One digest to be signed, and how: ``padding`` is for RSA keys. For an Ed25519 key it is what is signed, whole."""
 
     algorithm: str
     digest: bytes

@@ -108,4 +108,4 @@ class Pkcs11(Away):
     def locate(cls, uri: str) -> Located:
         """Read a ``pkcs11:`` URI (RFC 7512); NotFound if this store did not give it out."""
         key = KeyUri.of(uri)
-        return Located(key.token, key.serial, key.label, key.key)
+        return Located(key.token, key.serial, key.label, key.key, bool(key.pure))

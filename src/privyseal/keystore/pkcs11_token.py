@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pkcs11 import MGF, Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
 from pkcs11.exceptions import (
+    ArgumentsBad,
     AttributeReadOnly,
     AttributeTypeInvalid,
     AttributeValueInvalid,
+    DomainParamsInvalid,
+    FunctionFailed,
     PKCS11Error,
     TemplateInconsistent,
 )
@@ -55,6 +58,12 @@ _CURVES: dict[str, tuple[str, ec.EllipticCurve]] = {
     "ecdsa-p521": ("1.3.132.0.35", ec.SECP521R1()),
 }
 _CURVE_OF = {der.oid(dotted): curve for dotted, curve in _CURVES.values()}
+_EDWARDS = (  # PKCS#11 3.0 section 2.3.10: the curve's name, which SoftHSM wants, or its identifier (RFC 8410)
+    b"\x13\x0cedwards25519",
+    der.oid("1.3.101.112"),
+)
+_CURVE_REFUSED = (AttributeValueInvalid, DomainParamsInvalid, TemplateInconsistent, ArgumentsBad, FunctionFailed)
+_EDDSA_OCTETS = 64  # RFC 8032 section 5.1.6
 _DIGEST_INFO = {  # RFC 8017 section 9.2: all of a DigestInfo but the digest
     name: der.sequence(digest_identifier(name), der.octet_string(bytes(octets)))[:-octets]
     for name, octets in DIGEST_SIZES.items()
@@ -85,7 +94,11 @@ _CLAIMS = {  # what is read back of a key, and must be so
     "CKA_DECRYPT": (Attribute.DECRYPT, False),
     "CKA_UNWRAP": (Attribute.UNWRAP, False),
 }
-_GENERATORS = {KeyType.RSA: Mechanism.RSA_PKCS_KEY_PAIR_GEN, KeyType.EC: Mechanism.EC_KEY_PAIR_GEN}
+_GENERATORS = {
+    KeyType.RSA: Mechanism.RSA_PKCS_KEY_PAIR_GEN,
+    KeyType.EC: Mechanism.EC_KEY_PAIR_GEN,
+    KeyType.EC_EDWARDS: Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
+}
 
 
 class Shared:
@@ -153,7 +166,12 @@ class Desk:
             info = _DIGEST_INFO[one.algorithm] + one.digest  # type: ignore[index]
             return bytes(key.sign(info, mechanism=Mechanism.RSA_PKCS))
         if one.padding == "pss":
-            raise BadInput("PSS was asked of an elliptic curve key; only an RSA key signs with it.")
+            raise BadInput("PSS was asked of a key of another kind; only an RSA key signs with it.")
+        if key.key_type is KeyType.EC_EDWARDS:
+            value = bytes(key.sign(one.digest, mechanism=Mechanism.EDDSA))
+            if len(value) != _EDDSA_OCTETS:
+                raise KeyStoreUnavailable("The token gave an Ed25519 signature of another length than 64 octets.")
+            return value
         order = self._orders[key]
         raw = bytes(key.sign(one.digest[:order], mechanism=Mechanism.ECDSA))  # longer digests are cut (FIPS 186-5 6.4)
         if len(raw) != 2 * order:
@@ -180,7 +198,8 @@ class Desk:
                 f"The token does not keep the new key as it was told to: {', '.join(wrong)}; the key was destroyed.",
                 hint="CSBR 6.2.7 asks for a key that cannot leave its module; use another token or configure it so",
             )
-        return Born(str(KeyUri(self._token.label, self._token.serial, question.label, name)))
+        pure = scheme.name if scheme.pure else ""
+        return Born(str(KeyUri(self._token.label, self._token.serial, question.label, name, pure)))
 
     def _born(self, label: str, name: bytes, scheme: Scheme) -> tuple[Any, Any]:
         """Generate with every attribute that we wish, or where the token knows some of them not, with those needed."""
@@ -205,9 +224,22 @@ class Desk:
         elif scheme.name in _CURVES:
             curve = {Attribute.EC_PARAMS: der.oid(_CURVES[scheme.name][0])}
             made = self._session.generate_keypair(KeyType.EC, public_template={**_PUBLIC, **curve}, **given)
+        elif scheme.family is Family.EDDSA:
+            made = self._edwards(given)
         else:
             raise Misused(f"The PKCS#11 key store cannot generate a key of scheme {scheme.name}.")
         return made[0], made[1]
+
+    def _edwards(self, given: Mapping[str, Any]) -> Any:
+        """Generate an Ed25519 key, its curve told in the one way or the other."""
+        for curve in _EDWARDS:
+            template = {**_PUBLIC, Attribute.EC_PARAMS: curve}
+            try:
+                return self._session.generate_keypair(KeyType.EC_EDWARDS, public_template=template, **given)
+            except PKCS11Error as error:  # modules tell a curve that they cannot read in ways of their own
+                if curve is _EDWARDS[-1] or not isinstance(error, _CURVE_REFUSED):
+                    raise
+        raise AssertionError("the last way returns or raises")
 
     def _destroy(self, question: Destroy) -> Destroyed:
         for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
@@ -271,7 +303,13 @@ def spki(public: Any) -> bytes:
     try:
         if public.key_type is KeyType.RSA:
             numbers = (int.from_bytes(public[Attribute.PUBLIC_EXPONENT], "big"), _modulus(public))
-            key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey = rsa.RSAPublicNumbers(*numbers).public_key()
+            key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey = rsa.RSAPublicNumbers(
+                *numbers
+            ).public_key()
+        elif public.key_type is KeyType.EC_EDWARDS:
+            point = bytes(public[Attribute.EC_POINT])
+            bare = point if len(point) == _EDDSA_OCTETS // 2 else der.octets_of(der.read(point))
+            key = ed25519.Ed25519PublicKey.from_public_bytes(bare)
         else:
             point = bytes(public[Attribute.EC_POINT])
             curve = _curve(public)
