@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pkcs11 import MGF, Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
+from pkcs11.constants import DEFAULT
 from pkcs11.exceptions import (
     ArgumentsBad,
     AttributeReadOnly,
@@ -18,6 +19,7 @@ from pkcs11.exceptions import (
     AttributeValueInvalid,
     DomainParamsInvalid,
     FunctionFailed,
+    GeneralError,
     PKCS11Error,
     TemplateInconsistent,
 )
@@ -85,6 +87,18 @@ _NEEDED = {  # what every token must be able to promise of a Private Key
 }
 _WISHED = {Attribute.SIGN_RECOVER: False, Attribute.WRAP_WITH_TRUSTED: True, Attribute.MODIFIABLE: False}
 _PUBLIC = {Attribute.TOKEN: True, Attribute.VERIFY: True, Attribute.ENCRYPT: False, Attribute.WRAP: False}
+_UNSAID = {Attribute.TOKEN: True, Attribute.VERIFY: DEFAULT, Attribute.ENCRYPT: DEFAULT, Attribute.WRAP: DEFAULT}
+_SHAPES: tuple[tuple[Mapping[Attribute, Any], Mapping[Attribute, Any]], ...] = (
+    ({**_NEEDED, **_WISHED}, _PUBLIC),
+    (_NEEDED, _PUBLIC),
+    # A TPM knows of a key only that it signs, or decrypts, or both, and tpm2-pkcs11 contradicts itself where the public
+    # half is told as well; what it made of that is read back as of any other.
+    (_NEEDED, _UNSAID),
+)
+"""Templates of the private and the public half, the fullest first; what is DEFAULT is not said at all."""
+_DECRYPTING = "TPM2.0 Cryptoki"
+"""The library description of tpm2-pkcs11; a key would be born with which every signature fails."""
+_BARE = len(_SHAPES) - 1
 _CLAIMS = {  # what is read back of a key, and must be so
     "CKA_SENSITIVE": (Attribute.SENSITIVE, True),
     "CKA_ALWAYS_SENSITIVE": (Attribute.ALWAYS_SENSITIVE, True),
@@ -105,11 +119,13 @@ class Shared:
     """What all desks of a worker share."""
 
     def __init__(self) -> None:
-        """Begin with nothing destroyed."""
+        """Begin with nothing destroyed and nothing known of the module."""
         self.making = threading.Lock()
         """Held while a key is made or destroyed, so that no label is given twice."""
         self.destroyed: set[bytes] = set()
         """Identifiers of keys whose handles other sessions may still have."""
+        self.shape = 0
+        """The first template that the module may understand: trying the others again could cost it memory."""
 
 
 class Desk:
@@ -184,8 +200,7 @@ class Desk:
             raise Conflict(
                 f"The token has a key called {question.label} already.", hint="give the new key another name"
             )
-        name = os.urandom(KEY_ID_OCTETS)
-        public, private = self._born(question.label, name, scheme)
+        name, public, private = self._born(question.label, scheme)
         try:
             wrong = wrong_claims(read_claims(private), _GENERATORS[private.key_type])
             spki(public)
@@ -201,39 +216,61 @@ class Desk:
         pure = scheme.name if scheme.pure else ""
         return Born(str(KeyUri(self._token.label, self._token.serial, question.label, name, pure)))
 
-    def _born(self, label: str, name: bytes, scheme: Scheme) -> tuple[Any, Any]:
-        """Generate with every attribute that we wish, or where the token knows some of them not, with those needed."""
-        for wished in (_WISHED, {}):
-            try:
-                return self._pair(label, name, scheme, wished)
-            except (AttributeTypeInvalid, AttributeValueInvalid, AttributeReadOnly, TemplateInconsistent):
-                if not wished:
-                    raise
-        raise AssertionError("the last template raises or returns")
+    def _born(self, label: str, scheme: Scheme) -> tuple[bytes, Any, Any]:
+        """Generate with every attribute that we wish, or where the module cannot have that, with those needed.
 
-    def _pair(self, label: str, name: bytes, scheme: Scheme, wished: Mapping[Attribute, bool]) -> tuple[Any, Any]:
+        Each attempt has an identifier of its own, so that what a failed one may have left behind is never taken for it.
+        """
+        while True:
+            name, shape = os.urandom(KEY_ID_OCTETS), self._shared.shape
+            try:
+                return name, *self._pair(label, name, scheme, *_SHAPES[shape])
+            except (AttributeTypeInvalid, AttributeValueInvalid, AttributeReadOnly, TemplateInconsistent):
+                if shape == _BARE:
+                    raise
+                self._shared.shape = shape + 1
+            except GeneralError:
+                if shape == _BARE:
+                    raise
+                self._shared.shape = _BARE
+
+    # What is to be generated, and the two halves' templates.
+    def _pair(
+        self,
+        label: str,
+        name: bytes,
+        scheme: Scheme,
+        private: Mapping[Attribute, Any],
+        public: Mapping[Attribute, Any],
+    ) -> tuple[Any, Any]:
         given = {
             "id": name,
             "label": label,
             "store": True,
             "capabilities": MechanismFlag.SIGN | MechanismFlag.VERIFY,
-            "private_template": {**_NEEDED, **wished},
+            "private_template": dict(private),
         }
         if scheme.family is Family.RSA:
-            made = self._session.generate_keypair(KeyType.RSA, scheme.bits, public_template=dict(_PUBLIC), **given)
+            if self._token.loaded.library_description.startswith(_DECRYPTING):
+                raise Misused(
+                    "This module signs a digest with an RSA key by decrypting, which a key that does nothing but sign "
+                    "may not do.",
+                    hint="use an elliptic key in this token",
+                )
+            made = self._session.generate_keypair(KeyType.RSA, scheme.bits, public_template=dict(public), **given)
         elif scheme.name in _CURVES:
             curve = {Attribute.EC_PARAMS: der.oid(_CURVES[scheme.name][0])}
-            made = self._session.generate_keypair(KeyType.EC, public_template={**_PUBLIC, **curve}, **given)
+            made = self._session.generate_keypair(KeyType.EC, public_template={**public, **curve}, **given)
         elif scheme.family is Family.EDDSA:
-            made = self._edwards(given)
+            made = self._edwards(given, public)
         else:
             raise Misused(f"The PKCS#11 key store cannot generate a key of scheme {scheme.name}.")
         return made[0], made[1]
 
-    def _edwards(self, given: Mapping[str, Any]) -> Any:
+    def _edwards(self, given: Mapping[str, Any], public: Mapping[Attribute, Any]) -> Any:
         """Generate an Ed25519 key, its curve told in the one way or the other."""
         for curve in _EDWARDS:
-            template = {**_PUBLIC, Attribute.EC_PARAMS: curve}
+            template = {**public, Attribute.EC_PARAMS: curve}
             try:
                 return self._session.generate_keypair(KeyType.EC_EDWARDS, public_template=template, **given)
             except PKCS11Error as error:  # modules tell a curve that they cannot read in ways of their own
