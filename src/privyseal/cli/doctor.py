@@ -227,6 +227,7 @@ def _tokens(directory: Path) -> Iterator[Diagnosis]:
         return
     finally:
         signer.close()
+    served = {each.pool for each in found if each.pool and each.state == "usable"}
     for each in found:
         holds = f"{each.keys} keys" if each.keys != 1 else "one key"
         if each.state == "usable":
@@ -234,7 +235,9 @@ def _tokens(directory: Path) -> Iterator[Diagnosis]:
             yield Diagnosis(f"token {each.name}", "good", f"it can be used and holds {holds}{lost}")
         else:
             why = f"{_STANDINGS[each.state]}: {each.why} It holds {holds}"
-            yield Diagnosis(f"token {each.name}", "bad" if each.keys else "weak", why)
+            others = each.pool in served
+            why += f"; another token of pool {each.pool} serves them" if others and each.keys else ""
+            yield Diagnosis(f"token {each.name}", "bad" if each.keys and not others else "weak", why)
 
 
 _STANDINGS = {"away": "away", "missing": "not in any slot", "pin": "its PIN is held back", "refused": "refused"}

@@ -137,7 +137,9 @@ class Away:
                 keys[child] += 1
             else:
                 strangers[key.home] += 1
-        known = [msgspec.structs.replace(child.state(), keys=keys[child]) for child in self._children]
+        known = [
+            msgspec.structs.replace(state, keys=keys[child]) for child in self._children for state in child.states()
+        ]
         known += [TokenState(name, "missing", self._unknown(name), count) for name, count in strangers.items()]
         return tuple(known)
 
@@ -154,7 +156,7 @@ class Away:
         return key, child
 
     def _holding(self, key: Located) -> Child | None:
-        return next((child for child in self._children if child.section.holds(key)), None)
+        return next((child for child in self._children if child.holds(key)), None)
 
     def _for(self, subscriber: str) -> Child:
         chosen = [child for child in self._children if subscriber in child.section.subscribers]

@@ -36,7 +36,7 @@ class Located(NamedTuple):
     key: bytes
     """What the store knows the key by."""
     pure: bool = False
-    """It signs the octets themselves (``terms.signatures.PURE_FAMILIES``), and is asked with them in place of a digest."""
+    """It signs octets (``terms.signatures.PURE_FAMILIES``), and is asked with them in place of a digest."""
 
 
 class Territory(NamedTuple):
@@ -152,8 +152,12 @@ class Child(Protocol):
         """Tell whether no worker can be had any more by this process."""
         ...
 
-    def state(self) -> TokenState:
-        """Return how it is, as far as that is known without asking it."""
+    def holds(self, key: Located) -> bool:
+        """Tell whether a key is in this home, by its URI alone."""
+        ...
+
+    def states(self) -> tuple[TokenState, ...]:
+        """Return how it is, as far as that is known without asking it; several where it is several tokens."""
         ...
 
     def ask(self, question: Question, *, again: bool, long: bool = False) -> Answer:

@@ -33,6 +33,9 @@ class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pin: str | None = None
     subscribers: tuple[str, ...] = ()
     """Subscribers whose new keys are born in this token; none named: everybody's that no other token names."""
+    pool: str = ""
+    """Sections of one pool are tokens that hold the same keys, cloned by their maker's means; new keys are born in the
+    first of them, and where one is lost another goes on."""
     sessions: int | None = None
     """Threads, each with a session of its own, and as many signatures are asked at once; two a core if not given."""
     timeout: float = 10.0

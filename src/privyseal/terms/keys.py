@@ -45,6 +45,8 @@ class TokenState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Keys of this signer that are in it."""
     losses: int = 0
     """Workers with this token that were lost since the signer began."""
+    pool: str = ""
+    """The pool that it is in: another token of it that is usable does as well."""
 
 
 class Passkey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
