@@ -5,14 +5,18 @@ No module is loaded here; each token's lives in a worker, which begins with ``pk
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
+from privyseal.errors import KeyStoreUnavailable
 from privyseal.keystore.away import Away
-from privyseal.keystore.homes import Begin, Home, Located, Territory, check_limits
+from privyseal.keystore.homes import Begin, Child, Home, Located, Territory, check_limits
+from privyseal.keystore.messages import Inventoried, Inventory
 from privyseal.keystore.pkcs11_uri import KeyUri
+from privyseal.terms.keys import TokenKeys
 
 
 class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,3 +116,23 @@ class Pkcs11(Away):
         """Read a ``pkcs11:`` URI (RFC 7512); NotFound if this store did not give it out."""
         key = KeyUri.of(uri)
         return Located(key.token, key.serial, key.label, key.key, bool(key.pure))
+
+    def inventory(self, uris: Sequence[str]) -> tuple[TokenKeys, ...]:
+        """Hold what is in each token against the keys that should be there; a pool answers with one of its tokens.
+
+        Uses no key. KeyStoreUnavailable where a token cannot be asked.
+        """
+        return tuple(self._held(child, [self.locate(uri) for uri in uris]) for child in self._children)
+
+    def _held(self, child: Child, known: Sequence[Located]) -> TokenKeys:
+        answer = child.ask(Inventory(), again=True)
+        if not isinstance(answer, Inventoried):
+            raise KeyStoreUnavailable("A token's worker answered something else than what is in it.")
+        inside = {(each.key, each.label) for each in answer.keys}
+        ours = {(each.key, each.label) for each in known if child.holds(each)}
+        return TokenKeys(
+            child.section.name,
+            len(ours & inside),
+            strangers=tuple(sorted(label for _, label in inside - ours)),
+            missing=tuple(sorted(label for _, label in ours - inside)),
+        )

@@ -34,6 +34,7 @@ from privyseal.keystore.messages import (
     Failure,
     Generate,
     Hashed,
+    Inventory,
     Look,
     Protected,
     Protection,
@@ -44,6 +45,7 @@ from privyseal.keystore.messages import (
     Signed,
     Spki,
 )
+from privyseal.keystore.pkcs11_inventory import inventory
 from privyseal.keystore.pkcs11_module import OpenToken, look
 from privyseal.keystore.pkcs11_refusals import refusal
 from privyseal.keystore.pkcs11_uri import KeyUri
@@ -163,6 +165,8 @@ class Desk:
         if isinstance(question, Look):
             look(self._token, self._session)
             return Seen()
+        if isinstance(question, Inventory):
+            return inventory(self._session)
         if isinstance(question, Protection):
             return Protected(self._protection(self._private(question.label, question.key)))
         if isinstance(question, Count):

@@ -17,7 +17,7 @@ from privyseal.errors import PrivySealError
 from privyseal.telemetry import LONGEST_ID
 from privyseal.terms.certificates import Standing
 from privyseal.terms.grants import Use
-from privyseal.terms.keys import Charter, KeyPair, TokenState
+from privyseal.terms.keys import Charter, KeyPair, TokenKeys, TokenState
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, StatementSubmission
@@ -212,6 +212,16 @@ class SignerState(_Message, frozen=True, tag="signer-state"):
     """How each token of its key stores was when it was last heard of; nobody waits for one to answer."""
 
 
+class TokenKeysAsked(_Message, frozen=True, tag="token-keys-asked"):
+    """Which keys are in the tokens; unlike for the signer's health, each token is asked."""
+
+
+class TokenKeysRead(_Message, frozen=True, tag="token-keys-read"):
+    """What is in each token, held against the signer's charters."""
+
+    tokens: tuple[TokenKeys, ...]
+
+
 # -- the stamper -----------------------------------------------------------------------------------------------------
 class Stamp(_Message, frozen=True, tag="stamp"):
     """Timestamp these digests."""
@@ -255,13 +265,13 @@ class StamperState(_Message, frozen=True, tag="stamper-state"):
 
 Question = (
     Append | Prove | LogHealth
-    | SignBatch | AdministrativeAct | CharterAsked | StandingAsked | SignerHealth
+    | SignBatch | AdministrativeAct | CharterAsked | StandingAsked | SignerHealth | TokenKeysAsked
     | Stamp | Reply | StamperHealth
 )  # fmt: skip
 Answer = (
     Refused
     | Appended | LogState
-    | SignedBatch | Stale | Acted | CharterRead | StandingRead | SignerState
+    | SignedBatch | Stale | Acted | CharterRead | StandingRead | SignerState | TokenKeysRead
     | Stamped | Replied | StamperState
 )  # fmt: skip
 

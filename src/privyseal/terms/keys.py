@@ -49,6 +49,17 @@ class TokenState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pool that it is in: another token of it that is usable does as well."""
 
 
+class TokenKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which keys are in a token, held against those of its signer."""
+
+    name: str
+    ours: int
+    strangers: tuple[str, ...] = ()
+    """Labels of keys in it that this signer does not use: another's, or left by a birth that was interrupted."""
+    missing: tuple[str, ...] = ()
+    """Labels of keys that this signer would use and that are not in it."""
+
+
 class Passkey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A WebAuthn credential, and where alone it may be asked (W3C Web Authentication 2, 7.2)."""
 
