@@ -46,9 +46,8 @@ class Tpm:
         self._process = subprocess.Popen(
             [*command, "--server", f"type=unixio,path={wire}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(wire.exists)
         self._wire = socket.socket(socket.AF_UNIX)
-        self._wire.connect(str(wire))
+        wait_until(lambda: self._wire.connect_ex(str(wire)) == 0, 60.0)  # it is there before anybody listens
         self._turn = threading.Lock()
         self._handles = _counts(self._ask(_command(_CAPABILITY, struct.pack(">III", _COMMANDS, 0, 256))))
         self._desk, self._bell = _two_ports()
@@ -75,7 +74,7 @@ class Tpm:
     def run(self, *command: str) -> str:
         """Run somebody else's program on the TPM and return what it said."""
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | self.environment
+            command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | self.environment
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout + done.stderr
