@@ -12,9 +12,11 @@ from tests.shim import Shim
 from tests.softhsm import Server, SoftHsm, store
 from tests.strongroom.processes import wait_until
 
+from privyseal.cli.doctor_tokens import _keys_in
 from privyseal.errors import KeyStoreUnavailable, NotFound, Unavailable
 from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
 from privyseal.pki import certificates
+from privyseal.terms.keys import TokenKeys
 from privyseal.terms.signatures import SCHEMES, ToBeSigned
 from privyseal.web.readiness import _complaint
 
@@ -83,7 +85,7 @@ def test_the_first_token_is_used_again_when_it_is_back(twins, tmp_path: Path) ->
 
 def test_a_key_that_was_not_cloned_is_waited_for_in_the_token_that_has_it(twins, tmp_path: Path) -> None:
     """The second token does not know the key: its refusal is not the pool's, unless the first one does not either."""
-    one, two, _, first, _ = twins
+    one, two, uri, first, _ = twins
     with store(tmp_path, one, two) as (keys, children, _):
         for child in children:
             child.warm()
@@ -95,6 +97,12 @@ def test_a_key_that_was_not_cloned_is_waited_for_in_the_token_that_has_it(twins,
         signs(keys, fresh)
         with pytest.raises(NotFound):
             keys.sign(fresh.replace("demo", "acme"), [TBS])
+        here, there = keys.inventory([uri, fresh])
+        assert (here, there) == (
+            TokenKeys("one", 2, pool="seal"),
+            TokenKeys("one", 1, missing=("demo/fresh",), pool="seal"),
+        )
+        assert (_keys_in(here).state, _keys_in(there).state) == ("good", "weak")
 
 
 def test_a_key_is_destroyed_in_every_token_or_is_not_gone(twins, hsm: SoftHsm, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def _states(found: Sequence[TokenState]) -> Iterator[Diagnosis]:
 def _keys_in(found: TokenKeys) -> Diagnosis:
     """Say what is in a token and should not be, or should be and is not."""
     what = f"keys in token {found.name}"
+    if found.missing and found.pool:
+        return Diagnosis(what, "weak", f"not in it, as they are in pool {found.pool}: {_some(found.missing)}")
     if found.missing:
         return Diagnosis(what, "bad", f"not in it any more: {_some(found.missing)}")
     count = "one key of this signer is" if found.ours == 1 else f"{found.ours} keys of this signer are"

@@ -156,6 +156,10 @@ class Child(Protocol):
         """Tell whether a key is in this home, by its URI alone."""
         ...
 
+    def members(self) -> tuple[Child, ...]:
+        """Return it, or the tokens that it is put together of, first the one in which keys are born."""
+        ...
+
     def states(self) -> tuple[TokenState, ...]:
         """Return how it is, as far as that is known without asking it; several where it is several tokens."""
         ...

@@ -6,6 +6,7 @@ No module is loaded here; each token's lives in a worker, which begins with ``pk
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -118,21 +119,27 @@ class Pkcs11(Away):
         return Located(key.token, key.serial, key.label, key.key, bool(key.pure))
 
     def inventory(self, uris: Sequence[str]) -> tuple[TokenKeys, ...]:
-        """Hold what is in each token against the keys that should be there; a pool answers with one of its tokens.
+        """Hold what is in each token that can be asked against the keys that should be there; uses no key."""
+        known = [self.locate(uri) for uri in uris]
+        found: list[TokenKeys] = []
+        for child in self._children:
+            ours = {(each.key, each.label) for each in known if child.holds(each)}
+            together = child.members()
+            for member in together:
+                with suppress(KeyStoreUnavailable):  # its state says so
+                    found.append(_held(member, ours, pooled=len(together) > 1))
+        return tuple(found)
 
-        Uses no key. KeyStoreUnavailable where a token cannot be asked.
-        """
-        return tuple(self._held(child, [self.locate(uri) for uri in uris]) for child in self._children)
 
-    def _held(self, child: Child, known: Sequence[Located]) -> TokenKeys:
-        answer = child.ask(Inventory(), again=True)
-        if not isinstance(answer, Inventoried):
-            raise KeyStoreUnavailable("A token's worker answered something else than what is in it.")
-        inside = {(each.key, each.label) for each in answer.keys}
-        ours = {(each.key, each.label) for each in known if child.holds(each)}
-        return TokenKeys(
-            child.section.name,
-            len(ours & inside),
-            strangers=tuple(sorted(label for _, label in inside - ours)),
-            missing=tuple(sorted(label for _, label in ours - inside)),
-        )
+def _held(child: Child, ours: set[tuple[bytes, str]], *, pooled: bool) -> TokenKeys:
+    answer = child.ask(Inventory(), again=True)
+    if not isinstance(answer, Inventoried):
+        raise KeyStoreUnavailable("A token's worker answered something else than what is in it.")
+    inside = {(each.key, each.label) for each in answer.keys}
+    return TokenKeys(
+        child.section.name,
+        len(ours & inside),
+        strangers=tuple(sorted(label for _, label in inside - ours)),
+        missing=tuple(sorted(label for _, label in ours - inside)),
+        pool=getattr(child.section, "pool", "") if pooled else "",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pkcs11 import Attribute, ObjectClass
+from pkcs11.exceptions import AttributeTypeInvalid
 
 from privyseal.errors import Misused
 from privyseal.keystore.messages import Inventoried, Kept
@@ -19,5 +20,13 @@ def inventory(session: Any) -> Inventoried:
     for each in session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}):
         if len(found) == MOST_KEYS:
             raise Misused(f"The token holds more than {MOST_KEYS} keys; that many are listed.")
-        found.append(Kept(str(each[Attribute.LABEL]), bytes(each[Attribute.ID])))
+        found.append(Kept(str(_said(each, Attribute.LABEL) or ""), bytes(_said(each, Attribute.ID) or b"")))
     return Inventoried(tuple(found))
+
+
+def _said(key: Any, attribute: Attribute) -> Any:
+    """Return an attribute, or None of a stranger's key that has it not."""
+    try:
+        return key[attribute]
+    except (AttributeTypeInvalid, KeyError):
+        return None

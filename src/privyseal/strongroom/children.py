@@ -187,6 +187,10 @@ class TokenChild:
             return TokenState(self.section.name, "usable", losses=self.losses)
         return TokenState(self.section.name, standing, why.detail, losses=self.losses)
 
+    def members(self) -> tuple[TokenChild, ...]:
+        """Return itself; a pool has several."""
+        return (self,)
+
     def states(self) -> tuple[TokenState, ...]:
         """Return the same as :meth:`state`; a pool has several."""
         return (self.state(),)

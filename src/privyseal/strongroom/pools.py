@@ -57,6 +57,10 @@ class Pool:
         """Tell whether a key was born in one of the tokens."""
         return any(member.holds(key) for member in self._members)
 
+    def members(self) -> tuple[TokenChild, ...]:
+        """Return the tokens, first the one in which keys are born."""
+        return self._members
+
     def states(self) -> tuple[TokenState, ...]:
         """Return how each token is, as far as that is known without asking it."""
         name = getattr(self.section, "pool", "")

@@ -58,6 +58,8 @@ class TokenKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Labels of keys in it that this signer does not use: another's, or left by a birth that was interrupted."""
     missing: tuple[str, ...] = ()
     """Labels of keys that this signer would use and that are not in it."""
+    pool: str = ""
+    """The pool that it is in, where it should hold all keys of the pool."""
 
 
 class Passkey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
