@@ -195,6 +195,34 @@ def test_signing_goes_on_in_the_other_token(hsm: SoftHsm, tmp_path: Path, losses
         print(f"{losses} losses, {tally}, 0 wrong, slowest {slowest:.2f} s")
 
 
+def test_births_leave_a_session_and_a_busy_token_is_not_taken_for_a_lost_one(hsm: SoftHsm, tmp_path: Path) -> None:
+    """Two slow births in a token with two sessions: one signs meanwhile. With one session a signature is refused."""
+    shim = Shim(hsm, tmp_path / "orders")
+    with store(tmp_path, shim.section("one")) as (keys, _, _):
+        uri = keys.generate("demo/first", P256)
+        shim.order("C_GenerateKeyPair", "slow 1")
+        births = [threading.Thread(target=keys.generate, args=(f"demo/{name}", P256)) for name in "ab"]
+        for birth in births:
+            birth.start()
+        wait_until(lambda: shim.calls("C_GenerateKeyPair") == 2)
+        signs(keys, uri)
+        assert any(birth.is_alive() for birth in births)
+        for birth in births:
+            birth.join()
+    single = shim.section("one", sessions=1, timeout=0.7, generate_timeout=60.0)
+    with store(tmp_path, single) as (keys, (child,), _):
+        signs(keys, uri)
+        shim.order("C_GenerateKeyPair", "slow 2")
+        birth = threading.Thread(target=keys.generate, args=("demo/c", P256))
+        birth.start()
+        wait_until(lambda: shim.calls("C_GenerateKeyPair") == 4)
+        with pytest.raises(KeyStoreUnavailable, match=r"Every session with token one was busy for 0\.7 s"):
+            keys.sign(uri, [TBS])
+        birth.join()
+        assert child.losses == 0
+        assert "demo/c" in hsm.tool("one", "--list-objects")
+
+
 def test_generating_a_key_does_not_keep_others_from_signing(hsm: SoftHsm, tmp_path: Path) -> None:
     """C_GenerateKeyPair takes three seconds: signatures of the same token go on all that time."""
     shim = Shim(hsm, tmp_path / "orders")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from privyseal.errors import KeyStoreUnavailable, PrivySealError, from_code
 from privyseal.keystore.homes import Home, Located, Standing
-from privyseal.keystore.messages import Answer, Failure, Look, Question, Ready, decode_answer, encode
+from privyseal.keystore.messages import Answer, Failure, Generate, Look, Question, Ready, decode_answer, encode
 from privyseal.strongroom.frames import Frames
 from privyseal.strongroom.nursery import Nursery
 from privyseal.terms.keys import TokenState
@@ -40,6 +40,10 @@ class _Lost(Exception):
         super().__init__(why)
         self.reached = reached
         self.why = why
+
+
+class _Busy(Exception):
+    """Every session is in use: by calls that have limits of their own, so that nothing is wrong with the worker."""
 
 
 class Untouched(Exception):
@@ -72,11 +76,11 @@ class _Worker:
             self._idle.put(number)
 
     def ask(self, question: bytes, seconds: float) -> Answer:
-        """Ask on a channel that nobody uses; _Lost if no answer comes in time."""
+        """Ask on a channel that nobody uses; _Busy if none gets free in time, _Lost if no answer comes in time."""
         try:
             number = self._idle.get(timeout=seconds)
         except queue.Empty:
-            raise _Lost(False, "all its sessions were busy for too long") from None
+            raise _Busy from None
         if number is None:
             self._idle.put(None)  # for the next one who waits
             raise _Lost(False, "it ended")
@@ -146,6 +150,7 @@ class TokenChild:
         self._sessions = self.section.sessions or sessions
         self._note = note
         self._lock = threading.Lock()
+        self._births = threading.Lock()
         self._worker: _Worker | None = None
         self._next_try = 0.0
         self._why: PrivySealError = KeyStoreUnavailable("No worker was started yet.")
@@ -234,6 +239,12 @@ class TokenChild:
         ``elsewhere`` says that another token has the key: raise Untouched, rather than wait for a worker or ask a
         second one, where no key can have been used.
         """
+        if isinstance(question, Generate):
+            with self._births:  # they are made one by one anyway, and so they keep one session and not all
+                return self._ask(question, again=again, long=long, elsewhere=elsewhere)
+        return self._ask(question, again=again, long=long, elsewhere=elsewhere)
+
+    def _ask(self, question: Question, *, again: bool, long: bool, elsewhere: bool) -> Answer:
         octets = encode(question)
         seconds = self.section.generate_timeout if long else self.section.timeout
         until = time.monotonic() + PATIENCE_SECONDS
@@ -241,6 +252,13 @@ class TokenChild:
             worker = self._there() if elsewhere else self._alive(until)
             try:
                 answer = worker.ask(octets, seconds)
+            except _Busy:
+                if elsewhere:
+                    raise Untouched from None
+                raise KeyStoreUnavailable(
+                    f"Every session with token {self.section.name} was busy for {seconds:g} s.",
+                    hint="safe to run again; the section's sessions may be too few",
+                ) from None
             except _Lost as lost:
                 self._retire(worker, lost.why)
                 if elsewhere and (again or not lost.reached):
