@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "large": files.one_large,
     "service": service.throughput,
     "softhsm": softhsm.throughput,
+    "listing": softhsm.listing,
     "nodes": nodes.postgresql,
     "lint": lint.certificates,
     "policy": policy.decisions,

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from bench.harness import Row, against
 from bench.running import Load, Running, running
+from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
+from privyseal.strongroom.children import TokenChild
+from privyseal.strongroom.nursery import Nursery
+from privyseal.terms.signatures import SCHEMES
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 TOKEN, PIN, KEY = "bench", "bench-739152", "demo/release"
+KEYS = 1000
+"""Keys in the token that is listed."""
 SECONDS = 6.0
 """How long one round sends requests."""
 _SOURCE = Path(__file__).with_suffix(".c")
@@ -48,6 +55,48 @@ def throughput(folder: Path, rounds: int) -> list[Row]:
     notes = f"{loads[-1].spent()}; p99 {loads[-1].p99_ms:.0f} ms"
     work = "HTTP, SoftHSM RSA-3072 / the module from C"
     return [Row(work, subject, limit, ratio, "/s", "0.55 (0.75)", notes=notes, rounds=each)]
+
+
+def listing(folder: Path, rounds: int) -> list[Row]:
+    """List a thousand keys in a token as ``privyseal doctor`` does, against ``pkcs11-tool --list-objects``."""
+    here = folder / "listing"
+    environment = _token(here)
+    section = Pkcs11Section(
+        module=MODULE,
+        token=TOKEN,
+        pin=PIN,
+        sessions=1,
+        environment=environment,
+        readable=(str(here / "softhsm2.conf"),),
+        writable=(str(here / "tokens"),),
+    )
+    nursery = Nursery([("pkcs11", section)], here / "pins")
+    keys = Pkcs11([TokenChild(nursery, 0, 1)], nursery.close)
+    command = ["pkcs11-tool", "--module", MODULE, "--token-label", TOKEN, "--login", "--pin", PIN, "--list-objects"]
+    command += ["--type", "privkey"]
+    try:
+        uris = [keys.generate(f"demo/k{number}", SCHEMES["ecdsa-p256"]) for number in range(KEYS)]
+
+        def stranger() -> float:
+            began = time.perf_counter()
+            subprocess.run(
+                [*command, "--type", "privkey"], check=True, capture_output=True, env=os.environ | environment
+            )
+            return (time.perf_counter() - began) * 1000
+
+        def listed() -> float:
+            began = time.perf_counter()
+            (found,) = keys.inventory(uris)
+            if found.ours != KEYS:
+                raise RuntimeError(f"{found.ours} keys were listed")
+            return (time.perf_counter() - began) * 1000
+
+        subject, limit, ratio, each = against(stranger, listed, rounds)
+    finally:
+        keys.close()
+    return [
+        Row("1,000 keys of a token listed / pkcs11-tool", subject, limit, ratio, "ms", "1000 ms", "lower", rounds=each)
+    ]
 
 
 def _token(here: Path) -> dict[str, str]:

@@ -5,10 +5,11 @@
  *   0xNUMBER [once]    answer with this code instead ("once": the order is gone after it)
  *   flip               C_Sign: the last octet of the signature comes out with a bit flipped
  *   hang               never return
+ *   slow SECONDS       C_GenerateKeyPair: think for so long before it is done
  *   intrude            try what a worker must not do, and write NAME=ERRNO lines to the file "tried"
  *   flags 0xNUMBER     C_GetTokenInfo: set these flags as well
  *   claim TYPE VALUE   C_GetAttributeValue: the boolean attribute of this number (hex) reads so
- * Each C_Login, C_Sign and C_DestroyObject is written down as a line of the file "calls".
+ * Each C_Login, C_Sign, C_GenerateKeyPair and C_DestroyObject is written down as a line of the file "calls".
  *
  * PKCS#11 2.40 is declared here as far as it is needed: CK_FUNCTION_LIST as a version and an array of pointers.
  */
@@ -31,7 +32,7 @@ typedef struct { unsigned char version[2]; void *of[68]; } functions;
 typedef struct { CK type; void *value; CK length; } attribute;
 
 enum { GET_FUNCTION_LIST = 3, GET_TOKEN_INFO = 6, OPEN_SESSION = 12, LOGIN = 18, DESTROY_OBJECT = 22,
-       GET_ATTRIBUTE_VALUE = 24, SIGN = 43 };
+       GET_ATTRIBUTE_VALUE = 24, SIGN = 43, GENERATE_KEY_PAIR = 59 };
 #define FLAGS_AT 96 /* of CK_TOKEN_INFO: label 32, manufacturer 32, model 16, serial 16 */
 
 static functions *real, ours;
@@ -149,6 +150,15 @@ static CK sign(CK session, unsigned char *data, CK size, unsigned char *signatur
     return code;
 }
 
+static CK generate(CK session, void *how, attribute *public, CK publics, attribute *private, CK privates, CK *a, CK *b) {
+    CK code; char said[128]; unsigned seconds;
+    note("C_GenerateKeyPair");
+    if (ordered("C_GenerateKeyPair", &code, said, sizeof said)) return code;
+    if (sscanf(said, "slow %u", &seconds) == 1) while (seconds > 0) seconds = sleep(seconds);
+    return ((CK (*)(CK, void *, attribute *, CK, attribute *, CK, CK *, CK *))real->of[GENERATE_KEY_PAIR])(
+        session, how, public, publics, private, privates, a, b);
+}
+
 CK C_GetFunctionList(functions **list) {
     if (real == NULL) {
         void *module = dlopen(getenv("SHIM_MODULE"), RTLD_NOW | RTLD_LOCAL);
@@ -162,6 +172,7 @@ CK C_GetFunctionList(functions **list) {
         ours.of[DESTROY_OBJECT] = destroy;
         ours.of[GET_ATTRIBUTE_VALUE] = attributes;
         ours.of[SIGN] = sign;
+        ours.of[GENERATE_KEY_PAIR] = generate;
     }
     *list = &ours;
     return 0;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from tests.strongroom.processes import wait_until
 from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
 from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.nursery import Nursery
+from privyseal.strongroom.pools import pooled
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 CLIENT = next(iter(sorted(map(str, Path("/usr/lib").glob("*/pkcs11/p11-kit-client.so")))), "p11-kit-client.so")
@@ -34,6 +37,12 @@ class SoftHsm:
         self.environment = {"SOFTHSM2_CONF": str(self.conf)}
         for label in labels:
             self.run("softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", SO_PIN)
+
+    def cloned(self, folder: Path) -> SoftHsm:
+        """Return another module with the same tokens and the keys that are in them now, as a vendor's cloning makes."""
+        twin = SoftHsm(folder)
+        shutil.copytree(self.tokens, twin.tokens, dirs_exist_ok=True)
+        return twin
 
     def run(self, *command: str) -> str:
         """Run somebody else's program on the tokens and return what it said."""
@@ -98,6 +107,15 @@ class Server:
         plain = {"module": CLIENT, "environment": address, "readable": (), "writable": ()}
         return hsm.section(label, **(plain | changes))
 
+    def lose(self) -> None:
+        """Kill the server and its children, by their ids: nothing answers at its address any more."""
+        children = self.children()  # which outlive it
+        self.process.kill()
+        self.process.wait(10)
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        self.socket.unlink(missing_ok=True)
+
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(10)
@@ -109,7 +127,7 @@ def store(folder: Path, *sections: Pkcs11Section) -> Iterator[tuple[Pkcs11, list
     notes: list[str] = []
     nursery = Nursery([("pkcs11", each) for each in sections], folder / "pins")
     children = [TokenChild(nursery, number, 2, notes.append) for number in range(len(sections))]
-    keys = Pkcs11(children, nursery.close)
+    keys = Pkcs11(pooled(children), nursery.close)
     try:
         yield keys, children, notes
     finally:

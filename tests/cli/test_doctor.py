@@ -20,8 +20,8 @@ from privyseal.records import keys, parties, policies
 from privyseal.records.database import open_records
 from privyseal.records.schema import migrate
 from privyseal.strongroom.door import Door
-from privyseal.strongroom.messages import SignerState
-from privyseal.terms.keys import Approver, TokenState
+from privyseal.strongroom.messages import SignerState, TokenKeysAsked, TokenKeysRead
+from privyseal.terms.keys import Approver, TokenKeys, TokenState
 from privyseal.terms.parties import Member, Role, Subscriber
 
 
@@ -109,11 +109,15 @@ def test_each_token_is_told_with_its_keys(tmp_path: Path) -> None:
         TokenState("spare", "pin", "The token refused the PIN."),
     )
     (tmp_path / "run").mkdir()
-    door = Door(tmp_path / "run" / "signer.sock", lambda question: SignerState(7, 3, True, tokens))
+    inside = TokenKeysRead((TokenKeys("well", 1), TokenKeys("vault", 1, missing=("demo/release",))))
+    door = Door(
+        tmp_path / "run" / "signer.sock",
+        lambda question: inside if isinstance(question, TokenKeysAsked) else SignerState(7, 3, True, tokens),
+    )
     door.open()
     thread = threading.Thread(target=door.serve)
     thread.start()
-    found = list(doctor._tokens(tmp_path))
+    found = list(doctor.tokens(tmp_path))
     door.stop()
     thread.join()
     door.dispose()
@@ -121,11 +125,14 @@ def test_each_token_is_told_with_its_keys(tmp_path: Path) -> None:
         ("token well", "good"),
         ("token vault", "bad"),
         ("token spare", "weak"),
+        ("keys in token well", "good"),
+        ("keys in token vault", "bad"),
     ]
     assert "holds one key, and 2 workers were lost" in found[0].text
     assert found[1].text == "away: The token was removed. It holds 2 keys"
     assert "its PIN is held back: The token refused the PIN." in found[2].text
-    assert list(doctor._tokens(tmp_path)) == []  # nobody answers there any more
+    assert found[4].text == "not in it any more: demo/release"
+    assert list(doctor.tokens(tmp_path)) == []  # nobody answers there any more
 
 
 def test_who_may_what_is_told(tmp_path: Path) -> None:

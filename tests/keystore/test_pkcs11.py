@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,9 @@ from pathlib import Path
 import pytest
 from tests.softhsm import CLIENT, MODULE, SoftHsm, store
 
-from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotFound
+from privyseal.errors import BadInput, KeyStoreUnavailable, Misused, NotFound
 from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
 from privyseal.pki import certificates
-from privyseal.terms.keys import Assurance
 from privyseal.terms.signatures import SCHEMES, ToBeSigned
 
 P256 = SCHEMES["ecdsa-p256"]
@@ -39,39 +39,33 @@ def verifies(keys: Pkcs11, uri: str, tbs: ToBeSigned) -> None:
     certificates.verify(keys.public_key(uri), tbs, value)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda scheme: scheme.name)
-def test_every_scheme_is_born_signs_and_dies(keys: Pkcs11, scheme) -> None:
-    """Each scheme with each digest and padding that it has; afterwards the key is gone, and destroying it is idle."""
-    uri = keys.generate(f"demo/{scheme.name}", scheme)
-    assert certificates.scheme_of(keys.public_key(uri)).name == scheme.name
-    for digest in ("sha256", "sha384", "sha512"):
-        for padding in ("pkcs1v15", "pss") if scheme.name.startswith("rsa") else ("pkcs1v15",):
-            verifies(keys, uri, ToBeSigned(b"hello", digest, padding))  # type: ignore[arg-type]
-    with pytest.raises(Conflict, match="already"):
-        keys.generate(f"demo/{scheme.name}", scheme)
-    keys.destroy(uri)
-    keys.destroy(uri)
-    for gone in (*[lambda: keys.sign(uri, [TBS])] * 4, lambda: keys.public_key(uri), lambda: keys.protection(uri)):
-        with pytest.raises(NotFound):
-            gone()
-
-
-def test_what_the_module_says_of_a_key_is_read_back(keys: Pkcs11) -> None:
-    """Born inside, never extractable, in words of the module; and SoftHSM is software, so no public key may use it."""
-    found = keys.protection(keys.generate("demo/facts", P256))
-    assert (found.store, found.assurance) == ("pkcs11", Assurance.SOFTWARE)
-    assert (found.generated_inside, found.never_extractable) == (True, True)
-    assert "SoftHSM" in found.module and "token one" in found.module
-    assert set(found.attributes) == {
-        "CKA_SENSITIVE=true",
-        "CKA_ALWAYS_SENSITIVE=true",
-        "CKA_NEVER_EXTRACTABLE=true",
-        "CKA_EXTRACTABLE=false",
-        "CKA_LOCAL=true",
-        "CKA_DECRYPT=false",
-        "CKA_UNWRAP=false",
-        "CKA_KEY_GEN_MECHANISM=EC_KEY_PAIR_GEN",
-    }
+def test_a_stranger_verifies_an_edwards_signature(keys: Pkcs11, tmp_path: Path) -> None:
+    """OpenSSL verifies what the token signed over the octets themselves; the URI says that it signs no digest."""
+    uri = keys.generate("demo/edwards", SCHEMES["ed25519"])
+    assert uri.endswith(";x-scheme=ed25519")
+    (tmp_path / "spki").write_bytes(keys.public_key(uri))
+    (tmp_path / "octets").write_bytes(TBS.octets)
+    (tmp_path / "value").write_bytes(keys.sign(uri, [TBS])[0])
+    command = [
+        "openssl",
+        "pkeyutl",
+        "-verify",
+        "-pubin",
+        "-keyform",
+        "DER",
+        "-inkey",
+        "spki",
+        "-rawin",
+        "-in",
+        "octets",
+    ]
+    outcome = subprocess.run([*command, "-sigfile", "value"], cwd=tmp_path, capture_output=True, check=False)
+    assert outcome.stdout == b"Signature Verified Successfully\n", outcome.stderr
+    with pytest.raises(BadInput, match="only an RSA key"):
+        keys.sign(uri, [ToBeSigned(b"hello", "sha512", "pss")])
+    found = keys.protection(uri)
+    assert found.generated_inside and found.never_extractable
+    assert "CKA_KEY_GEN_MECHANISM=EC_EDWARDS_KEY_PAIR_GEN" in found.attributes
 
 
 def test_a_stranger_finds_the_same_key_and_believes_its_signature(keys: Pkcs11, hsm: SoftHsm, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def test_a_uri_says_what_it_was_made_of(label: str) -> None:
     uri = KeyUri("my token", "00ff;12", label, bytes(range(16)))
     assert str(uri).isascii() and " " not in str(uri)
     assert KeyUri.of(str(uri)) == uri
+    pure = KeyUri("my token", "00ff;12", label, bytes(range(16)), "ed25519")
+    assert KeyUri.of(str(pure)) == pure != uri
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,8 @@ def test_a_uri_says_what_it_was_made_of(label: str) -> None:
         "pkcs11:token=a;serial=b;object=%ff;id=%00",
         "pkcs11:token=a;serial=b;object=c;id=%00;type=public",
         "pkcs11:token=a;serial=b;object=c;id=%00;pin-value=1234",
+        "pkcs11:token=a;serial=b;object=c;id=%00;x-scheme=rsa-3072",
+        "pkcs11:token=a;serial=b;object=c;id=%00;x-scheme=%ff",
         "pkcs11:token=a;serial=b;object=c;id=" + "%00" * 1000,
     ],
 )

@@ -10,12 +10,19 @@ from typing import Any
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa, utils
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from privyseal.terms.signatures import ToBeSigned
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PURE: dict[str, Any] = {
+    "ed25519": ed25519.Ed25519PrivateKey,
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey,
+}
+"""Schemes whose keys sign octets and no digest."""
 CODE_SIGNING = ExtendedKeyUsageOID.CODE_SIGNING
 TIME_STAMPING = ExtendedKeyUsageOID.TIME_STAMPING
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -30,6 +37,8 @@ def key(scheme: str, number: int = 0) -> Key:
     """Return a key that all tests of this process share; ``number`` tells apart several of one scheme."""
     if scheme.startswith("rsa-"):
         return rsa.generate_private_key(65537, int(scheme[4:]))
+    if scheme in PURE:
+        return PURE[scheme].generate()
     return ec.generate_private_key(_CURVES[scheme]())
 
 
@@ -40,7 +49,9 @@ def spki(private: Key) -> bytes:
 
 
 def sign(private: Key, tbs: ToBeSigned) -> bytes:
-    """Sign as a key store does: PKCS#1 octets or a DER ECDSA-Sig-Value."""
+    """Sign as a key store does: PKCS#1 octets, a DER ECDSA-Sig-Value, or what a pure scheme makes of the octets."""
+    if isinstance(private, tuple(PURE.values())):
+        return private.sign(tbs.octets)
     algorithm = HASHES[tbs.digest_algorithm]
     if isinstance(private, ec.EllipticCurvePrivateKey):
         return private.sign(tbs.octets, ec.ECDSA(algorithm))

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from tests.strongroom.signroom import SALT, START, Person, SignRoom, description, refused, signed
 
+from privyseal.errors import NotCompliant
 from privyseal.strongroom.acts import Freeze, Unfreeze
 from privyseal.strongroom.messages import SignedBatch
-from privyseal.terms.keys import KeyPair
+from privyseal.terms.keys import Assurance, KeyPair
 
 ANNA, BORIS, CLARA = Person("anna"), Person("boris"), Person("clara")
 
@@ -147,6 +148,29 @@ def test_a_software_key_never_signs_under_a_public_certificate(tmp_path: Path, r
     refused(room.sign(pair, certificate, request, approvals=approvals), "not-compliant", "6.2.7.3")
     for chain in ((certificate, room.unknown_ca.der), (certificate, room.private_ca.der), (certificate, b"junk")):
         refused(room.sign(pair, certificate, request, approvals=approvals, chain=chain), "not-compliant", "6.2.7.3")
+    room.close()
+
+
+@pytest.mark.parametrize("scheme", ["ed25519", "ml-dsa-65", "ecdsa-p256"])
+def test_a_scheme_that_no_public_certificate_may_be_for_does_not_sign_under_one(tmp_path: Path, scheme: str):
+    """In hardware too (CSBR 6.1.5.2): of the key's module nothing is said here, for files have none of such keys."""
+    room = SignRoom(tmp_path, operators=[ANNA], operator_quorum=1, rehearsal=False)
+    pair = room.key(by=[ANNA], scheme=scheme, rehearsal=False, approvers=(BORIS.approver,), quorum=1)
+    held = room.signer._charters.get(pair.key_id)
+    hardware = msgspec.structs.replace(held.protection, assurance=Assurance.HARDWARE)
+    held = msgspec.structs.replace(held, protection=hardware)
+    for authority, public in ((room.unknown_ca, True), (room.private_ca, False)):
+        chain = (authority.issue(pair.public_key),)
+        if public and scheme != "ecdsa-p256":
+            with pytest.raises(NotCompliant, match=rf"of scheme {scheme}; CSBR 6\.1\.5\.2"):
+                room.signer._judge._check_certificate(held, chain, room.now)
+        else:
+            room.signer._judge._check_certificate(held, chain, room.now)
+    own = room.rehearsal_ca.issue(pair.public_key)
+    if scheme != "ecdsa-p256":
+        request = room.request(pair, own)
+        approvals = (BORIS.approves(request.digest()),)
+        refused(room.sign(pair, own, request, approvals=approvals), "bad-input", "no Authenticode signature")
     room.close()
 
 

@@ -25,6 +25,7 @@ import click
 from privyseal import config
 from privyseal.cli.diagnosis import Diagnosis
 from privyseal.cli.doctor_duties import duties
+from privyseal.cli.doctor_tokens import tokens
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
 from privyseal.cli.serve import tls_files
@@ -33,7 +34,6 @@ from privyseal.records import schema
 from privyseal.records.database import open_records
 from privyseal.scanning import catalogue
 from privyseal.strongroom import confinement
-from privyseal.strongroom.client import SignerClient, SocketAsk
 
 ASK_LIMIT = 10.0
 """Seconds to wait for /readyz, which itself asks every process."""
@@ -128,7 +128,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     answers = _answers(at, context)
     yield answers
     if settings.node.rooms == "start":
-        yield from _tokens(directory)
+        yield from tokens(directory)
     if answers.state == "good":
         yield from _watched(at, context)
 
@@ -216,28 +216,6 @@ def _sandbox(directory: Path) -> Diagnosis:
     if weak:
         return Diagnosis("sandbox", "weak", "; ".join(weak))
     return Diagnosis("sandbox", "good", f"landlock {landlock}, seccomp and locked memory hold every guarded process")
-
-
-def _tokens(directory: Path) -> Iterator[Diagnosis]:
-    """Ask the signer how its tokens are, which it knows without asking them; nothing where it has none, or is away."""
-    signer = SocketAsk(directory / "run" / "signer.sock", ASK_LIMIT)
-    try:
-        found = SignerClient(signer).health().tokens
-    except PrivySealError:  # said already, of the sandbox
-        return
-    finally:
-        signer.close()
-    for each in found:
-        holds = f"{each.keys} keys" if each.keys != 1 else "one key"
-        if each.state == "usable":
-            lost = f", and {each.losses} workers were lost since the signer began" if each.losses else ""
-            yield Diagnosis(f"token {each.name}", "good", f"it can be used and holds {holds}{lost}")
-        else:
-            why = f"{_STANDINGS[each.state]}: {each.why} It holds {holds}"
-            yield Diagnosis(f"token {each.name}", "bad" if each.keys else "weak", why)
-
-
-_STANDINGS = {"away": "away", "missing": "not in any slot", "pin": "its PIN is held back", "refused": "refused"}
 
 
 def scanners(settings: config.Settings, directory: Path) -> Iterator[Diagnosis]:

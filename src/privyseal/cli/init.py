@@ -50,6 +50,8 @@ IDENTITY = LegalIdentity(
 """Who a rehearsal's Subscriber is in law, so that its requests for certificates have a subject."""
 PROFILES = ("client.toml", "administrator.toml", "operator.toml", "custodian.toml")
 """Profiles that a rehearsal has: of who asks for signatures, and of who states things (``privyseal evidence``)."""
+CERTIFIABLE = [name for name, scheme in SCHEMES.items() if scheme.certifiable]
+"""Schemes of a rehearsal's key: those that a public certificate may be for, so that it rehearses what is to come."""
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PATH = click.Path(path_type=Path, exists=True)
 
@@ -60,7 +62,7 @@ TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", clie
 @click.command()
 @click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="Made if it is not there.")
 @click.option("--rehearsal", is_flag=True, help="With one Subscriber, a key, a certificate, a timestamp authority.")
-@click.option("--scheme", type=click.Choice(list(SCHEMES)), default="rsa-3072", show_default=True, help="Of the key.")
+@click.option("--scheme", type=click.Choice(CERTIFIABLE), default="rsa-3072", show_default=True, help="Of the key.")
 @click.option("--tls", is_flag=True, help="Speak https, and let the client in by a certificate instead of a token.")
 @click.option("--name", default="Rehearsal", show_default=True, help="The organisation that runs the service.")
 @click.option("--records", metavar="URL", help="PostgreSQL for the records, in place of a file; serve's own role.")

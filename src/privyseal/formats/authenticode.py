@@ -25,6 +25,7 @@ from privyseal.terms.signatures import (
     DIGEST_SIZES,
     Described,
     DigestAlgorithm,
+    Family,
     Options,
     Signature,
     TimestampToken,
@@ -42,6 +43,8 @@ ID_NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
 ID_TIMESTAMP = "1.3.6.1.4.1.311.3.3.1"
 ID_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"
 
+FAMILIES = frozenset({Family.RSA, Family.ECDSA})
+"""Keys under whose signatures Windows runs code; it has no verifier of Authenticode for others."""
 MAX_PROGRAM_NAME = 1024
 """Characters. Windows shows some 60 of them; signtool sets no limit."""
 MAX_PROGRAM_URL = 2048
@@ -217,8 +220,12 @@ def _signing_certificate(chain: tuple[bytes, ...], scheme: str) -> bytes:
     """Return the SigningCertificateV2 attribute over the whole chain; ESSCertIDv2 with its default, SHA-256."""
     if not 1 <= len(chain) <= MAX_CHAIN:
         raise BadInput(f"A signature carries from 1 to {MAX_CHAIN} certificates; {len(chain)} were given.")
-    actual = certificates.scheme_of(certificates.outline(chain[0]).spki).name
-    if actual != scheme:
-        raise BadInput(f"The signer's certificate is for a key of scheme {actual}, and {scheme} was named.")
+    actual = certificates.scheme_of(certificates.outline(chain[0]).spki)
+    if actual.name != scheme:
+        raise BadInput(f"The signer's certificate is for a key of scheme {actual.name}, and {scheme} was named.")
+    if actual.family not in FAMILIES:
+        raise BadInput(
+            f"Windows knows no Authenticode signature by a key of scheme {scheme}.", hint="sign with RSA or ECDSA"
+        )
     hashes = (der.sequence(der.octet_string(hashlib.sha256(certificate).digest())) for certificate in chain)
     return cms.attribute(ID_SIGNING_CERTIFICATE, der.sequence(der.sequence(*hashes)))

@@ -238,6 +238,10 @@ def _problems(blob: Blob, subject: authenticode.Subject, digests: Mapping[str, b
         for flaw in cms.flaws(blob.signed, blob.signer, content=blob.signed.content_octets or b""):
             yield Problem(flaw.code, flaw.text)
         yield from _binding_problems(blob)
+        signer = cms.signer_certificate(blob.signed, blob.signer)
+        family = None if signer is None else certificates.family_of(certificates.outline(signer).spki)
+        if family is not None and family not in authenticode.FAMILIES:
+            yield Problem("signature-algorithm", f"It is signed with {family}; Authenticode knows RSA and ECDSA.")
     except BadInput as error:
         yield Problem("malformed-signature", error.detail)
 

@@ -85,13 +85,17 @@ class Away:
         return _only(Spki, child.ask(PublicKey(key.label, key.key), again=True)).der
 
     def sign(self, uri: str, tbs: Sequence[ToBeSigned]) -> list[bytes]:
-        """Sign each in the order given: PKCS#1 or PSS octets for RSA, DER ECDSA-Sig-Value for ECDSA.
+        """Sign each in the order given, as ``terms.signatures.Signature`` says for each scheme.
 
         Asked once: if the answer is lost the signatures may have been made, and an intent is good for no more.
         """
         key, child = self._of(uri)
         hashed = tuple(
-            Hashed(one.digest_algorithm, hashlib.new(one.digest_algorithm, one.octets).digest(), one.padding)
+            Hashed(
+                one.digest_algorithm,
+                one.octets if key.pure else hashlib.new(one.digest_algorithm, one.octets).digest(),
+                one.padding,
+            )
             for one in tbs
         )
         return list(_only(Signed, child.ask(Sign(key.label, key.key, hashed), again=False)).values)
@@ -133,7 +137,9 @@ class Away:
                 keys[child] += 1
             else:
                 strangers[key.home] += 1
-        known = [msgspec.structs.replace(child.state(), keys=keys[child]) for child in self._children]
+        known = [
+            msgspec.structs.replace(state, keys=keys[child]) for child in self._children for state in child.states()
+        ]
         known += [TokenState(name, "missing", self._unknown(name), count) for name, count in strangers.items()]
         return tuple(known)
 
@@ -150,7 +156,7 @@ class Away:
         return key, child
 
     def _holding(self, key: Located) -> Child | None:
-        return next((child for child in self._children if child.section.holds(key)), None)
+        return next((child for child in self._children if child.holds(key)), None)
 
     def _for(self, subscriber: str) -> Child:
         chosen = [child for child in self._children if subscriber in child.section.subscribers]

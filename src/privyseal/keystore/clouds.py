@@ -26,6 +26,7 @@ from privyseal.keystore.homes import Located, Standing
 from privyseal.keystore.messages import (
     Answer,
     Born,
+    Count,
     Destroy,
     Destroyed,
     Failure,
@@ -214,7 +215,9 @@ class CloudDesk:
         if isinstance(question, Destroy):
             client.destroy(question.label, question.key)
             return Destroyed()
-        return Told(*client.count(question.keys, question.since, question.until))
+        if isinstance(question, Count):
+            return Told(*client.count(question.keys, question.since, question.until))
+        raise Misused("What is in a cloud is not listed here, only what is in a token.")
 
 
 class CloudOpening:

@@ -35,6 +35,8 @@ class Located(NamedTuple):
     label: str
     key: bytes
     """What the store knows the key by."""
+    pure: bool = False
+    """It signs octets (``terms.signatures.PURE_FAMILIES``), and is asked with them in place of a digest."""
 
 
 class Territory(NamedTuple):
@@ -150,8 +152,16 @@ class Child(Protocol):
         """Tell whether no worker can be had any more by this process."""
         ...
 
-    def state(self) -> TokenState:
-        """Return how it is, as far as that is known without asking it."""
+    def holds(self, key: Located) -> bool:
+        """Tell whether a key is in this home, by its URI alone."""
+        ...
+
+    def members(self) -> tuple[Child, ...]:
+        """Return it, or the tokens that it is put together of, first the one in which keys are born."""
+        ...
+
+    def states(self) -> tuple[TokenState, ...]:
+        """Return how it is, as far as that is known without asking it; several where it is several tokens."""
         ...
 
     def ask(self, question: Question, *, again: bool, long: bool = False) -> Answer:

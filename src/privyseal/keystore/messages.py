@@ -19,7 +19,7 @@ from privyseal.terms.keys import KeyProtection
 
 
 class Hashed(Struct, frozen=True, forbid_unknown_fields=True):
-    """One digest to be signed, and how: ``padding`` is for RSA keys."""
+    """One digest to be signed, and how: ``padding`` is for RSA keys. For an Ed25519 key it is what is signed, whole."""
 
     algorithm: str
     digest: bytes
@@ -81,6 +81,17 @@ class Count(_Message, frozen=True):
     until: datetime
 
 
+class Inventory(_Message, frozen=True):
+    """Ask which keys are in a token, in one pass and without using any; answered with Inventoried."""
+
+
+class Kept(Struct, frozen=True, forbid_unknown_fields=True):
+    """A Private Key that is in a token."""
+
+    label: str
+    key: bytes
+
+
 class Ready(_Message, frozen=True):
     """The worker's first word: the module is loaded, or the cloud answered, and the PIN or credential was right."""
 
@@ -124,6 +135,12 @@ class Protected(_Message, frozen=True):
     protection: KeyProtection
 
 
+class Inventoried(_Message, frozen=True):
+    """Every Private Key that is in the token."""
+
+    keys: tuple[Kept, ...]
+
+
 class Failure(_Message, frozen=True):
     """It could not be done: an error of ``privyseal.errors`` by its code."""
 
@@ -138,8 +155,8 @@ class Failure(_Message, frozen=True):
     """A key may have been used before it failed, so that the same must not be asked again."""
 
 
-Question = Generate | PublicKey | Sign | Destroy | Protection | Look | Count
-Answer = Ready | Seen | Born | Spki | Signed | Destroyed | Protected | Told | Failure
+Question = Generate | PublicKey | Sign | Destroy | Protection | Look | Count | Inventory
+Answer = Ready | Seen | Born | Spki | Signed | Destroyed | Protected | Told | Inventoried | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)

@@ -5,14 +5,19 @@ No module is loaded here; each token's lives in a worker, which begins with ``pk
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
+from privyseal.errors import KeyStoreUnavailable
 from privyseal.keystore.away import Away
-from privyseal.keystore.homes import Begin, Home, Located, Territory, check_limits
+from privyseal.keystore.homes import Begin, Child, Home, Located, Territory, check_limits
+from privyseal.keystore.messages import Inventoried, Inventory
 from privyseal.keystore.pkcs11_uri import KeyUri
+from privyseal.terms.keys import TokenKeys
 
 
 class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +38,9 @@ class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pin: str | None = None
     subscribers: tuple[str, ...] = ()
     """Subscribers whose new keys are born in this token; none named: everybody's that no other token names."""
+    pool: str = ""
+    """Sections of one pool are tokens that hold the same keys, cloned by their maker's means; new keys are born in the
+    first of them, and where one is lost another goes on."""
     sessions: int | None = None
     """Threads, each with a session of its own, and as many signatures are asked at once; two a core if not given."""
     timeout: float = 10.0
@@ -108,4 +116,30 @@ class Pkcs11(Away):
     def locate(cls, uri: str) -> Located:
         """Read a ``pkcs11:`` URI (RFC 7512); NotFound if this store did not give it out."""
         key = KeyUri.of(uri)
-        return Located(key.token, key.serial, key.label, key.key)
+        return Located(key.token, key.serial, key.label, key.key, bool(key.pure))
+
+    def inventory(self, uris: Sequence[str]) -> tuple[TokenKeys, ...]:
+        """Hold what is in each token that can be asked against the keys that should be there; uses no key."""
+        known = [self.locate(uri) for uri in uris]
+        found: list[TokenKeys] = []
+        for child in self._children:
+            ours = {(each.key, each.label) for each in known if child.holds(each)}
+            together = child.members()
+            for member in together:
+                with suppress(KeyStoreUnavailable):  # its state says so
+                    found.append(_held(member, ours, pooled=len(together) > 1))
+        return tuple(found)
+
+
+def _held(child: Child, ours: set[tuple[bytes, str]], *, pooled: bool) -> TokenKeys:
+    answer = child.ask(Inventory(), again=True)
+    if not isinstance(answer, Inventoried):
+        raise KeyStoreUnavailable("A token's worker answered something else than what is in it.")
+    inside = {(each.key, each.label) for each in answer.keys}
+    return TokenKeys(
+        child.section.name,
+        len(ours & inside),
+        strangers=tuple(sorted(label for _, label in inside - ours)),
+        missing=tuple(sorted(label for _, label in ours - inside)),
+        pool=getattr(child.section, "pool", "") if pooled else "",
+    )

@@ -36,6 +36,8 @@ _NOBODYS = "privyseal: nobody's"
 """A label that no key has, for every key's begins with its Subscriber and a slash."""
 _SOFTWARE = ("softhsm", "kryoptic", "nss", "gnome keyring", "p11-kit")
 """Beginnings of the manufacturers, in lower case, of tokens that are known to be software whatever they say."""
+_SOFTWARE_MODELS = ("sw tpm",)
+"""The same of models, each space once: libtpms, which swtpm runs, calls itself a hardware slot by IBM."""
 
 
 class _InitializeArgs(ctypes.Structure):
@@ -187,7 +189,9 @@ def _sessions(token: Any, pin: bytes, note: PinNote, sessions: int, opening: Ope
 def _assurance(token: Any) -> Assurance:
     """Return HARDWARE if the slot says that it is hardware and no software is known by that manufacturer."""
     maker = token.manufacturer_id.strip().lower()
-    hardware = bool(token.slot.flags & SlotFlag.HW_SLOT) and not maker.startswith(_SOFTWARE)
+    model = " ".join(token.model.strip().lower().split())
+    software = maker.startswith(_SOFTWARE) or model.startswith(_SOFTWARE_MODELS)
+    hardware = bool(token.slot.flags & SlotFlag.HW_SLOT) and not software
     return Assurance.HARDWARE if hardware else Assurance.SOFTWARE
 
 

@@ -8,13 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pkcs11 import MGF, Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
+from pkcs11.constants import DEFAULT
 from pkcs11.exceptions import (
+    ArgumentsBad,
     AttributeReadOnly,
     AttributeTypeInvalid,
     AttributeValueInvalid,
+    DomainParamsInvalid,
+    FunctionFailed,
+    GeneralError,
     PKCS11Error,
     TemplateInconsistent,
 )
@@ -29,6 +34,7 @@ from privyseal.keystore.messages import (
     Failure,
     Generate,
     Hashed,
+    Inventory,
     Look,
     Protected,
     Protection,
@@ -39,6 +45,7 @@ from privyseal.keystore.messages import (
     Signed,
     Spki,
 )
+from privyseal.keystore.pkcs11_inventory import inventory
 from privyseal.keystore.pkcs11_module import OpenToken, look
 from privyseal.keystore.pkcs11_refusals import refusal
 from privyseal.keystore.pkcs11_uri import KeyUri
@@ -55,6 +62,12 @@ _CURVES: dict[str, tuple[str, ec.EllipticCurve]] = {
     "ecdsa-p521": ("1.3.132.0.35", ec.SECP521R1()),
 }
 _CURVE_OF = {der.oid(dotted): curve for dotted, curve in _CURVES.values()}
+_EDWARDS = (  # PKCS#11 3.0 section 2.3.10: the curve's name, which SoftHSM wants, or its identifier (RFC 8410)
+    b"\x13\x0cedwards25519",
+    der.oid("1.3.101.112"),
+)
+_CURVE_REFUSED = (AttributeValueInvalid, DomainParamsInvalid, TemplateInconsistent, ArgumentsBad, FunctionFailed)
+_EDDSA_OCTETS = 64  # RFC 8032 section 5.1.6
 _DIGEST_INFO = {  # RFC 8017 section 9.2: all of a DigestInfo but the digest
     name: der.sequence(digest_identifier(name), der.octet_string(bytes(octets)))[:-octets]
     for name, octets in DIGEST_SIZES.items()
@@ -76,6 +89,18 @@ _NEEDED = {  # what every token must be able to promise of a Private Key
 }
 _WISHED = {Attribute.SIGN_RECOVER: False, Attribute.WRAP_WITH_TRUSTED: True, Attribute.MODIFIABLE: False}
 _PUBLIC = {Attribute.TOKEN: True, Attribute.VERIFY: True, Attribute.ENCRYPT: False, Attribute.WRAP: False}
+_UNSAID = {Attribute.TOKEN: True, Attribute.VERIFY: DEFAULT, Attribute.ENCRYPT: DEFAULT, Attribute.WRAP: DEFAULT}
+_SHAPES: tuple[tuple[Mapping[Attribute, Any], Mapping[Attribute, Any]], ...] = (
+    ({**_NEEDED, **_WISHED}, _PUBLIC),
+    (_NEEDED, _PUBLIC),
+    # A TPM knows of a key only that it signs, or decrypts, or both, and tpm2-pkcs11 contradicts itself where the public
+    # half is told as well; what it made of that is read back as of any other.
+    (_NEEDED, _UNSAID),
+)
+"""Templates of the private and the public half, the fullest first; what is DEFAULT is not said at all."""
+_DECRYPTING = "TPM2.0 Cryptoki"
+"""The library description of tpm2-pkcs11; a key would be born with which every signature fails."""
+_BARE = len(_SHAPES) - 1
 _CLAIMS = {  # what is read back of a key, and must be so
     "CKA_SENSITIVE": (Attribute.SENSITIVE, True),
     "CKA_ALWAYS_SENSITIVE": (Attribute.ALWAYS_SENSITIVE, True),
@@ -85,18 +110,24 @@ _CLAIMS = {  # what is read back of a key, and must be so
     "CKA_DECRYPT": (Attribute.DECRYPT, False),
     "CKA_UNWRAP": (Attribute.UNWRAP, False),
 }
-_GENERATORS = {KeyType.RSA: Mechanism.RSA_PKCS_KEY_PAIR_GEN, KeyType.EC: Mechanism.EC_KEY_PAIR_GEN}
+_GENERATORS = {
+    KeyType.RSA: Mechanism.RSA_PKCS_KEY_PAIR_GEN,
+    KeyType.EC: Mechanism.EC_KEY_PAIR_GEN,
+    KeyType.EC_EDWARDS: Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
+}
 
 
 class Shared:
     """What all desks of a worker share."""
 
     def __init__(self) -> None:
-        """Begin with nothing destroyed."""
+        """Begin with nothing destroyed and nothing known of the module."""
         self.making = threading.Lock()
         """Held while a key is made or destroyed, so that no label is given twice."""
         self.destroyed: set[bytes] = set()
         """Identifiers of keys whose handles other sessions may still have."""
+        self.shape = 0
+        """The first template that the module may understand: trying the others again could cost it memory."""
 
 
 class Desk:
@@ -134,6 +165,8 @@ class Desk:
         if isinstance(question, Look):
             look(self._token, self._session)
             return Seen()
+        if isinstance(question, Inventory):
+            return inventory(self._session)
         if isinstance(question, Protection):
             return Protected(self._protection(self._private(question.label, question.key)))
         if isinstance(question, Count):
@@ -153,7 +186,12 @@ class Desk:
             info = _DIGEST_INFO[one.algorithm] + one.digest  # type: ignore[index]
             return bytes(key.sign(info, mechanism=Mechanism.RSA_PKCS))
         if one.padding == "pss":
-            raise BadInput("PSS was asked of an elliptic curve key; only an RSA key signs with it.")
+            raise BadInput("PSS was asked of a key of another kind; only an RSA key signs with it.")
+        if key.key_type is KeyType.EC_EDWARDS:
+            value = bytes(key.sign(one.digest, mechanism=Mechanism.EDDSA))
+            if len(value) != _EDDSA_OCTETS:
+                raise KeyStoreUnavailable("The token gave an Ed25519 signature of another length than 64 octets.")
+            return value
         order = self._orders[key]
         raw = bytes(key.sign(one.digest[:order], mechanism=Mechanism.ECDSA))  # longer digests are cut (FIPS 186-5 6.4)
         if len(raw) != 2 * order:
@@ -166,8 +204,7 @@ class Desk:
             raise Conflict(
                 f"The token has a key called {question.label} already.", hint="give the new key another name"
             )
-        name = os.urandom(KEY_ID_OCTETS)
-        public, private = self._born(question.label, name, scheme)
+        name, public, private = self._born(question.label, scheme)
         try:
             wrong = wrong_claims(read_claims(private), _GENERATORS[private.key_type])
             spki(public)
@@ -180,34 +217,70 @@ class Desk:
                 f"The token does not keep the new key as it was told to: {', '.join(wrong)}; the key was destroyed.",
                 hint="CSBR 6.2.7 asks for a key that cannot leave its module; use another token or configure it so",
             )
-        return Born(str(KeyUri(self._token.label, self._token.serial, question.label, name)))
+        pure = scheme.name if scheme.pure else ""
+        return Born(str(KeyUri(self._token.label, self._token.serial, question.label, name, pure)))
 
-    def _born(self, label: str, name: bytes, scheme: Scheme) -> tuple[Any, Any]:
-        """Generate with every attribute that we wish, or where the token knows some of them not, with those needed."""
-        for wished in (_WISHED, {}):
+    def _born(self, label: str, scheme: Scheme) -> tuple[bytes, Any, Any]:
+        """Generate with every attribute that we wish, or where the module cannot have that, with those needed.
+
+        Each attempt has an identifier of its own, so that what a failed one may have left behind is never taken for it.
+        """
+        while True:
+            name, shape = os.urandom(KEY_ID_OCTETS), self._shared.shape
             try:
-                return self._pair(label, name, scheme, wished)
+                return name, *self._pair(label, name, scheme, *_SHAPES[shape])
             except (AttributeTypeInvalid, AttributeValueInvalid, AttributeReadOnly, TemplateInconsistent):
-                if not wished:
+                if shape == _BARE:
                     raise
-        raise AssertionError("the last template raises or returns")
+                self._shared.shape = shape + 1
+            except GeneralError:
+                if shape == _BARE:
+                    raise
+                self._shared.shape = _BARE
 
-    def _pair(self, label: str, name: bytes, scheme: Scheme, wished: Mapping[Attribute, bool]) -> tuple[Any, Any]:
+    # What is to be generated, and the two halves' templates.
+    def _pair(
+        self,
+        label: str,
+        name: bytes,
+        scheme: Scheme,
+        private: Mapping[Attribute, Any],
+        public: Mapping[Attribute, Any],
+    ) -> tuple[Any, Any]:
         given = {
             "id": name,
             "label": label,
             "store": True,
             "capabilities": MechanismFlag.SIGN | MechanismFlag.VERIFY,
-            "private_template": {**_NEEDED, **wished},
+            "private_template": dict(private),
         }
         if scheme.family is Family.RSA:
-            made = self._session.generate_keypair(KeyType.RSA, scheme.bits, public_template=dict(_PUBLIC), **given)
+            if self._token.loaded.library_description.startswith(_DECRYPTING):
+                raise Misused(
+                    "This module signs a digest with an RSA key by decrypting, which a key that does nothing but sign "
+                    "may not do.",
+                    hint="use an elliptic key in this token",
+                )
+            made = self._session.generate_keypair(KeyType.RSA, scheme.bits, public_template=dict(public), **given)
         elif scheme.name in _CURVES:
             curve = {Attribute.EC_PARAMS: der.oid(_CURVES[scheme.name][0])}
-            made = self._session.generate_keypair(KeyType.EC, public_template={**_PUBLIC, **curve}, **given)
+            made = self._session.generate_keypair(KeyType.EC, public_template={**public, **curve}, **given)
+        elif scheme.family is Family.EDDSA:
+            made = self._edwards(given, public)
         else:
             raise Misused(f"The PKCS#11 key store cannot generate a key of scheme {scheme.name}.")
         return made[0], made[1]
+
+    def _edwards(self, given: Mapping[str, Any], public: Mapping[Attribute, Any]) -> Any:
+        """Generate an Ed25519 key, its curve told in the one way or the other."""
+        for curve in _EDWARDS:
+            template = {**public, Attribute.EC_PARAMS: curve}
+            try:
+                return self._session.generate_keypair(KeyType.EC_EDWARDS, public_template=template, **given)
+            except PKCS11Error as error:  # modules tell a curve that they cannot read in ways of their own
+                if curve is _EDWARDS[-1] or not isinstance(error, _CURVE_REFUSED):
+                    raise
+        raise AssertionError("the last way returns or raises")
 
     def _destroy(self, question: Destroy) -> Destroyed:
         for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
@@ -271,7 +344,13 @@ def spki(public: Any) -> bytes:
     try:
         if public.key_type is KeyType.RSA:
             numbers = (int.from_bytes(public[Attribute.PUBLIC_EXPONENT], "big"), _modulus(public))
-            key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey = rsa.RSAPublicNumbers(*numbers).public_key()
+            key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey = rsa.RSAPublicNumbers(
+                *numbers
+            ).public_key()
+        elif public.key_type is KeyType.EC_EDWARDS:
+            point = bytes(public[Attribute.EC_POINT])
+            bare = point if len(point) == _EDDSA_OCTETS // 2 else der.octets_of(der.read(point))
+            key = ed25519.Ed25519PublicKey.from_public_bytes(bare)
         else:
             point = bytes(public[Attribute.EC_POINT])
             curve = _curve(public)

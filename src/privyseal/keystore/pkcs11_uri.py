@@ -8,6 +8,7 @@ from typing import Self
 from msgspec import Struct
 
 from privyseal.errors import NotFound
+from privyseal.terms.signatures import SCHEMES
 
 _PREFIX = "pkcs11:"
 _KEPT = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # unreserved, RFC 3986 2.3
@@ -17,7 +18,7 @@ _MAX_OCTETS = 2048
 
 
 class KeyUri(Struct, frozen=True):
-    """A Private Key in a token; all four are there in every URI that this store gives out."""
+    """A Private Key in a token; the first four are there in every URI that this store gives out."""
 
     token: str
     """CKA label of the token, without its padding."""
@@ -27,6 +28,10 @@ class KeyUri(Struct, frozen=True):
     """CKA_LABEL of the key, ``subscriber/name``."""
     key: bytes
     """CKA_ID of the key."""
+    pure: str = ""
+    """The scheme of a key that signs octets, so that whoever asks does not hash them; empty for one that signs digests.
+
+    It stands in the URI as ``x-scheme``, a vendor's attribute (RFC 7512 section 2.3)."""
 
     def __str__(self) -> str:
         """Return the URI, its path attributes in the order of RFC 7512 section 2.3."""
@@ -34,6 +39,7 @@ class KeyUri(Struct, frozen=True):
         return (
             f"{_PREFIX}token={_encoded(self.token)};serial={_encoded(self.serial)};"
             f"object={_encoded(self.label)};id={every};type=private"
+            + (f";x-scheme={_encoded(self.pure)}" if self.pure else "")
         )
 
     @classmethod
@@ -47,13 +53,17 @@ class KeyUri(Struct, frozen=True):
             if attribute is None or attribute[1] in found:  # section 2.3: each attribute at most once
                 raise _unknown()
             found[attribute[1]] = _decoded(attribute[2])
+        pure = found.pop("x-scheme", b"")
         if found.pop("type", b"private") != b"private" or found.keys() != {"token", "serial", "object", "id"}:
             raise _unknown()
         try:
             token, serial, label = (found[name].decode("utf-8") for name in ("token", "serial", "object"))
+            scheme = pure.decode("utf-8")
         except UnicodeDecodeError:
             raise _unknown() from None
-        return cls(token, serial, label, found["id"])
+        if scheme and not (scheme in SCHEMES and SCHEMES[scheme].pure):
+            raise _unknown()
+        return cls(token, serial, label, found["id"], scheme)
 
 
 def _encoded(text: str) -> str:

@@ -25,7 +25,7 @@ from typing import ClassVar, Literal, Self
 
 import msgspec
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
 
 from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, Misused, NotFound
@@ -59,7 +59,16 @@ _RSA: dict[tuple[str, str], tuple[AsymmetricPadding, hashes.HashAlgorithm]] = {
     )
 }
 
-_PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+_Pure = (
+    ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+)  # these sign octets, not a digest of them
+_PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | _Pure
+_PURE: dict[str, Callable[[], _Pure]] = {
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey.generate,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey.generate,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey.generate,
+}
 
 
 class SoftFileSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,13 +183,15 @@ class SoftFile:
         return self._envelope(uri).public_key
 
     def sign(self, uri: str, tbs: Sequence[ToBeSigned]) -> list[bytes]:
-        """Sign each in the order given: PKCS#1 or PSS octets for RSA, DER ECDSA-Sig-Value for ECDSA."""
+        """Sign each in the order given, as ``terms.signatures.Signature`` says for each scheme."""
         private = self._opened.get(uri) or self._open(uri)
         if isinstance(private, rsa.RSAPrivateKey):
             return [private.sign(one.octets, *_RSA[one.digest_algorithm, one.padding]) for one in tbs]
         if any(one.padding == "pss" for one in tbs):
-            raise BadInput("PSS was asked of an elliptic curve key; only an RSA key signs with it.")
-        return [private.sign(one.octets, _ECDSA[one.digest_algorithm]) for one in tbs]
+            raise BadInput("PSS was asked of a key of another kind; only an RSA key signs with it.")
+        if isinstance(private, ec.EllipticCurvePrivateKey):
+            return [private.sign(one.octets, _ECDSA[one.digest_algorithm]) for one in tbs]
+        return [private.sign(one.octets) for one in tbs]
 
     def destroy(self, uri: str) -> None:
         """Overwrite the sealed key and leave a tombstone; copies that backups hold are not reached."""
@@ -242,7 +253,7 @@ class SoftFile:
                 return already
             envelope = self._envelope(uri)
             private = serialization.load_der_private_key(self._master.open(envelope), None)
-            if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            if not isinstance(private, _PrivateKey):
                 raise KeyStoreUnavailable(f"The key {uri} is of no scheme that this store knows.")
             if _spki(private) != envelope.public_key:
                 raise KeyStoreUnavailable(f"The two halves of the key {uri} do not belong together.")
@@ -255,6 +266,8 @@ def _new_key(scheme: Scheme) -> _PrivateKey:
         return rsa.generate_private_key(65537, scheme.bits)
     if scheme.name in _CURVES:
         return ec.generate_private_key(_CURVES[scheme.name])
+    if scheme.name in _PURE:
+        return _PURE[scheme.name]()
     raise Misused(f"The softfile key store cannot generate a key of scheme {scheme.name}.")
 
 

@@ -1,6 +1,7 @@
 """AlgorithmIdentifiers of digests and signatures: written, and read against the key and digest they go with.
 
-The object identifiers are those of RFC 5754 (SHA-2 in CMS), RFC 4055 and 4056 (RSA), RFC 5758 (ECDSA).
+The object identifiers are those of RFC 5754 (SHA-2 in CMS), RFC 4055 and 4056 (RSA), RFC 5758 (ECDSA), RFC 8419
+(Ed25519) and RFC 9882 (ML-DSA).
 """
 
 from __future__ import annotations
@@ -39,6 +40,20 @@ _ECDSA_WITH: dict[DigestAlgorithm, str] = {
 }
 _ECDSA_NAMES = {dotted: name for name, dotted in _ECDSA_WITH.items()}
 _NAMED: dict[str, DigestAlgorithm] = _RSA_WITH | _ECDSA_NAMES
+PURE_OIDS: dict[str, str] = {
+    "ed25519": "1.3.101.112",
+    "ml-dsa-44": "2.16.840.1.101.3.4.3.17",
+    "ml-dsa-65": "2.16.840.1.101.3.4.3.18",
+    "ml-dsa-87": "2.16.840.1.101.3.4.3.19",
+}
+"""Pure signature schemes (RFC 8410 section 3, RFC 9881 section 2): one identifier for key and signature alike."""
+_PURE_DIGESTS: dict[str, frozenset[str]] = {
+    "ed25519": frozenset({"sha512"}),
+    "ml-dsa-44": frozenset({"sha256", "sha384", "sha512"}),
+    "ml-dsa-65": frozenset({"sha384", "sha512"}),
+    "ml-dsa-87": frozenset({"sha512"}),
+}
+"""What may hash the content where a pure scheme signs attributes (RFC 8419 section 3.1, RFC 9882 table 1)."""
 
 
 @lru_cache(maxsize=16)
@@ -75,6 +90,25 @@ def signature_identifier(
     salt = der.integer(DIGEST_SIZES[algorithm])
     parameters = der.sequence(der.explicit(0, hashed), der.explicit(1, mask), der.explicit(2, salt))
     return der.sequence(der.oid(_RSA_PSS), parameters)
+
+
+def pure_identifier(scheme: str) -> bytes:
+    """Return the AlgorithmIdentifier of a CMS signature by a pure scheme: its identifier, without parameters."""
+    return der.sequence(der.oid(PURE_OIDS[scheme]))
+
+
+def check_pure(dotted: str, parameters: bytes | None, scheme: str, algorithm: DigestAlgorithm | None) -> None:
+    """Check a signature's AlgorithmIdentifier against a key of a pure scheme; BadInput where it does not go with it.
+
+    ``algorithm`` is what the content was hashed with, None where there are no attributes and so no digest.
+    """
+    if dotted != PURE_OIDS[scheme]:
+        raise BadInput(f"The signature algorithm {dotted} does not go with the signer's key, which is {scheme}.")
+    if parameters is not None:
+        raise BadInput(f"The signature algorithm {dotted} has parameters; none was expected.")
+    if algorithm is not None and algorithm not in _PURE_DIGESTS[scheme]:
+        known = ", ".join(sorted(_PURE_DIGESTS[scheme]))
+        raise BadInput(f"A signer with a key {scheme} hashed the content with {algorithm}; expected: {known}.")
 
 
 def digest_name(element: der.Element) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa, utils
 
 from privyseal.errors import BadInput, VerificationFailed
 from privyseal.pki import der
@@ -54,6 +54,15 @@ _PREHASHED = {name: utils.Prehashed(algorithm) for name, algorithm in HASHES.ite
 _ECDSA = {name: ec.ECDSA(prehashed) for name, prehashed in _PREHASHED.items()}
 _MGF1 = {name: padding.MGF1(algorithm) for name, algorithm in HASHES.items()}
 _CURVES = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384", "secp521r1": "ecdsa-p521"}
+_Pure = ed25519.Ed25519PublicKey | mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | _Pure
+"""Public keys of every kind that a Scheme is of."""
+_PURE: dict[type, str] = {
+    ed25519.Ed25519PublicKey: "ed25519",
+    mldsa.MLDSA44PublicKey: "ml-dsa-44",
+    mldsa.MLDSA65PublicKey: "ml-dsa-65",
+    mldsa.MLDSA87PublicKey: "ml-dsa-87",
+}
 _BLOCK = re.compile(rb"-----BEGIN (X509 )?CERTIFICATE-----([^-]{1,200000})-----END (X509 )?CERTIFICATE-----")
 
 
@@ -175,17 +184,17 @@ def key_id(spki: bytes) -> str:
 
 
 @lru_cache(maxsize=512)
-def public_key(spki: bytes) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
-    """Load a DER SubjectPublicKeyInfo that holds an RSA key or one on an elliptic curve; BadInput for any other."""
+def public_key(spki: bytes) -> PublicKey:
+    """Load a DER SubjectPublicKeyInfo: RSA, on an elliptic curve, Ed25519, or ML-DSA; BadInput for any other."""
     if len(spki) > MAX_KEY_OCTETS:
         raise BadInput(f"The public key has {len(spki)} octets; at most {MAX_KEY_OCTETS} are read.")
     try:
         loaded = serialization.load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadInput(f"The public key cannot be read: {error}.") from None
-    if isinstance(loaded, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+    if isinstance(loaded, PublicKey):
         return loaded
-    raise BadInput("The public key is neither RSA nor on an elliptic curve.")
+    raise BadInput("The public key is of another kind than RSA, elliptic curve, Ed25519 and ML-DSA.")
 
 
 def scheme_of(spki: bytes) -> Scheme:
@@ -193,16 +202,21 @@ def scheme_of(spki: bytes) -> Scheme:
     loaded = public_key(spki)
     if isinstance(loaded, rsa.RSAPublicKey):
         name = f"rsa-{loaded.key_size}"
-    else:
+    elif isinstance(loaded, ec.EllipticCurvePublicKey):
         name = _CURVES.get(loaded.curve.name, loaded.curve.name)
+    else:
+        name = next(name for kind, name in _PURE.items() if isinstance(loaded, kind))
     if name not in SCHEMES:
         raise BadInput(f"A key of kind {name} is not spoken here.", hint="expected one of " + ", ".join(SCHEMES))
     return SCHEMES[name]
 
 
 def family_of(spki: bytes) -> Family:
-    """Tell RSA from ECDSA for a DER SubjectPublicKeyInfo of any size, also one that no Scheme allows."""
-    return Family.RSA if isinstance(public_key(spki), rsa.RSAPublicKey) else Family.ECDSA
+    """Return the family of a DER SubjectPublicKeyInfo of any size, also one that no Scheme allows."""
+    loaded = public_key(spki)
+    if isinstance(loaded, rsa.RSAPublicKey):
+        return Family.RSA
+    return Family.ECDSA if isinstance(loaded, ec.EllipticCurvePublicKey) else scheme_of(spki).family
 
 
 def signature_digest(certificate: bytes) -> DigestAlgorithm:
@@ -223,6 +237,11 @@ def verify(spki: bytes, tbs: ToBeSigned, value: bytes) -> None:
     ``value`` is as in :class:`~privyseal.terms.signatures.Signature`. PSS means MGF1 with the same hash and a salt as
     long as the digest (RFC 4055 3.1). BadInput if the key is of no kind we know.
     """
+    if (whole := _check_of_octets(spki)) is not None:
+        try:
+            return whole(value, tbs.octets)
+        except (InvalidSignature, ValueError):
+            raise _not_its_own(spki) from None
     digest = _DIGESTS[tbs.digest_algorithm](tbs.octets).digest()
     salt = len(digest) if tbs.padding == "pss" else None
     verify_digest(spki, tbs.digest_algorithm, digest, value, salt)
@@ -231,11 +250,25 @@ def verify(spki: bytes, tbs: ToBeSigned, value: bytes) -> None:
 def verify_digest(
     spki: bytes, algorithm: DigestAlgorithm, digest: bytes, value: bytes, pss_salt: int | None = None
 ) -> None:
-    """Check a signature value over a digest; ``pss_salt``, octets, makes it RSASSA-PSS. Raises as :func:`verify`."""
+    """Check a signature value over a digest; ``pss_salt``, octets, makes it RSASSA-PSS. Raises as :func:`verify`.
+
+    BadInput also for a key of a pure scheme, which signs no digests.
+    """
     try:
         _check_of(spki, algorithm, pss_salt)(value, digest)
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
-        raise VerificationFailed(f"The signature value does not verify under the key {key_id(spki)[:16]}….") from None
+        raise _not_its_own(spki) from None
+
+
+def _not_its_own(spki: bytes) -> VerificationFailed:
+    return VerificationFailed(f"The signature value does not verify under the key {key_id(spki)[:16]}….")
+
+
+@lru_cache(maxsize=512)
+def _check_of_octets(spki: bytes) -> Callable[[bytes, bytes], None] | None:
+    """Return the check of a signature value over octets for a key of a pure scheme; None for one that signs digests."""
+    loaded = public_key(spki)
+    return None if isinstance(loaded, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else loaded.verify
 
 
 @lru_cache(
@@ -247,6 +280,8 @@ def _check_of(spki: bytes, algorithm: DigestAlgorithm, pss_salt: int | None) -> 
     if isinstance(loaded, ec.EllipticCurvePublicKey):
         curve, way = loaded, _ECDSA[algorithm]
         return lambda value, digest: curve.verify(value, digest, way)
+    if not isinstance(loaded, rsa.RSAPublicKey):
+        raise BadInput("A digest was to be verified under a key that signs no digests.")
     key, hashed = loaded, _PREHASHED[algorithm]
     padded = _PKCS1 if pss_salt is None else padding.PSS(_MGF1[algorithm], pss_salt)
     return lambda value, digest: key.verify(value, digest, padded, hashed)

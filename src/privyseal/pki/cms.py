@@ -17,7 +17,7 @@ import msgspec
 
 from privyseal.errors import BadInput, VerificationFailed
 from privyseal.pki import algorithms, ber, certificates, der
-from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm, Family
+from privyseal.terms.signatures import DIGEST_SIZES, PURE_FAMILIES, DigestAlgorithm, ToBeSigned
 
 ID_DATA = "1.2.840.113549.1.7.1"
 ID_SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -93,9 +93,15 @@ class Flaw(msgspec.Struct, frozen=True):
 
 # -- building ----------------------------------------------------------------------------------------------------------
 @lru_cache(maxsize=256)
-def _signer_identifier(certificate: bytes) -> tuple[bytes, Family]:
+def _signer_identifier(certificate: bytes) -> tuple[bytes, bytes]:
     parts = certificates.outline(certificate)
-    return der.sequence(parts.issuer, parts.serial_element), certificates.family_of(parts.spki)
+    return der.sequence(parts.issuer, parts.serial_element), parts.spki
+
+
+def _signature_identifier(spki: bytes, algorithm: DigestAlgorithm, padding: Literal["pkcs1v15", "pss"]) -> bytes:
+    if (family := certificates.family_of(spki)) in PURE_FAMILIES:
+        return algorithms.pure_identifier(certificates.scheme_of(spki).name)
+    return algorithms.signature_identifier(family, algorithm, padding)
 
 
 def attribute(dotted: str, *values: bytes) -> bytes:
@@ -122,13 +128,13 @@ def signer_info(
     ``signed_attributes`` are those given to :func:`attributes_to_be_signed`; none means that the content itself was
     signed.
     """
-    identifier, family = _signer_identifier(certificate)
+    identifier, spki = _signer_identifier(certificate)
     return der.sequence(
         b"\x02\x01\x01",
         identifier,
         algorithms.digest_identifier(digest_algorithm),
         b"\xa0" + der.set_of(*signed_attributes)[1:] if signed_attributes else b"",
-        algorithms.signature_identifier(family, digest_algorithm, padding),
+        _signature_identifier(spki, digest_algorithm, padding),
         der.octet_string(signature),
         b"\xa1" + der.set_of(*unsigned_attributes)[1:] if unsigned_attributes else b"",
     )
@@ -332,18 +338,17 @@ def flaws(signed: SignedData, signer: SignerInfo, *, content: bytes) -> tuple[Fl
         found.append(Flaw("signature-algorithm", f"The signed data does not list {algorithm}, which its signer uses."))
     if signer.version != (1 if signer.key_identifier is None else 3):
         found.append(Flaw("signature-algorithm", f"The signer's version {signer.version} contradicts how it is named."))
-    digest = hashlib.new(algorithm, content).digest()
     if signer.signed_attributes is None:
         if signed.content_type != ID_DATA:
             found.append(Flaw("signed-attributes", "Content other than plain data must be signed through attributes."))
     else:
-        found += _attribute_flaws(signed, signer, digest)
-        digest = hashlib.new(algorithm, signer.signed_attributes).digest()
+        found += _attribute_flaws(signed, signer, hashlib.new(algorithm, content).digest())
     certificate = signer_certificate(signed, signer)
     if certificate is None:
         found.append(Flaw("no-signer-certificate", "The signature does not carry its signer's certificate."))
     else:
-        found += _value_flaws(signer, algorithm, digest, certificates.outline(certificate).spki)
+        signed_octets = content if signer.signed_attributes is None else signer.signed_attributes
+        found += _value_flaws(signer, algorithm, signed_octets, certificates.outline(certificate).spki)
     return tuple(found)
 
 
@@ -356,15 +361,23 @@ def _attribute_flaws(signed: SignedData, signer: SignerInfo, digest: bytes) -> l
     return found
 
 
-def _value_flaws(signer: SignerInfo, algorithm: DigestAlgorithm, digest: bytes, spki: bytes) -> list[Flaw]:
+def _value_flaws(signer: SignerInfo, algorithm: DigestAlgorithm, octets: bytes, spki: bytes) -> list[Flaw]:
+    dotted, parameters = signer.signature_algorithm, signer.signature_parameters
+    salt = None
     try:
-        salt = algorithms.signature_salt(
-            signer.signature_algorithm, signer.signature_parameters, certificates.family_of(spki), algorithm
-        )
+        if (family := certificates.family_of(spki)) in PURE_FAMILIES:
+            hashed = None if signer.signed_attributes is None else algorithm
+            algorithms.check_pure(dotted, parameters, certificates.scheme_of(spki).name, hashed)
+        else:
+            salt = algorithms.signature_salt(dotted, parameters, family, algorithm)
     except BadInput as error:
         return [Flaw("signature-algorithm", error.detail)]
     try:
-        certificates.verify_digest(spki, algorithm, digest, signer.signature, salt)
+        if family in PURE_FAMILIES:
+            certificates.verify(spki, ToBeSigned(octets, algorithm), signer.signature)
+        else:
+            digest = hashlib.new(algorithm, octets).digest()
+            certificates.verify_digest(spki, algorithm, digest, signer.signature, salt)
     except VerificationFailed as error:
         return [Flaw("signature-value", error.detail)]
     return []

@@ -261,7 +261,7 @@ def _draft(subject: x509.Name, key: object, start: datetime, days: int) -> x509.
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .public_key(key)  # type: ignore[arg-type]  # RSA or elliptic, as certificates.public_key returns
+        .public_key(key)  # type: ignore[arg-type]  # one of certificates.PublicKey
         .serial_number(x509.random_serial_number())  # 159 random bits; CSBR 7.1 asks for 64
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=days) - _SECOND)

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 
 from privyseal.errors import KeyStoreUnavailable, PrivySealError, from_code
-from privyseal.keystore.homes import Home, Standing
-from privyseal.keystore.messages import Answer, Failure, Look, Question, Ready, decode_answer, encode
+from privyseal.keystore.homes import Home, Located, Standing
+from privyseal.keystore.messages import Answer, Failure, Generate, Look, Question, Ready, decode_answer, encode
 from privyseal.strongroom.frames import Frames
 from privyseal.strongroom.nursery import Nursery
 from privyseal.terms.keys import TokenState
@@ -40,6 +40,14 @@ class _Lost(Exception):
         super().__init__(why)
         self.reached = reached
         self.why = why
+
+
+class _Busy(Exception):
+    """Every session is in use: by calls that have limits of their own, so that nothing is wrong with the worker."""
+
+
+class Untouched(Exception):
+    """A token could not be asked, or certainly used no key: another that has the key may be asked the same."""
 
 
 class _Worker:
@@ -68,11 +76,11 @@ class _Worker:
             self._idle.put(number)
 
     def ask(self, question: bytes, seconds: float) -> Answer:
-        """Ask on a channel that nobody uses; _Lost if no answer comes in time."""
+        """Ask on a channel that nobody uses; _Busy if none gets free in time, _Lost if no answer comes in time."""
         try:
             number = self._idle.get(timeout=seconds)
         except queue.Empty:
-            raise _Lost(False, "all its sessions were busy for too long") from None
+            raise _Busy from None
         if number is None:
             self._idle.put(None)  # for the next one who waits
             raise _Lost(False, "it ended")
@@ -142,6 +150,7 @@ class TokenChild:
         self._sessions = self.section.sessions or sessions
         self._note = note
         self._lock = threading.Lock()
+        self._births = threading.Lock()
         self._worker: _Worker | None = None
         self._next_try = 0.0
         self._why: PrivySealError = KeyStoreUnavailable("No worker was started yet.")
@@ -161,12 +170,35 @@ class TokenChild:
         worker = self._worker
         return None if worker is None else worker.pid
 
+    @property
+    def usable(self) -> bool:
+        """Tell whether there is a worker that was well when it was last heard of."""
+        worker = self._worker
+        return worker is not None and not worker.gone.is_set()
+
+    @property
+    def due(self) -> bool:
+        """Tell whether it is time to try for a worker again."""
+        return not self.usable and time.monotonic() >= self._next_try
+
+    def holds(self, key: Located) -> bool:
+        """Tell whether a key is in this home, by its URI alone."""
+        return self.section.holds(key)
+
     def state(self) -> TokenState:
         """Return how the token was when it was last heard of; takes no lock that a hung module could hold."""
-        worker, why, standing = self._worker, self._why, self._standing
-        if worker is not None and not worker.gone.is_set():
+        why, standing = self._why, self._standing
+        if self.usable:
             return TokenState(self.section.name, "usable", losses=self.losses)
         return TokenState(self.section.name, standing, why.detail, losses=self.losses)
+
+    def members(self) -> tuple[TokenChild, ...]:
+        """Return itself; a pool has several."""
+        return (self,)
+
+    def states(self) -> tuple[TokenState, ...]:
+        """Return the same as :meth:`state`; a pool has several."""
+        return (self.state(),)
 
     def warm(self) -> None:
         """Start a worker before anybody asks, and tell the operator if that cannot be."""
@@ -201,17 +233,36 @@ class TokenChild:
         with contextlib.suppress(PrivySealError):  # it is kept as the token's state
             self._alive(time.monotonic())
 
-    def ask(self, question: Question, *, again: bool, long: bool = False) -> Answer:
-        """Ask, as ``keystore.homes.Child`` promises."""
+    def ask(self, question: Question, *, again: bool, long: bool = False, elsewhere: bool = False) -> Answer:
+        """Ask, as ``keystore.homes.Child`` promises.
+
+        ``elsewhere`` says that another token has the key: raise Untouched, rather than wait for a worker or ask a
+        second one, where no key can have been used.
+        """
+        if isinstance(question, Generate):
+            with self._births:  # they are made one by one anyway, and so they keep one session and not all
+                return self._ask(question, again=again, long=long, elsewhere=elsewhere)
+        return self._ask(question, again=again, long=long, elsewhere=elsewhere)
+
+    def _ask(self, question: Question, *, again: bool, long: bool, elsewhere: bool) -> Answer:
         octets = encode(question)
         seconds = self.section.generate_timeout if long else self.section.timeout
         until = time.monotonic() + PATIENCE_SECONDS
         for attempt in range(1, _TRIES + 1):
-            worker = self._alive(until)
+            worker = self._there() if elsewhere else self._alive(until)
             try:
                 answer = worker.ask(octets, seconds)
+            except _Busy:
+                if elsewhere:
+                    raise Untouched from None
+                raise KeyStoreUnavailable(
+                    f"Every session with token {self.section.name} was busy for {seconds:g} s.",
+                    hint="safe to run again; the section's sessions may be too few",
+                ) from None
             except _Lost as lost:
                 self._retire(worker, lost.why)
+                if elsewhere and (again or not lost.reached):
+                    raise Untouched from None
                 if attempt < _TRIES and (again or not lost.reached):
                     continue
                 raise self._unavailable(lost.why) from None
@@ -222,6 +273,8 @@ class TokenChild:
                 return answer
             if answer.poisoned:
                 self._retire(worker, answer.detail)
+                if elsewhere and (again or not answer.used):
+                    raise Untouched
                 if attempt < _TRIES and (again or not answer.used):
                     continue
             raise from_code(answer.code, answer.detail, answer.hint)
@@ -235,6 +288,12 @@ class TokenChild:
         if worker is not None:
             worker.end()
             self._nursery.kill(worker.pid)
+
+    def _there(self) -> _Worker:
+        worker = self._worker
+        if worker is None or worker.gone.is_set():
+            raise Untouched
+        return worker
 
     def _alive(self, until: float) -> _Worker:
         """Return the worker, a fresh one if there is none; raises why there is none at the time ``until``."""
@@ -276,6 +335,8 @@ class TokenChild:
 
     def _retire(self, worker: _Worker, why: str) -> None:
         """Kill a worker that cannot be trusted any more; everybody who waits for it wakes up."""
+        if worker.gone.is_set():  # and who has the lock may be waiting for another one to begin
+            return
         with self._lock:
             if worker.gone.is_set():
                 return

@@ -59,10 +59,13 @@ from privyseal.strongroom.messages import (
     StandingAsked,
     StandingRead,
     Submission,
+    TokenKeysAsked,
+    TokenKeysRead,
     decode_answer,
     encode_traced,
 )
 from privyseal.terms.certificates import Standing
+from privyseal.terms.keys import TokenKeys
 from privyseal.terms.signatures import DigestAlgorithm
 
 Ask = Callable[[Question], Answer]
@@ -306,6 +309,10 @@ class SignerClient:
     def health(self) -> SignerState:
         """Return the signer's mark and how many keys it holds."""
         return _expect(SignerState, self._asked(SignerHealth()))
+
+    def token_keys(self) -> tuple[TokenKeys, ...]:
+        """Have each token looked through for the keys that are in it."""
+        return _expect(TokenKeysRead, self._asked(TokenKeysAsked())).tokens
 
     def _asked(self, question: Question) -> Answer:
         return _as_leaf(KeyStoreUnavailable, self._ask, question)

@@ -166,6 +166,12 @@ class Judge:
                 "hardware crypto module.",
                 hint="use a key in hardware, or pin the anchor as private or rehearsal if it is that",
             )
+        if status == "public" and not SCHEMES[charter.scheme].certifiable:
+            raise NotCompliant(
+                f"The certificate counts as publicly trusted and the key is of scheme {charter.scheme}; CSBR 6.1.5.2 "
+                "allows RSA and ECDSA.",
+                hint="use a key of one of those, or pin the anchor as private or rehearsal if it is that",
+            )
         if charter.rehearsal and status != "rehearsal":
             raise NotPermitted(
                 f"The key was born in rehearsal and the certificate's standing is {status}.",

@@ -19,6 +19,7 @@ from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.mark import MarkFile
 from privyseal.strongroom.messages import Answer, IssuerHealth, LogHealth, Question, SignerHealth, StamperHealth
 from privyseal.strongroom.nursery import Nursery
+from privyseal.strongroom.pools import pooled
 from privyseal.strongroom.seccomp import Needs
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _away(nursery: Nursery, note: Note) -> dict[str, Away]:
         child = TokenChild(nursery, number, SESSIONS_A_CORE * (os.cpu_count() or 1), note)
         children.setdefault(store, []).append(child)
         threading.Thread(target=child.watch, name="watch", daemon=True).start()
-    return {store: AWAY[store](children[store], nursery.close) for store in AWAY if store in children}
+    return {store: AWAY[store](pooled(children[store]), nursery.close) for store in AWAY if store in children}
 
 
 def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:

@@ -25,6 +25,7 @@ from privyseal.errors import (
     TooLarge,
     VerificationFailed,
 )
+from privyseal.keystore.pkcs11 import Pkcs11
 from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
 from privyseal.pki.chain import PinnedAnchor
@@ -52,6 +53,8 @@ from privyseal.strongroom.messages import (
     Stale,
     StandingAsked,
     StandingRead,
+    TokenKeysAsked,
+    TokenKeysRead,
     refused,
 )
 
@@ -135,6 +138,13 @@ class Signer:
             tokens = [each for name, store in self._stores.items() for each in store.tokens(uris.get(name, ()))]
             agreeing = self._operators
             return SignerState(mark.number, keys, self._rehearsal, tuple(tokens), agreeing.known, agreeing.quorum)
+        if isinstance(question, TokenKeysAsked):
+            with self._order:
+                uris = self._charters.uris()
+            stores = {name: store for name, store in self._stores.items() if isinstance(store, Pkcs11)}
+            return TokenKeysRead(
+                tuple(each for name, store in stores.items() for each in store.inventory(uris.get(name, ())))
+            )
         raise BadInput(f"The signer does not answer {type(question).__name__}.")
 
     def close(self) -> None:

@@ -46,6 +46,21 @@ class TokenState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Keys of this signer that are in it."""
     losses: int = 0
     """Workers with this token that were lost since the signer began."""
+    pool: str = ""
+    """The pool that it is in: another token of it that is usable does as well."""
+
+
+class TokenKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which keys are in a token, held against those of its signer."""
+
+    name: str
+    ours: int
+    strangers: tuple[str, ...] = ()
+    """Labels of keys in it that this signer does not use: another's, or left by a birth that was interrupted."""
+    missing: tuple[str, ...] = ()
+    """Labels of keys that this signer would use and that are not in it."""
+    pool: str = ""
+    """The pool that it is in, where it should hold all keys of the pool."""
 
 
 class Passkey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

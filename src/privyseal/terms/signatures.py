@@ -24,16 +24,31 @@ class Family(StrEnum):
     ML_DSA = "ml-dsa"
 
 
+PURE_FAMILIES = frozenset({Family.EDDSA, Family.ML_DSA})
+"""Those that sign the octets themselves (RFC 8032 section 5.1, FIPS 204 section 5.2), and no digest of them."""
+
+
 class Scheme(msgspec.Struct, frozen=True):
     """A kind of key and how it signs. ``long`` says that one signature outlasts a thread hand-off (performance.md)."""
 
     name: str
     family: Family
     bits: int
+    """Of the modulus, of the curve, and for ML-DSA the parameter set's number (FIPS 204 section 4)."""
     default_digest: DigestAlgorithm
     largest_signature: int
     """Octets at most; an ECDSA signature is a DER SEQUENCE of two INTEGERs and may be shorter."""
     long: bool
+
+    @property
+    def pure(self) -> bool:
+        """Tell whether it signs the octets themselves, and no digest of them."""
+        return self.family in PURE_FAMILIES
+
+    @property
+    def certifiable(self) -> bool:
+        """Tell whether a publicly trusted certificate may be for such a key (CSBR 6.1.5.2: RSA and ECDSA)."""
+        return not self.pure
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -44,10 +59,15 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("ecdsa-p256", Family.ECDSA, 256, "sha256", 72, long=False),
         Scheme("ecdsa-p384", Family.ECDSA, 384, "sha384", 104, long=False),
         Scheme("ecdsa-p521", Family.ECDSA, 521, "sha512", 141, long=True),
+        Scheme("ed25519", Family.EDDSA, 255, "sha512", 64, long=False),
+        Scheme("ml-dsa-44", Family.ML_DSA, 44, "sha512", 2420, long=True),
+        Scheme("ml-dsa-65", Family.ML_DSA, 65, "sha512", 3309, long=True),
+        Scheme("ml-dsa-87", Family.ML_DSA, 87, "sha512", 4627, long=True),
     )
 }
-"""Every scheme a Key Pair may have (CSBR 6.1.5.2: RSA of at least 3072 bits, or P-256, P-384, P-521). A row is all that
-a new one needs here; its key store says whether it can generate it."""
+"""Every scheme a Key Pair may have. CSBR 6.1.5.2 allows RSA of at least 3072 bits, P-256, P-384 and P-521; the others
+are for rehearsal and private trust (``Scheme.certifiable``). A row is all that a new one needs here; its key store says
+whether it can generate it, its format whether it can carry it."""
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +101,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ToBeSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The octets a key signs, and the digest algorithm it hashes them with; RSA means PKCS#1 v1.5 unless ``pss``."""
+    """The octets a key signs, and the digest algorithm it hashes them with; RSA means PKCS#1 v1.5 unless ``pss``.
+
+    A key of a pure scheme signs the octets themselves; the digest algorithm then says what the content was hashed with.
+    """
 
     octets: bytes
     digest_algorithm: DigestAlgorithm
@@ -89,7 +112,10 @@ class ToBeSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A raw signature: ``value`` is the PKCS#1 octets for RSA, a DER ECDSA-Sig-Value (RFC 3279 2.2.3) for ECDSA."""
+    """A raw signature: ``value`` is the PKCS#1 octets for RSA, a DER ECDSA-Sig-Value (RFC 3279 2.2.3) for ECDSA.
+
+    For Ed25519 it is the 64 octets of RFC 8032 section 5.1.6, for ML-DSA those of FIPS 204 algorithm 28.
+    """
 
     to_be_signed: ToBeSigned
     value: bytes

@@ -128,7 +128,9 @@ def _complaint(part: str, state: object) -> str:
         return str(getattr(state, "why", "")) or "It says that it is not ready."
     if part == "signer" and getattr(state, "keys", None) == 0:
         return "It holds no key."
-    away = [each for each in getattr(state, "tokens", ()) if each.keys and each.state != "usable"]
+    tokens = getattr(state, "tokens", ())
+    served = {each.pool for each in tokens if each.pool and each.state == "usable"}
+    away = [each for each in tokens if each.keys and each.state != "usable" and each.pool not in served]
     return " ".join(f"Token {each.name}, {_keys(each.keys)}: {each.why}" for each in away)
 
 
