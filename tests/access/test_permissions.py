@@ -24,8 +24,7 @@ TABLE = {
     "order-certificate accept-certificate revoke-certificate",
     Role.AUDITOR: _SEEN,
     Role.OPERATOR: _SEEN + "manage-subscribers manage-agreements state freeze report-incident agree-to-acts",
-    Role.SECURITY_OFFICER: _SEEN
-    + "freeze thaw report-incident handle-incidents agree-to-acts revoke-certificate",
+    Role.SECURITY_OFFICER: _SEEN + "freeze thaw report-incident handle-incidents agree-to-acts revoke-certificate",
 }
 EXPECTED = {(role, verb) for role, verbs in TABLE.items() for verb in verbs.split()}
 

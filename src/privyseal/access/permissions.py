@@ -45,8 +45,8 @@ Verb = Literal[
 """What somebody may be allowed, each for the path's Subscriber. ``see-...`` reads and changes nothing; ``send-code``
 and ``fetch-code`` move files; ``state`` states something as evidence; ``manage-keys`` proposes acts on keys, which the
 signer judges by its own rules; ``agree-to-acts`` hands in a signature by which somebody agrees to one;
-``order-certificate`` asks a CA and brings what it issued, ``accept-certificate`` speaks for the Subscriber as CSBR 9.6.3
-has it; ``manage-subscribers`` is the operator's, for parties of the whole service."""
+``order-certificate`` asks a CA and brings what it issued, ``accept-certificate`` speaks for the Subscriber as CSBR
+9.6.3 has it; ``manage-subscribers`` is the operator's, for parties of the whole service."""
 
 _SEE: frozenset[Verb] = frozenset(
     {

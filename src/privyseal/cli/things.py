@@ -11,16 +11,16 @@ from privyseal.cli.connection import connect, service_options
 from privyseal.cli.key_acts import act, acts, agree, withdraw
 from privyseal.cli.key_amend import amend
 from privyseal.cli.key_attestation import verify_attestation
+from privyseal.cli.key_ceremony import ceremony
 from privyseal.cli.key_csr import csr_command
 from privyseal.cli.key_evidence import attest, evidence
-from privyseal.cli.key_ceremony import ceremony
 from privyseal.cli.key_life import destroy, enable, generate, life, limit, resume, retire, suspend
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.signing.forms_of_keys import LifeList, LifeShown
 from privyseal.terms.limits import in_words as limits_in_words
 from privyseal.web.views import KeyList, KeyView
 
-__all__ = ["cert", "connect", "key", "service_options"]
+__all__ = ["connect", "key", "service_options"]
 
 
 @click.group()

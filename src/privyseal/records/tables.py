@@ -681,8 +681,6 @@ key_lives = Table(
 
 key_acts = Table(
     "key_acts",
-certificate_orders = Table(
-    "certificate_orders",
     metadata,
     Column("id", String(40), primary_key=True),
     Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
@@ -712,6 +710,13 @@ key_act_approvals = Table(
     Column("document", LargeBinary, nullable=False),
 )
 """Who agreed to an act on a Key Pair: ``document`` is the JSON of an ``Approval``."""
+
+certificate_orders = Table(
+    "certificate_orders",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+    Column("key_name", String(63), nullable=False),
     Column("state", String(16), nullable=False),
     Column("asked", Moment, nullable=False),
     Column("again", Moment),

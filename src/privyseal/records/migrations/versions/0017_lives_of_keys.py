@@ -1,7 +1,7 @@
 """Create the tables of how Key Pairs stand, of acts on them that wait for people, and of who agreed.
 
-Revision ID: 0016
-Revises: 0015
+Revision ID: 0017
+Revises: 0016
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from privyseal.records.dialect import ALL_SUBSCRIBERS
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 
 _ROWS = """
 INSERT INTO key_lives (subscriber, name, key_id, state, since, used)
