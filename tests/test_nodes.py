@@ -182,14 +182,15 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
     first, third = town.nodes[0].directory, town.nodes[2].directory
     assert "no synchronous standby" in _said("doctor", "--dir", str(first), "--url", town.nodes[0].url)[1]
     with town.database.connect() as connection:  # what the newest migration did, undone
-        connection.execute("UPDATE alembic_version SET version_num = '0014'")
-        connection.execute("DROP TABLE grant_uses, grant_approvals, grants")
-        connection.execute("ALTER TABLE requests DROP COLUMN granted")
+        connection.execute("UPDATE alembic_version SET version_num = '0015'")
+        connection.execute("DROP TABLE key_act_approvals, key_acts, key_lives")
     code, said = _said("serve", "--dir", str(third), "--bind", "127.0.0.1:0")
     assert (code, "this program needs" in said) == (2, True), said
     assert _said("doctor", "--dir", str(third))[0] == 8
     code, said = _said("migrate", "--dir", str(third), "--owner", town.database.owner)
     assert code == 0, said
+    with town.database.connect() as connection:  # a key that has its certificate goes on signing
+        assert connection.execute("SELECT DISTINCT state FROM key_lives").fetchall() == [("active",)]
     town.nodes[2] = Node(third)
 
 
