@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from psycopg.rows import dict_row
-from tests import postgres
 from tests.rehearsal import PRIVYSEAL, stop
 from tests.town import LEASE_S, Node, Town, logger_of
 
@@ -183,16 +182,15 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
     first, third = town.nodes[0].directory, town.nodes[2].directory
     assert "no synchronous standby" in _said("doctor", "--dir", str(first), "--url", town.nodes[0].url)[1]
     with town.database.connect() as connection:  # what the newest migration did, undone
-        connection.execute("UPDATE alembic_version SET version_num = '0015'")
-        connection.execute("DROP TABLE signed_digests")
-        connection.execute("CREATE TABLE signed_things (digest bytea, subscriber text, request text, kind text)")
-        connection.execute("CREATE INDEX ix_signed_things_request ON signed_things (request)")
-        connection.execute(f"ALTER TABLE signed_things OWNER TO {postgres.OWNER}")
+        connection.execute("UPDATE alembic_version SET version_num = '0017'")
+        connection.execute("DROP TABLE certificate_orders")
     code, said = _said("serve", "--dir", str(third), "--bind", "127.0.0.1:0")
     assert (code, "this program needs" in said) == (2, True), said
     assert _said("doctor", "--dir", str(third))[0] == 8
     code, said = _said("migrate", "--dir", str(third), "--owner", town.database.owner)
     assert code == 0, said
+    with town.database.connect() as connection:  # a key that has its certificate goes on signing
+        assert connection.execute("SELECT DISTINCT state FROM key_lives").fetchall() == [("active",)]
     town.nodes[2] = Node(third)
 
 

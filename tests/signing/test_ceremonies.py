@@ -14,7 +14,7 @@ from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.errors import BadInput, NotPermitted, VerificationFailed
 from privyseal.records import statements
 from privyseal.signing import ceremonies, duties
-from privyseal.signing.ceremonies import Held
+from privyseal.signing.forms_of_keys import Held
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.parties import Actor, Factor, Member, Role
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.signing.agreeing import ANN, actor, guarded, waiting
 from tests.signing.test_custody import certify, generate
 from tests.world import SUBSCRIBER, World
 
@@ -12,12 +13,15 @@ from privyseal.compliance.statements_of_lives import KeyStateChanged
 from privyseal.errors import Conflict, Denied, Failed, NotFound, NotPermitted
 from privyseal.records import lives, statements
 from privyseal.signing import duties, freezes, life, sign
+from privyseal.signing.approve import approve
 from privyseal.signing.forms_of_requests import Agreement
 from privyseal.signing.freezes import Asked
 from privyseal.signing.submit import Submission, submit
+from privyseal.terms.canonical import decode_canonical
+from privyseal.terms.keys import Stage
 from privyseal.terms.life import KeyState, Life
 from privyseal.terms.parties import Actor, Factor, Member, Role
-from privyseal.terms.requests import Dossier, State
+from privyseal.terms.requests import Dossier, SigningRequest, State
 
 OFFICER = Actor(Member("M-officer", SUBSCRIBER, "officer", (Role.SECURITY_OFFICER,)), (Factor.PASSKEY,), session="S-1")
 SECOND = Actor(Member("M-second", SUBSCRIBER, "second", (Role.SECURITY_OFFICER,)), (Factor.PASSKEY,), session="S-2")
@@ -122,6 +126,18 @@ def test_a_request_under_way_is_stopped_right_before_the_log(world: World) -> No
     [outcome] = sign.advance(world.seal, [(SUBSCRIBER, dossier.id)])
     assert isinstance(outcome, Failed)
     assert (len(world.entries()), world.key_uses) == (before, used)
+
+
+def test_nobody_approves_for_a_key_that_is_not_active(world: World) -> None:
+    """The request waits on, and can be approved when the key is active again."""
+    guarded(world, (ANN,), (Stage(1),))
+    [dossier] = waiting(world, [1])
+    digest = decode_canonical(dossier.canonical, SigningRequest).digest()
+    move(world, KeyState.SUSPENDED, "guarded")
+    with pytest.raises(Denied, match="suspended"):
+        approve(world.seal, actor("ann"), dossier.id, ANN.approves(digest))
+    move(world, KeyState.ACTIVE, "guarded")
+    assert approve(world.seal, actor("ann"), dossier.id, ANN.approves(digest)).state is State.APPROVED
 
 
 def test_a_freeze_suspends_and_its_thaw_by_two_people_makes_active_again(world: World) -> None:

@@ -17,7 +17,7 @@ from privyseal.compliance import ceremonies
 from privyseal.compliance.ceremonies import Entry, Record, Script, Witness
 from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.errors import BadInput, Misused
-from privyseal.signing.ceremonies import Held
+from privyseal.signing.forms_of_keys import Held
 from privyseal.strongroom.durable import write_whole
 from privyseal.terms.canonical import canonical_json
 

@@ -77,11 +77,14 @@ def _enough(act: Act, asked: tuple[_Asked, ...], approvals: list[Approval]) -> b
     return all(isinstance(each.tally.outcome, Granted) for each in asked)
 
 
-def require_asked(seal: PrivySeal, tx: Transaction, actor: Actor, proposed: Proposed, approval: Approval) -> None:
-    """Refuse an approval that does not count: of a stranger, over something else, twice, or handed in by another."""
+def require_asked(tx: Transaction, state: SignerState, actor: Actor, proposed: Proposed, approval: Approval) -> None:
+    """Refuse an approval that does not count: of a stranger, over something else, twice, or handed in by another.
+
+    ``state`` is the signer's, which names the operators; it is asked for before the transaction, not within.
+    """
     act = decode_act(proposed.canonical)
     pair = None if isinstance(act, Generate) else keys.key_pair(tx, proposed.key_name)
-    asked = _asked(act, seal.signer.health(), pair, key_acts.approvals_of(tx, proposed.id))
+    asked = _asked(act, state, pair, key_acts.approvals_of(tx, proposed.id))
     digest, trouble = act_digest(proposed.canonical), ""
     for each in asked:
         known = {(one.name, one.public_key): one for one in each.side.people}

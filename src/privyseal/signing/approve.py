@@ -12,13 +12,14 @@ from privyseal.errors import Conflict, Denied, NotPermitted, VerificationFailed
 from privyseal.records import approvals, events, keys, policies, requests
 from privyseal.records import freezes as frozen
 from privyseal.records.events import LONGEST, Event
-from privyseal.signing import freezes
+from privyseal.signing import freezes, life
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.review import so_far
 from privyseal.strongroom.approvals import why_not
 from privyseal.strongroom.assertions import may_be_copied
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import Approver, KeyPair
+from privyseal.terms.life import require_active
 from privyseal.terms.parties import Actor, Factor
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
 
@@ -48,6 +49,7 @@ def approve(seal: PrivySeal, actor: Actor, request_id: str, approval: Approval) 
         if not _check(actor, pair, request, given, approval):
             return dossier
         freezes.require_unfrozen(frozen.holding(tx), request.key, policies.governing(tx, request_id))
+        require_active(life.of(tx, request.key))
         approvals.add_approval(tx, request_id, approval, now, request.key_id)
         agreed = Event(now, actor.member.id, f"approved as {approval.approver}"[:LONGEST], request_id)
         events.record(tx, agreed, *events.proofs(agreed, _factors(actor, approval)))

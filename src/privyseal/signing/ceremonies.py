@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from privyseal.access import permissions
-from privyseal.compliance.ceremonies import LARGEST, read_record, require_whole
+from privyseal.compliance.ceremonies import read_record, require_whole
 from privyseal.compliance.statements import Document
 from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.records import keys
 from privyseal.records.events import Event
 from privyseal.signing import announce, paper
+from privyseal.signing.forms_of_keys import Held
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.parties import Actor
-
-Octets = Annotated[bytes, Meta(min_length=1, max_length=LARGEST)]
-
-
-class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A ceremony that was held: the script's file, and the record's, octet for octet."""
-
-    script: Octets
-    record: Octets
 
 
 def take_in(seal: PrivySeal, actor: Actor, given: Held) -> CeremonyHeld:

@@ -48,6 +48,17 @@ class NewAct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hours: Hours = 7 * 24
 
 
+Octets = Annotated[bytes, Meta(min_length=1, max_length=256 * 1024)]
+"""Of a script or a record (``compliance/ceremonies.py``)."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A ceremony that was held: the script's file, and the record's, octet for octet."""
+
+    script: Octets
+    record: Octets
+
+
 class Side(msgspec.Struct, frozen=True, kw_only=True):
     """Some of those who must agree: the operators, or the key's own approvers."""
 

@@ -216,7 +216,7 @@ def agree(seal: PrivySeal, actor: Actor, act_id: str, approval: Approval) -> Act
     """
     _require(seal, actor, "agree-to-acts")
     owner = _owner(seal, actor, act_id)
-    now = seal.clock()
+    state, now = seal.signer.health(), seal.clock()
     with seal.records.writing(owner) as tx:
         proposed = key_acts.get(tx, act_id, locked=True)
         given = key_acts.approvals_of(tx, act_id)
@@ -225,7 +225,7 @@ def agree(seal: PrivySeal, actor: Actor, act_id: str, approval: Approval) -> Act
                 raise Conflict(f"The act {act_id} is {proposed.state}; it waits for nobody.")
             if now >= proposed.expires:
                 raise Denied(f"The act {act_id} expired at {proposed.expires:%Y-%m-%d %H:%M:%S} UTC.")
-            agreed_acts.require_asked(seal, tx, actor, proposed, approval)
+            agreed_acts.require_asked(tx, state, actor, proposed, approval)
             key_acts.agree(tx, act_id, approval, now)
             _administered(seal, tx, actor, "key act agreed to", proposed, f"as {approval.approver}")
     return agreed_acts.settle(seal, owner, act_id)

@@ -23,8 +23,7 @@ from privyseal.compliance.incidents import OutsideReport, Report
 from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.signing import forms_of_certificates, forms_of_parties
-from privyseal.signing.ceremonies import Held
-from privyseal.signing.forms_of_keys import ActList, ActShown, LifeList, LifeShown, NewAct, NewKey
+from privyseal.signing.forms_of_keys import ActList, ActShown, Held, LifeList, LifeShown, NewAct, NewKey
 from privyseal.signing.forms_of_parties import Acceptance, NewParty, NewToken
 from privyseal.signing.forms_of_requests import Agreement, NewGrant, Plan, Proposal, Revocation, Trial, UseAsked
 from privyseal.signing.freezes import Asked

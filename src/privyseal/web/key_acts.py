@@ -9,8 +9,7 @@ from privyseal.compliance.statements_of_lives import CeremonyHeld
 from privyseal.records import lives
 from privyseal.records.database import Transaction
 from privyseal.signing import agreed_acts, ceremonies, life, proposals
-from privyseal.signing.ceremonies import Held
-from privyseal.signing.forms_of_keys import ActList, ActShown, LifeList, LifeShown, NewAct, NewKey
+from privyseal.signing.forms_of_keys import ActList, ActShown, Held, LifeList, LifeShown, NewAct, NewKey
 from privyseal.terms.requests import Approval
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
