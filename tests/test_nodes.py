@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from psycopg.rows import dict_row
+from tests import postgres
 from tests.rehearsal import PRIVYSEAL, stop
 from tests.town import LEASE_S, Node, Town, logger_of
 
@@ -182,9 +183,11 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
     first, third = town.nodes[0].directory, town.nodes[2].directory
     assert "no synchronous standby" in _said("doctor", "--dir", str(first), "--url", town.nodes[0].url)[1]
     with town.database.connect() as connection:  # what the newest migration did, undone
-        connection.execute("UPDATE alembic_version SET version_num = '0014'")
-        connection.execute("DROP TABLE grant_uses, grant_approvals, grants")
-        connection.execute("ALTER TABLE requests DROP COLUMN granted")
+        connection.execute("UPDATE alembic_version SET version_num = '0015'")
+        connection.execute("DROP TABLE signed_digests")
+        connection.execute("CREATE TABLE signed_things (digest bytea, subscriber text, request text, kind text)")
+        connection.execute("CREATE INDEX ix_signed_things_request ON signed_things (request)")
+        connection.execute(f"ALTER TABLE signed_things OWNER TO {postgres.OWNER}")
     code, said = _said("serve", "--dir", str(third), "--bind", "127.0.0.1:0")
     assert (code, "this program needs" in said) == (2, True), said
     assert _said("doctor", "--dir", str(third))[0] == 8

@@ -27,7 +27,7 @@ def _value(column: Column[Any], of: str) -> Any:
     """Make a value that only this Subscriber's rows have; a foreign key's is the one of the row it points to."""
     for key in column.foreign_keys:
         return _value(key.column, of)
-    if column.table.name == "subscribers" and column.name == "name":
+    if column.name == "subscriber" or (column.table.name == "subscribers" and column.name == "name"):
         return of
     if isinstance(column.type, String | Text):
         return f"{column.name[:20]}-{of}"[: column.type.length or 40]

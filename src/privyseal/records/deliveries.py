@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
@@ -51,6 +51,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the last try, in a few words."""
 
 
+_LISTENS = (
+    select(webhooks.c.id)
+    .where(webhooks.c.subscriber == bindparam("p_subscriber"), webhooks.c.removed.is_(None))
+    .limit(1)
+)
+
+
 # -- who wants to be told ----------------------------------------------------------------------------------------------
 def add_webhook(tx: Transaction, hook: Webhook, most: int) -> None:
     """Write down a webhook; Conflict where the Subscriber has ``most`` of them."""
@@ -58,6 +65,11 @@ def add_webhook(tx: Transaction, hook: Webhook, most: int) -> None:
         raise Conflict(f"There are {most} webhooks already.", hint="remove one first")
     row = {"id": hook.id, "subscriber": tx.subscriber, "url": hook.url, "created": hook.created}
     tx.connection.execute(insert(webhooks).values(row | {"topics": " ".join(hook.topics)}))
+
+
+def listens(tx: Transaction) -> bool:
+    """Tell whether the Subscriber has any webhook: asked by every batch, so the statement is built once."""
+    return tx.connection.execute(_LISTENS, {"p_subscriber": tx.subscriber}).first() is not None
 
 
 def webhooks_of(tx: Transaction) -> list[Webhook]:

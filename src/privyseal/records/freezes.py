@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
@@ -17,7 +17,9 @@ MOST = 256
 """Freezes of one Subscriber that hold at once; who has more freezes the Subscriber."""
 
 
+# Every batch of the walk asks these two, so they are built once.
 _HOLD = select(freezes).where(freezes.c.thawed.is_(None)).order_by(freezes.c.at, freezes.c.id)
+_HOLD_OF = _HOLD.where(freezes.c.subscriber == bindparam("p_subscriber"))
 
 
 def add(tx: Transaction, frozen: Frozen) -> None:
@@ -29,7 +31,7 @@ def add(tx: Transaction, frozen: Frozen) -> None:
 
 def holding(tx: Transaction) -> list[Frozen]:
     """List what is frozen of the Subscriber, the oldest first."""
-    return [_frozen(row) for row in tx.connection.execute(_HOLD.where(freezes.c.subscriber == tx.subscriber))]
+    return [_frozen(row) for row in tx.connection.execute(_HOLD_OF, {"p_subscriber": tx.subscriber})]
 
 
 def holding_of_all_subscribers(connection: Connection) -> list[Frozen]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Connection, Dialect, Insert, String, Update, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, Dialect, Insert, LargeBinary, String, Update, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
@@ -113,7 +113,9 @@ class _RowByRow:
         self._constants: list[Any] = [None] * len(self._names)
         for place, name in enumerate(self._names):
             bind = compiled.binds[name]
-            convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+            # sqlite3 takes octets as they are; SQLAlchemy would wrap each in a view of itself.
+            octets = isinstance(bind.type, LargeBinary)
+            convert = None if octets else bind.type.dialect_impl(dialect).bind_processor(dialect)
             if bind.required:
                 self._given.append((place, name, convert))
             else:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 
 from privyseal.records.database import Transaction
 from privyseal.records.prepared import Prepared
-from privyseal.records.tables import events, request_runs, requests, signed_things
+from privyseal.records.tables import events, request_runs, requests, signed_digests
 from privyseal.terms.parties import Workload
 from privyseal.terms.signed import Kind
 
@@ -27,14 +27,14 @@ class Thing(msgspec.Struct, frozen=True):
     kind: Kind
 
 
-_INSERT = Prepared(insert(signed_things), ("subscriber", "digest", "request", "kind"))
+_INSERT = Prepared(insert(signed_digests), ("digest", "subscriber", "request", "kind"))
 
 
-def index(tx: Transaction, things: Iterable[Thing]) -> None:
-    """Write down by what released requests are found."""
+def index(tx: Transaction, things: Iterable[tuple[bytes, str, Kind]]) -> None:
+    """Write down by what released requests are found: digest, request, and what the digest is of."""
     rows = [
-        {"subscriber": tx.subscriber, "digest": each.digest, "request": each.request, "kind": each.kind}
-        for each in things
+        {"digest": digest, "subscriber": tx.subscriber, "request": request, "kind": kind}
+        for digest, request, kind in set(things)  # one request may sign the same content twice
     ]
     _INSERT.carry_out(tx.connection, rows)
 
@@ -46,13 +46,13 @@ def found(tx: Transaction, digest: bytes, limit: int) -> list[Thing]:
 
 def owners_of_all_subscribers(connection: Connection, digest: bytes) -> list[str]:
     """Name every Subscriber who has signed something with this digest."""
-    wanted = select(signed_things.c.subscriber).where(signed_things.c.digest == digest).distinct()
-    return list(connection.execute(wanted.order_by(signed_things.c.subscriber)).scalars())
+    wanted = select(signed_digests.c.subscriber).where(signed_digests.c.digest == digest).distinct()
+    return list(connection.execute(wanted.order_by(signed_digests.c.subscriber)).scalars())
 
 
 def _found(connection: Connection, digest: bytes, limit: int, subscriber: str) -> list[Thing]:
-    wanted = select(signed_things).where(signed_things.c.subscriber == subscriber, signed_things.c.digest == digest)
-    rows = connection.execute(wanted.order_by(signed_things.c.request, signed_things.c.kind).limit(limit))
+    wanted = select(signed_digests).where(signed_digests.c.subscriber == subscriber, signed_digests.c.digest == digest)
+    rows = connection.execute(wanted.order_by(signed_digests.c.request, signed_digests.c.kind).limit(limit))
     return [Thing(row.request, bytes(row.digest), row.kind) for row in rows]
 
 

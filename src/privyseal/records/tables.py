@@ -377,17 +377,20 @@ thaw_agreements = Table(
 """Who agrees that something is thawed; two different people must. ``document`` is an overseer's signed approval as
 JSON, empty where a member agreed in a session."""
 
-signed_things = Table(
-    "signed_things",
+signed_digests = Table(
+    "signed_digests",
     metadata,
-    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
     Column("digest", LargeBinary, primary_key=True),
+    Column("subscriber", String(63), primary_key=True),
     Column("request", String(40), primary_key=True),
     Column("kind", String(16), primary_key=True),
-    Index("ix_signed_things_request", "request"),
+    sqlite_with_rowid=False,
 )
 """By what a signature is found again: digests of the content that was signed, of the signature blob, of the finished
-file. Written in the transaction that releases it."""
+file. Written in the transaction that releases it.
+
+Digests are random, so each row dirties a page of its own in every tree that it stands in: it stands in one, and has no
+foreign key to look up. Whoever is not in ``subscribers`` has no requests either."""
 
 request_runs = Table(
     "request_runs",

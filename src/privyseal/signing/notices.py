@@ -136,7 +136,7 @@ def _of(what: Frozen) -> dict[str, Any]:
 
 
 def _listened(tx: Transaction, seal: PrivySeal) -> bool:
-    return seal.post is not None and (bool(seal.post.people) or bool(deliveries.webhooks_of(tx)))
+    return seal.post is not None and (bool(seal.post.people) or deliveries.listens(tx))
 
 
 def _put(tx: Transaction, seal: PrivySeal, happened: Sequence[Notice]) -> None:

@@ -8,7 +8,7 @@ look across, and that is logged.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from privyseal.access import permissions
@@ -16,7 +16,6 @@ from privyseal.compliance.statements import Administered
 from privyseal.errors import BadInput, NotPermitted, VerificationFailed
 from privyseal.records import approvals, evidence, grants, policies, requests, signed
 from privyseal.records.database import Transaction
-from privyseal.records.signed import Thing
 from privyseal.signing import announce
 from privyseal.signing.case import Case
 from privyseal.signing.forms_of_requests import Sibling, Signed, Token
@@ -42,13 +41,15 @@ def index(tx: Transaction, cases: Sequence[Case]) -> None:
     signed.index(tx, (thing for case in cases for thing in _things(case)))
 
 
-def _things(case: Case) -> set[Thing]:
+def _things(case: Case) -> Iterator[tuple[bytes, str, Kind]]:
     number = case.dossier.id
-    found = {Thing(number, each.digest, "content") for each in case.request.described}
-    found |= {Thing(number, hashlib.sha256(blob).digest(), "signature") for blob in case.dossier.blobs}
+    for each in case.request.described:
+        yield each.digest, number, "content"
+    for blob in case.dossier.blobs:
+        yield hashlib.sha256(blob).digest(), number, "signature"
     if isinstance(case.files, tuple):
-        found |= {Thing(number, bytes.fromhex(each), "file") for each in case.files}
-    return found
+        for name in case.files:
+            yield bytes.fromhex(name), number, "file"
 
 
 def who_signed(seal: PrivySeal, actor: Actor, digest_hex: str, *, everywhere: bool = False) -> list[Signed]:
