@@ -215,7 +215,7 @@ class World:
         """Ask the rehearsal's CA, whose keys take a moment to load: only in the worlds that ask it."""
         if "issuer" not in self._rooms:
             settings = self.directory / "issuer" / "issuer.toml"
-            self._rooms["issuer"] = rooms.BUILDERS["issuer"](settings, lambda: self.now).room
+            self._rooms["issuer"] = rooms.SUMMONED["issuer"](settings, lambda: self.now).room
         return self._asker("issuer")(question)
 
     def _break_rooms(self) -> None:

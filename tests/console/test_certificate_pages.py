@@ -64,6 +64,7 @@ def test_a_certificate_is_handed_in_read_and_accepted(boss: Person, service: Reh
     boss.page.fill("[name=certificates]", pem(RehearsalAuthority.load(_key(service)).root).decode())
     boss.page.click("text=Hand it in")
     expect(boss.page.locator("main")).to_contain_text("for another key")
+    assert "422" in boss.errors.pop()  # Chromium's word on the refusal
     boss.open(f"/console/certificates/one?order={order}")
     boss.page.fill("[name=certificates]", handed.decode())
     boss.page.click("text=Hand it in")

@@ -36,6 +36,8 @@ from privyseal.terms.orders import FOLLOWS, Order, OrderState
 from privyseal.terms.parties import Role
 
 MakeWorld = Callable[[Plan | None], World]
+in_sqlite = pytest.mark.parametrize("founded", ["sqlite"], indirect=True)
+"""What does not hang on the kind of database is tested in one."""
 
 
 @pytest.fixture
@@ -94,6 +96,7 @@ def test_the_rehearsal_ca_issues_and_a_person_accepts(world: World) -> None:
     world.check()
 
 
+@in_sqlite
 def test_what_is_brought_by_hand_comes_in_any_order(world: World) -> None:
     """The CSR is there to be taken away, and nobody asks; what is brought back is put in order."""
     order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("by-hand"))
@@ -143,6 +146,7 @@ def test_an_authority_that_takes_its_time_is_asked_again(world: World) -> None:
     assert slow.references == [order.id, order.id] and slow.collected == ["77", "77"]
 
 
+@in_sqlite
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -162,6 +166,7 @@ def test_what_is_no_use_ends_the_order(world: World, answer: Answer | None, word
     assert not installed(world)
 
 
+@in_sqlite
 def test_an_authority_that_is_no_longer_configured_keeps_its_orders(world: World) -> None:
     """They say so, and wait."""
     world.seal.authorities["gone"] = Odd("gone", lambda octets: Waiting(order="1"))
@@ -174,6 +179,7 @@ def test_an_authority_that_is_no_longer_configured_keeps_its_orders(world: World
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
+@in_sqlite
 def test_bad_csrs_are_one_sentence(world: World) -> None:
     """A wrong signature of its own, another key, no CSR, an authority that is not there; nothing is written down."""
     wrong = bytearray(csr())
@@ -181,8 +187,8 @@ def test_bad_csrs_are_one_sentence(world: World) -> None:
     for octets, kind, words in (
         (bytes(wrong), VerificationFailed, "own signature does not verify"),
         (csr(OTHER), VerificationFailed, "another public key"),
-        (b"-----BEGIN CERTIFICATE REQUEST-----\nno\n-----END CERTIFICATE REQUEST-----\n", BadInput, ""),
-        (b"\x30\x80" * 100, BadInput, ""),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\nno\n-----END CERTIFICATE REQUEST-----\n", BadInput, r"\w"),
+        (b"\x30\x80" * 100, BadInput, r"\w"),
     ):
         with pytest.raises(kind, match=words):
             authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("by-hand", octets))
@@ -192,6 +198,7 @@ def test_bad_csrs_are_one_sentence(world: World) -> None:
         assert orders.listed(tx) == []
 
 
+@in_sqlite
 def test_bad_uploads_leave_the_order_as_it_is(world: World) -> None:
     """A certificate for another key, the issuer missing, a list of 50 MB, a private key."""
     order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("by-hand"))
@@ -219,6 +226,7 @@ def test_there_is_an_end_to_open_orders(world: World) -> None:
 
 
 # -- who may, and what is accepted -------------------------------------------------------------------------------------
+@in_sqlite
 def test_only_a_person_with_the_role_accepts(world: World) -> None:
     """Not a machine, not who only orders, not another Subscriber's, and only what was read."""
     order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("rehearsal"))
@@ -237,6 +245,7 @@ def test_only_a_person_with_the_role_accepts(world: World) -> None:
         authorities.ask(world.seal, actor(Role.REQUESTER), SUBSCRIBER, ordering.order("rehearsal"))
 
 
+@in_sqlite
 def test_a_refused_certificate_is_never_used(world: World) -> None:
     """And what is over stays over."""
     order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("rehearsal"))
@@ -288,6 +297,7 @@ def test_a_revocation_is_stated_carried_out_and_in_the_next_list(world: World) -
     world.check()
 
 
+@in_sqlite
 def test_a_ca_that_does_not_answer_leaves_the_request_in_the_records(world: World) -> None:
     """It was asked for at that moment, whatever became of it; by hand, a person says later that it is done."""
     order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("rehearsal"))
@@ -310,6 +320,7 @@ def test_a_ca_that_does_not_answer_leaves_the_request_in_the_records(world: Worl
     assert known(world).status[order.fingerprint].revoked_at == world.now
 
 
+@in_sqlite
 def test_what_cannot_be_revoked_is_one_sentence(world: World) -> None:
     """A certificate that is not there, a CA that nobody knows, a moment to come, a role that may not."""
     with world.seal.records.reading(SUBSCRIBER) as tx:
@@ -328,6 +339,7 @@ def test_what_cannot_be_revoked_is_one_sentence(world: World) -> None:
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------
+@in_sqlite
 @pytest.mark.parametrize("way", WAYS)
 def test_a_crash_while_the_ca_issues_loses_no_order(make_world: MakeWorld, way: Way) -> None:
     """Whether it had issued by then or not: the order is asked for again, under its own id."""

@@ -243,8 +243,8 @@ NEEDS: dict[str, Needs] = {"signer": Needs(), "logger": Needs(), "stamper": Need
 """What each kind of process needs of the system where its configuration asks for nothing more."""
 ROOMS: dict[str, Builder] = {"signer": _signer, "logger": _logger, "stamper": _stamper}
 """Each kind of guarded process that every service has, and who builds it."""
-BUILDERS: dict[str, Builder] = ROOMS | {"issuer": _issuer}
-"""The same with what only a rehearsal has, and only once somebody asks it."""
+SUMMONED: dict[str, Builder] = {"issuer": _issuer}
+"""What only a rehearsal has, and only once somebody asks it."""
 SETTINGS: dict[str, type[_Settings]] = {
     "signer": settings.SignerSettings,
     "logger": settings.LoggerSettings,

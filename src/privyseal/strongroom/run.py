@@ -26,7 +26,7 @@ from privyseal.strongroom.door import Door
 from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.messages import Answer, Question, StamperState
-from privyseal.strongroom.rooms import BUILDERS, HEALTH, Built, needs, nursery_for, ports, territory
+from privyseal.strongroom.rooms import HEALTH, ROOMS, SUMMONED, Built, needs, nursery_for, ports, territory
 from privyseal.strongroom.seccomp import Needs, restrict, settle
 from privyseal.terms.learnt import learn_types
 
@@ -41,7 +41,7 @@ short signatures (P-256 falls from 36,000 to 1,100 a second beside one busy thre
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the process that the arguments name until it is told to end; return the exit code."""
     parser = argparse.ArgumentParser(prog="privyseal.strongroom.run", description="Start one guarded process.")
-    parser.add_argument("which", choices=sorted(BUILDERS))
+    parser.add_argument("which", choices=sorted(ROOMS | SUMMONED))
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int)
@@ -74,7 +74,7 @@ def _run(asked: argparse.Namespace) -> int:
     lock = lock_room(config.parent)
     try:
         more = {} if nursery is None else {"nursery": nursery}
-        built = BUILDERS[asked.which](config, clock, lambda line: _note(asked.which, line), **more)
+        built = (ROOMS | SUMMONED)[asked.which](config, clock, lambda line: _note(asked.which, line), **more)
         try:
             _look(asked.which, built)
             return _answer(asked, built, sandbox, wants)
