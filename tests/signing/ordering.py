@@ -13,10 +13,11 @@ from tests.world import SUBSCRIBER, World
 
 from privyseal.authorities.protocol import Answer, RevocationAnswer, Waiting, Wishes
 from privyseal.pki.certificates import key_id
-from privyseal.records import keys
+from privyseal.records import keys, lives
 from privyseal.signing.forms_of_certificates import NewOrder
 from privyseal.terms.certificates import Reason
 from privyseal.terms.keys import KeyPair
+from privyseal.terms.life import KeyState
 from privyseal.terms.parties import Actor, Factor, Member, Role
 
 NAME = "ours"
@@ -44,6 +45,7 @@ def pair(world: World) -> KeyPair:
         model = keys.key_pairs_of(tx)[0]
         ours = msgspec.structs.replace(model, name=NAME, public_key=public, key_id=key_id(public))
         keys.add_key_pair(tx, ours)
+        lives.add(tx, NAME, KeyState.GENERATED, world.now, ours.key_id)
     return ours
 
 

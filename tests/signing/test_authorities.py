@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
 import pytest
 from cryptography import x509
 from tests.signing import ordering
@@ -30,8 +31,9 @@ from privyseal.pki import certificates
 from privyseal.pki.csr import read
 from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.records import keys, orders, statements
-from privyseal.signing import acceptance, authorities, duties, revoking
+from privyseal.signing import acceptance, authorities, duties, life, revoking
 from privyseal.signing.forms_of_certificates import RevocationWish
+from privyseal.terms.life import KeyState
 from privyseal.terms.orders import FOLLOWS, Order, OrderState
 from privyseal.terms.parties import Role
 
@@ -80,6 +82,11 @@ def issue(world: World, octets: bytes) -> tuple[bytes, ...]:
 
 
 # -- the whole way -----------------------------------------------------------------------------------------------------
+def state_of_key(world: World) -> KeyState:
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        return life.of(tx, ordering.NAME).state
+
+
 def test_the_rehearsal_ca_issues_and_a_person_accepts(world: World) -> None:
     """Asked, issued at once, read, accepted; only then it is installed, and the gates know who accepted it when."""
     order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("rehearsal"))
@@ -89,11 +96,22 @@ def test_the_rehearsal_ca_issues_and_a_person_accepts(world: World) -> None:
     assert not shown.not_met, shown.not_met
     done = acceptance.accept(world.seal, ADA, SUBSCRIBER, order.id, order.fingerprint)
     assert done.state is OrderState.INSTALLED and installed(world) == [order.chain]
+    assert state_of_key(world) is KeyState.ACTIVE
     assert known(world).accepted == {order.fingerprint: world.now}
     with world.seal.records.reading(SUBSCRIBER) as tx:
         (said,) = [each.matter for each in statements.noted(tx, "certificate")]
     assert isinstance(said, CertificateAccepted) and (said.by, said.factors) == ("M-ada", ("passkey",))
     world.check()
+
+
+@in_sqlite
+def test_a_key_that_was_not_born_in_rehearsal_is_enabled_by_people(world: World) -> None:
+    """Its certificate is accepted, and nothing is signed with it yet."""
+    with world.seal.records.writing(SUBSCRIBER) as tx:
+        keys.replace_key_pair(tx, msgspec.structs.replace(keys.key_pair(tx, ordering.NAME), rehearsal=False))
+    order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("rehearsal"))
+    acceptance.accept(world.seal, ADA, SUBSCRIBER, order.id, order.fingerprint)
+    assert state_of_key(world) is KeyState.CERTIFIED
 
 
 @in_sqlite

@@ -21,7 +21,7 @@ from privyseal.errors import Conflict, NotPermitted, VerificationFailed
 from privyseal.pki import certificates
 from privyseal.records import keys, orders
 from privyseal.records.events import Event
-from privyseal.signing import announce, authorities, voice
+from privyseal.signing import announce, authorities, life, voice
 from privyseal.signing.forms_of_certificates import Facts, Judged, Shown, view
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.certificates import Certificate
@@ -91,6 +91,7 @@ def accept(seal: PrivySeal, actor: Actor, subscriber: str, order_id: str, finger
         orders.replace(tx, order, done)
         keys.install_certificate(tx, fingerprint=read.fingerprint, key_id=pair.key_id, chain=order.chain, now=now)
         announce.stated(seal, tx, Event(now, actor.member.id, "certificate accepted", read.fingerprint), accepted)
+        life.certified(seal, tx, pair, read.fingerprint, actor)
     return done
 
 

@@ -119,9 +119,7 @@ def certify(seal: PrivySeal, pair: KeyPair, chain: Sequence[bytes]) -> Certifica
         )
         what, subject = "certificate installed", certificate.fingerprint
         announce.administered(seal, tx, Administered(actor=voice.ITSELF, what=what, subject=subject, detail=pair.name))
-        life.move(seal, tx, pair.name, KeyState.CERTIFIED, f"certificate {subject[:16]}")
-        if pair.rehearsal:
-            life.move(seal, tx, pair.name, KeyState.ACTIVE, "a key that was born in rehearsal")
+        life.certified(seal, tx, pair, subject)
     return certificate
 
 

@@ -18,6 +18,7 @@ from privyseal.records.events import Event
 from privyseal.signing import announce, voice
 from privyseal.signing.case import Case
 from privyseal.signing.instance import PrivySeal
+from privyseal.terms.keys import KeyPair
 from privyseal.terms.life import KeyState, Life, is_behind, may_follow, require_active
 from privyseal.terms.parties import Actor
 
@@ -70,6 +71,13 @@ def _state(  # noqa: PLR0913
     by = actor if isinstance(actor, str) else voice.of(actor)
     changed = KeyStateChanged(key=key[0], key_id=key[1], was=was, becomes=becomes, by=by, because=why[:2000], act=act)
     announce.stated(seal, tx, Event(seal.clock(), by, f"key {becomes}", key[1] or key[0]), changed)
+
+
+def certified(seal: PrivySeal, tx: Transaction, pair: KeyPair, fingerprint: str, actor: Actor | None = None) -> None:
+    """Note that a certificate was installed for a key: one born in rehearsal is enabled with it, others by people."""
+    move(seal, tx, pair.name, KeyState.CERTIFIED, f"certificate {fingerprint[:16]}", actor)
+    if pair.rehearsal:
+        move(seal, tx, pair.name, KeyState.ACTIVE, "a key that was born in rehearsal", actor)
 
 
 def of(tx: Transaction, key_name: str) -> Life:
