@@ -343,6 +343,24 @@ def test_the_persons_pytest_arguments_come_last(seal: ModuleType, monkeypatch: p
     assert command[command.index("not nightly") + 1 :] == ["-n", "2", "tests/tlog", "-n", "0"]
 
 
+def test_files_of_the_tests_are_in_memory_where_there_is_room(
+    seal: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And are gone afterwards; a folder that a person named by TMPDIR is used, and kept."""
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with seal.fast_files(tmp_path, 1) as more:
+        folder = Path(more["TMPDIR"])
+        assert folder.parent == tmp_path
+        (folder / "left").touch()
+    assert list(tmp_path.iterdir()) == []
+    for place, least in ((tmp_path, 1 << 60), (tmp_path / "absent", 1)):
+        with seal.fast_files(place, least) as more:
+            assert more == {}
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    with seal.fast_files(tmp_path, 1) as more:
+        assert more == {}
+
+
 def test_one_failed_check_does_not_hide_the_next(
     seal: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

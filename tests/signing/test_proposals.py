@@ -25,8 +25,10 @@ from privyseal.errors import (
     StepUpNeeded,
     VerificationFailed,
 )
+from privyseal.pki import csr
 from privyseal.records import keys, statements
 from privyseal.signing import agreed_acts, duties, freezes, proposals
+from privyseal.signing.certificate_requests import Wishes
 from privyseal.signing.forms_of_keys import ActShown, NewAct, NewKey
 from privyseal.signing.freezes import Asked
 from privyseal.strongroom.administration import Operators
@@ -105,6 +107,30 @@ def active(world: World) -> KeyPair:
 
 def frozen_in_the_signer(world: World, name: str = "real") -> bool:
     return world.seal.signer.charter(world_pair(world, name).key_id).charter.frozen
+
+
+def test_a_key_that_sleeps_signs_the_request_for_its_certificate_alone(real: World) -> None:
+    """Its own people agree, and no operator is asked; what they agreed to is signed once, and is the act's outcome."""
+    pair = born(real)
+    wishes = Wishes(subscriber=SUBSCRIBER, key="real")
+    act = proposals.propose_request(real.seal, CARLA, wishes)
+    assert (act.state, act.purpose, [side.who for side in act.sides]) == ("waiting", "certify", ["approvers"])
+    with pytest.raises(Conflict, match="the same already"):
+        proposals.propose_request(real.seal, CARLA, wishes)
+    with pytest.raises(NotPermitted):
+        agree(real, act, OLGA)
+    uses = real.key_uses
+    done = agree(real, act, ANN)
+    assert (done.state, real.key_uses) == ("done", uses + 1)
+    assert csr.read(done.outcome.encode()).spki == pair.public_key
+    assert stands(real, "real") is KeyState.GENERATED and frozen_in_the_signer(real)
+    certify(real, pair)
+    all_agree(real, propose(real, "enable"))
+    agree(real, propose(real, "suspend"), OLGA)
+    again = proposals.propose_request(real.seal, CARLA, wishes)
+    with pytest.raises(Denied, match="frozen"):  # by people, and not since its birth
+        agree(real, again, ANN)
+    real.check()
 
 
 def test_a_key_goes_from_its_plan_to_its_end(real: World) -> None:

@@ -272,8 +272,10 @@ def _signed_csr(service: Service, key: str, ev: bool, output: Output) -> bytes:
     made = send(service, "POST", wish, "keys", key, "csr").read(CertificateRequestView)
     if not made.request:
         output.warn(
-            f"{mark(None)} {made.waits_for} of the people of {printable(made.key)} must agree to the CSR first, "
-            f"digest {made.digest[:16]}…; then order with --csr"
+            f"{mark(None)} {made.waits_for} of the people of {printable(made.key)} must agree to the CSR first",
+            f"  each of them: privyseal key agree {printable(made.proposed)}",
+            f"  then: privyseal key csr {printable(made.key)} --act {printable(made.proposed)} -o key.csr, "
+            "and order with --csr key.csr",
         )
         output.result({"schema": "privyseal/certificate-request/1", "waiting": made})
         raise click.exceptions.Exit(WAITING)

@@ -18,8 +18,9 @@ from privyseal.cli import own_key
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.errors import BadInput, Denied, Misused, NotPermitted, VerificationFailed
+from privyseal.pki import names
 from privyseal.signing.forms_of_keys import ActList, ActShown, Side
-from privyseal.strongroom.acts import Act, Amend, Generate, act_digest, decode_act
+from privyseal.strongroom.acts import Act, Amend, Generate, RequestCertificate, act_digest, decode_act
 from privyseal.strongroom.approvals import tally
 from privyseal.terms.keys import Approver
 from privyseal.terms.limits import UseLimits
@@ -32,6 +33,7 @@ _VERBS = {
     "freeze": "the signer signs nothing with it",
     "unfreeze": "the signer signs with it again",
     "destroy": "the key is destroyed in its module, for good",
+    "request-certificate": "a request for a certificate is signed with it, and nothing else",
 }
 
 
@@ -148,6 +150,8 @@ def in_words(seen: ActShown) -> list[str]:
         limits = found.limits
         said = limits_in_words(limits) if isinstance(limits, UseLimits) else []
         lines += fill("limits", printable("; ".join(said), 600) or ("none" if limits is None else "as before"))
+    elif isinstance(found, RequestCertificate):
+        lines += fill("subject", printable(names.in_words(found.subject), 600))
     else:
         lines += fill("reason", printable(getattr(found, "reason", ""), 600))
     lines += fill("until", f"{found.expires_at:%Y-%m-%d %H:%M:%S} UTC")
@@ -160,7 +164,11 @@ def in_words(seen: ActShown) -> list[str]:
         for side in (each for each in seen.sides if each.waiting_for):
             whom = printable(", ".join(side.waiting_for), 400)
             lines += fill("waits for", f"{side.missing} of the {side.who}: {whom}")
-    return lines + (fill("outcome", printable(seen.outcome, 400)) if seen.outcome else [])
+    if seen.state == "done" and isinstance(found, RequestCertificate):
+        lines += fill("outcome", f"the request is signed: privyseal key csr {printable(seen.key)} --act {seen.id}")
+    elif seen.outcome:
+        lines += fill("outcome", printable(seen.outcome, 400))
+    return lines
 
 
 def _people(seen: ActShown) -> list[Approver]:

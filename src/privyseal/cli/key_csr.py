@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.errors import BadInput, VerificationFailed
-from privyseal.pki import csr
+from privyseal.errors import BadInput, Denied, NotFound, VerificationFailed
+from privyseal.pki import csr, names
+from privyseal.signing.forms_of_keys import ActShown
+from privyseal.strongroom.acts import RequestCertificate, decode_act
 from privyseal.strongroom.durable import write_whole
 from privyseal.web.views_of_attested_keys import CertificateRequestView, NewCertificateRequest
 
@@ -21,6 +23,7 @@ WAITING = 6
 @click.argument("name")
 @click.option("--ev", is_flag=True, help="With the subject of an EV certificate: where and as what it is registered.")
 @click.option("--without-attestation", is_flag=True, help="Leave out what attests the key.")
+@click.option("--act", "act_id", metavar="ACT", help="Fetch the one that was asked for before, once people agreed.")
 @click.option("-o", "out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there; else to stdout.")
 @click.option("--profile", help="A profile's name, or the path of a TOML file such as D/client.toml.")
 @click.option("--url", help="The service's address.")
@@ -31,6 +34,7 @@ def csr_command(  # noqa: PLR0913
     name: str,
     ev: bool,
     without_attestation: bool,
+    act_id: str | None,
     out: Path | None,
     profile: str | None,
     url: str | None,
@@ -46,12 +50,17 @@ def csr_command(  # noqa: PLR0913
 
     service = connect(profile, url, subscriber)
     wish = NewCertificateRequest(ev=ev, attested=not without_attestation)
-    made = send(service, "POST", wish, "keys", name, "csr").read(CertificateRequestView)
+    if act_id is None:
+        made = send(service, "POST", wish, "keys", name, "csr").read(CertificateRequestView)
+    else:
+        made = agreed(service.get(service.path("key-acts", act_id)).read(ActShown), name)
     output = Output(json_mode)
     if not made.request:
         output.warn(
             f"{mark(None)} {made.waits_for} of the people of {printable(made.key)} must agree first: a request for "
-            f"{printable(made.subject, 400)}, digest {made.digest[:16]}…"
+            f"{printable(made.subject, 400)}",
+            f"  each of them: privyseal key agree {printable(made.proposed)}",
+            f"  then: privyseal key csr {printable(made.key)} --act {printable(made.proposed)}",
         )
         output.result({"schema": "privyseal/certificate-request/1", "waiting": made})
         raise click.exceptions.Exit(WAITING)
@@ -66,6 +75,29 @@ def csr_command(  # noqa: PLR0913
     output.say(*fill("subject", printable(made.subject, 400)), *fill("key id", made.key_id))
     output.say(*fill("attests", ", ".join(made.attested) or "nothing: no attestation of the key is in it"))
     output.result({"schema": "privyseal/certificate-request/1", "request": made})
+
+
+def agreed(seen: ActShown, name: str) -> CertificateRequestView:
+    """Return what came of an act by which a request was asked for, as far as its people agree.
+
+    Raises NotFound where it is for another key or something else, Denied where nothing will come of it any more.
+    """
+    found = decode_act(seen.act)
+    if not isinstance(found, RequestCertificate) or seen.key != name:
+        raise NotFound(f"{printable(seen.id)} is no request for a certificate of {printable(name)}.")
+    if seen.state not in ("waiting", "agreed", "done"):
+        raise Denied(f"The act {printable(seen.id)} is {seen.state}.", hint=printable(seen.outcome, 400) or None)
+    return CertificateRequestView(
+        key=seen.key,
+        key_id=found.key_id,
+        subject=names.in_words(found.subject),
+        attested=tuple(each.kind for each in csr.statements(found.attestation)),
+        request=seen.outcome if seen.state == "done" else "",
+        proposed=seen.id,
+        act=seen.act,
+        digest=seen.digest,
+        waits_for=sum(side.missing for side in seen.sides),
+    )
 
 
 def _require_ours(pem: bytes, made: CertificateRequestView) -> None:

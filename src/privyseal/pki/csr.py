@@ -182,13 +182,18 @@ def read(octets: bytes) -> Asked:
 def read_bundle(octets: bytes) -> Bundle:
     """Read an AttestationBundle, DER; what follows a statement's value (a hint, in older drafts) is passed over."""
     fields = der.Fields(der.read(octets, MAX_OCTETS), "An attestation bundle")
-    statements = [_statement(each) for each in der.children(fields.take(der.SEQUENCE), MAX_STATEMENTS)]
+    said = [_statement(each) for each in der.children(fields.take(der.SEQUENCE), MAX_STATEMENTS)]
     held = fields.maybe(der.SEQUENCE)
     fields.end()
-    if not statements:
+    if not said:
         raise BadInput("An attestation bundle holds no statement.")
     chain = [] if held is None else [each.raw for each in der.children(held, MAX_STATEMENTS)]
-    return Bundle(tuple(statements), tuple(chain))
+    return Bundle(tuple(said), tuple(chain))
+
+
+def statements(attestation: bytes) -> tuple[Statement, ...]:
+    """Return what a request brings to attest its key; empty octets are no attestation."""
+    return read_bundle(attestation).statements if attestation else ()
 
 
 def _statement(element: der.Element) -> Statement:

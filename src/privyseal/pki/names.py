@@ -85,6 +85,11 @@ def read_name(element: der.Element) -> tuple[Attribute, ...]:
     return tuple(found)
 
 
+def in_words(name: bytes) -> str:
+    """Say what a Name (DER) is, attribute by attribute; BadInput where it is none."""
+    return ", ".join(f"{each.word}={each.value}" for each in read_name(der.read(name)))
+
+
 def _of(element: der.Element, tag: int, what: str) -> list[der.Element]:
     if element.tag != tag:
         raise BadInput(f"{what} should have tag 0x{tag:02x} and has 0x{element.tag:02x}.")

@@ -15,13 +15,24 @@ import msgspec
 from privyseal.access.quorum import Granted, Waiting
 from privyseal.compliance.statements_of_lives import KeyStateChanged
 from privyseal.errors import Conflict, NotFound, NotPermitted, PrivySealError, Unavailable, VerificationFailed
+from privyseal.pki import csr
 from privyseal.records import key_acts, keys, statements
 from privyseal.records.database import Transaction
 from privyseal.records.key_acts import Proposed
-from privyseal.signing import custody
+from privyseal.signing import certificate_requests, custody
 from privyseal.signing.forms_of_keys import ActShown, Change, LifeShown, Side
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, Unfreeze, act_digest, decode_act
+from privyseal.strongroom.acts import (
+    Act,
+    Amend,
+    Destroy,
+    Freeze,
+    Generate,
+    RequestCertificate,
+    Unfreeze,
+    act_digest,
+    decode_act,
+)
 from privyseal.strongroom.approvals import Tally, genuine, tally, why_not
 from privyseal.strongroom.messages import SignerState
 from privyseal.terms.canonical import canonical_json
@@ -42,10 +53,13 @@ class _Asked(msgspec.Struct, frozen=True):
 
 # -- who must agree ----------------------------------------------------------------------------------------------------
 def _asked(act: Act, state: SignerState | None, pair: KeyPair | None, approvals: list[Approval]) -> tuple[_Asked, ...]:
-    """Return the operators, and for a key that is there its own approvers, each with what they said."""
+    """Return the operators, and for a key that is there its own approvers, each with what they said.
+
+    A request for a certificate is a use of the key, which is for its own approvers alone.
+    """
     digest = act_digest(canonical_json(act))
     found = []
-    if state is not None:
+    if state is not None and not isinstance(act, RequestCertificate):
         stages = in_order(state.operator_quorum, msgspec.UNSET)
         found.append(_side("operators", state.operators, stages, (digest, approvals)))
     if pair is not None and not isinstance(act, Generate):
@@ -129,30 +143,34 @@ def settle(seal: PrivySeal, subscriber: str, act_id: str) -> ActShown:
             return show(seal, subscriber, act_id)
         proposed = _mark(seal, proposed, "agreed")
     try:
-        _carry_out(seal, proposed, act, pair, approvals)
+        outcome = _carry_out(seal, proposed, act, pair, approvals)
     except Unavailable:
         return show(seal, subscriber, act_id)
     except PrivySealError as error:
-        _mark(seal, proposed, "refused", f"{error.code}: {error.detail}")
+        _mark(seal, proposed, "refused", f"{error.code}: {error.detail}"[:2000])
         raise
-    _mark(seal, proposed, "done")
+    _mark(seal, proposed, "done", outcome)
     return show(seal, subscriber, act_id)
 
 
-def _carry_out(seal: PrivySeal, proposed: Proposed, act: Act, pair: KeyPair | None, approvals: list[Approval]) -> None:
-    """Have the signer do it, unless it has: what was lost is then only written down."""
+def _carry_out(seal: PrivySeal, proposed: Proposed, act: Act, pair: KeyPair | None, approvals: list[Approval]) -> str:
+    """Have the signer do it, unless it has: what was lost is then only written down. Return what came of it."""
     agreed = custody.Agreed(proposed.proposer, proposed.id, _becomes(proposed), proposed.why)
     if isinstance(act, Generate):
         if pair is None:
             custody.generate(seal, act, approvals, agreed)
-        return
+        return ""
+    if pair is not None and isinstance(act, RequestCertificate):
+        made = certificate_requests.carry_out(seal, proposed.proposer, pair, act, approvals)
+        return csr.pem(made).decode("ascii")
     if pair is None or not isinstance(act, Amend | Freeze | Unfreeze | Destroy):
         raise Conflict("The act is not one that people propose.")
     known = _as_the_signer_has_it(seal, pair)
     if known is None or _has_effect(act, known):
         custody.catch_up(seal, known or pair, agreed)
-        return
-    custody.carry_out(seal, pair, act, approvals, agreed)
+    else:
+        custody.carry_out(seal, pair, act, approvals, agreed)
+    return ""
 
 
 def _as_the_signer_has_it(seal: PrivySeal, pair: KeyPair) -> KeyPair | None:
@@ -188,7 +206,7 @@ def _pair(tx: Transaction, proposed: Proposed) -> KeyPair | None:
 def _mark(seal: PrivySeal, proposed: Proposed, state: str, outcome: str = "") -> Proposed:
     """Write down how an act stands; what it did was announced by who did it."""
     with seal.records.writing(proposed.subscriber) as tx:
-        key_acts.move(tx, proposed, state, seal.clock(), outcome[:2000])
+        key_acts.move(tx, proposed, state, seal.clock(), outcome)
     return msgspec.structs.replace(proposed, state=state, outcome=outcome)
 
 

@@ -10,8 +10,6 @@ from msgspec import Struct
 from privyseal.compliance.statements import Administered, Stated, read_said
 from privyseal.compliance.statements_of_lives import KeyStateChanged
 from privyseal.errors import BadInput, VerificationFailed
-from privyseal.records import statements
-from privyseal.records.database import Transaction
 from privyseal.terms.canonical import canonical_json, decode_canonical
 from privyseal.terms.life import KeyState
 from privyseal.tlog import merkle
@@ -41,13 +39,11 @@ class Born(Struct, frozen=True):
     witnesses: tuple[str, ...]
 
 
-def stated(tx: Transaction, key_id: str) -> Stated | None:
-    """Return the statement of a key's birth that the log has; None where there is none."""
-    for topic in ("key", "administration"):
-        for each in statements.listed(tx, topic):
-            if _of(each.said.matter, key_id):
-                return each
-    return None
+def is_birth(matter: object, key_id: str) -> bool:
+    """Tell whether a statement is that this key was born."""
+    if isinstance(matter, KeyStateChanged):
+        return matter.becomes is KeyState.GENERATED and matter.key_id == key_id
+    return isinstance(matter, Administered) and (matter.what, matter.subject) == (ONCE, key_id)
 
 
 def proof(born: Stated, path: Sequence[bytes], checkpoint: bytes) -> str:
@@ -73,12 +69,6 @@ def _checked(text: str, key_id: str, policy: Policy) -> Born:
     head = accepted.checkpoint
     if not merkle.verify_inclusion(leaf, read.index, head.size, read.path, head.root):
         raise VerificationFailed(f"The statement of the key's birth is not entry {read.index} of the log.")
-    if not _of(said.matter, key_id):
+    if not is_birth(said.matter, key_id):
         raise VerificationFailed("The log's proof is of something else than this key's birth.")
     return Born(said.at, read.index, head.origin, accepted.witnesses)
-
-
-def _of(matter: object, key_id: str) -> bool:
-    if isinstance(matter, KeyStateChanged):
-        return matter.becomes is KeyState.GENERATED and matter.key_id == key_id
-    return isinstance(matter, Administered) and (matter.what, matter.subject) == (ONCE, key_id)

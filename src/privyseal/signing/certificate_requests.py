@@ -18,7 +18,7 @@ from privyseal.pki.attestation import evidence
 from privyseal.records import keys
 from privyseal.signing import announce, custody, identities, voice
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.acts import RequestCertificate
+from privyseal.strongroom.acts import RequestCertificate, decode_act
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Approval
@@ -57,6 +57,14 @@ def proposal(seal: PrivySeal, wishes: Wishes) -> tuple[KeyPair, RequestCertifica
     return pair, act
 
 
+def read(octets: bytes) -> RequestCertificate:
+    """Read an act that asks for a request; BadInput where it is another, or none."""
+    act = decode_act(octets)
+    if not isinstance(act, RequestCertificate):
+        raise BadInput("What was agreed to is another act than a request for a certificate.")
+    return act
+
+
 def request(
     seal: PrivySeal,
     actor: Actor | None,
@@ -78,11 +86,16 @@ def request(
         if (agreed.key_id, agreed.subject) != (act.key_id, act.subject):  # the Evidence is made anew each time
             raise BadInput("What was agreed to is a request for another key or another subject.", hint="propose anew")
         act = agreed
+    return carry_out(seal, voice.of(actor), pair, act, approvals)
+
+
+def carry_out(
+    seal: PrivySeal, by: str, pair: KeyPair, act: RequestCertificate, approvals: Sequence[Approval] = ()
+) -> bytes:
+    """Have what was agreed to signed, and return the request, DER; whatever the signer refuses is raised."""
     done = custody.acted(seal, act, pair.key_tag, tuple(approvals))
-    with seal.records.writing(wishes.subscriber) as tx:
-        what = Administered(
-            actor=voice.of(actor), what="certificate request signed", subject=pair.key_id, detail=pair.name
-        )
+    with seal.records.writing(pair.subscriber) as tx:
+        what = Administered(actor=by, what="certificate request signed", subject=pair.key_id, detail=pair.name)
         announce.administered(seal, tx, what)
     return csr.request(_information(pair, act), SCHEMES[pair.scheme], done.value)
 

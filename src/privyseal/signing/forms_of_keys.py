@@ -13,8 +13,9 @@ from privyseal.terms.life import Life
 from privyseal.terms.limits import UseLimits
 from privyseal.terms.requests import Approval
 
-Purpose = Literal["generate", "enable", "suspend", "retire", "destroy", "limit"]
-"""What an act is proposed for; several are the same act of the signer and lead to another state of the key."""
+Purpose = Literal["generate", "certify", "enable", "suspend", "retire", "destroy", "limit"]
+"""What an act is proposed for; several are the same act of the signer and lead to another state of the key.
+``certify`` has a request for a certificate signed, and is proposed where that is asked for."""
 ActState = Literal["waiting", "agreed", "done", "refused", "withdrawn", "expired"]
 """How a proposed act stands. ``agreed``: enough people agree, and it is still to be carried out."""
 Reason = Annotated[str, Meta(min_length=3, max_length=500)]
@@ -88,7 +89,7 @@ class ActShown(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime
     state: ActState
     outcome: str = ""
-    """Why it was refused, where it was."""
+    """Why it was refused, where it was; of ``certify`` the request that was signed, PEM."""
     approvals: tuple[Approval, ...] = ()
     sides: tuple[Side, ...] = ()
     one_is_enough: bool = False

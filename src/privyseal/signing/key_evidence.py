@@ -92,7 +92,7 @@ def evidence(seal: PrivySeal, actor: Actor | None, subscriber: str, key: str) ->
     with seal.records.reading(subscriber) as tx:
         pair = keys.key_pair(tx, key)
         known = attested_as(tx, pair.key_id)
-        born = births.stated(tx, pair.key_id)
+        born = _birth(tx, pair.key_id)
     enclosed = Enclosure(
         subscriber=subscriber,
         key=pair.name,
@@ -169,6 +169,12 @@ def _document(seal: PrivySeal, sha256: str) -> bytes:
     if hashlib.sha256(octets).hexdigest() != sha256:
         raise VerificationFailed(f"The document {sha256[:16]}... is not what its name says any more.")
     return octets
+
+
+def _birth(tx: Transaction, key_id: str) -> Stated | None:
+    """Return the statement of a key's birth that the log has; None where there is none."""
+    said = (each for topic in ("key", "administration") for each in statements.listed(tx, topic))
+    return next((each for each in said if births.is_birth(each.said.matter, key_id)), None)
 
 
 def _proof(seal: PrivySeal, born: Stated) -> str:

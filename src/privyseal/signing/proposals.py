@@ -19,8 +19,9 @@ from privyseal.errors import BadInput, Conflict, Denied, NotFound, NotPermitted
 from privyseal.records import freezes, key_acts, keys, parties
 from privyseal.records.database import Transaction
 from privyseal.records.key_acts import Proposed
-from privyseal.signing import agreed_acts, announce, enrol, life, notices
+from privyseal.signing import agreed_acts, announce, certificate_requests, enrol, life, notices
 from privyseal.signing.amending import by_passkeys
+from privyseal.signing.certificate_requests import Wishes
 from privyseal.signing.forms_of_keys import ActShown, NewAct, NewKey
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.notices import Notice
@@ -36,6 +37,8 @@ from privyseal.terms.signatures import SCHEMES
 
 MOST_OPEN = 100
 """Acts of one Subscriber that wait for people; who has more withdraws some."""
+HOURS_OF_A_REQUEST = 7 * 24
+"""Hours for which a request for a certificate waits for the key's people."""
 _STOPS = {"suspend": KeyState.SUSPENDED, "retire": KeyState.RETIRED}
 _ENABLED_FROM = (KeyState.CERTIFIED, KeyState.SUSPENDED, KeyState.RETIRED)
 _ACROSS = frozenset({Role.OPERATOR, Role.SECURITY_OFFICER})
@@ -97,6 +100,22 @@ def propose(seal: PrivySeal, actor: Actor, key_name: str, new: NewAct) -> ActSho
     act = _act(new, charter, seal.clock())
     with seal.records.writing(actor.subscriber) as tx:
         proposed = _write(seal, tx, actor, (key_name, new.purpose), act, new.reason)
+        _announce(seal, tx, actor, proposed, None)
+    return agreed_acts.settle(seal, actor.subscriber, proposed.id)
+
+
+def propose_request(seal: PrivySeal, actor: Actor, wishes: Wishes) -> ActShown:
+    """Propose that a request for a certificate is signed with a key; its own approvers agree, or nobody is asked.
+
+    What came of it, once enough of them do, is the act's outcome. Raises what ``certificate_requests.proposal`` does,
+    and Conflict where the same is proposed already.
+    """
+    _require(seal, actor, "order-certificate")
+    permissions.require_key(actor, wishes.key)
+    pair, act = certificate_requests.proposal(seal, wishes)
+    act = msgspec.structs.replace(act, expires_at=_expires(seal.clock(), HOURS_OF_A_REQUEST))
+    with seal.records.writing(actor.subscriber) as tx:
+        proposed = _write(seal, tx, actor, (pair.name, "certify"), act, "a certificate is asked for")
         _announce(seal, tx, actor, proposed, None)
     return agreed_acts.settle(seal, actor.subscriber, proposed.id)
 

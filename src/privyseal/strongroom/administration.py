@@ -192,6 +192,7 @@ class Administration:
             stages=act.stages,
             grants=act.grants,
             frozen=act.asleep is True,
+            asleep=act.asleep,
             limits=act.limits,
             limited_since=msgspec.UNSET if act.limits is msgspec.UNSET else 1,
         )
@@ -216,7 +217,7 @@ class Administration:
         held = self._charters.get(act.key_id)
         charter = held.charter
         _require_version(act.version, charter)
-        if charter.frozen:
+        if charter.frozen and charter.asleep is not True:  # no key is enabled without a certificate
             raise Denied("The key is frozen.", hint="it signs again after it was unfrozen")
         info = csr.information(act.subject, charter.public_key, act.attestation)
         tbs = csr.to_be_signed(info, SCHEMES[charter.scheme])
@@ -327,5 +328,5 @@ def _changed(act: Amend | Freeze | Unfreeze | Destroy, held: Holding) -> Holding
         frozen = isinstance(act, Freeze)
         if charter.frozen == frozen:
             raise Conflict(f"The key is {'frozen already' if frozen else 'not frozen'}.")
-        charter = msgspec.structs.replace(charter, frozen=frozen)
+        charter = msgspec.structs.replace(charter, frozen=frozen, asleep=msgspec.UNSET)
     return msgspec.structs.replace(held, charter=charter, destroyed=isinstance(act, Destroy))

@@ -169,6 +169,8 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limits: UseLimits | msgspec.UnsetType = msgspec.UNSET
     limited_since: int | msgspec.UnsetType = msgspec.UNSET
     """The version with which ``limits`` came: what is counted under others does not count for these."""
+    asleep: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether it is frozen since its birth: until people enable it, it signs requests for its certificate alone."""
 
     @property
     def in_order(self) -> tuple[Stage, ...]:

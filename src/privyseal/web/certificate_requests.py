@@ -5,14 +5,12 @@ from __future__ import annotations
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from privyseal.errors import BadInput, NotFound
-from privyseal.pki import csr, der, names
-from privyseal.records import parties
-from privyseal.signing import certificate_requests, identities
+from privyseal.errors import NotFound
+from privyseal.pki import csr, names
+from privyseal.records import keys, parties
+from privyseal.signing import certificate_requests, identities, proposals
 from privyseal.signing.certificate_requests import Wishes
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.acts import RequestCertificate, act_digest, decode_act
-from privyseal.terms.canonical import canonical_json
 from privyseal.terms.parties import Actor
 from privyseal.web.desk import TheDesk
 from privyseal.web.intake import Incoming
@@ -36,37 +34,34 @@ async def request_certificate(
 
 
 def _requested(seal: PrivySeal, actor: Actor, wishes: Wishes, data: NewCertificateRequest) -> CertificateRequestView:
-    agreed = decode_act(data.act) if data.act else None
-    if agreed is not None and not isinstance(agreed, RequestCertificate):
-        raise BadInput("What was agreed to is another act than a request for a certificate.")
-    pair, act = certificate_requests.proposal(seal, wishes)
+    agreed = certificate_requests.read(data.act) if data.act else None
+    with seal.records.reading(wishes.subscriber) as tx:
+        pair = keys.key_pair(tx, wishes.key)
     if agreed is None and pair.in_order:
-        payload = canonical_json(act)
+        shown = proposals.propose_request(seal, actor, wishes)
+        act = certificate_requests.read(shown.act)
         return CertificateRequestView(
             key=pair.name,
             key_id=pair.key_id,
-            subject=_words(act.subject),
+            subject=names.in_words(act.subject),
             attested=_kinds(act.attestation),
-            act=payload,
-            digest=act_digest(payload).hex(),
+            proposed=shown.id,
+            act=shown.act,
+            digest=shown.digest,
             waits_for=sum(stage.need for stage in pair.in_order),
         )
     asked = csr.read(certificate_requests.request(seal, actor, wishes, data.approvals, agreed))
     return CertificateRequestView(
         key=pair.name,
         key_id=pair.key_id,
-        subject=_words(asked.subject),
+        subject=names.in_words(asked.subject),
         attested=_kinds(asked.attestation or b""),
         request=csr.pem(asked.der).decode("ascii"),
     )
 
 
-def _words(subject: bytes) -> str:
-    return ", ".join(f"{each.word}={each.value}" for each in names.read_name(der.read(subject)))
-
-
 def _kinds(attestation: bytes) -> tuple[str, ...]:
-    return tuple(each.kind for each in csr.read_bundle(attestation).statements) if attestation else ()
+    return tuple(each.kind for each in csr.statements(attestation))
 
 
 async def state_identity(

@@ -33,6 +33,8 @@ class CertificateRequestView(Struct, frozen=True, kw_only=True):
     """What kinds of attestation are in it, by dotted object identifier."""
     request: str = ""
     """PEM; empty while people must agree."""
+    proposed: str = ""
+    """Id of the act to which they must agree; the request, once it is signed, is that act's outcome."""
     act: bytes = b""
     """What they must agree to, canonical octets; empty where the request is there."""
     digest: str = ""
