@@ -1,4 +1,7 @@
-"""One TOML file makes one PrivySeal; no other module reads it, and the service reads no environment at all."""
+"""One TOML file makes one PrivySeal; no other module reads it, and the service reads no environment at all.
+
+Longer than our files are, for each section is bound here to the part that it makes, and they are read as one.
+"""
 
 from __future__ import annotations
 
