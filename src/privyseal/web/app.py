@@ -2,8 +2,8 @@
 
 One route is answered before all that, as ``direct.py`` says. A request passes: the router (404, 405) -> ``routing.py``,
 who you are and what you may -> the body, under its limit and strictly decoded (``intake.py``) -> the handler.
-Whatever is raised on the way ends in ``problem.answer``. The file is longer than ours are: whoever asks what the service
-answers, and to whom, reads one table.
+Whatever is raised on the way ends in ``problem.answer``. The file is longer than ours are: whoever asks what the
+service answers, and to whom, reads one table.
 """
 
 from __future__ import annotations
