@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -65,6 +67,18 @@ def status(service: Rehearsal, chain: list[x509.Certificate], *, post: bool = Fa
     return ocsp.load_der_ocsp_response(fetched(service, path, octets if post else None)).certificate_status
 
 
+def with_two_strokes(chain: list[x509.Certificate]) -> Iterator[str]:
+    """Yield a question whose base64 has ``//``, as it is and escaped; both are in use (RFC 6960 A.1)."""
+    for number in range(10_000):
+        nonce = x509.OCSPNonce(hashlib.sha256(bytes([number >> 8, number & 255])).digest())
+        request = ocsp.OCSPRequestBuilder().add_certificate(chain[0], chain[1], hashes.SHA256())
+        question = base64.b64encode(request.add_extension(nonce, False).build().public_bytes(Encoding.DER)).decode()
+        if "//" in question:
+            yield f"ocsp/{question}"
+            yield f"ocsp/{quote(question, safe='')}"
+            return
+
+
 def issuers() -> dict[int, str]:
     """Return the issuers that run on this machine, with their command lines."""
     found = {}
@@ -109,6 +123,8 @@ def test_a_certificate_is_ordered_accepted_and_signed_with(own: Rehearsal, tmp_p
             assert time.monotonic() < until
             time.sleep(0.1)
     assert status(own, chain) is ocsp.OCSPCertStatus.GOOD
+    for path in with_two_strokes(chain):
+        assert ocsp.load_der_ocsp_response(fetched(own, path)).certificate_status is ocsp.OCSPCertStatus.GOOD
     assert fetched(own, "code-signing.crl") == read_crls((own.directory / "ca.crl").read_bytes())[1]
     assert x509.load_der_x509_certificate(fetched(own, "code-signing.cer")) == chain[1]
     malformed = ocsp.load_der_ocsp_response(fetched(own, "ocsp/no%20request"))

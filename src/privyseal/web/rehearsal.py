@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from urllib.parse import unquote_to_bytes
 
 from litestar import Response
 from litestar.params import FromPath
@@ -33,10 +34,11 @@ async def ask_status(request: Incoming, desk: TheDesk) -> Response[bytes]:
     return await _told(desk, await request.body())
 
 
-async def get_status(question: FromPath[str], desk: TheDesk) -> Response[bytes]:
+async def get_status(request: Incoming, question: FromPath[str], desk: TheDesk) -> Response[bytes]:
     """Ask the same with the request in the path, in base64 (RFC 6960 A.1)."""
+    sent = bytes(request.scope["raw_path"])  # in ``question`` two strokes, which base64 may have, have become one
     try:
-        octets = base64.b64decode(question.removeprefix("/"), validate=True)
+        octets = base64.b64decode(unquote_to_bytes(sent.partition(b"/ocsp/")[2]), validate=True)
     except (binascii.Error, ValueError):
         octets = b""  # what is no request is answered as such, in OCSP's own words
     return await _told(desk, octets)
