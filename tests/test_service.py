@@ -297,11 +297,10 @@ def test_a_rehearsals_revocation_list_does_not_lapse(own: Rehearsal) -> None:
 
 
 def test_keys_and_certificates_are_listed_and_shown(rehearsal: Rehearsal) -> None:
-    """``key`` and ``cert`` say of the one key what the service says, and an unknown name is exit 2."""
+    """``key`` and ``cert`` say of a key what the service says, and an unknown name is exit 2."""
     listed = json.loads(rehearsal.run("key", "list", "--json").stdout)["keys"]
-    assert [each["name"] for each in listed] == ["release"]
     shown = json.loads(rehearsal.run("key", "show", "release", "--json").stdout)
-    assert shown == listed[0]
+    assert [shown] == [each for each in listed if each["name"] == "release"]  # other tests make keys here as well
     fingerprint = shown["certificates"][0]["fingerprint"]
     assert fingerprint in rehearsal.run("key", "show", "release").stderr
     assert fingerprint in rehearsal.run("cert", "list").stderr

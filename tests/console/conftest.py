@@ -30,8 +30,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Start a browser for one file of tests: while Playwright is there, asyncio cannot run in this thread."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -243,6 +243,8 @@ class Clamav:
             while len(said) <= LONGEST_REPLY:
                 connection.settimeout(self._left(until))
                 octets = connection.recv(LONGEST_REPLY)
+                if not octets and not said:
+                    raise Unavailable(f"Scanner {self.name} broke off.", hint="safe to run again")
                 if not octets:
                     return text(said)
                 said += octets
