@@ -94,6 +94,8 @@ class Line:
                         raise BadInput(f"{self.who} answered more than {LARGEST_ANSWER} octets.")
                     if time.monotonic() > until:
                         raise TimeoutError
+                if response.length:  # of what was announced: read1 takes a body that is cut short for a whole one
+                    raise http.client.IncompleteRead(bytes(octets), response.length)
                 found = {name.lower(): value for name, value in response.getheaders()}
                 return self._judged(Replied(response.status, bytes(octets), found))
         except (OSError, http.client.HTTPException, UnicodeError) as error:

@@ -61,6 +61,8 @@ def ask(
                     raise BadInput(f"it sent more than {limits.most} octets.")
                 if time.monotonic() > until:
                     raise TimeoutError(f"it did not send all within {limits.seconds:.0f} s")
+            if response.length:  # of what was announced: read1 takes a body that is cut short for a whole one
+                raise http.client.IncompleteRead(bytes(octets), response.length)
             return response.status, bytes(octets)
     finally:
         connection.close()
