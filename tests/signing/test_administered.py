@@ -169,7 +169,7 @@ ACTS: dict[str, Step] = {
 ELSEWHERE = {
     "custody.generate": "tests/signing/test_custody.py",
     "custody.certify": "tests/signing/test_custody.py",
-    "certificate_requests.request": "tests/signing/test_certificate_requests.py",
+    "certificate_requests.carry_out": "tests/signing/test_certificate_requests.py",
     **dict.fromkeys(("key_evidence.attest", "key_evidence.evidence"), "tests/signing/test_key_evidence.py"),
     "grants.propose": "tests/signing/test_grants.py",
     "grants.agree": "tests/signing/test_grants.py",
@@ -181,6 +181,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         (
             "proposals.propose_key",
+            "proposals.propose_request",
             "proposals.propose",
             "proposals._stop",
             "proposals._given_up",
