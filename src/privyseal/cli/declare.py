@@ -24,7 +24,9 @@ from privyseal.compliance.statements import (
     Organisation,
     require_sound,
 )
+from privyseal.compliance.statements_of_backups import BackupAllowed
 from privyseal.errors import BadInput
+from privyseal.web.views import KeyView
 
 
 @click.group()
@@ -107,6 +109,35 @@ def modules(
     matters = [ModuleCertificate(module=e.name, scheme=e.scheme, number=e.number, validation=e) for e in found]
     stated = [told(service, each, output) for each in matters]
     output.result({"schema": "privyseal/statements/1", "statements": stated})
+
+
+@declare.command(cls=Command)
+@click.argument("key")
+@click.option("--allowed/--forbidden", required=True, help="Whether its Private Key may be in a backup.")
+@click.option("--note", required=True, help="Under which agreement, and who agreed for the Subscriber.")
+@click.option("--document", metavar="SHA256", help="Of the signed paper, added as evidence before.")
+@service_options
+@json_option
+# Each argument is an option of the command line.
+def backup(  # noqa: PLR0913
+    key: str,
+    allowed: bool,
+    note: str,
+    document: str | None,
+    profile: str | None,
+    url: str | None,
+    subscriber: str | None,
+    json_mode: JsonMode | None,
+) -> None:
+    """Declare whether a Key Pair of yours may be in a backup of the service (CSBR 6.1.2).
+
+    Nothing said is no. Of a key in a token or a cloud no backup of ours has anything.
+    """
+    service = connect(profile, url, subscriber)
+    key_id = service.get(service.path("keys", key)).read(KeyView).key_id
+    matter = BackupAllowed(key=key, key_id=key_id, allowed=allowed, note=note, document=document)
+    require_sound(matter)
+    state(service, matter, json_mode)
 
 
 def _declare(facts: Mapping[str, object], kind: type[Matter], **where: Any) -> None:

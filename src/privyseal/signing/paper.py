@@ -26,8 +26,9 @@ from privyseal.compliance.statements import (
     Stated,
     require_sound,
 )
+from privyseal.compliance.statements_of_backups import BackupAllowed
 from privyseal.errors import BadInput, NotFound, NotPermitted, TooLarge
-from privyseal.records import events, statements
+from privyseal.records import events, keys, statements
 from privyseal.records.database import Transaction
 from privyseal.records.documents import Documents, Draft
 from privyseal.records.events import Event
@@ -178,6 +179,11 @@ def _placed(tx: Transaction, seal: PrivySeal, written: Written, entry: int) -> N
 
 def _require_voice(seal: PrivySeal, subscriber: str, matter: Matter) -> None:
     """Let only the operator's members speak for the Signing Service, and each Subscriber's for itself."""
+    if isinstance(matter, BackupAllowed):  # of a key of its own, whoever the Subscriber is; nobody else is asked
+        with seal.records.reading(subscriber) as tx:
+            if keys.key_pair(tx, matter.key).key_id != matter.key_id:
+                raise BadInput(f"The Key Pair {matter.key!r} has another key id.", hint="privyseal key show")
+        return
     if subscriber == seal.service.operator or isinstance(matter, Review):
         return  # of a review the document says whether it is theirs
     if isinstance(matter, Document) and matter.about == f"subscriber:{subscriber}":
@@ -198,7 +204,7 @@ def _require_documents(seal: PrivySeal, subscriber: str, matter: Matter) -> None
             raise BadInput(f"The document has {size} octets, not {matter.size}.")
         return
     named = None
-    if isinstance(matter, Review | ModuleCertificate):
+    if isinstance(matter, Review | ModuleCertificate | BackupAllowed):
         named = matter.document
     elif isinstance(matter, AuditPeriod):
         named = matter.report
