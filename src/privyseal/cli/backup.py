@@ -17,7 +17,7 @@ import msgspec
 from privyseal.cli import own_key
 from privyseal.cli.backup_restore import restore
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.errors import Conflict, Misused, NotPermitted
+from privyseal.errors import Misused, NotPermitted
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.requests import approved_octets
 
@@ -62,7 +62,7 @@ def create(file: Path, directory: Path, to: tuple[str, ...], json_mode: JsonMode
             hint="--recipient AGE1... --recipient AGE1...; age-keygen makes keys",
         )
     if file.exists():
-        raise Conflict(f"{shown_path(file)} is there already.", hint="choose another name")
+        raise Misused(f"{shown_path(file)} is there already.", hint="choose another name")
     settings, house = config.load(directory), House.of(directory)
     url = config.records_url(settings.records, directory)
     seal = config.privy_seal(settings, directory, config.Sockets.under(directory / "run"))
