@@ -178,7 +178,7 @@ def test_an_old_backup_is_refused(drilled: Drilled) -> None:
 
 
 def test_an_old_backup_goes_on_from_the_newest_log(drilled: Drilled) -> None:
-    """With a mirror's tiles it is no second history: what it lacks counts as used, and its records say what they lack."""
+    """With a mirror's tiles it is no second history: what it lacks counts as used, and its records say so."""
     house, (_, old, _), signed = drilled
     mirror = house.folder / "gone" / "log"
     known = ["--known", f"{signed[1]}.tlog-proof", "--log", mirror]
@@ -194,7 +194,7 @@ def test_an_old_backup_goes_on_from_the_newest_log(drilled: Drilled) -> None:
 
 
 def test_no_secret_stands_in_a_backup_in_clear(drilled: Drilled) -> None:
-    """Neither the Subscriber's key nor the log's, no passphrase, no token of a client; and within it none is unsealed."""
+    """Neither the Subscriber's key nor the log's, no passphrase, no client's token; and inside no key is unsealed."""
     house, backups, _ = drilled
     gone = house.folder / "gone"
     asked = load(gone / "signer" / "signer.toml", SignerSettings)
@@ -239,7 +239,7 @@ def test_without_consent_a_key_is_not_in_it(drilled: Drilled) -> None:
 
 
 def test_what_is_asked_wrongly_is_one_sentence(drilled: Drilled, tmp_path: Path) -> None:
-    """One recipient, a recipient that is none, a stranger's identity, a file that is no backup, another log's policy."""
+    """One recipient, a recipient that is none, a stranger's identity, a file that is none, another log's policy."""
     house, (_, _, new), _ = drilled
     gone, (own, public) = house.folder / "gone", house.identities[0]
     to = ("backup", "create", tmp_path / "b", "--dir", gone)

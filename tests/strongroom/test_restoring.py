@@ -1,4 +1,4 @@
-"""A signer that comes out of an older copy takes from the log what it missed: nothing is signed twice, no key is awake."""
+"""A signer out of an older copy takes from the log what it missed: it signs nothing twice, and every key sleeps."""
 
 from __future__ import annotations
 

@@ -26,13 +26,14 @@ from privyseal.compliance.statements import (
     Stated,
     require_sound,
 )
-from privyseal.compliance.statements_of_backups import BackupAllowed
+from privyseal.compliance.statements_of_backups import BackupAllowed, KeyCopied
 from privyseal.errors import BadInput, NotFound, NotPermitted, TooLarge
 from privyseal.records import events, keys, statements
 from privyseal.records.database import Transaction
 from privyseal.records.documents import Documents, Draft
 from privyseal.records.events import Event
 from privyseal.records.statements import Written
+from privyseal.signing import copies
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.parties import Actor
@@ -74,6 +75,8 @@ def state(seal: PrivySeal, actor: Actor, subscriber: str, matter: Matter) -> tup
     require_sound(matter)
     _require_voice(seal, subscriber, matter)
     _require_documents(seal, subscriber, matter)
+    if isinstance(matter, KeyCopied):
+        copies.require_allowed(seal, matter)
     with seal.records.reading(subscriber) as tx:
         before = statements.last(tx, matter.slot)
     if before is not None:
@@ -204,7 +207,7 @@ def _require_documents(seal: PrivySeal, subscriber: str, matter: Matter) -> None
             raise BadInput(f"The document has {size} octets, not {matter.size}.")
         return
     named = None
-    if isinstance(matter, Review | ModuleCertificate | BackupAllowed):
+    if isinstance(matter, Review | ModuleCertificate | BackupAllowed | KeyCopied):
         named = matter.document
     elif isinstance(matter, AuditPeriod):
         named = matter.report
