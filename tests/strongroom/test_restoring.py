@@ -15,14 +15,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.signing.test_custody import certify, generate
 from tests.world import SUBSCRIBER, World, found
 
-from privyseal.errors import KeyStoreUnavailable, LogRolledBack, NotPermitted, PrivySealError
+from privyseal.errors import KeyStoreUnavailable, LogRolledBack, LogUnavailable, NotPermitted, PrivySealError
 from privyseal.errors import VerificationFailed as Wrong
 from privyseal.signing import backups, custody, life
+from privyseal.strongroom import logkey
 from privyseal.strongroom.acts import Amend, Destroy
 from privyseal.strongroom.backing_up import House, take
 from privyseal.strongroom.backup_file import Manifest, OperatorNamed, Part
 from privyseal.strongroom.charters import Holding
-from privyseal.strongroom.restoring import Agreement, Brought, bring_forward, require_agreed, require_newest
+from privyseal.strongroom.restoring import (
+    Agreement,
+    Brought,
+    bring_forward,
+    recover_log,
+    require_agreed,
+    require_newest,
+)
 from privyseal.terms.keys import Approver
 from privyseal.terms.life import KeyState
 from privyseal.terms.requests import approved_octets
@@ -243,3 +251,42 @@ def test_settling_again_changes_nothing(founded: Path, tmp_path: Path) -> None:
         changes = [each.becomes for each in life.history(tx, "release")]
     assert changes.count(KeyState.SUSPENDED) == 1
     world.stop()
+
+
+def test_a_mark_that_outlived_the_machine_refuses_an_older_log(founded: Path, tmp_path: Path) -> None:
+    """It needs no witness and nobody's word; with the newest log the same mark is met."""
+    world = World(founded, tmp_path / "world")
+    world.ask([world.client(0)])
+    public, early = world.directory / "log", tmp_path / "early"
+    shutil.copytree(public, early)
+    world.ask([world.client(1)])
+    world.stop()
+    house, log = House.of(world.directory), world.policy().logs[0].key
+
+    def recovered() -> None:
+        for path in (world.directory / "logger").glob("journal.sqlite3*"):
+            path.unlink()
+        accepted = world.policy().check((public / "checkpoint").read_bytes())
+        recover_log(house, accepted, log, lambda _: None)
+
+    recovered()
+    public.rename(tmp_path / "newest")
+    shutil.copytree(early, public)
+    with pytest.raises(LogUnavailable):
+        recovered()
+    shutil.rmtree(public)
+    (tmp_path / "newest").rename(public)
+    recovered()
+    world._start()
+    assert world.seal.logger.health().size == world.checkpoint().size
+    world.stop()
+
+
+def test_another_logs_key_is_no_key_of_this_log(founded: Path, tmp_path: Path) -> None:
+    """What the log policy does not name is not put to use."""
+    world = World(founded, tmp_path / "world")
+    world.stop()
+    accepted = world.policy().check((world.directory / "log" / "checkpoint").read_bytes())
+    other = logkey.verifier(accepted.checkpoint.origin, Ed25519PrivateKey.generate())
+    with pytest.raises(Wrong, match="not the one that the log policy names"):
+        recover_log(House.of(world.directory), accepted, other, lambda _: None)

@@ -165,7 +165,7 @@ def copy(  # noqa: PLR0913 - one argument for each option, as click has it
     Refused where its Subscriber did not allow it, or the register of modules does not call that module sufficient.
     """
     module = {"maker": maker, "model": model, "firmware": firmware, "serial": serial}
-    _declare({"key_id": key_id, "note": note, "document": document} | module, KeyCopied, **where)
+    _declare({"key_id": key_id, "note": note, "document": document, **module}, KeyCopied, **where)
 
 
 def _declare(facts: Mapping[str, object], kind: type[Matter], **where: Any) -> None:
