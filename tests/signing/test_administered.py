@@ -222,6 +222,8 @@ ELSEWHERE = {
     ),
     "policies.apply": "tests/signing/test_policies.py",
     "ceremonies.take_in": "tests/signing/test_ceremonies.py",
+    "backups.note_backup": "tests/test_backup_service.py",
+    "backups.settle": "tests/strongroom/test_restoring.py: one for each Subscriber, beside its keys' states",
     "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",
     **dict.fromkeys(("freezes.freeze", "freezes.agree"), "tests/signing/test_freezes.py"),
     **dict.fromkeys(

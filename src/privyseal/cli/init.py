@@ -102,9 +102,9 @@ def init(  # noqa: PLR0913
     stamper = tokens[0] if timestamp_in_token else None
     homes: list[tuple[str, Home]] = [("pkcs11", each) for each in tokens]
     homes += [] if keys_in is None else read_homes(keys_in)
-    with _fresh(directory) as fresh:
+    with fresh(directory) as empty:
         section = config.RecordsSection() if records is None else config.RecordsSection(url=records)
-        found_rehearsal(fresh, scheme, name, section, owner, tls=tls, homes=homes, stamper=stamper)
+        found_rehearsal(empty, scheme, name, section, owner, tls=tls, homes=homes, stamper=stamper)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -310,7 +310,7 @@ def _opened(directory: Path, url: str, name: str) -> Iterator[PrivySeal]:
 
 
 @contextmanager
-def _fresh(directory: Path) -> Iterator[Path]:
+def fresh(directory: Path) -> Iterator[Path]:
     """Give an empty directory; whatever goes wrong in it, nothing of ours is left."""
     made = not directory.exists()
     try:

@@ -30,6 +30,7 @@ from privyseal.errors import BadInput, PrivySealError, Unavailable
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("privyseal.cli.init:init", "Make a new service in a directory."),
+    "backup": ("privyseal.cli.backup:backup", "Back a service up, look into a backup, restore one."),
     "migrate": ("privyseal.cli.migrate:migrate", "Bring the records to this program's schema."),
     "serve": ("privyseal.cli.serve:serve", "Run the service that lives in a directory."),
     "demo": ("privyseal.cli.demo:demo", "Sign and check real programs with a service of its own."),

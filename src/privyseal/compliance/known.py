@@ -44,6 +44,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What modules said of keys in attestations that were verified, by key id."""
     modules: tuple[Validation, ...] = ()
     """The register of modules: their certificates, with levels, versions and history."""
+    copies_allowed: frozenset[str] = frozenset()
+    """Key ids of keys of which their Subscribers allowed a copy."""
     choices: dict[str, str] = {}
     """The operator's readings of texts that contradict themselves, by requirement."""
 

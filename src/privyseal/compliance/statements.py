@@ -21,6 +21,7 @@ from privyseal.compliance.evidence import DOCUMENTS
 from privyseal.compliance.facts import Facts
 from privyseal.compliance.modules import Validation
 from privyseal.compliance.statement_words import About, Digest, Ids, Name, Note, Topic
+from privyseal.compliance.statements_of_backups import BackupAllowed, KeyCopied
 from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
 from privyseal.compliance.statements_of_identity import IdentityValidated
 from privyseal.compliance.statements_of_keys import KeyAttested
@@ -291,7 +292,7 @@ class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return "administration"
 
 
-Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate
+Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate | BackupAllowed | KeyCopied
 """What people may state."""
 Own = (
     Found
