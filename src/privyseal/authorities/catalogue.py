@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from privyseal.authorities.acme import Acme, AcmeSection
 from privyseal.authorities.byhand import ByHand, ByHandSection
 from privyseal.authorities.ejbca import Ejbca, EjbcaSection
 from privyseal.authorities.protocol import CertificateAuthority
@@ -17,7 +18,7 @@ from privyseal.authorities.stepca import StepCa, StepCaSection
 from privyseal.authorities.vaultpki import VaultPki, VaultPkiSection
 from privyseal.errors import Misused
 
-Section: TypeAlias = ByHandSection | EjbcaSection | RehearsalSection | StepCaSection | VaultPkiSection
+Section: TypeAlias = AcmeSection | ByHandSection | EjbcaSection | RehearsalSection | StepCaSection | VaultPkiSection
 """One ``[[authorities]]`` of ``serve.toml``; its ``kind`` says which."""
 
 
@@ -30,6 +31,8 @@ def authority(section: Section, base: Path, issuer: Issuer | None) -> Certificat
     match section:
         case ByHandSection():
             return ByHand(section)
+        case AcmeSection():
+            return Acme(section, base)
         case EjbcaSection():
             return Ejbca(section, base)
         case StepCaSection():
