@@ -25,11 +25,12 @@ from tests.pki.attestation.makers import AT, BORN
 from tests.pki.attestation.test_attestation_tpm import GOOD, Tpm
 from tests.stubs.acme import AcmeStub
 
-from privyseal.authorities import acme_proofs, exchange
+from privyseal.authorities import acme_proofs, acme_session, exchange
 from privyseal.authorities.acme import Acme, AcmeIdentifier, AcmeSection
 from privyseal.authorities.protocol import Issued, Refused, Revoked, Waiting
 from privyseal.errors import BadInput, Misused, PrivySealError, Unavailable, VerificationFailed
 from privyseal.pki import bundle, csr
+from privyseal.signing.authorities import LEASE
 from privyseal.terms.signatures import SCHEMES
 
 DEVICE = (AcmeIdentifier(type="permanent-identifier", value="tpm-4711"),)
@@ -230,6 +231,16 @@ def test_a_slow_one_is_cut_off(server: AcmeStub, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(exchange, "STEP_LIMIT_S", 0.3)
     server.order("newOrder", "hang")
     with pytest.raises(Unavailable, match="did not answer in time"):
+        acme(server, tmp_path).ask(request(), WISHES, now())
+
+
+def test_a_visit_is_over_before_the_lease_of_its_order(
+    server: AcmeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many requests it takes, each of which is answered in time."""
+    assert acme_session.VISIT_S + max(exchange.ALL_S, acme_proofs.ATTESTOR_SECONDS) < LEASE.total_seconds()
+    monkeypatch.setattr(acme_session, "VISIT_S", 0.0)
+    with pytest.raises(Unavailable, match="takes its time"):
         acme(server, tmp_path).ask(request(), WISHES, now())
 
 

@@ -267,6 +267,9 @@ def test_vault_says_no_in_its_words(a_vault: Remote) -> None:
     assert "common_name field is required" in refused(nameless)
     with pytest.raises(Misused, match="answered 404"):
         ask(mount="other/pki")
+    a_vault.stub.order("sign-verbatim", "behind")
+    with pytest.raises(Unavailable, match="answered 412"):
+        ask()
 
 
 def test_vault_gives_what_its_role_takes(a_vault: Remote) -> None:
@@ -388,6 +391,19 @@ def test_ejbca_says_no_in_its_words(an_ejbca: Remote) -> None:
     assert "Wrong username or password" in refused(ask())
     with pytest.raises(Misused, match="answered 404, it does not say why"):
         ask(url=an_ejbca.section.url + "/proxy")  # type: ignore[union-attr]
+
+
+def test_ejbca_gives_an_issuer_later_where_it_was_away(an_ejbca: Remote) -> None:
+    """An order that has its certificate is not over because the next question was not answered."""
+    authority, octets = an_ejbca.authority(), request()
+    authority.ask(octets, WISHES, now())
+    an_ejbca.stub.order("download", "sealed", "forbidden")
+    with pytest.raises(Unavailable):
+        authority.collect(WISHES.reference, octets, now())
+    alone = authority.collect(WISHES.reference, octets, now())
+    assert isinstance(alone, Issued)
+    assert len(alone.chain) == 1
+    assert len(chain_of(authority.collect(WISHES.reference, octets, now()), octets)) == 2
 
 
 def test_ejbca_issues_ev_under_the_profile_of_it(an_ejbca: Remote) -> None:

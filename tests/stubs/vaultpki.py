@@ -55,6 +55,8 @@ class VaultPkiStub(Stub):
             return Answer(200, b"<html>Please sign in", "text/html")
         if fault == "sealed":
             return _no(503, "Vault is sealed")
+        if fault == "behind":
+            return _no(412, "required index state not present")
         value = {"other json": {"data": {"certificate": 7}}, "no chain": {"data": {"certificate": "not PEM"}}}
         return Answer(200, json.dumps(value[fault]).encode())
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -27,9 +29,13 @@ KEY_AUTHORIZATION = r"[A-Za-z0-9_-]{8,256}\.[A-Za-z0-9_-]{43}"
 KEY_ID = "{key_id}"
 FORMATS = frozenset({"tpm"})
 """Attestation formats (WebAuthn 8) in which the attested key signs nothing."""
-ATTESTOR_SECONDS = 60.0
+ATTESTOR_SECONDS = 30.0
 LARGEST_OBJECT = 1 << 16
 """Octets of an attestation object; a TPM's with its chain has some thousands."""
+
+
+_TOLD = frozenset({"PATH", "LANG", "TZ"})
+"""What an attestor knows of our environment, beside where the TPM is."""
 
 
 class _Payload(msgspec.Struct):
@@ -52,27 +58,29 @@ def put(who: str, webroot: Path, token: str, authorization: str) -> None:
 def attest(who: str, attestor: Sequence[str], key_id: str, authorization: str) -> str:
     """Have the attestor attest a key for a challenge; return the attestation object in base64url.
 
-    It reads the key authorization on stdin, and prints the payload, ``{"attObj": "..."}``, within a minute.
+    It reads the key authorization on stdin, and prints the payload, ``{"attObj": "..."}``, within half a minute.
     Unavailable where it fails, Misused where what it prints is of no use.
     """
     argv = [each.replace(KEY_ID, key_id) for each in attestor]
+    known = {name: value for name, value in os.environ.items() if name in _TOLD or name.startswith("TPM2")}
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     try:
-        ran = subprocess.run(
-            argv,
-            input=authorization.encode("ascii"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=ATTESTOR_SECONDS,
-            check=False,
-        )
+        ran = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=nothing, env=known, start_new_session=True)
     except FileNotFoundError:
         raise Misused(f"{who}: the attestor {argv[0]} is not there.") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        why = "it did not end in time" if isinstance(error, subprocess.TimeoutExpired) else error.strerror
-        raise Unavailable(f"{who}: the attestor {argv[0]} failed: {why}.") from None
+    except OSError as error:
+        raise Unavailable(f"{who}: the attestor {argv[0]} cannot be run: {error.strerror}.") from None
+    try:
+        with ran:
+            printed, _ = ran.communicate(authorization.encode("ascii"), ATTESTOR_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{who}: the attestor {argv[0]} did not end in time.") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(ran.pid, signal.SIGKILL)  # and whatever it left behind
     if ran.returncode != 0:
         raise Unavailable(f"{who}: the attestor {argv[0]} failed with exit code {ran.returncode}.")
-    return _checked(f"{who}: the attestor {argv[0]}", ran.stdout)
+    return _checked(f"{who}: the attestor {argv[0]}", printed)
 
 
 def _checked(what: str, printed: bytes) -> str:

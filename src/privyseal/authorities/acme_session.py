@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -41,6 +42,8 @@ from privyseal.terms.certificates import CODES, Reason
 PAUSE = timedelta(seconds=10)
 """When an order is worth asking about again, where the server does not say."""
 LONGEST_PAUSE = timedelta(hours=6)
+VISIT_S = 80.0
+"""Seconds after which a visit asks nothing more: with its last answer it is shorter than an order's lease."""
 LONGEST_ADDRESS = 2000
 NONCES = 5
 """How often one message is sent again whose nonce the server no longer likes (RFC 8555 6.5)."""
@@ -136,13 +139,16 @@ class _Road(BaseAdapter):
     def __init__(self, who: str, line: Line, origin: str) -> None:
         super().__init__()
         self._who, self._line, self._origin = who, line, origin
+        self._until = time.monotonic() + VISIT_S
 
     def send(self, request: requests.PreparedRequest, *rest: object, **more: object) -> requests.Response:
-        """Send one request; BadInput where it leads elsewhere."""
+        """Send one request; BadInput where it leads elsewhere, Unavailable where the visit has taken too long."""
         url = request.url or ""
         path = url.removeprefix(self._origin)
         if path == url or not path.startswith("/"):
             raise BadInput(f"{self._who} leads to another server, {exchange.plain(url[:100])}.")
+        if time.monotonic() > self._until:
+            raise Unavailable(f"{self._who} takes its time.", hint="the order is gone on with later")
         known = {name: str(request.headers[name]) for name in ("Accept", "Content-Type") if name in request.headers}
         body = request.body.encode("utf-8") if isinstance(request.body, str) else request.body
         whole = body if isinstance(body, bytes) else None

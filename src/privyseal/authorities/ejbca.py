@@ -21,11 +21,12 @@ from msgspec import Meta
 from privyseal.authorities import exchange
 from privyseal.authorities.exchange import Line, Replied
 from privyseal.authorities.protocol import MOST_CERTIFICATES, AuthorityName, Issued, Refused, Revoked, Waiting, Wishes
-from privyseal.errors import BadInput, Misused, PrivySealError
+from privyseal.errors import BadInput, Misused
 from privyseal.pki import certificates, csr
 from privyseal.terms.certificates import Reason
 
 _API = "/ejbca/ejbca-rest-api/v1/certificate"
+_AUTHORITIES = "/ejbca/ejbca-rest-api/v1/ca"
 _AGAIN = timedelta(minutes=10)
 _REASONS: dict[Reason, str] = {
     "unspecified": "UNSPECIFIED",
@@ -180,15 +181,11 @@ class Ejbca:
         """Return the CA's chain for a certificate that was found alone; none where EJBCA does not give it to us."""
         if len(chain) > 1:
             return ()
-        issuer = quote(certificates.read(chain[0]).issuer, safe="")
-        path = f"/ejbca/ejbca-rest-api/v1/ca/{issuer}/certificate/download"
-        try:
-            replied = self._line.ask("GET", path, headers={"Accept": "application/octet-stream"})
-            if replied.status == 200:
-                return exchange.certificates_of(self._who, [replied.body.decode("ascii", "replace")])
-        except PrivySealError:  # the certificate itself is here; people may add its issuer
+        path = f"{_AUTHORITIES}/{quote(certificates.read(chain[0]).issuer, safe='')}/certificate/download"
+        replied = self._line.ask("GET", path, headers={"Accept": "application/octet-stream"})
+        if replied.status != 200:  # a chain of before, or a person, may complete it
             return ()
-        return ()
+        return exchange.certificates_of(self._who, [replied.body.decode("ascii", "replace")])
 
     def _certificates(self, found: _Enrolled) -> Iterator[bytes]:
         for text in (found.certificate, *(found.certificate_chain or ())):

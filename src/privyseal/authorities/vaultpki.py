@@ -16,7 +16,7 @@ from msgspec import Meta
 from privyseal.authorities import exchange
 from privyseal.authorities.exchange import Line, Replied
 from privyseal.authorities.protocol import AuthorityName, Issued, Refused, Revoked, Waiting, Wishes
-from privyseal.errors import Misused
+from privyseal.errors import Misused, Unavailable
 from privyseal.pki import certificates, csr
 from privyseal.terms.certificates import Reason
 
@@ -145,6 +145,8 @@ class VaultPki:
         if known:
             headers["X-Vault-Token"] = known
         replied = self._line.ask("POST", path, msgspec.json.encode(said), headers)
+        if replied.status == 412:  # a node that has not heard yet of what another was told
+            raise Unavailable(f"{self._who} is behind: it answered 412.", hint="the order is asked about again")
         if replied.status in {401, 403, 404, 405}:
             raise Misused(
                 f"{self._who} does not let us: it answered {replied.status}.",
