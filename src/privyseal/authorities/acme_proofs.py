@@ -70,14 +70,13 @@ def attest(who: str, attestor: Sequence[str], key_id: str, authorization: str) -
         raise Misused(f"{who}: the attestor {argv[0]} is not there.") from None
     except OSError as error:
         raise Unavailable(f"{who}: the attestor {argv[0]} cannot be run: {error.strerror}.") from None
-    try:
-        with ran:
+    with ran:
+        try:
             printed, _ = ran.communicate(authorization.encode("ascii"), ATTESTOR_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise Unavailable(f"{who}: the attestor {argv[0]} did not end in time.") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(ran.pid, signal.SIGKILL)  # and whatever it left behind
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(ran.pid, signal.SIGKILL)  # and whatever it started
+            raise Unavailable(f"{who}: the attestor {argv[0]} did not end in time.") from None
     if ran.returncode != 0:
         raise Unavailable(f"{who}: the attestor {argv[0]} failed with exit code {ran.returncode}.")
     return _checked(f"{who}: the attestor {argv[0]}", printed)
