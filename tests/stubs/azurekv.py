@@ -284,4 +284,7 @@ def _error(status: int, code: str, inner: str = "") -> Answer:
     said: dict[str, object] = {"code": code, "message": "canary-text-7391 of Azure"}
     if inner:
         said["innererror"] = {"code": inner}
-    return Answer(status, json.dumps({"error": said}).encode())
+    # "Authentication, requests and responses": whoever has no token is told where to get one.
+    asks = f'Bearer authorization="https://login.microsoftonline.com/{TENANT}", resource="https://vault.azure.net"'
+    headers = (("WWW-Authenticate", asks),) if status == 401 else ()
+    return Answer(status, json.dumps({"error": said}).encode(), headers=headers)

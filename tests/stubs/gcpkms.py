@@ -34,6 +34,12 @@ _ALGORITHMS = {
     "EC_SIGN_P256_SHA256": "ecdsa-p256",
     "EC_SIGN_P384_SHA384": "ecdsa-p384",
 }
+_NUMBERS: dict[tuple[str, object], str] = {  # what an enum may be called in JSON as well (ProtoJSON)
+    ("algorithm", 12): "EC_SIGN_P256_SHA256",
+    ("algorithm", 13): "EC_SIGN_P384_SHA384",
+    ("protectionLevel", 1): "SOFTWARE",
+    ("protectionLevel", 2): "HSM",
+}
 _CODES = {  # google.rpc.Code, and the HTTP status that each is mapped to
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -189,12 +195,12 @@ class GcpStub(Stub):
 
     # -- keys --------------------------------------------------------------------------------------------------------
     def _create(self, name: str, asked: dict[str, object]) -> dict[str, object]:
-        template: dict[str, str] = asked["versionTemplate"]  # type: ignore[assignment]
+        template = {key: _NUMBERS.get((key, value), value) for key, value in asked["versionTemplate"].items()}  # type: ignore[attr-defined]
         if not re.fullmatch(r"[a-zA-Z0-9_-]{1,63}", name) or template["algorithm"] not in _ALGORITHMS:
             raise _RefusedError("INVALID_ARGUMENT")
         if not 86400 <= int(str(asked["destroyScheduledDuration"]).removesuffix("s")) <= 120 * 86400:
             raise _RefusedError("INVALID_ARGUMENT")
-        assert asked["purpose"] == "ASYMMETRIC_SIGN" and all(map(_is_label, asked["labels"].items()))  # type: ignore[attr-defined]
+        assert asked["purpose"] in ("ASYMMETRIC_SIGN", 5) and all(map(_is_label, asked.get("labels", {}).items()))  # type: ignore[attr-defined]
         full = f"{RING}/cryptoKeys/{name}"
         if full in self.keys:
             raise _RefusedError("ALREADY_EXISTS")

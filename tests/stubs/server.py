@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     kind: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Stub:
@@ -70,6 +71,8 @@ class Stub:
                     return
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.kind)
+                for name, value in answer.headers:
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
                 self.wfile.write(answer.body)
