@@ -219,6 +219,7 @@ ELSEWHERE = {
         ),
         "tests/signing/test_authorities.py",
     ),
+    "reconciling.reconcile": "tests/signing/test_reconciling.py: a statement of its own, and an incident's",
     "policies.apply": "tests/signing/test_policies.py",
     "ceremonies.take_in": "tests/signing/test_ceremonies.py",
     "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",

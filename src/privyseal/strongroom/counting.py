@@ -46,9 +46,14 @@ class Counting:
         """Count the keys of these charters that are in clouds."""
         self._journal = journal
         self._charters = charters
-        self._stores = {name: store for name, store in stores.items() if audited(store) and isinstance(store, Away)}
+        self._all = stores
         self._clock = clock
         self._order = order
+
+    @property
+    def _stores(self) -> dict[str, Away]:
+        """The stores whose use somebody else logs, by the name with which their URIs begin."""
+        return {name: store for name, store in self._all.items() if isinstance(store, Away) and store.audited}
 
     def counted(self, asked: CloudsAsked) -> CloudsCounted:
         """Ask each home that keys are in; what cannot be had of one is said of it, and keeps no other from answering.

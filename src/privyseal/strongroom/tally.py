@@ -1,4 +1,4 @@
-"""How often each key in a cloud was asked to sign, and how often it did, by ten minutes, in the signer's journal.
+"""How often each key in a cloud was asked to sign, and how often it did, by the minute, in the signer's journal.
 
 What is asked is counted in the transaction that spends the intents, before the key is used. What was made is written
 with the next batch, so that it costs no sync of its own: a crash forgets some, and the lower bound is lower then.
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from privyseal.strongroom.durable import Database
 
-SLOT = 600
+SLOT = 60
 """Seconds that are counted together, and by which two clocks may differ."""
 KEPT = 100 * 86400
 """Seconds for which counts are kept; of the clouds' logs CloudTrail's goes back 90 days."""
@@ -61,9 +61,9 @@ class Tally:
         transaction.execute("DELETE FROM tally WHERE slot < ?", (slot_of(now) - KEPT,))
 
     def begun(self) -> datetime | None:
-        """Return since when all that is asked is counted; None where nothing is yet."""
+        """Return since when all that is asked is counted, also in the slot before; None where nothing is yet."""
         rows = self._database.read("SELECT slot FROM tally_begun")
-        return datetime.fromtimestamp(rows[0][0] + SLOT, UTC) if rows else None
+        return datetime.fromtimestamp(rows[0][0] + 2 * SLOT, UTC) if rows else None
 
     def bounds(self, key_id: str, since: datetime, until: datetime) -> tuple[int, int]:
         """Return how many were made within a period, and how many asked for in it and one slot around it."""
