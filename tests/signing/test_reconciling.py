@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,9 @@ from privyseal.signing import duties, judging
 from privyseal.signing.reconciling import EVERY, SETTLES
 from privyseal.terms.clouds import CloudUses, KeyUses
 
+pytestmark = pytest.mark.parametrize(
+    "founded", ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)], indirect=True
+)
 MakeWorld = Callable[[Plan | None], World]
 
 
@@ -145,17 +149,23 @@ def test_a_signer_that_cannot_be_asked_is_asked_again(world: World) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_whatever_fails_there_is_one_incident_and_what_is_stated_is_logged(make_world: MakeWorld, way: Way) -> None:
-    """The first write fails in each way: after the next round there is one incident, and its statement has an entry."""
-    world = make_world(Plan(0, way))
+    """Each write fails, lost or done and unreported: after the next round there is one incident, and all is logged."""
+    world = make_world(None)
     counting(world, 9)
-    try:
-        duties.reconcile(world.seal)
-    except (PrivySealError, Crash):
-        world.restart()
-    world.plan = None
-    counting(world, 9)
+    begun = len(world.writes)
     duties.reconcile(world.seal)
-    duties.recover(world.seal)
-    assert len(cases(world)) == 1
-    with world.seal.records.reading_all_subscribers() as connection:
-        assert statements.unplaced_of_all_subscribers(connection, 10) == []
+    steps = len(world.writes) - begun
+    assert steps
+    for nth in range(steps):
+        world = make_world(None)
+        counting(world, 9)
+        world.plan = Plan(len(world.writes) + nth, way)
+        with suppress(PrivySealError, Crash):
+            duties.reconcile(world.seal)
+        world.plan = None
+        duties.reconcile(world.seal)
+        duties.recover(world.seal)
+        assert len(cases(world)) == 1 and len(stated(world)) == 1, f"write {nth}"
+        with world.seal.records.reading_all_subscribers() as connection:
+            assert statements.unplaced_of_all_subscribers(connection, 10) == []
+        world.check()
