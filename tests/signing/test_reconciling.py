@@ -17,12 +17,15 @@ from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.errors import KeyStoreUnavailable, PrivySealError
 from privyseal.records import incidents, statements
 from privyseal.signing import duties, judging
+from privyseal.signing import incidents as incidents_of
 from privyseal.signing.reconciling import EVERY, SETTLES
 from privyseal.terms.clouds import CloudUses, KeyUses
+from privyseal.terms.parties import Actor, Factor, Member, Role
 
 pytestmark = pytest.mark.parametrize(
     "founded", ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)], indirect=True
 )
+OFFICER = Actor(Member("M-officer", SUBSCRIBER, "officer", (Role.SECURITY_OFFICER,)), (Factor.PASSKEY,))
 MakeWorld = Callable[[Plan | None], World]
 
 
@@ -145,6 +148,36 @@ def test_a_signer_that_cannot_be_asked_is_asked_again(world: World) -> None:
         duties.reconcile(world.seal)
     world.seal.signer.clouds = good  # type: ignore[method-assign]
     assert duties.reconcile(world.seal) == 1
+
+
+def test_a_home_that_was_silent_is_compared_from_where_it_was_left(world: World) -> None:
+    """The next round begins where the silent one began, and one that went well where it ended."""
+    asked = counting(world, 5, trouble="It is away.", on=False)
+    duties.reconcile(world.seal)
+    duties.recover(world.seal)
+    (silent,) = stated(world)
+    world.now += EVERY + SETTLES
+    assert duties.reconcile(world.seal) == 1
+    assert asked[1] == silent.since
+
+
+def test_an_incident_that_was_closed_is_not_opened_again_for_the_same_period(world: World) -> None:
+    """A person decided it; a later period is another thing."""
+    counting(world, 9)
+    duties.reconcile(world.seal)
+    (case,) = cases(world)
+    incidents_of.act(world.seal, OFFICER, case.id, incidents_of.Step(step="unfounded", note="a drill"))
+    incidents_of.act(world.seal, OFFICER, case.id, incidents_of.Step(step="closed"))
+    duties.recover(world.seal)
+    world.now += EVERY + SETTLES
+    counting(world, 9, since=world.now - timedelta(days=3))
+    duties.reconcile(world.seal)
+    assert len(cases(world)) == 1
+    duties.recover(world.seal)
+    world.now += EVERY + SETTLES
+    counting(world, 9)
+    duties.reconcile(world.seal)
+    assert len(cases(world)) == 2
 
 
 @pytest.mark.parametrize("way", WAYS)

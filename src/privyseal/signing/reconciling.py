@@ -31,6 +31,7 @@ SETTLES = timedelta(hours=1)
 FIRST = timedelta(days=90)
 """How far back the first comparison looks: as far as the signer has counted, and CloudTrail goes."""
 _MOST_OPEN = 1000
+_SLACK = timedelta(minutes=2)  # periods end at whole minutes
 
 
 def reconcile(seal: PrivySeal) -> tuple[CloudUses, ...]:
@@ -42,10 +43,10 @@ def reconcile(seal: PrivySeal) -> tuple[CloudUses, ...]:
     now = seal.clock()
     with seal.records.reading_all_subscribers() as connection:
         before = seal.stated.known_of_all_subscribers(connection).clouds
-    last = min((each.until for each in before), default=None)
+    last = max((each.until for each in before), default=None)
     if last is not None and now - last < EVERY + SETTLES:
         return ()
-    found = seal.signer.clouds(now - FIRST if last is None else last)
+    found = seal.signer.clouds(now - FIRST if last is None else _since(before, last))
     for home in found:
         for subscriber in dict.fromkeys(each.subscriber for each in home.keys):
             uses = [each for each in home.keys if each.subscriber == subscriber]
@@ -55,6 +56,12 @@ def reconcile(seal: PrivySeal) -> tuple[CloudUses, ...]:
                     if one.difference == "more":
                         _open(seal, tx, home, one, now)
     return found
+
+
+def _since(before: Iterable[CloudReconciled], last: datetime) -> datetime:
+    """Return from when on to compare: where the last round ended, or where it began if a home could not be asked."""
+    round_before = [each for each in before if last - each.until < EVERY]
+    return min(each.since if each.trouble else each.until for each in round_before)
 
 
 def _state(seal: PrivySeal, tx: Transaction, home: CloudUses, uses: list[KeyUses]) -> None:
@@ -96,10 +103,14 @@ def _differing(uses: Iterable[KeyUses], how: Difference) -> tuple[Differs, ...]:
 
 
 def _open(seal: PrivySeal, tx: Transaction, home: CloudUses, uses: KeyUses, now: datetime) -> None:
-    """Open an incident of a key that somebody else used, unless one of the service's own is open for it."""
+    """Open an incident of a key that somebody else used, unless one of the service's own is open for it.
+
+    Nor where one that was closed was of this period already: it is compared again where another home was silent.
+    """
     at = now.replace(microsecond=0)
     for each in incidents.listed(tx, _MOST_OPEN):
-        if each.reported_by == "service" and uses.key_id in each.key_ids and each.closed is None:
+        known = each.closed is None or each.reported_at - SETTLES - _SLACK > home.since
+        if known and each.reported_by == "service" and uses.key_id in each.key_ids:
             return
     chains = keys.certificate_chains_of(tx, uses.key_id)
     facts = {one.fingerprint: one for one in (certificates.read(chain[0]) for chain in chains if chain)}
