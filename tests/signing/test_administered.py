@@ -220,6 +220,7 @@ ELSEWHERE = {
         ),
         "tests/signing/test_authorities.py",
     ),
+    "reconciling.reconcile": "tests/signing/test_reconciling.py: a statement of its own, and an incident's",
     "policies.apply": "tests/signing/test_policies.py",
     "ceremonies.take_in": "tests/signing/test_ceremonies.py",
     "backups.note_backup": "tests/test_backup_service.py",

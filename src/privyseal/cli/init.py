@@ -73,7 +73,7 @@ TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", clie
 @click.option("--module-env", multiple=True, metavar="NAME=VALUE", help="A variable that the module reads.")
 @click.option("--module-reads", type=_PATH, multiple=True, help="A file or directory that the module reads.")
 @click.option("--module-writes", type=_PATH, multiple=True, help="One that it also writes.")
-@click.option("--keys-in", type=_FILE, help="Keep the key in a cloud: TOML with its [[awskms]] or [[vault]] section.")
+@click.option("--keys-in", type=_FILE, help="Keep the key in a cloud: TOML with its section, such as [[gcpkms]].")
 @click.option("--timestamp-in-token", is_flag=True, help="Keep the timestamp key in that token too.")
 # Each argument is an option of the command line.
 def init(  # noqa: PLR0913

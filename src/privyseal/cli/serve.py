@@ -57,6 +57,8 @@ _M_ARENA_MAX = -8
 
 FORGET_PERIOD = 24 * 3600.0
 """Seconds between two times that old deliveries are forgotten."""
+COUNT_PERIOD = 900.0
+"""Seconds between two looks whether clouds are to be asked what they counted, which is once a day."""
 ASK_PERIOD = 30.0
 """Seconds between two rounds at certificate authorities; each order says itself when it is worth asking again."""
 
@@ -277,15 +279,23 @@ def _duties(seal: PrivySeal, period: float, judge_period: int) -> Iterator[None]
 
 @contextmanager
 def _asking(seal: PrivySeal) -> Iterator[None]:
-    """Ask certificate authorities in a thread of its own, so that one that hangs keeps nobody else waiting."""
+    """Ask authorities and clouds in a thread of its own, so that one that hangs keeps nobody else waiting."""
     ending = threading.Event()
+    count_at = time.monotonic()
 
     def _loop() -> None:
+        nonlocal count_at
         while True:
             try:
                 authorities.tend(seal)
             except (PrivySealError, OSError) as error:
                 _say("authorities", error)
+            if time.monotonic() >= count_at:
+                count_at = time.monotonic() + COUNT_PERIOD
+                try:
+                    duties.reconcile(seal)
+                except (PrivySealError, OSError) as error:
+                    _say("clouds", error)
             if ending.wait(ASK_PERIOD):
                 return
 

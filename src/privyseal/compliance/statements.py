@@ -23,6 +23,7 @@ from privyseal.compliance.modules import Validation
 from privyseal.compliance.statement_words import About, Digest, Ids, Name, Note, Topic
 from privyseal.compliance.statements_of_backups import BackupAllowed, KeyCopied
 from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
+from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_identity import IdentityValidated
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.compliance.statements_of_lives import CeremonyHeld, KeyStateChanged
@@ -311,6 +312,7 @@ Own = (
     | CeremonyHeld
     | CertificateAccepted
     | RevocationAsked
+    | CloudReconciled
 )
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())

@@ -10,7 +10,7 @@ from contextlib import suppress
 from privyseal.errors import Conflict, PrivySealError
 from privyseal.records import events, requests
 from privyseal.records.events import Event
-from privyseal.signing import agreed_acts, evaluation, freezes, gates, life, log_check
+from privyseal.signing import agreed_acts, evaluation, freezes, gates, life, log_check, reconciling
 from privyseal.signing.evaluation import Walked
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.paper import finish
@@ -79,6 +79,13 @@ def check_log(seal: PrivySeal, *, breathe: Callable[[], object] = lambda: None) 
     with suppress(Conflict):
         return log_check.check(seal, seal.clock(), breathe=breathe)
     return False
+
+
+def reconcile(seal: PrivySeal) -> int:
+    """Hold what clouds count against what the signer counted where that is due; return how many clouds were asked."""
+    with suppress(Conflict):
+        return len(reconciling.reconcile(seal))
+    return 0
 
 
 def expire(seal: PrivySeal) -> int:

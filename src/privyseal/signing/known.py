@@ -21,6 +21,7 @@ from privyseal.compliance.modules import Validation
 from privyseal.compliance.statements import AuditPeriod, Choice, Document, ModuleCertificate, Stated
 from privyseal.compliance.statements import Review as Reviewed
 from privyseal.compliance.statements_of_backups import BackupAllowed
+from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
 from privyseal.signing import accepted
@@ -98,6 +99,7 @@ def known_from(stated: Iterable[Stated]) -> Known:
         accepted=accepted.certificates(listed),
         status=accepted.statuses(last.values()),
         attested=attested,
+        clouds=tuple(each.said.matter for each in last.values() if isinstance(each.said.matter, CloudReconciled)),
         modules=_modules(last.values()),
         copies_allowed=_copies_allowed(last.values()),
     )

@@ -47,6 +47,7 @@ TOPICS = MappingProxyType(
         "grant.expiring": "A grant ends within a day.",
         "grant.revoked": "A grant was revoked.",
         "key.proposed": "An act on a key was proposed, and may wait for people to agree.",
+        "cloud.differs": "A cloud's audit log is off, not whole, or counts otherwise than we do.",
         "webhook.test": "Somebody asked for a message to try a webhook.",
     }
 )

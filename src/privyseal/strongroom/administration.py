@@ -41,6 +41,7 @@ from privyseal.strongroom.acts import (
 )
 from privyseal.strongroom.approvals import check_quorum, genuine
 from privyseal.strongroom.charters import Charters, Holding, check_charter
+from privyseal.strongroom.counting import audited
 from privyseal.strongroom.heads import LogKey, check_included
 from privyseal.strongroom.journal import Journal
 from privyseal.strongroom.mark import Mark
@@ -227,6 +228,9 @@ class Administration:
             self._spend(transaction, asked)
             if charter.in_order and not self._journal.use_agreement(transaction, digest, act.expires_at):
                 raise Denied("What was agreed to is signed already; an agreement is good for one use.", hint="ask anew")
+            if audited(self._stores[store_name(charter.uri)]):
+                self._journal.tally.begin(transaction, self._clock())
+                self._journal.tally.ask(transaction, charter.key_id, self._clock(), 1)
         return held, tbs
 
     def _request_certificate(self, held: Holding, tbs: ToBeSigned, head: Mark) -> Acted:
