@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, func, insert, or_, select, update
 
 from privyseal.errors import Conflict
 from privyseal.records.database import Transaction
-from privyseal.records.tables import key_health, key_lives, key_pairs
+from privyseal.records.tables import client_certificates, key_health, key_lives, key_pairs
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.life import KeyState
 
@@ -113,6 +113,12 @@ def _waiting(
     if rested:
         wanted = wanted.where(key_lives.c.since < before)
     return [msgspec.json.decode(row.document, type=KeyPair) for row in connection.execute(wanted)]
+
+
+def signs_in_of_all_subscribers(connection: Connection, key_id: str) -> bool:
+    """Tell whether a public key, by its id, is in a certificate with which some member signs in here."""
+    found = select(client_certificates.c.member).where(client_certificates.c.key_digest == bytes.fromhex(key_id))
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def counts_of_all_subscribers(connection: Connection) -> dict[str, int]:

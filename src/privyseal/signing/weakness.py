@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from privyseal.compliance import weak_keys
 from privyseal.errors import BadInput
 from privyseal.pki import certificates
-from privyseal.records import health, keys, sightings
+from privyseal.records import health, keys
 from privyseal.records.database import Transaction
 from privyseal.signing import alarms
 from privyseal.signing.instance import PrivySeal
@@ -35,13 +35,13 @@ def look(seal: PrivySeal, *, breathe: Callable[[], object] = lambda: None) -> in
     """Look at public keys that nobody looked at for a day; return how many alarms were raised."""
     with seal.records.reading_all_subscribers() as connection:
         waiting = health.unlooked_of_all_subscribers(connection, seal.clock() - EVERY, AT_ONCE)
-        met = {each.key_id: sightings.of_key_of_all_subscribers(connection, each.key_id) for each in waiting}
+        signs_in = {each.key_id for each in waiting if health.signs_in_of_all_subscribers(connection, each.key_id)}
     raised = 0
     for pair in waiting:
         found = flaws(pair.public_key)
         with seal.records.writing(pair.subscriber) as tx:
             raised += sum(alarms.sound(seal, tx, pair, text) is not None for text in found)
-            elsewhere = " ".join(_elsewhere(tx, pair, met[pair.key_id]))[:LONGEST]
+            elsewhere = " ".join(_elsewhere(tx, pair, pair.key_id in signs_in))[:LONGEST]
             if elsewhere and elsewhere != health.of(tx, pair.name).met:
                 alarms.tell(seal, tx, pair, elsewhere)
                 raised += 1
@@ -59,12 +59,10 @@ def flaws(public_key: bytes) -> list[str]:
     return found
 
 
-def _elsewhere(tx: Transaction, pair: KeyPair, met: sightings.Sightings) -> list[str]:
-    """Say where the key was met that is no code signing certificate of this Key Pair."""
+def _elsewhere(tx: Transaction, pair: KeyPair, signs_in: bool) -> list[str]:
+    """Say where the key was met that is no code signing certificate; no two Key Pairs here can have the same."""
     found = []
-    if any((each.subscriber, each.name) != (pair.subscriber, pair.name) for each in met.pairs):
-        found.append("The same public key is that of another Key Pair of this service.")
-    if met.client:
+    if signs_in:
         found.append("The same public key is in a certificate with which somebody signs in here.")
     for chain in keys.certificate_chains_of(tx, pair.key_id):
         other = _other_kind(chain[0])
