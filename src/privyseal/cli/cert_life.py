@@ -104,7 +104,7 @@ def _compared(found: Comparison) -> list[str]:
     if found.same_publisher:
         lines.append(f"{mark(True)} Subject, key and issuer are the same.")
     for note in found.notes:
-        lines += fill(note.product, f"{note.how}. Source: {note.source}")
+        lines += fill("note", f"{note.product}: {note.how}. Source: {note.source}")
     return lines
 
 
