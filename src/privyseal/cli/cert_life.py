@@ -94,13 +94,13 @@ def _planned(each: Renewal) -> list[str]:
 
 
 def _compared(found: Comparison) -> list[str]:
-    lines = [f"old: {printable(found.old.subject, 300)} until {found.old.not_after:%Y-%m-%d}"]
-    lines += [f"new: {printable(found.new.subject, 300)} until {found.new.not_after:%Y-%m-%d}"]
+    lines = fill("old", f"{printable(found.old.subject, 300)} until {found.old.not_after:%Y-%m-%d}")
+    lines += fill("new", f"{printable(found.new.subject, 300)} until {found.new.not_after:%Y-%m-%d}")
     days = found.overlap_days
     lines += [f"Both are in force on {days} days." if days >= 0 else f"Between them is a gap of {-days} days."]
     for each in found.differences:
-        by = f" Compared by {', '.join(each.products)}." if each.products else ""
-        lines.append(f"{mark(None if each.part == 'certificate' else False)} {printable(each.text, 900)}{by}")
+        lines.append(f"{mark(None if each.part == 'certificate' else False)} {printable(each.text, 180)}")
+        lines += fill("compared", "by " + ", ".join(each.products)) if each.products else []
     if found.same_publisher:
         lines.append(f"{mark(True)} Subject, key and issuer are the same.")
     for note in found.notes:
