@@ -246,6 +246,7 @@ OF_REQUESTS = {
     "agreed_acts._mark",  # how an act stands; what it did was announced by who did it
     "people.begin_totp", "freezes.follow_one",  # nothing counts yet, and what was announced is followed
     "authorities._leased", "authorities._written",  # how an order waits, of which nobody did anything
+    "renewals.remind", "probes._turn", "probes._note", "nonces._portion", "weakness.look",  # alarms state themselves
     "notices._try", "notices.send", "notices.make", "notices.forget", "notices.try_webhook",  # messages on their way
 }  # fmt: skip
 """What writes of the life of a request, of files, of verdicts, or what a member states: each has its own trace."""

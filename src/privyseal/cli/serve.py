@@ -24,7 +24,7 @@ from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.listening import Listener
-from privyseal.signing import artifacts, authorities, duties, granted, notices, rehearsal_ca
+from privyseal.signing import artifacts, authorities, duties, granted, notices, rehearsal_ca, renewals
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.learnt import learn_types
 from privyseal.web.tls import TlsFiles
@@ -259,6 +259,7 @@ def _duties(seal: PrivySeal, period: float, judge_period: int) -> Iterator[None]
                         _say("recovery", outcome)
                 duties.expire(seal)
                 granted.tell_expiring(seal)
+                duties.mind_keys(seal, breathe=lambda: ending.wait(BREATH))
                 artifacts.tidy(seal)
                 if time.monotonic() >= judge_at:
                     judge_at = time.monotonic() + judge_period
@@ -343,6 +344,7 @@ def _judge(seal: PrivySeal, breathe: Callable[[], object]) -> None:
         duties.check_log(seal, breathe=breathe)
     except PrivySealError as error:
         _say("log", error)
+    renewals.remind(seal)
     duties.evaluate(seal, breathe=breathe)
 
 
