@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from asn1crypto.x509 import Name
 from tests.homes import azure_section, store
 from tests.strongroom.signroom import SignRoom, signed
 from tests.stubs.azurekv import RESOURCE, WORKSPACE, AzureStub
 
 from privyseal.errors import BadInput
 from privyseal.keystore.azurekv import AzureKv
+from privyseal.strongroom.acts import Probe, RequestCertificate
 from privyseal.strongroom.durable import Database
 from privyseal.strongroom.messages_of_homes import CloudsAsked
 from privyseal.strongroom.tally import KEPT, SCHEMA, SLOT, Tally, slot_of
@@ -86,6 +88,20 @@ def test_what_was_asked_for_is_what_the_cloud_counted(room: Room) -> None:
     assert home.until == room.signroom.now - HOUR
     (later,) = room.counted(home.until - timedelta(hours=1))
     assert later.since == home.until - timedelta(hours=1) and later.keys[0].counted == 0
+
+
+def test_a_probe_and_a_request_for_a_certificate_are_counted_as_well(room: Room) -> None:
+    """They are uses of the key, and the cloud counts them: one that is forgotten would look like a stranger's."""
+    room.sign()
+    room.signroom.now += HOUR
+    at = {"expires_at": room.signroom.now + HOUR, "key_id": room.pair.key_id, "version": 1}
+    room.signroom.act(Probe(**at))
+    room.signroom.act(RequestCertificate(**at, subject=Name.build({"common_name": "Demo"}).dump()))
+    room.signroom.now += HOUR
+    room.sign()
+    room.signroom.now += 3 * HOUR
+    found = room.uses()
+    assert (found.at_least, found.counted, found.at_most, found.difference) == (3, 3, 3, "")
 
 
 def test_a_signature_that_nobody_here_asked_for_is_seen(room: Room) -> None:

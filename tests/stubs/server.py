@@ -71,8 +71,6 @@ class Stub:
                     return
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.kind)
-                for name, value in answer.headers:
-                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 for name, value in answer.headers:
                     self.send_header(name, value)
