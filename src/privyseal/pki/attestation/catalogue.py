@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from privyseal.pki.attestation.luna_pkc import LunaPkc
 from privyseal.pki.attestation.marvell import Marvell
+from privyseal.pki.attestation.nshield import Nshield
 from privyseal.pki.attestation.pkix_evidence import PkixEvidence
 from privyseal.pki.attestation.protocol import Format
 from privyseal.pki.attestation.tpm2 import Tpm2
@@ -18,6 +19,7 @@ FORMATS: tuple[Format, ...] = (
     LunaPkc(),
     Tpm2(),
     Marvell(),
+    Nshield(),
     PkixEvidence(),
 )
 
