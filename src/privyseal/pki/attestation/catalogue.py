@@ -22,8 +22,10 @@ FORMATS: tuple[Format, ...] = (
     Nshield(),
     PkixEvidence(),
 )
+"""Every attestation format; the first that recognises files reads them."""
 
 BY_NAME: dict[str, Format] = {each.name: each for each in FORMATS}
+"""The same by their names, as verdicts and statements have them."""
 
 
 def recognise(files: Sequence[bytes]) -> Format | None:

@@ -19,6 +19,7 @@ from privyseal.pki.attestation.ncore import Reader
 EXPORT_AS_PLAIN, SET_APP_DATA, EXPAND_ACL, USE_AS_KM, USE_AS_LOADER_KEY = 0x4, 0x10, 0x40, 0x800, 0x4000
 """Operation permissions that matter here."""
 KNOWN_PERMISSIONS = 0xFFFF
+"""Every operation permission that there is a name for."""
 
 PUBLIC_FROM_PRIVATE = 29
 """The key derivation that gives the public half, which is no way out."""

@@ -24,6 +24,7 @@ ROOT = "KWARN-1"
 MOST_OCTETS = 16 << 10
 """Octets of a warrant; a genuine one of two certificates has 917."""
 MOST_CERTIFICATES = 8
+"""Of one warrant; genuine ones have two."""
 MOST_DEPTH = 8
 """Of lists and maps within each other; a genuine warrant has 3."""
 SIGNATURE_OCTETS = 132
