@@ -148,9 +148,10 @@ def _report(found: confined.Proven, at: datetime, keeper: Keeper, judged: Module
     attested = found.attested
     of_key = modules.of_key(modules.module_of(attested))
     level = None if judged is None else _level(keeper, judged)
-    fit = of_key.verdict is Verdict.MET and (judged is None or judged.outcome.verdict is Verdict.MET)
+    shown = of_key.verdict is Verdict.MET
+    fit = shown and (judged is None or judged.outcome.verdict is Verdict.MET)
     title = catalogue.BY_NAME[attested.format].title
-    notes = [*modules.served(title, makers_root=attested.root == "maker")]
+    notes = [*modules.served(title, makers_root=attested.root == "maker", shown=shown)]
     if judged is None:
         notes.insert(0, "Whether the module is certified was not asked: --register names what is known of modules.")
     return Report(

@@ -270,14 +270,21 @@ COUNTER_SIGNED = 2
 """The method of CSBR 6.2.7.4.2 that a module's attestation serves: a request counter-signed under the maker's root."""
 
 
-def served(form: str, *, makers_root: bool) -> tuple[str, str]:
+def served(form: str, *, makers_root: bool, shown: bool = True) -> tuple[str, str]:
     """Say which method of CSBR 6.2.7.4.2 an attestation of a format serves as the CA's proof, and what not.
 
     ``makers_root``: it ends in a root that is pinned as its maker's, and not in one that whoever asks trusts besides.
+    ``shown``: it shows a key that was born in its module and cannot leave it, which that method asks for.
 
     Methods 1 (a module from the CA), 3 (a prescribed library), 4 (an IT audit), 5 (a report of the cloud), 6 (a
     witnessed ceremony) and 7 (an agreement with a Signing Service) take other evidence than an attestation.
     """
+    if not shown:
+        return (
+            f"It serves no method of CSBR 6.2.7.4.2: number {COUNTER_SIGNED} asks for a key that was made in its module"
+            " and cannot leave it.",
+            "Nor does it satisfy CSBR 6.2.7.3.",
+        )
     if not makers_root:
         return (
             f"Its root was given by you: method {COUNTER_SIGNED} of CSBR 6.2.7.4.2 asks for the maker's own.",
