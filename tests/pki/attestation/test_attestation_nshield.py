@@ -220,6 +220,7 @@ def plain(*actions: bytes) -> bytes:
         (acl(group(operations(0x1004))), False, "in the clear"),
         (acl(group(operations(0x1040))), False, "can be widened"),
         (acl(group(operations(0x1004), certifier=OFFICER)), False, "in the clear by whoever holds the Administrator"),
+        (acl(group(operations(0x1040), certifier=OFFICER)), False, "can be widened by whoever holds the Administrator"),
         (acl(group(operations(0x1004), certifier=KM)), False, "another key that certifies"),
         (plain(blob(module_key=bytes(20))), False, "something else than its world's module key"),
         (plain(blob(0x1)), False, "something else"),
@@ -230,7 +231,7 @@ def plain(*actions: bytes) -> bytes:
         (acl(group(operations(0x1010))), None, "SetAppData"),
         (acl(group(operations(0x11000))), None, "0x10000"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_by_which_ways_a_key_can_leave(access: bytes, never: bool | None, words: str) -> None:
     """What the ACL allows with cards is allowed; what is not judged is not known."""
