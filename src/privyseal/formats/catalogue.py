@@ -7,8 +7,10 @@ from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.protocol import CodeFormat, Source
 
 FORMATS: tuple[CodeFormat, ...] = (PortableExecutable(),)
+"""Every code format there is: a literal list."""
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
+"""The same by their names, as requests have them."""
 
 _ENDS = 4096
 """Octets of beginning and end by which a format is told."""
