@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 from tests.rehearsal import Rehearsal, initialise, serving
+from tests.remembered import remembered
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _done_once() -> Iterator[None]:
+    """Stretch each passphrase and read each Private Key once in this process."""
+    with remembered():
+        yield
 
 
 @pytest.fixture(scope="session")
