@@ -1,4 +1,4 @@
-"""What costs a tenth of a second and gives the same for the same, done once in a process of tests.
+"""What takes long and gives the same for the same, done once in a process of tests.
 
 A world opens two key stores each time it starts: Argon2id stretches each passphrase over 64 MiB, and OpenSSL tests the
 timestamp key's primes when it reads it. Thousands of worlds are copies of one founded service, so they stretch the same
@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives import serialization
 
 from privyseal.keystore.sealing import MasterKey
 
-MOST = 512
+MOST = 1024
 
 
 @contextmanager
 def remembered() -> Iterator[None]:
-    """Let master keys be stretched, and Private Keys be read, once for each input until the block ends."""
+    """Stretch each passphrase and read each Private Key once until the block ends."""
     stretch = functools.lru_cache(MOST)(MasterKey.from_passphrase)
     read = functools.lru_cache(MOST)(serialization.load_der_private_key)
     with (
