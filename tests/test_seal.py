@@ -340,7 +340,7 @@ def test_the_persons_pytest_arguments_come_last(seal: ModuleType, monkeypatch: p
     assert seal.test(["tests/tlog", "-n", "0"]) == 5
     (command,) = started
     assert command[1:3] == ["-m", "pytest"]
-    assert command[command.index("not nightly") + 1 :] == ["-n", "2", "tests/tlog", "-n", "0"]
+    assert command[command.index("not nightly") + 1 :] == ["-n", "2", "--dist", "worksteal", "tests/tlog", "-n", "0"]
 
 
 def test_what_is_compiled_is_kept(seal: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
