@@ -9,7 +9,6 @@ import pytest
 from tests.rehearsal import Rehearsal, initialise, serving
 from tests.remembered import remembered
 
-
 CRASH = Path(__file__).parent / "crash"
 
 
