@@ -3,9 +3,10 @@
 A world opens two key stores each time it starts: Argon2id stretches each passphrase over 64 MiB, and OpenSSL tests the
 timestamp key's primes when it reads it. Thousands of worlds are copies of one founded service, so they stretch the same
 passphrase with the same salt and read the same key; four fifths of their time went there. Both are pure functions: what
-is remembered is what they would have answered. A password draws a new salt each time, so it is stretched less; that the
-product stretches as it says, a process of its own is asked (``access/test_credentials.py``). Real processes, which share
-no memory with the tests, are left alone.
+is remembered is what they would have answered. A new store draws a new salt, so a room of its own gets a copy of one
+that was made before (:func:`empty_store`). A password draws one each time and is stretched less; a process is asked
+whether the product stretches as it says (``access/test_credentials.py``). Real processes, which share no memory with
+the tests, are left alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 from cryptography.hazmat.primitives import serialization
 
 from privyseal.access import passwords
 from privyseal.keystore.sealing import MasterKey
+from privyseal.keystore.softfile import SoftFile
 
 MOST = 1024
 
@@ -34,3 +39,18 @@ def remembered() -> Iterator[None]:
         mock.patch.multiple(passwords, _ITERATIONS=1, _MEMORY_KIB=64),
     ):
         yield
+
+
+def empty_store(directory: Path, passphrase: bytes) -> None:
+    """Make an empty key store, with the salt of every other one that is made here with this passphrase."""
+    directory.mkdir(mode=0o700)
+    for name, octets in _empty_store(passphrase).items():
+        (directory / name).write_bytes(octets)
+        (directory / name).chmod(0o600)
+
+
+@functools.cache
+def _empty_store(passphrase: bytes) -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        SoftFile.create(Path(folder) / "keys", passphrase, lambda: datetime.now(UTC))
+        return {path.name: path.read_bytes() for path in (Path(folder) / "keys").iterdir()}
