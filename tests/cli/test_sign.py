@@ -129,7 +129,10 @@ def test_killed_half_way_and_run_again_signs_nothing_twice(service_shell: Shell)
         for name in files:
             if run_inspect(folder / name):
                 assert (folder / f"{name}.tlog-proof").exists(), "a signed file without its receipt"
-    done = run(service_shell, "sign", "--json", *files)
+    for _ in range(10):
+        done = run(service_shell, "sign", "--json", *files)
+        if done.returncode != 8:  # more wait than a busy machine takes in time: the killed clients' files as well
+            break
     assert done.returncode == 0, done.stderr
     assert set(states(done.stdout)) <= {"signed", "kept"}
     assert logged(environment, digests) == (len(files), len(files))
