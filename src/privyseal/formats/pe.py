@@ -11,20 +11,29 @@ attributes, as ``signtool /as`` does. Firmware looks at every entry and at none 
 "UEFI Image Validation"), so in EFI images a further one becomes a further entry. Entries of other types stay where they
 are when a signature is added, and go with all others when signatures are replaced.
 
-Page hashes (SpcPeImagePageHashes2) are not written, and are no problem where they are found: they are content.
+Page hashes (``pe_pages.py``) are written where they are asked for, and checked wherever they are found.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import authenticode, authenticode_blob, content, pe_checksum, pe_layout, pe_table
+from privyseal.formats import (
+    authenticode,
+    authenticode_blob,
+    authenticode_later,
+    content,
+    pe_checksum,
+    pe_facts,
+    pe_layout,
+    pe_pages,
+    pe_table,
+)
 from privyseal.formats.pe_layout import PeLayout
 from privyseal.formats.protocol import (
     Copy,
@@ -32,12 +41,13 @@ from privyseal.formats.protocol import (
     Identity,
     Insert,
     Layout,
+    Operation,
     PatchPlan,
     Prepared,
     Problem,
     Source,
+    Summary,
 )
-from privyseal.pki import cms
 from privyseal.terms.signatures import (
     DIGEST_SIZES,
     Described,
@@ -48,20 +58,7 @@ from privyseal.terms.signatures import (
     ToBeSigned,
 )
 
-_SUBJECT = authenticode.SUBJECTS["pe"]
-_UNHASHED = 12
-"""Octets of the content that are not hashed: the checksum and the data directory."""
-_SMALLEST = 4 + 24 + 96 + 5 * 8 - _UNHASHED
-"""Octets covered of the smallest file: MZ, PE header, optional header of PE32 with five data directories."""
 _EXTENSIONS = (".exe", ".dll", ".sys", ".efi", ".ocx", ".cpl", ".scr", ".mui", ".pyd", ".node", ".drv", ".xll")
-
-
-class PeFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a description of a PE file says beside digest and size: three numbers of its headers, shown to approvers."""
-
-    machine: int
-    magic: int
-    subsystem: int
 
 
 class PortableExecutable:
@@ -69,6 +66,7 @@ class PortableExecutable:
 
     name = pe_layout.NAME
     title = "Windows program (PE)"
+    cannot: Mapping[Operation, str] = {}
 
     # -- the file side -------------------------------------------------------------------------------------------------
     def recognises(self, head: bytes, tail: bytes, filename: str) -> int:
@@ -99,16 +97,31 @@ class PortableExecutable:
                 hint="link it without gaps",
             )
         hashed, add = hashlib.new(digest), _Sum(layout.content_end)
-        _read_content(code, layout, [hashed.update, add])
+        sinks: list[content.Sink] = [hashed.update, add]
+        facts: dict[str, str | int | bool] = {
+            "machine": layout.machine,
+            "magic": layout.magic,
+            "subsystem": layout.subsystem,
+        }
+        pages = None
+        if options.page_hashes is not None:
+            pe_pages.require(code, layout, options.page_hashes)
+            pages = pe_pages.Table(layout, options.page_hashes)
+            sinks.append(pages)
+        _read_content(code, layout, sinks)
+        table = b"" if pages is None else pages.done()
+        if pages is not None:
+            facts |= {"page_hashes": pages.algorithm, "page_table": hashlib.sha256(table).hexdigest()}
         described = Described(
             format=self.name,
             filename=code.filename,
             digest_algorithm=digest,
             digest=_digest(hashed, layout),
-            size=_padded(layout.content_end) - _UNHASHED,
-            facts={"machine": layout.machine, "magic": layout.magic, "subsystem": layout.subsystem},
+            size=_padded(layout.content_end) - pe_facts.UNHASHED,
+            facts=facts,
         )
-        return Prepared((described,), msgspec.structs.replace(layout, word_sum=add.total))
+        layout = msgspec.structs.replace(layout, word_sum=add.total)
+        return Prepared((described,), layout, () if pages is None else (table,))
 
     def apply(self, code: Source, prepared: Prepared, options: Options, blobs: Sequence[bytes]) -> PatchPlan:
         """Plan the signed file: checksum, directory, zero octets up to a multiple of 8, certificate table.
@@ -119,26 +132,32 @@ class PortableExecutable:
         if len(blobs) != 1 or layout.word_sum is None:
             raise BadInput(f"A PE file takes one signature and a reading of its content; {len(blobs)} came.")
         table = _added(code, layout, blobs[0]) if options.mode == "append" else pe_table.write_entry(blobs[0])
-        end = layout.content_end
-        at = _padded(end)
-        if len(table) > pe_table.MAX_TABLE or at + len(table) > pe_layout.MAX_FILE:
-            raise MalformedCode(
-                f"{code.filename} would have a certificate table of {len(table)} octets at {at}; it may have "
-                f"{pe_table.MAX_TABLE}, and end before 4 GiB."
+        return _with_table(code, layout, layout.word_sum, table)
+
+    def remove(self, code: Source, layout: Layout) -> PatchPlan:
+        """Plan the file without its certificate table, and with the checksum that it then has.
+
+        Signing fills the content up with zeros to a multiple of 8; of those that follow the last section, fewer than 8
+        go with the signatures. A checksum that was not the file's own before it was signed does not come back.
+        """
+        layout = _of_pe(layout)
+        if not layout.entries:
+            return PatchPlan((Copy(0, code.size),))
+        return _with_table(code, _unfilled(code, layout), _sum_of(code, layout), b"")
+
+    def timestamped(self, code: Source, layout: Layout, tokens: Mapping[int, TimestampToken]) -> PatchPlan:
+        """Plan the file with a token in each signature named; the others, and other entries, keep their octets."""
+        layout = _of_pe(layout)
+        changed = iter(authenticode_later.timestamped(list(_blobs(code, layout)), tokens))
+        pieces = [
+            pe_table.write_entry(
+                next(changed) if entry.kind == pe_table.PKCS_SIGNED_DATA else pe_table.certificate_of(code, entry),
+                entry.kind,
+                entry.revision,
             )
-        directory = struct.pack("<II", at, len(table))
-        total = layout.word_sum + sum(int.from_bytes(octets, "little") for octets in (directory, table))
-        checksum = struct.pack("<I", pe_checksum.checksum(total, at + len(table)))
-        return PatchPlan(
-            (
-                Copy(0, layout.checksum_at),
-                Insert(checksum),
-                Copy(layout.checksum_at + 4, layout.directory_at - layout.checksum_at - 4),
-                Insert(directory),
-                Copy(layout.directory_at + 8, end - layout.directory_at - 8),
-                Insert(bytes(at - end) + table),
-            )
-        )
+            for entry in layout.entries
+        ]
+        return _with_table(code, layout, _sum_of(code, layout), b"".join(pieces))
 
     def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
         """Judge every signature, nested ones behind the one that holds them; none where the file is not signed."""
@@ -146,10 +165,20 @@ class PortableExecutable:
         found = list(authenticode_blob.walk(_blobs(code, layout)))
         named = {one.blob.digest_algorithm for one in found if one.blob is not None}
         hashes = {name: hashlib.new(name) for name in DIGEST_SIZES if name in named}
-        _read_content(code, layout, [hashed.update for hashed in hashes.values()])
+        stated = [None if one.blob is None else pe_pages.found_in(one.blob.subject) for one in found]
+        pages = {
+            each[0]: pe_pages.Table(layout, each[0])
+            for each in stated
+            if each is not None and pe_pages.refusal(layout, each[0]) is None
+        }
+        _read_content(code, layout, [*(hashed.update for hashed in hashes.values()), *pages.values()])
         digests: dict[str, bytes] = {name: _digest(hashed, layout) for name, hashed in hashes.items()}
-        for index, one in enumerate(found):
-            yield authenticode_blob.judge(one, index, self.name, _SUBJECT, digests)
+        for index, (one, there) in enumerate(zip(found, stated, strict=True)):
+            judged = authenticode_blob.judge(one, index, self.name, pe_facts.SUBJECT, digests)
+            if there is not None and there[0] in pages and pages[there[0]].done() != there[1]:
+                wrong = Problem("page-hashes", "The page hashes under the signature are not those of the file's pages.")
+                judged = msgspec.structs.replace(judged, problems=(*judged.problems, wrong))
+            yield judged
 
     def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
         """Say which octets of a signed file no signature covers and nothing else fixes; nothing for an unsigned one."""
@@ -161,9 +190,7 @@ class PortableExecutable:
             yield Problem("section-gap", "The EFI image has octets that belong to no section, which firmware ignores.")
         total = _of_pe(known.layout).word_sum if known is not None else None
         if total is None:
-            add = _Sum(layout.content_end)
-            _read_content(code, layout, [add])
-            total = add.total
+            total = _sum_of(code, layout)
         tail = struct.pack("<II", layout.content_end, layout.size - layout.content_end)
         tail += code.pread(layout.content_end, layout.size - layout.content_end)
         expected = pe_checksum.checksum(total + int.from_bytes(tail, "little"), layout.size)
@@ -179,11 +206,18 @@ class PortableExecutable:
                 yield Problem("nesting", "A signature is nested where Windows and firmware do not look for it.")
             yield from authenticode_blob.loose(one.blob)
 
+    def summarise(self, code: Source, layout: Layout) -> Summary:
+        """Name machine and subsystem of a program, and list its sections."""
+        layout = _of_pe(layout)
+        return Summary(pe_layout.words(layout), pe_layout.sections(code))
+
     # -- the key side: never sees the file -----------------------------------------------------------------------------
-    def to_be_signed(self, described: Described, identity: Identity, options: Options) -> Sequence[ToBeSigned]:
+    def to_be_signed(
+        self, described: Described, identity: Identity, options: Options, enclosed: bytes = b""
+    ) -> Sequence[ToBeSigned]:
         """Build the signed attributes; BadInput for a description that ``prepare`` would not have made."""
-        _check_facts(described)
-        return (authenticode.to_be_signed(_SUBJECT, described, identity, options),)
+        subject = pe_facts.subject_of(described, options, enclosed)
+        return (authenticode.to_be_signed(subject, described, identity, options),)
 
     def finish(
         self,
@@ -192,14 +226,15 @@ class PortableExecutable:
         options: Options,
         signed: Sequence[Signature],
         tokens: Sequence[TimestampToken],
+        enclosed: bytes = b"",
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
-        _check_facts(described)
+        subject = pe_facts.subject_of(described, options, enclosed)
         if len(signed) != 1 or len(tokens) > 1:
             raise BadInput(
                 f"A PE file takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
             )
-        return authenticode.finish(_SUBJECT, described, identity, options, signed[0], tokens[0] if tokens else None)
+        return authenticode.finish(subject, described, identity, options, signed[0], tokens[0] if tokens else None)
 
 
 class _Sum:
@@ -237,6 +272,42 @@ def _read_content(code: Source, layout: PeLayout, sinks: Sequence[content.Sink])
     content.feed(code, layout.directory_at + 8, layout.content_end, sinks)
 
 
+def _sum_of(code: Source, layout: PeLayout) -> int:
+    add = _Sum(layout.content_end)
+    _read_content(code, layout, [add])
+    return add.total
+
+
+def _unfilled(code: Source, layout: PeLayout) -> PeLayout:
+    """Return the layout without the zeros that signing put behind the last section, where they can be told."""
+    filled = layout.content_end - layout.sections_end
+    if 0 < filled < 8 and not any(code.pread(layout.sections_end, filled)):
+        return msgspec.structs.replace(layout, content_end=layout.sections_end)
+    return layout
+
+
+def _with_table(code: Source, layout: PeLayout, total: int, table: bytes) -> PatchPlan:
+    """Plan the file with this certificate table, or without one; ``total`` is the sum of the content's words."""
+    end = layout.content_end
+    at = _padded(end) if table else end
+    if len(table) > pe_table.MAX_TABLE or at + len(table) > pe_layout.MAX_FILE:
+        raise MalformedCode(
+            f"{code.filename} would have a certificate table of {len(table)} octets at {at}; it may have "
+            f"{pe_table.MAX_TABLE}, and end before 4 GiB."
+        )
+    directory = struct.pack("<II", at, len(table)) if table else bytes(8)
+    total += sum(int.from_bytes(octets, "little") for octets in (directory, table))
+    checksum = struct.pack("<I", pe_checksum.checksum(total, at + len(table)))
+    steps: list[Copy | Insert] = [
+        Copy(0, layout.checksum_at),
+        Insert(checksum),
+        Copy(layout.checksum_at + 4, layout.directory_at - layout.checksum_at - 4),
+        Insert(directory),
+        Copy(layout.directory_at + 8, end - layout.directory_at - 8),
+    ]
+    return PatchPlan((*steps, Insert(bytes(at - end) + table)) if table else tuple(steps))
+
+
 def _digest(hashed: hashlib._Hash, layout: PeLayout) -> bytes:
     hashed.update(bytes(-layout.content_end % 8))
     return hashed.digest()
@@ -255,23 +326,11 @@ def _added(code: Source, layout: PeLayout, blob: bytes) -> bytes:
     for entry in layout.entries:
         certificate = pe_table.certificate_of(code, entry)
         if waiting and entry.kind == pe_table.PKCS_SIGNED_DATA:
-            certificate, waiting = _nest(certificate, blob), False
+            certificate, waiting = authenticode_later.nest(certificate, blob), False
         pieces.append(pe_table.write_entry(certificate, entry.kind, entry.revision))
     if waiting or layout.efi:
         pieces.append(pe_table.write_entry(blob))
     return b"".join(pieces)
-
-
-def _nest(first: bytes, blob: bytes) -> bytes:
-    try:
-        if authenticode_blob.read(first).signed.ber:
-            raise BadInput("It is not in DER.")
-        return cms.with_unsigned_attribute(first, authenticode.ID_NESTED_SIGNATURE, blob)
-    except BadInput as error:
-        raise MalformedCode(
-            f"The signature that the file carries cannot take a second one: {error.detail}",
-            hint="replace it instead",
-        ) from None
 
 
 def _table_problems(code: Source, layout: PeLayout) -> Iterator[Problem]:
@@ -291,24 +350,3 @@ def _table_problems(code: Source, layout: PeLayout) -> Iterator[Problem]:
             )
     if layout.size % 8:
         yield Problem("alignment", "The certificate table does not end at a multiple of 8.")
-
-
-def _check_facts(described: Described) -> None:
-    """Refuse a description that no PE file gives: other facts, impossible numbers, a size that is not covered."""
-    if described.format != pe_layout.NAME:
-        raise BadInput(f"This description is of the format {described.format}; {pe_layout.NAME} was expected.")
-    _check_headers(**described.facts)
-    if not _SMALLEST <= described.size <= pe_layout.MAX_FILE or (described.size + _UNHASHED) % 8:
-        raise BadInput(f"No PE file is described here: a signature cannot cover {described.size} octets of one.")
-
-
-@lru_cache(maxsize=256, typed=True)  # a build's programs say the same few things; typed, because True equals 1
-def _check_headers(**facts: str | int | bool) -> None:
-    try:
-        headers = msgspec.convert(facts, PeFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a PE file: {error}.") from None
-    if (why := pe_layout.contradiction(headers.machine, headers.magic)) is not None:
-        raise BadInput(f"No PE file is described here: {why}.")
-    if not (0 < headers.machine <= 0xFFFF and 0 <= headers.subsystem <= 0xFFFF):
-        raise BadInput("No PE file is described here: machine and subsystem are 16-bit numbers.")

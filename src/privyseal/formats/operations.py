@@ -1,0 +1,30 @@
+"""Which operations a format has, and the refusal of those that it has not."""
+
+from __future__ import annotations
+
+from privyseal.errors import BadInput, Impossible
+from privyseal.formats.protocol import CodeFormat, Operation
+from privyseal.terms.signatures import Options
+
+OF_ONE_FORMAT = {"page_hashes": "pe"}
+"""Wishes that mean something in one format only: the option, and the format's name."""
+
+
+def require(code_format: CodeFormat, operation: Operation) -> None:
+    """Raise Impossible, with the format's own sentence, where it does not have an operation."""
+    if (why := code_format.cannot.get(operation)) is not None:
+        raise Impossible(why)
+
+
+def require_for(code_format: CodeFormat, options: Options) -> None:
+    """Raise Impossible where what the requester wishes is nothing that the format can do, BadInput where it has none.
+
+    The latter are options that mean something in another format only.
+    """
+    require(code_format, "append" if options.mode == "append" else "sign")
+    for name, owner in OF_ONE_FORMAT.items():
+        if code_format.name != owner and getattr(options, name) != getattr(_DEFAULTS, name):
+            raise BadInput(f"The format {code_format.name} has no {name.replace('_', ' ')}; only {owner} has.")
+
+
+_DEFAULTS = Options()
