@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from privyseal.errors import MalformedCode
 from privyseal.formats.cab import Cabinet
+from privyseal.formats.cat import Catalogue
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
@@ -12,6 +13,7 @@ from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_F
 FORMATS: tuple[CodeFormat, ...] = (
     PortableExecutable(),
     Cabinet(),
+    Catalogue(),
     POWERSHELL,
     POWERSHELL_XML,
     MOF,
