@@ -6,6 +6,7 @@ import itertools
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,10 @@ from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import cab_layout
 from privyseal.formats.catalogue import BY_NAME
-from privyseal.formats.protocol import Insert, Prepared
+from privyseal.formats.draft import Draft
+from privyseal.formats.patch import Ahead
+from privyseal.formats.protocol import Copy, Insert, Prepared, Source
+from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Described, Options
 
 CAB = BY_NAME["cab"]
@@ -289,3 +293,28 @@ def test_octets_that_are_signed_say_cabinet(cab: Path):
         )
     )
     assert wrong(cab) == {"other-format"}
+
+
+def test_a_large_cabinet_is_copied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its header grows, so all of it moves; it is copied ahead to where it will be, and not a second time."""
+    path, out = tmp_path / "large.cab", tmp_path / "out.cab"
+    path.write_bytes(cabinet(folders=[[bytes(range(256)) * 40_000]]))
+    copied: list[int] = []
+    copy = Draft.copy
+
+    def counted(draft: Draft, source: Source, step: Copy, at: int) -> Iterator[int]:
+        copied.append(step.count)
+        yield from copy(draft, source, step, at)
+
+    monkeypatch.setattr(Draft, "copy", counted)
+    who = signatory(P256)
+    with FileSource.open(path) as code:
+        layout = CAB.inspect(code)
+        assert layout.shift == 24
+        with Ahead(code, out, layout.shift) as draft:
+            prepared = CAB.prepare(code, layout, who.identity, PLAIN, "sha256")
+            draft.carry_out(CAB.apply(code, prepared, PLAIN, [blob_for(prepared, who)]))
+        assert copied == [code.size]
+    assert not wrong(out)
+    remove(out)
+    assert out.read_bytes() == path.read_bytes()

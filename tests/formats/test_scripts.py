@@ -329,6 +329,14 @@ def test_a_block_within_a_line_is_text(tmp_path: Path):
     assert not wrong(path) and look(path).layout.at == len(text)  # type: ignore[attr-defined]
 
 
+def test_a_text_that_says_it_all_the_time():
+    """A text that says within its lines how blocks begin is read in bounded time, and without end refused."""
+    one = b"x # SIG # Begin signature block"
+    assert layout_of(one * 1000, "ps1").block == 0
+    with pytest.raises(MalformedCode, match="more than 100000 times"):
+        layout_of(one * 100_001, "ps1")
+
+
 # -- defects of peers -------------------------------------------------------------------------------------------------
 def test_a_js_signed_as_osslsigncode_does_is_invalid(tmp_path: Path):
     """osslsigncode (from 2.10 on) signs .js as PowerShell: Windows calls that invalid (its issue 472), and so do we.
