@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.rehearsal import Rehearsal, initialise, serving
 from tests.stubs.awskms import REGION, SECRET, AwsStub
+from tests.stubs.azurekv import CLIENT, TENANT, VAULT, AzureStub
+from tests.stubs.gcpkms import RING, GcpStub
 from tests.stubs.vault import TOKEN, VaultStub
 
 
@@ -73,3 +75,34 @@ def test_a_credential_is_nowhere_but_in_its_file(service: Rehearsal) -> None:
         if path.is_file():
             held = path.read_bytes()
             assert SECRET.encode() not in held and TOKEN.encode() not in held, path
+
+
+@pytest.mark.parametrize("cloud", ["gcpkms", pytest.param("azurekv", marks=pytest.mark.nightly)])
+def test_a_service_lives_on_another_cloud(cloud: str, tmp_path: Path) -> None:
+    """Founded there, it signs and verifies; a look at the cloud's count has nothing to compare yet, and says so."""
+    stub: GcpStub | AzureStub
+    if cloud == "gcpkms":
+        stub = GcpStub(tmp_path / "stub")
+        stub.write_credentials()
+        fields = f'key_ring = "{RING}"\ncredentials_file = "{stub.credentials}"\naudit = true\n'
+        fields += f'logging_endpoint = "{stub.url}"\nprojects_endpoint = "{stub.url}"\n'
+    else:
+        stub = AzureStub(tmp_path / "stub")
+        fields = f'vault = "{VAULT}"\ntenant = "{TENANT}"\nclient = "{CLIENT}"\nlogin_endpoint = "{stub.url}"\n'
+        fields += f'secret_file = "{stub.credentials}"\n'
+    homes = tmp_path / "homes.toml"
+    homes.write_text(f'[[{cloud}]]\nname = "prod"\n{fields}endpoint = "{stub.url}"\nca_file = "{stub.ca_file}"\n')
+    homes.chmod(0o600)
+    initialise(tmp_path / "seal", "--scheme", "ecdsa-p256", "--keys-in", str(homes))
+    with serving(tmp_path / "seal") as running:
+        file = tmp_path / "setup.exe"
+        file.write_bytes((resources.files("distlib") / "t64.exe").read_bytes())
+        before = stub.signs
+        done = running.run("sign", file)
+        assert done.returncode == 0, done.stderr
+        assert running.run("verify", file).returncode == 0 and stub.signs == before + 1
+        guard = json.loads(running.run("key", "show", "release", "--json").stdout)["protection"]
+        assert (guard["store"], guard["assurance"], guard["never_extractable"]) == (cloud, "hardware", True)
+        looked = running.run("key", "reconcile", "--dir", running.directory, profile=False)
+        assert looked.returncode == 0 and "no whole hour yet to compare" in looked.stderr, looked.stderr
+    stub.close()

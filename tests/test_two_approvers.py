@@ -14,7 +14,8 @@ from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, serving
 
 import privyseal
 from privyseal.cli.demo_browser import Browser
-from privyseal.cli.demo_people import Person, _log_in
+from privyseal.cli.demo_people import _log_in
+from privyseal.cli.demo_person import Person
 from privyseal.cli.demo_release import _agree
 
 PAGE = Path(privyseal.__file__).parents[2] / "docs" / "tutorial" / "two-approvers.md"

@@ -204,6 +204,8 @@ class KeysSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     idle_days: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_IDLE)] = 0
     """An active key that nobody used for so many days is suspended; 0 suspends none."""
+    probe_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 24
+    """An active key signs a probe, which is logged and thrown away, every so many hours; 0 probes none."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -381,6 +383,7 @@ def privy_seal(
         post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
         gatehouse=gatehouse(settings.console, settings.oidc, directory),
         idle_days=settings.keys.idle_days,
+        probe_hours=settings.keys.probe_hours,
         authorities=authorities(settings.authorities, directory.resolve(), ca),
         rehearsal_ca=ca,
     )

@@ -20,7 +20,8 @@ from privyseal.records import keys, parties, policies
 from privyseal.records.database import open_records
 from privyseal.records.schema import migrate
 from privyseal.strongroom.door import Door
-from privyseal.strongroom.messages import SignerState, TokenKeysAsked, TokenKeysRead
+from privyseal.strongroom.messages import SignerState
+from privyseal.strongroom.messages_of_homes import TokenKeysAsked, TokenKeysRead
 from privyseal.terms.keys import Approver, TokenKeys, TokenState
 from privyseal.terms.parties import Member, Role, Subscriber
 

@@ -66,7 +66,15 @@ def test_keys_of_before_stand_as_they_were_used(tmp_path: Path) -> None:
             if name != "bare":
                 chain = f"INSERT INTO certificates VALUES ('{name}', 'demo', '{name}', 0, x'00')"
                 connection.execute(text(chain))
-        for table in ("certificate_orders", "key_act_approvals", "key_acts", "key_lives"):
+        for table in (
+            "key_health",
+            "signed_nonces",
+            "nonce_progress",
+            "certificate_orders",
+            "key_act_approvals",
+            "key_acts",
+            "key_lives",
+        ):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0016'"))
     records.close()

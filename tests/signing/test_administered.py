@@ -169,7 +169,7 @@ ACTS: dict[str, Step] = {
 ELSEWHERE = {
     "custody.generate": "tests/signing/test_custody.py",
     "custody.certify": "tests/signing/test_custody.py",
-    "certificate_requests.request": "tests/signing/test_certificate_requests.py",
+    "certificate_requests.carry_out": "tests/signing/test_certificate_requests.py",
     **dict.fromkeys(("key_evidence.attest", "key_evidence.evidence"), "tests/signing/test_key_evidence.py"),
     "grants.propose": "tests/signing/test_grants.py",
     "grants.agree": "tests/signing/test_grants.py",
@@ -181,6 +181,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         (
             "proposals.propose_key",
+            "proposals.propose_request",
             "proposals.propose",
             "proposals._stop",
             "proposals._given_up",
@@ -219,8 +220,11 @@ ELSEWHERE = {
         ),
         "tests/signing/test_authorities.py",
     ),
+    "reconciling.reconcile": "tests/signing/test_reconciling.py: a statement of its own, and an incident's",
     "policies.apply": "tests/signing/test_policies.py",
     "ceremonies.take_in": "tests/signing/test_ceremonies.py",
+    "backups.note_backup": "tests/test_backup_service.py",
+    "backups.settle": "tests/strongroom/test_restoring.py: one for each Subscriber, beside its keys' states",
     "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",
     **dict.fromkeys(("freezes.freeze", "freezes.agree"), "tests/signing/test_freezes.py"),
     **dict.fromkeys(
@@ -242,6 +246,7 @@ OF_REQUESTS = {
     "agreed_acts._mark",  # how an act stands; what it did was announced by who did it
     "people.begin_totp", "freezes.follow_one",  # nothing counts yet, and what was announced is followed
     "authorities._leased", "authorities._written",  # how an order waits, of which nobody did anything
+    "renewals.remind", "probes._turn", "probes._note", "nonces._portion", "weakness.look",  # alarms state themselves
     "notices._try", "notices.send", "notices.make", "notices.forget", "notices.try_webhook",  # messages on their way
 }  # fmt: skip
 """What writes of the life of a request, of files, of verdicts, or what a member states: each has its own trace."""

@@ -339,6 +339,35 @@ def test_a_ca_that_does_not_answer_leaves_the_request_in_the_records(world: Worl
 
 
 @in_sqlite
+def test_a_ca_that_was_down_is_asked_again(world: World) -> None:
+    """By a duty, some minutes later and again, until it answers; then no more."""
+    order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("rehearsal"))
+    answers: list[Revoked | None] = [None, None, Revoked(at=world.now)]
+    times = []
+
+    def revoke(*given: object) -> Revoked:
+        times.append(world.now)
+        if (answer := answers.pop(0)) is None:
+            raise Unavailable("down cannot be reached: refused.")
+        return answer
+
+    world.seal.authorities["down"] = down = Odd("down", lambda octets: Waiting(order=""))
+    down.revoke = revoke  # type: ignore[method-assign,assignment]
+    wish = RevocationWish(reason="keyCompromise", because="stolen", authority="down")
+    with pytest.raises(Unavailable, match="written down"):
+        revoking.revoke(world.seal, ADA, SUBSCRIBER, order.fingerprint, wish)
+    duties.recover(world.seal)
+    assert revoking.insist(world.seal) == 0 and len(times) == 1, "whoever asked has just been told"
+    for wanted in (0, 1, 0):
+        world.now += revoking.PATIENCE
+        assert revoking.insist(world.seal) == wanted
+        duties.recover(world.seal)
+    assert len(times) == 3
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        assert [(each.answered, each.by) for each in revoking.listed(tx)] == [("revoked", ADA.member.id)]
+
+
+@in_sqlite
 def test_what_cannot_be_revoked_is_one_sentence(world: World) -> None:
     """A certificate that is not there, a CA that nobody knows, a moment to come, a role that may not."""
     with world.seal.records.reading(SUBSCRIBER) as tx:

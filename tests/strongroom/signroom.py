@@ -23,7 +23,7 @@ from privyseal.keystore.protocol import KeyStore
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki.certificates import verify
 from privyseal.pki.chain import PinnedAnchor
-from privyseal.strongroom.acts import Act, Generate, act_digest
+from privyseal.strongroom.acts import Act, Generate, act_digest, uses_of
 from privyseal.strongroom.administration import Operators
 from privyseal.strongroom.client import SignerClient
 from privyseal.strongroom.journal import Journal
@@ -178,7 +178,7 @@ class SignRoom:
         else:
             tag = tag or self.client.charter(act.key_id).charter.key_tag
         verb = str(type(act).__struct_config__.tag)
-        submission = IntentSubmission(verb=verb, key_tag=tag, uses=0, commitment=commit(SALT, payload))
+        submission = IntentSubmission(verb=verb, key_tag=tag, uses=uses_of(act), commitment=commit(SALT, payload))
         appended = self.log.append([submission], self.mark)
         asked = AdministrativeAct(
             payload=payload,

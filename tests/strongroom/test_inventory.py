@@ -9,7 +9,7 @@ from tests.strongroom.signroom import SignRoom
 
 from privyseal.cli.doctor_tokens import _keys_in
 from privyseal.keystore.pkcs11_uri import KeyUri
-from privyseal.strongroom.messages import TokenKeysAsked, TokenKeysRead
+from privyseal.strongroom.messages_of_homes import TokenKeysAsked, TokenKeysRead
 from privyseal.terms.keys import TokenKeys
 from privyseal.terms.signatures import SCHEMES
 

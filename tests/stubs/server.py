@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     kind: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Stub:
@@ -71,10 +72,12 @@ class Stub:
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.kind)
                 self.send_header("Content-Length", str(len(answer.body)))
+                for name, value in answer.headers:
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_LIST = _serve  # noqa: N815
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_LIST = _serve  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -84,8 +87,8 @@ class Stub:
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # connections that clients drop
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         chain = folder / "server.pem"
-        chain.write_bytes(_certificate())
-        self.ca_file.write_bytes(_certificate())
+        chain.write_bytes(certificate())
+        self.ca_file.write_bytes(certificate())
         context.load_cert_chain(chain)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_address[1]
@@ -153,7 +156,7 @@ def fresh_key(kind: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
 
 
 @cache
-def _certificate() -> bytes:
+def certificate() -> bytes:
     """Return a certificate for 127.0.0.1 that is its own authority, and its key, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "A stub's own")])

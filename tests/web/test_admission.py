@@ -101,6 +101,8 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("POST", _ORDERS + "/{order_id:str}/acceptance"): ONLY | {"administrator": 400},
     ("POST", _ORDERS + "/{order_id:str}/refusal"): ONLY | {"administrator": 400},
     ("GET", "/v1/{subscriber:str}/revocations"): SEE,
+    ("GET", "/v1/{subscriber:str}/renewals"): SEE,
+    ("GET", "/v1/{subscriber:str}/key-health"): SEE,
     ("POST", "/v1/{subscriber:str}/certificates/{fingerprint:str}/revocation"): ONLY | {"administrator": 400},
     # This house has no rehearsal CA, and this body no type.
     ("GET", "/rehearsal-ca/{name:str}"): dict.fromkeys(CALLERS, 404),

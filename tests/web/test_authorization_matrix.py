@@ -105,6 +105,8 @@ ADMITS: dict[tuple[str, str], str] = {
     ("POST", _ONE + "/certificate-orders/{order_id:str}/acceptance"): "accept-certificate",
     ("POST", _ONE + "/certificate-orders/{order_id:str}/refusal"): "order-certificate",
     ("GET", _ONE + "/revocations"): "see-keys",
+    ("GET", _ONE + "/renewals"): "see-keys",
+    ("GET", _ONE + "/key-health"): "see-keys",
     ("POST", _ONE + "/certificates/{fingerprint:str}/revocation"): "revoke-certificate",
     ("GET", "/rehearsal-ca/{name:str}"): "anybody",
     ("POST", "/rehearsal-ca/ocsp"): "anybody",

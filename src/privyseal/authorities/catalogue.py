@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from privyseal.authorities.acme import Acme, AcmeSection
 from privyseal.authorities.byhand import ByHand, ByHandSection
+from privyseal.authorities.ejbca import Ejbca, EjbcaSection
 from privyseal.authorities.protocol import CertificateAuthority
 from privyseal.authorities.rehearsal import Issuer, Rehearsal, RehearsalSection
+from privyseal.authorities.stepca import StepCa, StepCaSection
+from privyseal.authorities.vaultpki import VaultPki, VaultPkiSection
 from privyseal.errors import Misused
 
-Section: TypeAlias = ByHandSection | RehearsalSection
+Section: TypeAlias = AcmeSection | ByHandSection | EjbcaSection | RehearsalSection | StepCaSection | VaultPkiSection
 """One ``[[authorities]]`` of ``serve.toml``; its ``kind`` says which."""
 
 
@@ -27,6 +31,14 @@ def authority(section: Section, base: Path, issuer: Issuer | None) -> Certificat
     match section:
         case ByHandSection():
             return ByHand(section)
+        case AcmeSection():
+            return Acme(section, base)
+        case EjbcaSection():
+            return Ejbca(section, base)
+        case StepCaSection():
+            return StepCa(section, base)
+        case VaultPkiSection():
+            return VaultPki(section, base)
         case RehearsalSection():
             if issuer is None:
                 raise Misused("There is no rehearsal CA beside this service.", hint="only a rehearsal has one")

@@ -10,15 +10,16 @@ import http.client
 import ssl
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from privyseal.authorities.protocol import LARGEST_ANSWER
-from privyseal.errors import BadInput, Misused, Unavailable
+from privyseal.authorities.protocol import LARGEST_ANSWER, MOST_CERTIFICATES
+from privyseal.errors import BadInput, Misused, TooLarge, Unavailable
+from privyseal.pki import bundle
 
 STEP_LIMIT_S = 5.0
 """Seconds without an octet before a connection counts as dead."""
@@ -26,8 +27,13 @@ ALL_S = 30.0
 """Seconds for a whole answer, however it dribbles: a CA may think for a while before it issues."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Hosts to which plain http goes."""
+LONGEST_WORDS = 300
+"""Characters of what an authority says that we repeat."""
 LONGEST_SECRET = 1 << 16
 """Octets of a file with a credential; a PEM key is under 4 KiB."""
+
+
+Known = TypeVar("Known")
 
 
 class Replied(NamedTuple):
@@ -44,6 +50,15 @@ class Replied(NamedTuple):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             kind = self.headers.get("content-type", "no type").partition(";")[0][:40]
             raise BadInput(f"{who} answered {self.status} with {kind!r} where JSON was expected.") from None
+
+    def read(self, who: str, kind: type[Known]) -> Known:
+        """Decode the body as one of our structs, passing over what it does not know; BadInput where it is not so."""
+        try:
+            return msgspec.convert(self.json(who), kind)
+        except msgspec.ValidationError as error:
+            raise BadInput(
+                f"{who} answered {self.status} with other JSON than expected: {plain(str(error))}."
+            ) from None
 
 
 class Line:
@@ -96,8 +111,7 @@ class Line:
                         raise TimeoutError
                 if response.length:  # of what was announced: read1 takes a body that is cut short for a whole one
                     raise http.client.IncompleteRead(bytes(octets), response.length)
-                found = {name.lower(): value for name, value in response.getheaders()}
-                return self._judged(Replied(response.status, bytes(octets), found))
+                return self._judged(Replied(response.status, bytes(octets), _joined(response.getheaders())))
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise Unavailable(
                 f"{self.who} cannot be reached: {_why(error)}.", hint="the order stays as it is, and is asked again"
@@ -132,6 +146,35 @@ def secret(who: str, path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise Misused(f"{who}: {path} cannot be read: {why}.") from None
+
+
+def plain(words: str, otherwise: str = "it does not say why") -> str:
+    """Return what an authority said as it can stand within a sentence of ours: printable, bounded, no full stop."""
+    said = " ".join("".join(each if each.isprintable() else " " for each in words[: 4 * LONGEST_WORDS]).split())
+    return said[:LONGEST_WORDS].rstrip(" .") or otherwise
+
+
+def certificates_of(who: str, pem: Iterable[str]) -> tuple[bytes, ...]:
+    """Return the certificates, DER, of PEM texts in an authority's answer; BadInput where they are none, or too many.
+
+    The same one twice, as an issuer that is named and stands in the chain too, is taken once.
+    """
+    try:
+        found = bundle.read("\n".join(pem).encode("utf-8", "replace"))
+    except (BadInput, TooLarge) as error:
+        raise BadInput(f"{who} answered with certificates that cannot be read: {plain(error.detail)}.") from None
+    if len(found) > MOST_CERTIFICATES:
+        raise BadInput(f"{who} answered with {len(found)} certificates; at most {MOST_CERTIFICATES} are read.")
+    return tuple(found)
+
+
+def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by lower-case name; several of one name are one list (RFC 9110 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        known = found.get(name.lower())
+        found[name.lower()] = value if known is None else f"{known}, {value}"
+    return found
 
 
 def _context(who: str, trust: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:

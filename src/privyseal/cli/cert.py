@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from privyseal.cli.cert_life import compare, impact, plan
 from privyseal.cli.client import Service
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.subscriber import send
@@ -56,7 +57,11 @@ SHOWN = 12
 
 @click.group()
 def cert() -> None:
-    """Order, read, accept, list and revoke certificates."""
+    """Order, read, accept, compare, plan, list and revoke certificates."""
+
+
+for _each in (plan, compare, impact):
+    cert.add_command(_each)
 
 
 # -- orders ------------------------------------------------------------------------------------------------------------

@@ -24,7 +24,9 @@ from privyseal.compliance.statements import (
     Organisation,
     require_sound,
 )
+from privyseal.compliance.statements_of_backups import BackupAllowed, KeyCopied
 from privyseal.errors import BadInput
+from privyseal.web.views import KeyView
 
 
 @click.group()
@@ -107,6 +109,63 @@ def modules(
     matters = [ModuleCertificate(module=e.name, scheme=e.scheme, number=e.number, validation=e) for e in found]
     stated = [told(service, each, output) for each in matters]
     output.result({"schema": "privyseal/statements/1", "statements": stated})
+
+
+@declare.command(cls=Command)
+@click.argument("key")
+@click.option("--allowed/--forbidden", required=True, help="Whether its Private Key may be in a backup.")
+@click.option("--note", required=True, help="Under which agreement, and who agreed for the Subscriber.")
+@click.option("--document", metavar="SHA256", help="Of the signed paper, added as evidence before.")
+@service_options
+@json_option
+# Each argument is an option of the command line.
+def backup(  # noqa: PLR0913
+    key: str,
+    allowed: bool,
+    note: str,
+    document: str | None,
+    profile: str | None,
+    url: str | None,
+    subscriber: str | None,
+    json_mode: JsonMode | None,
+) -> None:
+    """Declare whether a Key Pair of yours may be in a backup of the service (CSBR 6.1.2).
+
+    Nothing said is no. Of a key in a token or a cloud no backup of ours has anything.
+    """
+    service = connect(profile, url, subscriber)
+    key_id = service.get(service.path("keys", key)).read(KeyView).key_id
+    matter = BackupAllowed(key=key, key_id=key_id, allowed=allowed, note=note, document=document)
+    require_sound(matter)
+    state(service, matter, json_mode)
+
+
+@declare.command(cls=Command)
+@click.argument("key_id", metavar="KEY-ID")
+@click.option("--maker", required=True, help="Of the module that gets the copy, as in the register.")
+@click.option("--model", required=True, help="As in the register.")
+@click.option("--firmware", required=True, help="Its version.")
+@click.option("--serial", required=True, help="Of this very module.")
+@click.option("--note", required=True, help="By whom, and by which of the module's own means.")
+@click.option("--document", metavar="SHA256", help="Of the ceremony's script, added as evidence before.")
+@service_options
+@json_option
+def copy(  # noqa: PLR0913 - one argument for each option, as click has it
+    key_id: str,
+    maker: str,
+    model: str,
+    firmware: str,
+    serial: str,
+    note: str,
+    document: str | None,
+    **where: Any,
+) -> None:
+    """Declare that a key is copied by its module's own means into another one; do it afterwards.
+
+    Refused where its Subscriber did not allow it, or the register of modules does not call that module sufficient.
+    """
+    module = {"maker": maker, "model": model, "firmware": firmware, "serial": serial}
+    _declare({"key_id": key_id, "note": note, "document": document, **module}, KeyCopied, **where)
 
 
 def _declare(facts: Mapping[str, object], kind: type[Matter], **where: Any) -> None:

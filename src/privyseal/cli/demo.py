@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 
 from privyseal import config
-from privyseal.cli import demo_people, demo_platform, demo_release, demo_turned
+from privyseal.cli import demo_key, demo_people, demo_platform, demo_release, demo_turned
 from privyseal.cli import demo_story as story
 from privyseal.cli.demo_findings import report, wait_until_judged
 from privyseal.cli.demo_people import Acme
@@ -62,7 +62,7 @@ def demo(directory: Path) -> None:
     """
     began, told = time.monotonic(), Story()
     with demo_platform.platform() as platform:
-        _make(told, directory, platform)
+        subscriber, in_token = _make(told, directory, platform)
         with _serving(directory) as url:
             os.chdir(directory)  # so that the commands below are short enough to be read
             told.part("One key that asks nobody")
@@ -70,14 +70,18 @@ def demo(directory: Path) -> None:
             _strangers(told, files)
             told.part("A Subscriber with people, a build and no stored secret")
             try:
-                acme = demo_people.enrol(told, url, platform, demo_people.free_name())
+                acme = demo_people.enrol(told, url, platform, subscriber, in_token=in_token)
                 demo_release.release(told, acme, platform)
+                demo_key.enable(told, acme.katherine, (acme.grace, acme.alan))
+                _strangers(told, [demo_release.PROGRAM])
+                told.part("What is left of it")
+                _requirements(told, directory, acme)
+                demo_key.destroy(told, acme.katherine, (acme.grace, acme.alan))
+                story.call("verify", "-q", demo_release.PROGRAM, *demo_release.JOB)
+                story.done("what it signed in its time stays good")
             finally:
                 demo_people.leave()
-            _strangers(told, [demo_release.PROGRAM])
-            told.part("What is left of it")
             _log(told)
-            _requirements(told, directory, acme)
     took = time.monotonic() - began
     told.step(f"All of it verified, in {took:.0f} s. The service is stopped; its files are in {directory}.")
     tell(
@@ -86,12 +90,16 @@ def demo(directory: Path) -> None:
     )
 
 
-def _make(told: Story, directory: Path, platform: Platform) -> None:
+def _make(told: Story, directory: Path, platform: Platform) -> tuple[str, bool]:
+    """Make the service where there is none; return what its next Subscriber is called, and whether it has a token."""
     if not (directory / config.FILE).exists():
         told.step("A new rehearsal service: one Subscriber, a key in its signer process, a log, a timestamp authority.")
         story.call("init", "--dir", directory, "--rehearsal")
     demo_people.believe(directory, platform)
+    subscriber = demo_people.free_name(directory)
+    in_token = demo_key.plug_in(directory, subscriber)
     told.step("The service starts: web, signer, logger and stamper, each a process of its own.")
+    return subscriber, in_token
 
 
 def _sign_alone(told: Story, url: str) -> list[Path]:

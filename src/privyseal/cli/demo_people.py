@@ -1,8 +1,7 @@
 """The demo's second Subscriber: taken in as the operator would, with people who have passkeys and a key that asks them.
 
-Everything but the key's birth goes through the service: its API, its pages, its command line. The key is born at the
-service's machine, by the function with which ``init`` has one born, because its charter names the approvers' passkeys
-from its first moment on.
+Everything goes through the service: its API, its pages, its command line. The key's charter names the approvers'
+passkeys from its first moment on.
 """
 
 from __future__ import annotations
@@ -12,32 +11,24 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from privyseal import config
+from privyseal.cli import demo_key
 from privyseal.cli import demo_story as story
 from privyseal.cli.demo_browser import Browser
 from privyseal.cli.demo_findings import first_judged
+from privyseal.cli.demo_person import FOLDER, KEY, Person
 from privyseal.cli.demo_platform import OWNER_ID, REPOSITORY_ID, Platform
 from privyseal.cli.demo_story import Story
 from privyseal.errors import Misused, Unavailable
-from privyseal.pki.rehearsal import RehearsalAuthority
 from privyseal.records import parties
 from privyseal.records.database import open_records
-from privyseal.signing import amending, custody
-from privyseal.signing import enrol as enrol_functions
-from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.acts import Generate
-from privyseal.terms.keys import KeyPair
 from privyseal.web.views_of_findings import FindingView
 
-KEY, SCHEME = "release", "ecdsa-p256"
-FOLDER = Path("acme")
-"""Everything that the demo writes for its second Subscriber, within the service's directory."""
 AUDIENCE = "https://seal.rehearsal.invalid"
 """For whom the build's identity tokens must be: our service by a name that stays, and not by its port."""
 OPERATOR = ("--profile", "./operator.toml")
@@ -69,6 +60,10 @@ parties = ["Rehearsal CA", "Acme Ltd"]
 number = "1"
 text = "It stands where a CA's Subscriber Agreement would."
 """
+IDENTITY = """organization = "Acme Ltd"
+country = "GB"
+locality = "London"
+"""
 POLICY = f"""[release-from-tags]
 because = "Releases come from tagged builds of our own repository."
 keys = ["{KEY}"]
@@ -78,38 +73,14 @@ at-most = {{ per-hour = 20 }}
 """
 
 
-class Person(msgspec.Struct, frozen=True):
-    """Somebody with a browser, a passkey, and a command line of their own."""
-
-    subscriber: str
-    name: str
-    member: str
-    browser: Browser
-    home: Path
-    """Where their command line keeps its session."""
-
-    @property
-    def first(self) -> str:
-        """Return the first name."""
-        return self.name.split()[0]
-
-    @property
-    def into(self) -> Mapping[str, str]:
-        """Return what is in their environment."""
-        return {"XDG_STATE_HOME": str(self.home), "USER": self.first.lower()}
-
-    @property
-    def profile(self) -> tuple[str, str]:
-        """Return the option that names the Subscriber's profile, in which no credential stands."""
-        return "--profile", f"./{FOLDER}/person.toml"
-
-
 class Acme(msgspec.Struct, frozen=True):
     """The Subscriber as it stands once it is enrolled."""
 
     subscriber: str
     ada: Person
     """Its administrator."""
+    katherine: Person
+    """Its key custodian, who proposes and decides nothing."""
     grace: Person
     alan: Person
     """Its approvers, who are its security officers as well."""
@@ -132,9 +103,9 @@ def believe(directory: Path, platform: Platform) -> None:
     path.write_text(f"{before}{_BEGIN}{section}{_END}{rest}", "utf-8")
 
 
-def free_name() -> str:
+def free_name(directory: Path) -> str:
     """Return a name that no Subscriber of this service has: each demo enrols a new one."""
-    records = open_records(config.records_url(config.load(Path()).records, Path()))
+    records = open_records(config.records_url(config.load(directory).records, directory))
     try:
         with records.reading_all_subscribers() as connection:
             taken = {each.name for each, _ in parties.subscribers_of_all(connection)}
@@ -144,7 +115,7 @@ def free_name() -> str:
     return next(name for name in names if name not in taken)
 
 
-def enrol(told: Story, url: str, platform: Platform, subscriber: str) -> Acme:
+def enrol(told: Story, url: str, platform: Platform, subscriber: str, *, in_token: bool) -> Acme:
     """Take the Subscriber in, step by step; nothing is signed yet."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     at = ("--url", url)
@@ -153,13 +124,12 @@ def enrol(told: Story, url: str, platform: Platform, subscriber: str) -> Acme:
     story.asked("subscriber", "add", subscriber, *who, *OPERATOR, *at)
     story.note("Ada was given a token for the first day; she has a passkey instead, and it stays unused.")
     _write_profiles(url, subscriber)
-    told.step("Three people are invited and make passkeys in the service's own pages. Software stands in for devices.")
+    told.step("Four people are invited and make passkeys in the service's own pages. Software stands in for devices.")
     ada = _arrive(url, subscriber, "Ada Lovelace")
+    katherine = _arrive(url, subscriber, "Katherine Johnson", "--role", "key-custodian")
     roles = ("--role", "approver", "--role", "security-officer")
     grace, alan = (_arrive(url, subscriber, name, *roles) for name in ("Grace Hopper", "Alan Turing"))
-    told.step("A key is born. Its charter, which the signer keeps itself, asks for both approvers' passkeys.")
-    pair = _bear(subscriber, (grace, alan))
-    story.done(f"key {pair.name} ({pair.scheme}) of {subscriber}: {pair.quorum} of {len(pair.approvers)} must agree")
+    demo_key.bear(told, katherine, (grace, alan), in_token=in_token)
     before = first_judged(Path(), subscriber)
     told.step("Ada trusts the jobs of one repository, by numbers, and says what they may have signed. No secret.")
     rule = ["--repository-id", REPOSITORY_ID, "--owner-id", OWNER_ID, "--workflow", "release.yml"]
@@ -169,7 +139,14 @@ def enrol(told: Story, url: str, platform: Platform, subscriber: str) -> Acme:
     (FOLDER / "policy" / "release.toml").write_text(POLICY)
     story.call("policy", "apply", f"{FOLDER}/policy", "--yes", *ada.profile, into=ada.into)
     _agree(told, ada, subscriber, at)
-    return Acme(subscriber, ada, grace, alan, before)
+    told.step("The operator writes down who Acme is in law: what a certificate will say.")
+    identity = "Rehearsal: no CA has a record of Acme."
+    (FOLDER / "identity.toml").write_text(IDENTITY)
+    story.call("subscriber", "identity", subscriber, f"{FOLDER}/identity.toml", "--how", identity, *OPERATOR, *at)
+    demo_key.certify(told, katherine, (grace, alan), ada)
+    told.step("All that enrolment asks for is there. Acme may sign from now on.")
+    story.call("subscriber", "resume", subscriber, "--identity", identity, *OPERATOR, *at)
+    return Acme(subscriber, ada, katherine, grace, alan, before)
 
 
 def leave() -> None:
@@ -178,7 +155,7 @@ def leave() -> None:
 
 
 def _agree(told: Story, ada: Person, subscriber: str, at: tuple[str, str]) -> None:
-    told.step("Acme makes the three commitments of CSBR 9.6.5 by a named representative, and may sign from then on.")
+    told.step("Acme makes the three commitments of CSBR 9.6.5 by a named representative.")
     for kind, text in (("ca-agreement", AGREEMENT), ("commitments", COMMITMENTS)):
         (FOLDER / f"{kind}.toml").write_text(text)
         story.call("agreement", "add", f"{FOLDER}/{kind}.toml", "--of", subscriber, *OPERATOR, *at)
@@ -186,8 +163,6 @@ def _agree(told: Story, ada: Person, subscriber: str, at: tuple[str, str]) -> No
         by = ["--name", "Ada Lovelace", "--title", "CTO", "--capacity", "managing director"]
         by += ["--authenticated", "not at all: this is a rehearsal"]
         story.call("agreement", "accept", kind, "--sha256", seen["sha256"], *by, *ada.profile, into=ada.into)
-    identity = "Rehearsal: no CA has a record of Acme."
-    story.call("subscriber", "resume", subscriber, "--identity", identity, *OPERATOR, *at)
 
 
 def _write_profiles(url: str, subscriber: str) -> None:
@@ -242,34 +217,3 @@ def _address(login: subprocess.Popen[str]) -> str:
         if not line:
             break
     raise Unavailable("privyseal login showed no address.")
-
-
-def _bear(subscriber: str, approvers: tuple[Person, ...]) -> KeyPair:
-    """Have a Key Pair born under a charter of these people's passkeys, and certified by the rehearsal CA."""
-    settings = config.load(Path())
-    seal = config.privy_seal(settings, Path(), config.Sockets.under(Path("run").resolve()))
-    try:
-        pair = custody.generate(
-            seal,
-            Generate(
-                subscriber=subscriber,
-                key=KEY,
-                scheme=SCHEME,
-                approvers=amending.by_passkeys(seal, subscriber, [each.name for each in approvers]),
-                quorum=len(approvers),
-                rehearsal=True,
-                tag_key_sha256=_tag_key_digest(seal, subscriber),
-                expires_at=(seal.clock() + custody.LIFE_OF_AN_ACT).replace(microsecond=0),
-            ),
-        )
-        authority = RehearsalAuthority.load(Path("rehearsal-ca/ca.key").read_bytes())
-        certificate = authority.issue_code_signing(pair.public_key, "Acme Ltd", seal.clock())
-        custody.certify(seal, pair, (certificate, authority.code_signing_issuer))
-        return pair
-    finally:
-        seal.records.close()
-
-
-def _tag_key_digest(seal: PrivySeal, subscriber: str) -> str:
-    with seal.records.reading(subscriber) as tx:
-        return enrol_functions.tag_key_digest(parties.subscriber(tx))

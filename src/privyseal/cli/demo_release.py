@@ -15,7 +15,8 @@ from privyseal import config
 from privyseal.access.quorum import Waiting
 from privyseal.cli import demo_story as story
 from privyseal.cli.approve import in_words
-from privyseal.cli.demo_people import FOLDER, KEY, Acme, Person
+from privyseal.cli.demo_people import Acme
+from privyseal.cli.demo_person import FOLDER, KEY, Person
 from privyseal.cli.demo_platform import Platform
 from privyseal.cli.demo_story import Story
 from privyseal.cli.output import tell

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import click
 import msgspec
 
+from privyseal.cli import impact as impacts
 from privyseal.cli.client import Answer
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.things import connect, service_options
 from privyseal.compliance.duty_facts import IncidentKind
 from privyseal.compliance.incidents import Case
-from privyseal.signing.forms_of_requests import Impact
 from privyseal.web.views_of_findings import CaseList, read_moment
 
 _STEPS = ("founded", "unfounded", "ca-notified", "revocation-asked")
@@ -127,16 +125,7 @@ def impact(
     """Say which released files die if a certificate is revoked as of a date, and which live on."""
     moment = read_moment(date)
     service = connect(profile, url, subscriber)
-    path = service.path("impact", certificate.lower()) + f"?date={quote(moment.isoformat())}"
-    body = service.get(path)
-    found = body.read(Impact)
-    output = Output(json_mode)
-    output.say(f"Revoked as of {moment:%Y-%m-%d %H:%M:%S} UTC: {found.dies} files die, {found.lives} live on.")
-    for each in found.dying:
-        when = "no timestamp" if each.stamped is None else f"stamped {each.stamped:%Y-%m-%d %H:%M:%S} UTC"
-        by = f", {printable(each.exchange)}" if each.exchange else ""
-        output.say(f"{mark(False)} {printable(each.filename)} ({when}, {each.request}{by})")
-    output.result({"schema": "privyseal/impact/1", **msgspec.json.decode(body.body)})
+    impacts.tell(service, Output(json_mode), certificate, moment)
 
 
 def _one(body: Answer, json_mode: JsonMode | None) -> None:

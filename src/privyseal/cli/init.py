@@ -73,7 +73,7 @@ TLS = config.TlsSection(certificate="tls/server.pem", key="tls/server.key", clie
 @click.option("--module-env", multiple=True, metavar="NAME=VALUE", help="A variable that the module reads.")
 @click.option("--module-reads", type=_PATH, multiple=True, help="A file or directory that the module reads.")
 @click.option("--module-writes", type=_PATH, multiple=True, help="One that it also writes.")
-@click.option("--keys-in", type=_FILE, help="Keep the key in a cloud: TOML with its [[awskms]] or [[vault]] section.")
+@click.option("--keys-in", type=_FILE, help="Keep the key in a cloud: TOML with its section, such as [[gcpkms]].")
 @click.option("--timestamp-in-token", is_flag=True, help="Keep the timestamp key in that token too.")
 # Each argument is an option of the command line.
 def init(  # noqa: PLR0913
@@ -102,9 +102,9 @@ def init(  # noqa: PLR0913
     stamper = tokens[0] if timestamp_in_token else None
     homes: list[tuple[str, Home]] = [("pkcs11", each) for each in tokens]
     homes += [] if keys_in is None else read_homes(keys_in)
-    with _fresh(directory) as fresh:
+    with fresh(directory) as empty:
         section = config.RecordsSection() if records is None else config.RecordsSection(url=records)
-        found_rehearsal(fresh, scheme, name, section, owner, tls=tls, homes=homes, stamper=stamper)
+        found_rehearsal(empty, scheme, name, section, owner, tls=tls, homes=homes, stamper=stamper)
     click.echo(
         f"A rehearsal service is in {directory}: Subscriber {SUBSCRIBER}, Key Pair {KEY} ({scheme}).\n"
         f"  start it   privyseal serve --dir {directory}\n"
@@ -310,7 +310,7 @@ def _opened(directory: Path, url: str, name: str) -> Iterator[PrivySeal]:
 
 
 @contextmanager
-def _fresh(directory: Path) -> Iterator[Path]:
+def fresh(directory: Path) -> Iterator[Path]:
     """Give an empty directory; whatever goes wrong in it, nothing of ours is left."""
     made = not directory.exists()
     try:

@@ -13,7 +13,7 @@ import msgspec
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.key_acts import in_words
 from privyseal.cli.key_amend import read_approvers
-from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable
+from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.errors import Misused
 from privyseal.signing.forms_of_keys import ActShown, LifeList, LifeShown, NewAct, NewKey
 from privyseal.terms.limits import UseLimits, read_window
@@ -151,8 +151,8 @@ def life(
     one = body.read(LifeShown)
     output.say(f"Key Pair {printable(one.life.name)} is {one.life.state} since {_when(one.life.since)}")
     for change in one.history:
-        why = f": {printable(change.because, 200)}" if change.because else ""
-        output.say(f"  {_when(change.at)}  {change.becomes:<10} by {printable(change.by)}{why}")
+        output.say(f"  {_when(change.at)}  {change.becomes:<10} by {printable(change.by)}")
+        output.say(*(fill("", printable(change.because, 200)) if change.because else ()))
     for waiting in one.waiting:
         output.say(f"{mark(None)} waits for people: privyseal key act {printable(waiting)}")
     output.result({"schema": "privyseal/life/1", **msgspec.json.decode(body.body)})

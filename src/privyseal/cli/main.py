@@ -30,6 +30,7 @@ from privyseal.errors import BadInput, PrivySealError, Unavailable
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("privyseal.cli.init:init", "Make a new service in a directory."),
+    "backup": ("privyseal.cli.backup:backup", "Back a service up, look into a backup, restore one."),
     "migrate": ("privyseal.cli.migrate:migrate", "Bring the records to this program's schema."),
     "serve": ("privyseal.cli.serve:serve", "Run the service that lives in a directory."),
     "demo": ("privyseal.cli.demo:demo", "Sign and check real programs with a service of its own."),
@@ -42,7 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "approve": ("privyseal.cli.approve:approve", "Look at what would be signed, and agree to it with your own key."),
     "deny": ("privyseal.cli.deny:deny", "Say no to a request that waits for approval; that is final."),
     "key": ("privyseal.cli.things:key", "List, show, amend and certify Key Pairs."),
-    "cert": ("privyseal.cli.cert:cert", "Order, read, accept, list and revoke certificates."),
+    "cert": ("privyseal.cli.cert:cert", "Order, read, accept, compare, plan, list and revoke certificates."),
     "log": ("privyseal.cli.audit:log", "Show, prove and check what the log says."),
     "witness": ("privyseal.cli.witness:witness", "Run a witness, which cosigns heads of the logs it knows."),
     "role": ("privyseal.cli.role:role", "Say what an organisation is, and what binds it."),

@@ -24,7 +24,7 @@ from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.records import schema
 from privyseal.records.listening import Listener
-from privyseal.signing import artifacts, authorities, duties, granted, notices, rehearsal_ca
+from privyseal.signing import artifacts, authorities, duties, granted, notices, rehearsal_ca, renewals, revoking
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.learnt import learn_types
 from privyseal.web.tls import TlsFiles
@@ -57,6 +57,10 @@ _M_ARENA_MAX = -8
 
 FORGET_PERIOD = 24 * 3600.0
 """Seconds between two times that old deliveries are forgotten."""
+COUNT_PERIOD = 900.0
+"""Seconds between two looks whether clouds are to be asked what they counted, which is once a day."""
+INSIST_PERIOD = 300.0
+"""Seconds between two looks whether a CA is to be asked again to revoke, because it did not answer."""
 ASK_PERIOD = 30.0
 """Seconds between two rounds at certificate authorities; each order says itself when it is worth asking again."""
 
@@ -257,6 +261,7 @@ def _duties(seal: PrivySeal, period: float, judge_period: int) -> Iterator[None]
                         _say("recovery", outcome)
                 duties.expire(seal)
                 granted.tell_expiring(seal)
+                duties.mind_keys(seal, breathe=lambda: ending.wait(BREATH))
                 artifacts.tidy(seal)
                 if time.monotonic() >= judge_at:
                     judge_at = time.monotonic() + judge_period
@@ -277,15 +282,26 @@ def _duties(seal: PrivySeal, period: float, judge_period: int) -> Iterator[None]
 
 @contextmanager
 def _asking(seal: PrivySeal) -> Iterator[None]:
-    """Ask certificate authorities in a thread of its own, so that one that hangs keeps nobody else waiting."""
+    """Ask authorities and clouds in a thread of its own, so that one that hangs keeps nobody else waiting."""
     ending = threading.Event()
+    count_at = insist_at = time.monotonic()
 
     def _loop() -> None:
+        nonlocal count_at, insist_at
         while True:
             try:
                 authorities.tend(seal)
+                if time.monotonic() >= insist_at:
+                    insist_at = time.monotonic() + INSIST_PERIOD
+                    revoking.insist(seal)
             except (PrivySealError, OSError) as error:
                 _say("authorities", error)
+            if time.monotonic() >= count_at:
+                count_at = time.monotonic() + COUNT_PERIOD
+                try:
+                    duties.reconcile(seal)
+                except (PrivySealError, OSError) as error:
+                    _say("clouds", error)
             if ending.wait(ASK_PERIOD):
                 return
 
@@ -333,6 +349,7 @@ def _judge(seal: PrivySeal, breathe: Callable[[], object]) -> None:
         duties.check_log(seal, breathe=breathe)
     except PrivySealError as error:
         _say("log", error)
+    renewals.remind(seal)
     duties.evaluate(seal, breathe=breathe)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from privyseal.cli import own_key
 from privyseal.cli.freeze import in_words
-from privyseal.cli.output import Command, JsonMode, Output, json_option, printable
+from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable
 from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused, NotFound
 from privyseal.signing.forms_of_requests import Agreement
@@ -53,4 +53,11 @@ def thaw(  # noqa: PLR0913
     output.say(*in_words(view))
     if view.thawed is None:
         output.say("One more person has to agree: privyseal thaw " + printable(freeze_id, 60))
+    elif view.signer in ("thaw", "refused"):
+        output.warn(
+            f"{mark(None)} the signer has not followed yet; the key signs when it has"
+            if view.signer == "thaw"
+            else f"{mark(None)} the signer keeps it frozen: its charter asks the key's own people.",
+            *([f"  privyseal key enable {printable(view.name)}, and they agree"] if view.signer == "refused" else []),
+        )
     output.result({"schema": "privyseal/freeze/1", **msgspec.json.decode(body.body)})

@@ -14,7 +14,9 @@ from privyseal.cli.key_attestation import verify_attestation
 from privyseal.cli.key_ceremony import ceremony
 from privyseal.cli.key_csr import csr_command
 from privyseal.cli.key_evidence import attest, evidence
+from privyseal.cli.key_health import health
 from privyseal.cli.key_life import destroy, enable, generate, life, limit, resume, retire, suspend
+from privyseal.cli.key_reconcile import reconcile
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, printable
 from privyseal.signing.forms_of_keys import LifeList, LifeShown
 from privyseal.terms.limits import in_words as limits_in_words
@@ -79,7 +81,23 @@ key.add_command(csr_command)
 key.add_command(attest)
 key.add_command(evidence)
 key.add_command(verify_attestation)
-for _each in (generate, enable, resume, suspend, retire, destroy, limit, life, acts, act, agree, withdraw, ceremony):
+key.add_command(reconcile)
+for _each in (
+    generate,
+    enable,
+    resume,
+    suspend,
+    retire,
+    destroy,
+    limit,
+    life,
+    acts,
+    act,
+    agree,
+    withdraw,
+    ceremony,
+    health,
+):
     key.add_command(_each)
 
 

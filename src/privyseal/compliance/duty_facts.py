@@ -179,6 +179,16 @@ class ModuleCertificate(_Fact, frozen=True):
     """Its last day."""
 
 
+class Renewal(_Fact, frozen=True):
+    """A certificate that ends, and since when the next one of its key is here."""
+
+    key: Text
+    certificate: Text | None = None
+    begins_at: Moment | None = None
+    ends_at: Moment | None = None
+    renewed_at: Moment | None = None
+
+
 class Record(_Fact, frozen=True):
     """Records that have to be kept, all about one thing."""
 
@@ -268,6 +278,7 @@ class DutyFacts(_Fact, frozen=True):
     auditors: tuple[Auditor, ...] = ()
     modules: tuple[ModuleCertificate, ...] = ()
     records: tuple[Record, ...] = ()
+    renewals: tuple[Renewal, ...] = ()
     changes: tuple[Change, ...] = ()
     alerts: tuple[Alert, ...] = ()
     vulnerabilities: tuple[Vulnerability, ...] = ()
@@ -306,6 +317,7 @@ def _known(value: object) -> object:
 _ORDER: dict[str, tuple[tuple[str, str], ...]] = {
     "revocations": (("assured_at", "revoked_at"), ("assured_at", "postponed_to")),
     "proofs": (("validated_on", "last_issued_on"),),
+    "renewals": (("begins_at", "ends_at"),),
     "audits": (("first_day", "last_day"), ("last_day", "published_on"), ("last_day", "explained_on")),
     "alerts": (("raised_at", "answered_at"),),
     "vulnerabilities": (("found_at", "mended_at"),),

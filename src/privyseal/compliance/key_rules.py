@@ -163,6 +163,12 @@ def cloud_boundary(key: KeyPairRecord, asked: Asked) -> Outcome:
         return not_met(f"The cloud ({key.store or 'of unknown kind'}) keeps the key in software, in no HSM.", _NEW_KEY)
     if key.generated_inside and key.never_extractable and key.assurance is Assurance.CERTIFIED_HARDWARE:
         return met("The cloud says that the key was generated in its HSM and never leaves it.")
+    attested = _attested_level(key, asked, None)
+    if attested is not None and key.generated_inside and key.never_extractable:
+        if attested.outcome.verdict is Verdict.MET:
+            return met(f"The cloud's HSM attested the key, and its level is shown. {attested.outcome.text}")
+        if attested.outcome.verdict is Verdict.NOT_MET:
+            return attested.outcome
     return not_evidenced(
         "The cloud does not say all of this: generated in its HSM, never extractable, level of the HSM.",
         "add evidence: key-attestation, cloud-configuration-report",

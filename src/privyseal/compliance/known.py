@@ -8,6 +8,7 @@ import msgspec
 
 from privyseal.compliance.held import Held
 from privyseal.compliance.modules import Validation
+from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.compliance.subjects import CertificateStatus, Commitment
 
@@ -42,8 +43,12 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """The first and the last moment of each audit period that is declared."""
     attested: dict[str, KeyAttested] = {}
     """What modules said of keys in attestations that were verified, by key id."""
+    clouds: tuple[CloudReconciled, ...] = ()
+    """How the audit log of each home in a cloud compared to ours, last, for each Subscriber with keys there."""
     modules: tuple[Validation, ...] = ()
     """The register of modules: their certificates, with levels, versions and history."""
+    copies_allowed: frozenset[str] = frozenset()
+    """Key ids of keys of which their Subscribers allowed a copy."""
     choices: dict[str, str] = {}
     """The operator's readings of texts that contradict themselves, by requirement."""
 

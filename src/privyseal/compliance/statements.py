@@ -21,7 +21,9 @@ from privyseal.compliance.evidence import DOCUMENTS
 from privyseal.compliance.facts import Facts
 from privyseal.compliance.modules import Validation
 from privyseal.compliance.statement_words import About, Digest, Ids, Name, Note, Topic
+from privyseal.compliance.statements_of_backups import BackupAllowed, KeyCopied
 from privyseal.compliance.statements_of_certificates import CertificateAccepted, RevocationAsked
+from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_identity import IdentityValidated
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.compliance.statements_of_lives import CeremonyHeld, KeyStateChanged
@@ -291,7 +293,7 @@ class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return "administration"
 
 
-Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate
+Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate | BackupAllowed | KeyCopied
 """What people may state."""
 Own = (
     Found
@@ -310,6 +312,7 @@ Own = (
     | CeremonyHeld
     | CertificateAccepted
     | RevocationAsked
+    | CloudReconciled
 )
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())

@@ -15,6 +15,7 @@ import msgspec
 from privyseal.compliance.held import Held
 from privyseal.compliance.modules import Validation
 from privyseal.compliance.requirement import DatedBy, Kind, Scope
+from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.terms.keys import Assurance
 from privyseal.terms.parties import Factor, Role
@@ -238,6 +239,8 @@ class OrganisationRecord(_Record, frozen=True):
     scopes: frozenset[Scope] = frozenset()
     teams: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     """By the internal agreement: who is in the CA's team, and who in the Signing Service's; None without one."""
+    clouds: tuple[CloudReconciled, ...] | None = None
+    """How the audit logs of clouds that keys are in compared to ours, last; None where that is not recorded."""
 
     @property
     def kind(self) -> Kind:

@@ -46,6 +46,8 @@ class Away:
     """
 
     away: ClassVar[bool] = True
+    audited: ClassVar[bool] = True
+    """Whether somebody else than us logs the use of its keys (``audit.AuditTrail``)."""
     store: ClassVar[str]
     """With which its URIs begin, and what its sections are called in the settings."""
     section: ClassVar[type[Home]]

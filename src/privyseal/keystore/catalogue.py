@@ -10,6 +10,8 @@ from __future__ import annotations
 from privyseal.errors import NotFound
 from privyseal.keystore.away import Away
 from privyseal.keystore.awskms import AwsKms
+from privyseal.keystore.azurekv import AzureKv
+from privyseal.keystore.gcpkms import GcpKms
 from privyseal.keystore.pkcs11 import Pkcs11
 from privyseal.keystore.softfile import SoftFile
 from privyseal.keystore.vault import Vault
@@ -17,6 +19,8 @@ from privyseal.keystore.vault import Vault
 KEY_STORES: dict[str, type[Away | SoftFile]] = {
     "pkcs11": Pkcs11,  # hardware modules, and SoftHSM for trying them out
     "awskms": AwsKms,  # AWS Key Management Service
+    "gcpkms": GcpKms,  # Google Cloud KMS and Cloud HSM
+    "azurekv": AzureKv,  # Azure Key Vault and Managed HSM
     "vault": Vault,  # the Transit engine of HashiCorp Vault and OpenBao: software
     "softfile": SoftFile,  # files under a passphrase: rehearsal and closed PKIs only
 }

@@ -108,6 +108,7 @@ class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Pkcs11(Away):
     """The tokens of one signer; safe to use from several threads."""
 
+    audited: ClassVar[bool] = False
     store: ClassVar[str] = "pkcs11"
     section: ClassVar[type[Home]] = Pkcs11Section
     noun: ClassVar[str] = "token"

@@ -52,7 +52,7 @@ class Wire:
 
     def __init__(self, whom: str, url: str, ca_file: Path | None, seconds: float) -> None:
         """Call ``whom``, as messages name it, at an address; ``seconds`` without an octet are too many."""
-        self._whom = whom
+        self.whom = whom
         self._parts = urlsplit(url)
         self._seconds = seconds
         self._context = _context(ca_file) if self._parts.scheme == "https" else None
@@ -82,7 +82,7 @@ class Wire:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise KeyStoreUnavailable(
-                f"{self._whom} broke off in the middle of a call ({_reason(error)}).",
+                f"{self.whom} broke off in the middle of a call ({_reason(error)}).",
                 hint="whether it was done is unknown; it is not asked again for the same",
             ) from None
 
@@ -115,7 +115,7 @@ class Wire:
 
     def _unreached(self, error: Exception) -> KeyStoreUnavailable:
         return KeyStoreUnavailable(
-            f"{self._whom} at {self._parts.hostname} cannot be reached ({_reason(error)}).",
+            f"{self.whom} at {self._parts.hostname} cannot be reached ({_reason(error)}).",
             hint="look at the address in the settings and at the network; it is tried again by itself",
         )
 

@@ -11,6 +11,7 @@ import binascii
 import re
 
 import msgspec
+from cryptography import x509
 
 from privyseal.errors import BadInput, VerificationFailed
 from privyseal.pki import algorithms, certificates, der, names
@@ -177,6 +178,15 @@ def read(octets: bytes) -> Asked:
     _require_possession(spki, info.raw, algorithm, value)
     found = None if attributes is None else _attestation(attributes)
     return Asked(der=whole.raw, subject=subject_name, spki=spki, attestation=found)
+
+
+def common_name(request_der: bytes) -> str:
+    """Return the last commonName of a request's subject, or the empty string if it has none; BadInput if unreadable."""
+    try:
+        names = x509.load_der_x509_csr(request_der).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    except certificates.UNREADABLE as error:
+        raise BadInput(f"The request's subject cannot be read: {error}.") from None
+    return str(names[-1].value) if names else ""
 
 
 def read_bundle(octets: bytes) -> Bundle:

@@ -727,3 +727,37 @@ certificate_orders = Table(
 )
 """Orders of certificates: ``document`` is the JSON of an ``Order``. Before ``again`` nobody asks the authority of an
 open one; where it is null, nobody asks at all, for a person brings what it says."""
+
+key_health = Table(
+    "key_health",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("key_name", String(63), primary_key=True),
+    Column("looked", Moment),
+    Column("probed", Moment),
+    Column("answers", Boolean),
+    Column("words", Text, nullable=False),
+    Column("met", Text, nullable=False),
+    Column("told", String(80), nullable=False),
+)
+"""How each Key Pair was found: when its public key was last looked at, what came of its last probe (null where there
+was none), and of which step of its renewal people were told."""
+
+signed_nonces = Table(
+    "signed_nonces",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("seen", LargeBinary, primary_key=True),
+    Column("rest", LargeBinary, nullable=False),
+    Column("request", String(40), nullable=False),
+)
+"""One row for each ECDSA signature: ``seen`` is a digest of its key and its ``r``, ``rest`` of its ``s``. That one
+``r`` comes twice with different ``s`` makes the Private Key computable. Rows are never changed."""
+
+nonce_progress = Table(
+    "nonce_progress",
+    metadata,
+    Column("subscriber", ForeignKey("subscribers.name"), primary_key=True),
+    Column("event", BigInteger, nullable=False),
+)
+"""Up to which event the signatures of releases are among ``signed_nonces``; the largest of all counts for all."""

@@ -14,7 +14,7 @@ from privyseal.errors import LogUnavailable, PrivySealError, VerificationFailed
 from privyseal.pki import certificates
 from privyseal.records import keys, parties
 from privyseal.records.database import Transaction
-from privyseal.signing import announce, life, voice
+from privyseal.signing import alarms, announce, life, voice, weakness
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.strongroom.acts import Act, Amend, Destroy, Freeze, Generate, RevokeGrant, Unfreeze, act_digest, uses_of
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Appended
@@ -56,9 +56,12 @@ def generate(
         keys.require_free(tx, act.key)
     tag = key_tag(owner.tag_key, act.label.encode("utf-8"))
     pair = acted(seal, act, tag, tuple(approvals), owner.tag_key).key_pair
+    weak = weakness.flaws(pair.public_key)
     with seal.records.writing(act.subscriber) as tx:
         keys.add_key_pair(tx, pair)
         life.move(seal, tx, pair.name, KeyState.GENERATED, act=agreed.id, key_id=pair.key_id, actor=agreed.by)
+        for text in weak:
+            alarms.sound(seal, tx, pair, text)
     return pair
 
 

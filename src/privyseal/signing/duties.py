@@ -6,11 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 
 from privyseal.errors import Conflict, PrivySealError
 from privyseal.records import events, requests
 from privyseal.records.events import Event
-from privyseal.signing import agreed_acts, evaluation, freezes, gates, life, log_check
+from privyseal.signing import (
+    agreed_acts,
+    evaluation,
+    freezes,
+    gates,
+    life,
+    log_check,
+    nonces,
+    probes,
+    reconciling,
+    weakness,
+)
 from privyseal.signing.evaluation import Walked
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.paper import finish
@@ -79,6 +91,21 @@ def check_log(seal: PrivySeal, *, breathe: Callable[[], object] = lambda: None) 
     with suppress(Conflict):
         return log_check.check(seal, seal.clock(), breathe=breathe)
     return False
+
+
+def reconcile(seal: PrivySeal) -> int:
+    """Hold what clouds count against what the signer counted where that is due; return how many clouds were asked."""
+    with suppress(Conflict):
+        return len(reconciling.reconcile(seal))
+    return 0
+
+
+def mind_keys(seal: PrivySeal, *, breathe: Callable[[], object] = lambda: None) -> None:
+    """Look at public keys, at the nonces of signatures, and whether every key signs; one that fails keeps none back."""
+    with suppress(Conflict):  # another node is at the same
+        weakness.look(seal, breathe=breathe)
+    nonces.look(seal, breathe=breathe)
+    probes.tend(seal, timedelta(hours=seal.probe_hours))
 
 
 def expire(seal: PrivySeal) -> int:

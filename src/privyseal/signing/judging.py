@@ -116,7 +116,7 @@ def service(connection: Connection, known: Known, at: datetime, name: str, live:
     documents = known.documents(SERVICE)
     internal = agreements.internal_of_all_subscribers(connection, at)
     teams = None if internal is None else (internal.ca_team, internal.service_team)
-    yield OrganisationRecord(label=name, at=at, evidence=documents, teams=teams)
+    yield OrganisationRecord(label=name, at=at, evidence=documents, teams=teams, clouds=known.clouds)
     yield LogRecord(
         label="log",
         at=at,

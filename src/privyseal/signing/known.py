@@ -20,6 +20,8 @@ from privyseal.compliance.known import NOTHING, Known, of_key
 from privyseal.compliance.modules import Validation
 from privyseal.compliance.statements import AuditPeriod, Choice, Document, ModuleCertificate, Stated
 from privyseal.compliance.statements import Review as Reviewed
+from privyseal.compliance.statements_of_backups import BackupAllowed
+from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
 from privyseal.signing import accepted
@@ -97,8 +99,16 @@ def known_from(stated: Iterable[Stated]) -> Known:
         accepted=accepted.certificates(listed),
         status=accepted.statuses(last.values()),
         attested=attested,
+        clouds=tuple(each.said.matter for each in last.values() if isinstance(each.said.matter, CloudReconciled)),
         modules=_modules(last.values()),
+        copies_allowed=_copies_allowed(last.values()),
     )
+
+
+def _copies_allowed(last: Iterable[Stated]) -> frozenset[str]:
+    """Return the key ids of keys that may be copied: what their own Subscriber said last."""
+    said = [each.said.matter for each in last if isinstance(each.said.matter, BackupAllowed)]
+    return frozenset(each.key_id for each in said if each.allowed)
 
 
 def _attested(last: Iterable[Stated]) -> dict[str, KeyAttested]:

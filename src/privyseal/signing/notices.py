@@ -47,6 +47,11 @@ TOPICS = MappingProxyType(
         "grant.expiring": "A grant ends within a day.",
         "grant.revoked": "A grant was revoked.",
         "key.proposed": "An act on a key was proposed, and may wait for people to agree.",
+        "cloud.differs": "A cloud's audit log is off, not whole, or counts otherwise than we do.",
+        "certificate.ending": "A certificate ends, and the next one is to be asked for, or none is in force any more.",
+        "key.alarm": "A key is weak or gave two signatures with one nonce, and was suspended; or it was met elsewhere.",
+        "key.silent": "A key does not sign: a probe of it failed.",
+        "key.answers": "A key that did not sign does so again.",
         "webhook.test": "Somebody asked for a message to try a webhook.",
     }
 )

@@ -26,12 +26,14 @@ from privyseal.compliance.statements import (
     Stated,
     require_sound,
 )
+from privyseal.compliance.statements_of_backups import BackupAllowed, KeyCopied
 from privyseal.errors import BadInput, NotFound, NotPermitted, TooLarge
-from privyseal.records import events, statements
+from privyseal.records import events, keys, statements
 from privyseal.records.database import Transaction
 from privyseal.records.documents import Documents, Draft
 from privyseal.records.events import Event
 from privyseal.records.statements import Written
+from privyseal.signing import copies
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.canonical import canonical_json
 from privyseal.terms.parties import Actor
@@ -73,6 +75,8 @@ def state(seal: PrivySeal, actor: Actor, subscriber: str, matter: Matter) -> tup
     require_sound(matter)
     _require_voice(seal, subscriber, matter)
     _require_documents(seal, subscriber, matter)
+    if isinstance(matter, KeyCopied):
+        copies.require_allowed(seal, matter)
     with seal.records.reading(subscriber) as tx:
         before = statements.last(tx, matter.slot)
     if before is not None:
@@ -178,6 +182,11 @@ def _placed(tx: Transaction, seal: PrivySeal, written: Written, entry: int) -> N
 
 def _require_voice(seal: PrivySeal, subscriber: str, matter: Matter) -> None:
     """Let only the operator's members speak for the Signing Service, and each Subscriber's for itself."""
+    if isinstance(matter, BackupAllowed):  # of a key of its own, whoever the Subscriber is; nobody else is asked
+        with seal.records.reading(subscriber) as tx:
+            if keys.key_pair(tx, matter.key).key_id != matter.key_id:
+                raise BadInput(f"The Key Pair {matter.key!r} has another key id.", hint="privyseal key show")
+        return
     if subscriber == seal.service.operator or isinstance(matter, Review):
         return  # of a review the document says whether it is theirs
     if isinstance(matter, Document) and matter.about == f"subscriber:{subscriber}":
@@ -198,7 +207,7 @@ def _require_documents(seal: PrivySeal, subscriber: str, matter: Matter) -> None
             raise BadInput(f"The document has {size} octets, not {matter.size}.")
         return
     named = None
-    if isinstance(matter, Review | ModuleCertificate):
+    if isinstance(matter, Review | ModuleCertificate | BackupAllowed | KeyCopied):
         named = matter.document
     elif isinstance(matter, AuditPeriod):
         named = matter.report

@@ -30,11 +30,13 @@ from privyseal.compliance.duty_facts import (
     Notice,
 )
 from privyseal.compliance.held import Held
+from privyseal.compliance.incidents import believed
 from privyseal.compliance.incidents import facts as incidents_facts
 from privyseal.compliance.known import SERVICE, Known
 from privyseal.compliance.spans import beginning
 from privyseal.compliance.statements import Stated, current, of_kind
 from privyseal.records import evidence, incidents, statements
+from privyseal.signing import renewals, revocation_clocks
 from privyseal.signing.known import TOPICS, known_from
 
 MOST_TEXT = 200
@@ -47,12 +49,16 @@ def facts_of_all_subscribers(connection: Connection, name: str, at: datetime) ->
     stated = statements.stated_of_all_subscribers(connection, TOPICS)
     facts = facts_from(stated, name, at, max(checks, default=None))
     cases = [each.case for each in incidents.cases_of_all_subscribers(connection)]
+    cases = revocation_clocks.with_requests(connection, cases, stated)
     found, cas = incidents_facts(cases, at)
     named = {each.name for each in facts.cas}
+    known = msgspec.structs.replace(known_from(stated), believed=believed(cases))
     return msgspec.structs.replace(
         facts,
         incidents=(*facts.incidents, *found),
         cas=(*facts.cas, *(each for each in cas if each.name not in named)),
+        renewals=renewals.facts_of_all_subscribers(connection, known, at),
+        revocations=revocation_clocks.facts(stated, at),
     )
 
 

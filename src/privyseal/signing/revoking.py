@@ -1,15 +1,18 @@
 """A certificate is revoked: who wants it, why and from when on is stated first, then its CA is asked.
 
 The statement is in the records before the CA hears of it, and again with what the CA said; so a request is never lost,
-and nobody can say afterwards that it was made earlier. Asking twice is harmless.
+and nobody can say afterwards that it was made earlier. Asking twice is harmless, so a CA that was down is asked again
+until it says something.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
 
 import msgspec
 
+from privyseal import telemetry
 from privyseal.access import permissions
 from privyseal.authorities.protocol import CertificateAuthority, RevocationAnswer, Revoked, Waiting
 from privyseal.compliance.statements_of_certificates import RevocationAsked
@@ -21,6 +24,9 @@ from privyseal.signing import announce, authorities
 from privyseal.signing.forms_of_certificates import RevocationWish
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.parties import Actor
+
+PATIENCE = timedelta(minutes=5)
+"""How long after a CA was asked and said nothing it is asked again; whoever asked gets its answer by then."""
 
 
 def revoke(seal: PrivySeal, actor: Actor, subscriber: str, fingerprint: str, wish: RevocationWish) -> RevocationAsked:
@@ -58,6 +64,37 @@ def listed(tx: Transaction) -> list[RevocationAsked]:
     """List for which of the Subscriber's certificates a revocation was asked, and how each stands."""
     noted = [each.matter for each in statements.noted(tx, "certificate")]
     return [each for each in noted if isinstance(each, RevocationAsked)]
+
+
+def insist(seal: PrivySeal) -> int:
+    """Ask again, each once, the CAs that did not answer when they were asked to revoke; return how many now did.
+
+    Where one is still down, or is configured no more, that is logged, and what was asked for stays as it stands.
+    """
+    seal.require_memory()
+    now = seal.clock()
+    with seal.records.reading_all_subscribers() as connection:
+        stated = statements.stated_of_all_subscribers(connection, {"certificate"})
+    last = {
+        (each.said.subscriber, each.said.matter.fingerprint): each.said
+        for each in stated
+        if isinstance(each.said.matter, RevocationAsked)
+    }
+    heard = 0
+    for (subscriber, fingerprint), said in last.items():
+        asked = said.matter
+        if not isinstance(asked, RevocationAsked) or asked.answered != "asked" or said.at + PATIENCE > now:
+            continue
+        try:
+            with seal.records.reading(subscriber) as tx:
+                chain, name = _certificate(tx, fingerprint, asked.authority)
+            answered = _answered(authorities.named(seal, name), asked, chain, now)
+            _noted(seal, subscriber, answered, "revocation answered")
+            heard += 1
+        except PrivySealError as error:
+            facts = telemetry.Facts(code=error.code, detail=f"revocation of {fingerprint[:16]}: {error.detail}"[:500])
+            telemetry.tell("revocation", facts, logging.WARNING)
+    return heard
 
 
 def _answered(

@@ -12,6 +12,7 @@ Destroy    the operators' quorum, and the key's own approvers
 Freeze     any one operator or any one of the key's approvers: what stops harm must not wait for a second person
 Request    (a certificate) the key's own approvers: it is a use of the key, though not over code
 Revoke     (a Grant) any one operator or any one of the key's approvers, likewise
+Probe      nobody: it signs no code, says what it is, and its value never leaves the signer
 =========  ==================================================================================================
 
 The key's own approvers agree in the stages of its charter, as they agree to a request. An act has no requester:
@@ -33,6 +34,8 @@ from privyseal.terms.limits import UseLimits
 
 LARGEST_ATTESTATION = 64 << 10
 """Octets of what a request for a certificate carries to attest its key; four certificates have about 8 KiB."""
+PROBE = b"Privy Seal probe v1: this shows that a key signs, and agrees to nothing.\n"
+"""With what the octets of a probe begin."""
 ACT_TAG = "privyseal/act/v1"
 """Domain tag of an act's digest, which operators and approvers sign as they sign a request's."""
 
@@ -133,7 +136,15 @@ class RequestCertificate(_Act, frozen=True, kw_only=True, tag="request-certifica
     """The value of id-aa-attestation, DER; empty for none."""
 
 
-Act = Generate | Amend | Freeze | Unfreeze | Destroy | RevokeGrant | RequestCertificate
+class Probe(_Act, frozen=True, kw_only=True, tag="probe"):
+    """A key is to show that it signs: the signer signs a text of its own, verifies it, and throws the value away."""
+
+    key_id: str
+    version: int
+    """Of the charter as it stands."""
+
+
+Act = Generate | Amend | Freeze | Unfreeze | Destroy | RevokeGrant | RequestCertificate | Probe
 """What can be done to a Key Pair besides signing with it."""
 
 _decoder: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)
@@ -152,7 +163,16 @@ def decode_act(octets: bytes) -> Act:
 
 def uses_of(act: Act) -> int:
     """Return how many signatures with the Subscriber's key an act makes; its intent says so, and counts rely on it."""
-    return 1 if isinstance(act, RequestCertificate) else 0
+    return 1 if isinstance(act, RequestCertificate | Probe) else 0
+
+
+def probe_text(digest: bytes) -> bytes:
+    """Return what a probe signs: a text that no code format, certificate or request begins with, and the act's digest.
+
+    Whatever else a key signs begins with a SET or a SEQUENCE (0x31, 0x30); this begins with a letter and says what it
+    is, so that even a value that got out would be good for nothing.
+    """
+    return PROBE + digest.hex().encode("ascii") + b"\n"
 
 
 def act_digest(canonical: bytes) -> bytes:

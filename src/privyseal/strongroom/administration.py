@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 import msgspec
@@ -32,24 +32,30 @@ from privyseal.strongroom.acts import (
     Destroy,
     Freeze,
     Generate,
+    Probe,
     RequestCertificate,
     RevokeGrant,
     Unfreeze,
     act_digest,
     decode_act,
+    probe_text,
     uses_of,
 )
 from privyseal.strongroom.approvals import check_quorum, genuine
 from privyseal.strongroom.charters import Charters, Holding, check_charter
+from privyseal.strongroom.counting import audited
 from privyseal.strongroom.heads import LogKey, check_included
 from privyseal.strongroom.journal import Journal
 from privyseal.strongroom.mark import Mark
 from privyseal.strongroom.messages import Acted, AdministrativeAct, Stale
 from privyseal.strongroom.settings import SignerSettings
 from privyseal.terms.keys import Approver, Charter, Stage, in_order
+from privyseal.terms.limits import why_not
 from privyseal.terms.signatures import SCHEMES, ToBeSigned
 from privyseal.tlog.entry import Intent, commit, encode, key_tag
 
+BETWEEN_PROBES = timedelta(minutes=10)
+"""How long a key is left alone after a probe."""
 TAG_KEY_OCTETS = SALT_OCTETS = 32
 """Octets of a tag key and of a salt: as many as SHA-256 gives, so that neither can be guessed."""
 
@@ -99,6 +105,8 @@ class Administration:
         self._operators = operators
         self._clock = clock
         self._order = order
+        self._probed: dict[str, datetime] = {}
+        """When each key was probed last in this life of the signer; a key has one entry, and charters bound them."""
 
     def carry_out(self, asked: AdministrativeAct) -> Acted | Stale:
         """Check an act and do it; raises the refusal. The same Generate again is answered with the key it made."""
@@ -118,6 +126,8 @@ class Administration:
                 label = self._spend_birth(act, asked, head)
             elif isinstance(act, RequestCertificate):
                 held, tbs = self._spend_request(act, asked, digest, head)
+            elif isinstance(act, Probe):
+                held, tbs = self._spend_probe(act, asked, digest, head)
             else:
                 changed = self._change(act, asked, digest, head)
         # Outside the lock: RSA takes seconds, and a token that hangs keeps nobody else from signing or from being asked
@@ -125,7 +135,9 @@ class Administration:
         if isinstance(act, Generate):
             return self._give_birth(act, label, digest, asked.tag_key, head)
         if isinstance(act, RequestCertificate):
-            return self._request_certificate(held, tbs, head)
+            return self._sign_one(held, tbs, head)
+        if isinstance(act, Probe):
+            return msgspec.structs.replace(self._sign_one(held, tbs, head), value=b"")
         if changed.destroyed:
             self._stores[store_name(changed.charter.uri)].destroy(changed.charter.uri)
         return Acted(head.number, changed.key_pair(), changed.charter.version)
@@ -227,10 +239,17 @@ class Administration:
             self._spend(transaction, asked)
             if charter.in_order and not self._journal.use_agreement(transaction, digest, act.expires_at):
                 raise Denied("What was agreed to is signed already; an agreement is good for one use.", hint="ask anew")
+            self._count(transaction, charter)
         return held, tbs
 
-    def _request_certificate(self, held: Holding, tbs: ToBeSigned, head: Mark) -> Acted:
-        """Sign a request for a certificate; what does not verify under the key leaves nobody's hands."""
+    def _count(self, transaction: sqlite3.Connection, charter: Charter) -> None:
+        """Count the one signature that a key is about to be asked for, where the home of the key counts as well."""
+        if audited(self._stores[store_name(charter.uri)]):
+            self._journal.tally.begin(transaction, self._clock())
+            self._journal.tally.ask(transaction, charter.key_id, self._clock(), 1)
+
+    def _sign_one(self, held: Holding, tbs: ToBeSigned, head: Mark) -> Acted:
+        """Sign what an act asks for; what does not verify under the key leaves nobody's hands."""
         charter = held.charter
         values = self._stores[store_name(charter.uri)].sign(charter.uri, [tbs])
         try:
@@ -240,7 +259,33 @@ class Administration:
                 "The key store gave a signature that does not verify under the key; it was thrown away.",
                 hint="the key store is faulty or the key in it was exchanged: look before you use it again",
             ) from None
+        if audited(self._stores[store_name(charter.uri)]):
+            self._journal.tally.make(charter.key_id, self._clock(), 1)
         return Acted(head.number, held.key_pair(), charter.version, values[0])
+
+    # -- a probe -----------------------------------------------------------------------------------------------------
+    def _spend_probe(
+        self, act: Probe, asked: AdministrativeAct, digest: bytes, head: Mark
+    ) -> tuple[Holding, ToBeSigned]:
+        """Check everything about a probe, and spend its intent: it is logged as any use is, and agreed to by nobody.
+
+        So it is rare: who took over ``serve`` has nothing of it, and cannot keep a module busy with it.
+        """
+        held = self._charters.get(act.key_id)
+        charter, now = held.charter, self._clock()
+        _require_version(act.version, charter)
+        limited = "is frozen" if charter.frozen else why_not(charter.limits, now)
+        if limited is not None:
+            raise Denied(f"The key {limited}, so it is not probed.", hint="it is when it signs again")
+        last = self._probed.get(act.key_id)
+        if last is not None and now - last < BETWEEN_PROBES:
+            raise Denied("The key was probed a moment ago.", hint=f"once in {BETWEEN_PROBES} is allowed")
+        self._check_logged(act, asked, charter.key_tag, head)
+        with self._journal.writing(head) as transaction:
+            self._spend(transaction, asked)
+            self._count(transaction, charter)
+        self._probed[act.key_id] = now
+        return held, ToBeSigned(probe_text(digest), SCHEMES[charter.scheme].default_digest)
 
     # -- changes -----------------------------------------------------------------------------------------------------
     def _change(

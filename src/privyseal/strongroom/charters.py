@@ -103,6 +103,12 @@ class Charters:
                 self._uris.setdefault(store_name(uri), []).append(uri)
         return self._uris
 
+    def held_in(self, store: str) -> list[Holding]:
+        """Return the keys that can be used and are in the key store of this name."""
+        rows = self._database.read("SELECT holding FROM keys WHERE destroyed = 0")
+        held = [_decoder.decode(row[0]) for row in rows]
+        return [each for each in held if store_name(each.charter.uri) == store]
+
     def destroyed(self) -> list[Holding]:
         """Return the keys that were to be destroyed: a crash may have come between the word and the deed."""
         return [_decoder.decode(row[0]) for row in self._database.read("SELECT holding FROM keys WHERE destroyed = 1")]

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,12 +60,12 @@ from privyseal.strongroom.messages import (
     StandingAsked,
     StandingRead,
     Submission,
-    TokenKeysAsked,
-    TokenKeysRead,
     decode_answer,
     encode_traced,
 )
+from privyseal.strongroom.messages_of_homes import CloudsAsked, CloudsCounted, TokenKeysAsked, TokenKeysRead
 from privyseal.terms.certificates import Standing
+from privyseal.terms.clouds import CloudUses
 from privyseal.terms.keys import TokenKeys
 from privyseal.terms.signatures import DigestAlgorithm
 
@@ -313,6 +314,10 @@ class SignerClient:
     def token_keys(self) -> tuple[TokenKeys, ...]:
         """Have each token looked through for the keys that are in it."""
         return _expect(TokenKeysRead, self._asked(TokenKeysAsked())).tokens
+
+    def clouds(self, since: datetime) -> tuple[CloudUses, ...]:
+        """Have what the clouds' audit logs say of keys held against what the signer counted, from ``since`` on."""
+        return _expect(CloudsCounted, self._asked(CloudsAsked(since))).homes
 
     def _asked(self, question: Question) -> Answer:
         return _as_leaf(KeyStoreUnavailable, self._ask, question)

@@ -22,6 +22,8 @@ from msgspec import UNSET
 from privyseal.errors import KeyStoreUnavailable
 from privyseal.strongroom.durable import Database
 from privyseal.strongroom.mark import Mark, MarkFile
+from privyseal.strongroom.tally import SCHEMA as _TALLY
+from privyseal.strongroom.tally import Tally
 from privyseal.terms.keys import Charter
 from privyseal.tlog.merkle import EMPTY_ROOT
 
@@ -51,7 +53,8 @@ class Journal:
 
     def __init__(self, path: Path, witness: MarkFile | None = None) -> None:
         """Open or make the file; ``witness`` is the mark that keeps the count of its changes, if there is one."""
-        self.database = Database(path, _SCHEMA, KeyStoreUnavailable)
+        self.database = Database(path, _SCHEMA + _TALLY, KeyStoreUnavailable)
+        self.tally = Tally(self.database)
         self._witness = witness
 
     @property

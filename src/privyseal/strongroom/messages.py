@@ -14,10 +14,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from privyseal.errors import PrivySealError
+from privyseal.strongroom.messages_of_homes import CloudsAsked, CloudsCounted, TokenKeysAsked, TokenKeysRead
 from privyseal.telemetry import LONGEST_ID
 from privyseal.terms.certificates import Reason, Standing
 from privyseal.terms.grants import Use
-from privyseal.terms.keys import Approver, Charter, KeyPair, TokenKeys, TokenState
+from privyseal.terms.keys import Approver, Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
 from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, StatementSubmission
@@ -232,16 +233,6 @@ class SignerState(_Message, frozen=True, tag="signer-state"):
     """How many of them must."""
 
 
-class TokenKeysAsked(_Message, frozen=True, tag="token-keys-asked"):
-    """Which keys are in the tokens; unlike for the signer's health, each token is asked."""
-
-
-class TokenKeysRead(_Message, frozen=True, tag="token-keys-read"):
-    """What is in each token, held against the signer's charters."""
-
-    tokens: tuple[TokenKeys, ...]
-
-
 # -- the stamper -----------------------------------------------------------------------------------------------------
 class Stamp(_Message, frozen=True, tag="stamp"):
     """Timestamp these digests."""
@@ -347,6 +338,7 @@ Question = (
     Append | Prove | LogHealth
     | SignBatch | AdministrativeAct | CharterAsked | EvidenceAsked | StandingAsked | SignerHealth
     | TokenKeysAsked
+    | CloudsAsked
     | Stamp | Reply | StamperHealth
     | Issue | Revoke | Lists | Status | IssuerHealth
 )  # fmt: skip
@@ -355,6 +347,7 @@ Answer = (
     | Appended | LogState
     | SignedBatch | Stale | Acted | CharterRead | EvidenceRead | StandingRead | SignerState
     | TokenKeysRead
+    | CloudsCounted
     | Stamped | Replied | StamperState
     | IssuedChain | RevokedSince | ListsMade | StatusTold | IssuerState
 )  # fmt: skip

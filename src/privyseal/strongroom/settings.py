@@ -18,7 +18,9 @@ from msgspec import Struct
 
 from privyseal.errors import BadInput, Misused
 from privyseal.keystore.awskms import AwsKmsSection
+from privyseal.keystore.azurekv import AzureKvSection
 from privyseal.keystore.catalogue import AWAY
+from privyseal.keystore.gcpkms import GcpKmsSection
 from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.keystore.softfile import SoftFileSection
@@ -68,6 +70,10 @@ class Homes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens, each with a worker of its own."""
     awskms: tuple[AwsKmsSection, ...] = ()
     """Accounts with AWS."""
+    gcpkms: tuple[GcpKmsSection, ...] = ()
+    """Key rings with Google."""
+    azurekv: tuple[AzureKvSection, ...] = ()
+    """Vaults and Managed HSMs with Azure."""
     vault: tuple[VaultSection, ...] = ()
     """Transit engines of Vault or OpenBao."""
 

@@ -32,6 +32,7 @@ from privyseal.pki.chain import PinnedAnchor
 from privyseal.strongroom.administration import Administration, Operators
 from privyseal.strongroom.attesting import Attesting
 from privyseal.strongroom.charters import Charters
+from privyseal.strongroom.counting import Counting, audited
 from privyseal.strongroom.heads import LogKey
 from privyseal.strongroom.journal import Journal
 from privyseal.strongroom.judgement import Judge, Ready
@@ -53,10 +54,9 @@ from privyseal.strongroom.messages import (
     Stale,
     StandingAsked,
     StandingRead,
-    TokenKeysAsked,
-    TokenKeysRead,
     refused,
 )
+from privyseal.strongroom.messages_of_homes import CloudsAsked, TokenKeysAsked, TokenKeysRead
 
 __all__ = ["MAX_ITEMS", "Operators", "Signer"]
 
@@ -104,6 +104,7 @@ class Signer:
             journal, self._charters, stores, self._log, operators, clock, self._order, note
         )
         self._attesting = Attesting(journal, self._charters, stores, clock, self._order)
+        self._counting = Counting(journal, self._charters, stores, clock, self._order)
         self._rehearsal = operators.rehearsal
         self._operators = operators
         self._clock = clock
@@ -130,6 +131,8 @@ class Signer:
             return CharterRead(held.charter, held.key_pair())
         if isinstance(question, EvidenceAsked):
             return self._attesting.evidence(question)
+        if isinstance(question, CloudsAsked):
+            return self._counting.counted(question)
         if isinstance(question, StandingAsked):
             return StandingRead(tuple(self._judge.standing_of(chain) for chain in question.chains))
         if isinstance(question, SignerHealth):
@@ -183,6 +186,7 @@ class Signer:
         left: list[Ready | Refused] = []
         with self._journal.writing(head) as transaction:
             self._journal.forget_agreements(transaction, now)
+            self._journal.tally.begin(transaction, now)
             for outcome in outcomes:
                 if isinstance(outcome, Refused):
                     left.append(outcome)
@@ -198,6 +202,8 @@ class Signer:
                     left.append(refused(Denied(why, hint="propose a new grant, or have people approve the request")))
                 else:
                     self._journal.note_use(transaction, outcome.charter, now, len(outcome.tbs))
+                    if audited(outcome.store):
+                        self._journal.tally.ask(transaction, outcome.charter.key_id, now, len(outcome.tbs))
                     left.append(outcome)
         return left
 
@@ -238,6 +244,8 @@ class Signer:
             return refused(error)
         except Exception as error:  # as above; and a key store's own exceptions may tell too much
             return self._bug(error)
+        if audited(ready.store):
+            self._journal.tally.make(ready.charter.key_id, self._clock(), len(values))
         return SignedItem(tuple(values))
 
     def _bug(self, error: Exception) -> Refused:

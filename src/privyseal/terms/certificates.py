@@ -42,3 +42,13 @@ Reason = Literal[
 ]
 """Why a certificate is revoked (RFC 5280 5.3.1), as far as it can be said of one for signing: the others are about CAs
 or take a revocation back, which CSBR 4.9.13 does not know."""
+
+CODES: dict[Reason, int] = {
+    "unspecified": 0,
+    "keyCompromise": 1,
+    "affiliationChanged": 3,
+    "superseded": 4,
+    "cessationOfOperation": 5,
+    "privilegeWithdrawn": 9,
+}
+"""CRLReason of each (RFC 5280 5.3.1), as ACME and others want it."""

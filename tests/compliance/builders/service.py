@@ -15,7 +15,7 @@ All: ``held``, a list of documents ``{ kind, valid_from, valid_until, clauses, r
 at }] }``.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -140,7 +140,22 @@ def log(given: dict[str, Any]) -> LogRecord:
 
 def organisation(given: dict[str, Any]) -> OrganisationRecord:
     words, held = _words(given, {})
+    if "clouds" in words:
+        words["clouds"] = [_CLOUD | each for each in words["clouds"]]
     return msgspec.convert(words | {"label": "Test", "at": NOW, "evidence": held}, OrganisationRecord)
+
+
+_CLOUD = {
+    "store": "awskms",
+    "home": "prod",
+    "since": NOW - timedelta(days=1),
+    "until": NOW - timedelta(hours=1),
+    "source": "trail",
+    "on": True,
+    "keys": 2,
+    "signatures": 7,
+}
+"""A cloud that logs all and counts as we do."""
 
 
 BUILDERS = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from privyseal.compliance import key_rules, use_rules
+from privyseal.compliance import cloud_rules, key_rules, use_rules
 from privyseal.compliance.requirement import (
     Conflict,
     DatedBy,
@@ -176,11 +176,7 @@ CLOUD_LOGGING = Requirement(
     kinds=(Kind.ORGANISATION,),
     severity=Severity.HIGH,
     enforced_by=(EnforcedBy.AUDIT,),
-    wants=Wants(
-        "Logging on without exceptions, and as many operations in that log as signatures in ours; for keys in a"
-        " cloud only.",
-        ("cloud-configuration-report", "log:signature"),
-    ),
+    check=cloud_rules.all_logged,
 )
 
 TWO_FACTORS_ONLY = Requirement(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from privyseal.compliance.renewal import Stage
 from privyseal.errors import BadInput
 from privyseal.pki import csr
 from privyseal.records import orders
-from privyseal.signing import acceptance, authorities
+from privyseal.signing import acceptance, authorities, renewals
 from privyseal.signing.forms_of_certificates import view
 from privyseal.terms.orders import FOLLOWS, OPEN, OrderState
 from privyseal.web.console.visit import Reply, Visit, go
 
+URGENT = (Stage.DUE, Stage.LATE, Stage.ENDED)
+"""Stages in which somebody has to ask for a certificate."""
 PATH = "/console/certificates"
 LONGEST_REASON = 1000
 """Characters of a reason."""
@@ -19,8 +22,9 @@ def show(visit: Visit) -> Reply:
     """List the orders, those first that a person has something to do with."""
     with visit.seal.records.reading(visit.actor.subscriber) as tx:
         found = [view(each) for each in orders.listed(tx)]
+        plans = renewals.plans(visit.seal, tx)
     found.sort(key=lambda each: each.state is not OrderState.ISSUED)
-    return Reply("certificates.html", {"orders": found, "called": CALLED})
+    return Reply("certificates.html", {"orders": found, "called": CALLED, "plans": plans, "urgent": URGENT})
 
 
 def one(visit: Visit) -> Reply:
