@@ -8,7 +8,7 @@ further ones are nested in it.
 
 Judges of what we write: osslsigncode for cabinets that reserved nothing, cabextract and 7z for the structure of all.
 For a reserve of another size than 20 octets there is no verifier on Linux: osslsigncode refuses such a cabinet, relic
-cuts the reserve, jsign keeps it, as is done here; jsign's way of hashing is written down again in the tests.
+cuts the reserve, jsign keeps it, as is done here; jsign, run by hand, agreed with ours, and the tests keep what it said.
 """
 
 from __future__ import annotations
