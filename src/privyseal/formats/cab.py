@@ -7,8 +7,8 @@ osslsigncode, relic and jsign agree.) The signature stands behind the cabinet, f
 further ones are nested in it.
 
 Judges of what we write: osslsigncode for cabinets that reserved nothing, cabextract and 7z for the structure of all.
-For a reserve of another size than 20 octets there is no verifier on Linux: osslsigncode refuses such a cabinet, relic
-cuts the reserve, jsign keeps it, as is done here; jsign, run by hand, agreed with ours, and the tests keep what it said.
+For a reserve of another size than 20 octets none is in Debian: osslsigncode refuses such a cabinet, relic cuts the
+reserve, jsign keeps it, as is done here. jsign was run by hand and agreed with ours; the tests keep what it said.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ file side puts the list in. A further signature is nested in the first and carri
 The signature is always through signed attributes. relic signs catalogues without them; signify does not accept that,
 jsign fails to show it (formats of both held against what signtool writes), and so here it is a named problem.
 
-Judges of what we write: osslsigncode, which hashes the list, openssl for the structure, and by hand signify. Whether the members are
-what the list says is not looked at: they are other files.
+Judges of what we write: osslsigncode, which hashes the list, openssl for the structure, and by hand signify. Whether
+the members are what the list says is not looked at: they are other files.
 """
 
 from __future__ import annotations
