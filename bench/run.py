@@ -24,6 +24,7 @@ BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "many": files.many_small,
     "large": files.one_large,
     "windows": windows.against_osslsigncode,
+    "mixed": windows.many_mixed,
     "service": service.throughput,
     "softhsm": softhsm.throughput,
     "listing": softhsm.listing,

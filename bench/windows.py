@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import struct
@@ -10,10 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.harness import Row, against, process
-from bench.material import key_and_certificate
+from bench.material import key_and_certificate, launcher
+from privyseal.formats import authenticode, cat
+from privyseal.pki import cms, der
 
 PRIVYSEAL = Path(sys.executable).with_name("privyseal")
 
@@ -83,6 +87,74 @@ def against_osslsigncode(folder: Path, rounds: int) -> list[Row]:
         rows += _rows(folder, f"{mib} MiB {work}", path, rounds)
         path.unlink()
     return rows
+
+
+def many_mixed(folder: Path, rounds: int, count: int = 500) -> list[Row]:
+    """Sign programs, cabinets, catalogues and scripts, an installer's build: in one command, and in one for each.
+
+    osslsigncode takes one file at a time, so a build starts it as often as it has files.
+    """
+    key, certificate = key_and_certificate(folder)
+    numbers = itertools.count()
+
+    def fresh() -> tuple[list[Path], Path]:
+        number = next(numbers)
+        made, out = folder / f"mixed-{number}", folder / f"mixed-{number}-signed"
+        for each in (made, out):
+            each.mkdir()
+        kinds = (_program, _cabinet, _catalogue, _script)
+        return [kinds[n % len(kinds)](made, n) for n in range(count)], out
+
+    def ours() -> float:
+        paths, out = fresh()
+        os.sync()
+        how: list[str | Path] = ["sign", "--keyfile", key, "--certs", certificate, "-o", out, *paths]
+        return count / process([PRIVYSEAL, *how]).seconds
+
+    def theirs() -> float:
+        paths, out = fresh()
+        os.sync()
+        start = time.perf_counter()
+        for path in paths:
+            how: list[str | Path] = ["sign", "-certs", certificate, "-key", key, "-h", "sha256", "-in", path, "-out"]
+            process(["osslsigncode", *how, out / path.name])
+        return count / (time.perf_counter() - start)
+
+    rows = [Row(f"sign, {count} mixed files: / osslsigncode", *against(theirs, ours, rounds)[:3], "/s", "5")]
+    for used in folder.glob("mixed-*"):
+        shutil.rmtree(used)
+    return rows
+
+
+def _program(folder: Path, number: int) -> Path:
+    path = folder / f"{number:04}.exe"
+    path.write_bytes(launcher() + number.to_bytes(8, "little"))
+    return path
+
+
+def _cabinet(folder: Path, number: int) -> Path:
+    return large_cabinet(folder / f"{number:04}.cab", 4 * _DATA)
+
+
+def _script(folder: Path, number: int) -> Path:
+    path = folder / f"{number:04}.ps1"
+    path.write_bytes(b'Write-Host "line of script %d"\r\n' % number * 200)
+    return path
+
+
+def _catalogue(folder: Path, number: int) -> Path:
+    """Write an unsigned catalogue without members, as makecat does: the smallest there is."""
+    listed = der.sequence(
+        der.sequence(der.oid(cat.ID_CATALOGUE)),
+        der.octet_string(number.to_bytes(16, "big")),
+        der.utc_time(datetime(2026, 1, 1, tzinfo=UTC)),
+        der.sequence(der.oid("1.3.6.1.4.1.311.12.1.3"), der.null()),
+    )
+    content = der.sequence(der.oid(authenticode.ID_TRUST_LIST), der.explicit(0, listed))
+    signed = der.sequence(der.integer(1), der.set_of(), content, der.set_of())
+    path = folder / f"{number:04}.cat"
+    path.write_bytes(der.sequence(der.oid(cms.ID_SIGNED_DATA), der.explicit(0, signed)))
+    return path
 
 
 def _rows(folder: Path, work: str, path: Path, rounds: int) -> list[Row]:
