@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from tests.formats.cab_builder import Built, cabinet, digest_as_jsign
 from tests.formats.samples import sample
-from tests.formats.signing import APPEND, PLAIN, signatory
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory
 from tests.formats.test_pe_layout import Held
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import cab_layout

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from tests.formats.cat_builder import catalogue, member, trust_list, wrapped
 from tests.formats.samples import sample
-from tests.formats.signing import APPEND, PLAIN, signatory, stamp
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory, stamp
 from tests.formats.test_pe_layout import Held
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import authenticode, cat

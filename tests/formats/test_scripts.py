@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.samples import sample
 from tests.formats.script_rules import HOST, SAMPLES, digest, first_and_last, split, with_block
-from tests.formats.signing import APPEND, PLAIN, signatory
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory
 from tests.formats.test_pe_layout import Held
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import catalogue, content, textblock
