@@ -6,6 +6,7 @@ import itertools
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -318,3 +319,33 @@ def test_a_large_cabinet_is_copied_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert not wrong(out)
     remove(out)
     assert out.read_bytes() == path.read_bytes()
+
+
+_SIGN = """
+import sys
+from pathlib import Path
+from tests.formats.signing import signatory
+from tests.formats.walking import look, sign
+sign(Path(sys.argv[1]), signatory("ecdsa-p256"), target=Path(sys.argv[2]))
+assert look(Path(sys.argv[2])).signatures[0].problems == ()
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def test_a_large_cabinet_takes_little_memory(tmp_path: Path):
+    """200 MiB of blocks are signed into a new file and looked at in 64 MiB, Python and all its modules included."""
+    path, count, data = tmp_path / "large.cab", 3200, 65528
+    entry = struct.pack("<IIHHHH", count * 32768, 0, 0, 0x5A21, 0, 0x20) + b"large.bin\0"
+    at = 44 + len(entry)
+    end = at + count * (8 + data)
+    with path.open("wb") as out:
+        out.write(struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, end, 0, 44, 0, 3, 1, 1, 1, 0, 7, 0))
+        out.write(struct.pack("<IHH", at, count, 0) + entry)
+        for number in range(count):  # the file system keeps a page of each; the rest of a block is a hole
+            out.seek(at + number * (8 + data))
+            out.write(struct.pack("<IHH", 0, data, 32768))
+        out.truncate(end)
+    command = [sys.executable, "-c", _SIGN, path, tmp_path / "out.cab"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) < 64 << 10, done.stdout
