@@ -462,6 +462,15 @@ def test_any_text_in_any_pieces(text: str, data: st.DataObject):
     assert found.digest == digest(octets, kind)
 
 
+def test_a_script_that_changes_while_it_is_read():
+    """What was UTF-8 when its structure was read, and is not when it is hashed, is refused in a sentence."""
+    code = held("# \xe4\r\n".encode(), "ps1")
+    layout = catalogue.BY_NAME["powershell"].inspect(code)
+    code.octets = b"# \xe4\xe4\r\n"
+    with pytest.raises(MalformedCode, match="changed while it was read"):
+        catalogue.BY_NAME["powershell"].prepare(code, layout, signatory(P256).identity, PLAIN, "sha256")
+
+
 # -- the key side -----------------------------------------------------------------------------------------------------
 GOOD = Described(
     format="powershell",

@@ -347,7 +347,16 @@ _Convert = Callable[[memoryview], bytes]
 
 def _from_utf8() -> _Convert:
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    return lambda octets: decode(bytes(octets)).encode("utf-16-le")
+
+    def convert(octets: memoryview) -> bytes:
+        try:
+            return decode(bytes(octets)).encode("utf-16-le")
+        except UnicodeDecodeError:  # it was UTF-8 a moment ago, when the structure was read
+            raise MalformedCode(
+                "The script changed while it was read.", hint="is another program writing it?"
+            ) from None
+
+    return convert
 
 
 def _from_windows_1252() -> _Convert:
