@@ -6,12 +6,14 @@ mode, and holds the page to what came of it. ``python -m tests.formats.rows`` wr
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import lief
+from tests.formats import cab_builder, cat_builder, script_rules, test_windows_strangers
 from tests.formats.pe_builder import program
 from tests.formats.signing import blob_for, sign, signatory, stamp
 from tests.formats.test_pe_later import with_checksum
@@ -66,6 +68,32 @@ def osslsigncode_signs(source: Path, target: Path, folder: Path) -> None:
     assert "Succeeded" in said, said
 
 
+def osslsigncode_of(path: Path, folder: Path) -> bool:
+    """As for programs, for formats of which it says less."""
+    return sum(test_windows_strangers.verify(path)) > 0
+
+
+def by_rules(path: Path, folder: Path) -> bool:
+    """No program here verifies it: what is signed is what jsign's rules, written down again, say it hashes to."""
+    octets, kind = path.read_bytes(), path.suffix[1:]
+    with FileSource.open(path) as code:
+        found = examine(catalogue.recognise(code), code).signatures
+    return all(one.digest == script_rules.digest(octets, kind, one.digest_algorithm) for one in found)
+
+
+def by_cabextract(path: Path, folder: Path) -> bool:
+    done = subprocess.run(["cabextract", "-t", path], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and "all done, no errors" in done.stdout.lower()
+
+
+def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
+    return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
+
+
+OSSLSIGNCODE: dict[str, Judge] = {"osslsigncode": osslsigncode_of}
+RULES: dict[str, Judge] = {"jsign's rules": by_rules}
+THEY_SIGN: dict[str, Other] = {"osslsigncode": osslsigncode_signs}
+
 ROWS: tuple[Row, ...] = (
     Row(
         "pe",
@@ -74,6 +102,14 @@ ROWS: tuple[Row, ...] = (
         {"osslsigncode": by_osslsigncode, "lief": by_lief},
         {"osslsigncode": osslsigncode_signs},
     ),
+    Row("cab", "data.cab", cab_builder.cabinet, OSSLSIGNCODE | {"cabextract": by_cabextract}, THEY_SIGN),
+    Row("cat", "drivers.cat", lambda: cat_builder.catalogue(cat_builder.member(bytes(32))), OSSLSIGNCODE, THEY_SIGN),
+    script("powershell", "ps1", OSSLSIGNCODE | RULES, THEY_SIGN),
+    script("powershell-xml", "ps1xml", OSSLSIGNCODE | RULES, THEY_SIGN),
+    script("mof", "mof", OSSLSIGNCODE | RULES, THEY_SIGN),
+    script("vbs", "vbs", RULES, {}),
+    script("js", "js", RULES, {}),
+    script("wsf", "wsf", RULES, {}),
 )
 """One row for each format of the catalogue, in its order."""
 

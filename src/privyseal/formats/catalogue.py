@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from privyseal.errors import MalformedCode
-from privyseal.formats.pe import PortableExecutable
-from privyseal.formats.protocol import CodeFormat, Source
+import textwrap
 
-FORMATS: tuple[CodeFormat, ...] = (PortableExecutable(),)
+from privyseal.errors import MalformedCode
+from privyseal.formats.cab import Cabinet
+from privyseal.formats.cat import Catalogue
+from privyseal.formats.pe import PortableExecutable
+from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
+from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
+
+FORMATS: tuple[CodeFormat, ...] = (
+    PortableExecutable(),
+    Cabinet(),
+    Catalogue(),
+    POWERSHELL,
+    POWERSHELL_XML,
+    MOF,
+    VBSCRIPT,
+    JSCRIPT,
+    WINDOWS_SCRIPT_FILE,
+)
 """Every code format there is: a literal list."""
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
 """The same by their names, as requests have them."""
 
+_MOST_KNOWN = 100
+"""Characters that the formats' names may take in a message."""
 _ENDS = 4096
 """Octets of beginning and end by which a format is told."""
 
@@ -22,6 +40,6 @@ def recognise(source: Source) -> CodeFormat:
     tail = head if source.size <= _ENDS else source.pread(source.size - _ENDS, _ENDS)
     best = max(FORMATS, key=lambda one: one.recognises(head, tail, source.filename))
     if best.recognises(head, tail, source.filename) == 0:
-        known = ", ".join(one.title for one in FORMATS)
+        known = textwrap.shorten(", ".join(one.name for one in FORMATS), _MOST_KNOWN, placeholder=" ...")
         raise MalformedCode(f"{source.filename} is of no format that can be signed here.", hint=f"known: {known}")
     return best
