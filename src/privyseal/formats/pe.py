@@ -18,13 +18,21 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import authenticode, authenticode_blob, content, pe_checksum, pe_layout, pe_table
+from privyseal.formats import (
+    authenticode,
+    authenticode_blob,
+    authenticode_later,
+    content,
+    pe_checksum,
+    pe_layout,
+    pe_table,
+)
 from privyseal.formats.pe_layout import PeLayout
 from privyseal.formats.protocol import (
     Copy,
@@ -119,26 +127,23 @@ class PortableExecutable:
         if len(blobs) != 1 or layout.word_sum is None:
             raise BadInput(f"A PE file takes one signature and a reading of its content; {len(blobs)} came.")
         table = _added(code, layout, blobs[0]) if options.mode == "append" else pe_table.write_entry(blobs[0])
-        end = layout.content_end
-        at = _padded(end)
-        if len(table) > pe_table.MAX_TABLE or at + len(table) > pe_layout.MAX_FILE:
-            raise MalformedCode(
-                f"{code.filename} would have a certificate table of {len(table)} octets at {at}; it may have "
-                f"{pe_table.MAX_TABLE}, and end before 4 GiB."
+        return _with_table(code, layout, layout.word_sum, table)
+
+    def timestamped(self, code: Source, layout: Layout, tokens: Mapping[int, TimestampToken]) -> PatchPlan:
+        """Plan the file with a token in each signature named; the others, and other entries, keep their octets."""
+        layout = _of_pe(layout)
+        changed = iter(authenticode_later.timestamped(list(_blobs(code, layout)), tokens))
+        table = b"".join(
+            pe_table.write_entry(
+                next(changed) if entry.kind == pe_table.PKCS_SIGNED_DATA else pe_table.certificate_of(code, entry),
+                entry.kind,
+                entry.revision,
             )
-        directory = struct.pack("<II", at, len(table))
-        total = layout.word_sum + sum(int.from_bytes(octets, "little") for octets in (directory, table))
-        checksum = struct.pack("<I", pe_checksum.checksum(total, at + len(table)))
-        return PatchPlan(
-            (
-                Copy(0, layout.checksum_at),
-                Insert(checksum),
-                Copy(layout.checksum_at + 4, layout.directory_at - layout.checksum_at - 4),
-                Insert(directory),
-                Copy(layout.directory_at + 8, end - layout.directory_at - 8),
-                Insert(bytes(at - end) + table),
-            )
+            for entry in layout.entries
         )
+        add = _Sum(layout.content_end)
+        _read_content(code, layout, [add])
+        return _with_table(code, layout, add.total, table)
 
     def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
         """Judge every signature, nested ones behind the one that holds them; none where the file is not signed."""
@@ -211,6 +216,30 @@ class _Sum:
 
     def __call__(self, octets: memoryview) -> None:
         self.total += self._add(octets)
+
+
+def _with_table(code: Source, layout: PeLayout, word_sum: int, table: bytes) -> PatchPlan:
+    """Plan the file with this certificate table, its directory and its checksum."""
+    end = layout.content_end
+    at = _padded(end)
+    if len(table) > pe_table.MAX_TABLE or at + len(table) > pe_layout.MAX_FILE:
+        raise MalformedCode(
+            f"{code.filename} would have a certificate table of {len(table)} octets at {at}; it may have "
+            f"{pe_table.MAX_TABLE}, and end before 4 GiB."
+        )
+    directory = struct.pack("<II", at, len(table))
+    total = word_sum + sum(int.from_bytes(octets, "little") for octets in (directory, table))
+    checksum = struct.pack("<I", pe_checksum.checksum(total, at + len(table)))
+    return PatchPlan(
+        (
+            Copy(0, layout.checksum_at),
+            Insert(checksum),
+            Copy(layout.checksum_at + 4, layout.directory_at - layout.checksum_at - 4),
+            Insert(directory),
+            Copy(layout.directory_at + 8, end - layout.directory_at - 8),
+            Insert(bytes(at - end) + table),
+        )
+    )
 
 
 def _of_pe(layout: Layout) -> PeLayout:

@@ -8,7 +8,7 @@ or clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -154,6 +154,15 @@ class CodeFormat(Protocol):
 
     def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
         """Find and check every signature the file carries; reads the content once per digest algorithm in use."""
+        ...
+
+    def timestamped(self, code: Source, layout: Layout, tokens: Mapping[int, TimestampToken]) -> PatchPlan:
+        """Plan the file with a token in each signature that ``tokens`` names by its ``EmbeddedSignature.index``.
+
+        A token takes the place of one that is there, of any kind; what is signed keeps its octets. Whether a token is
+        over that signature's value is for the caller to check. BadInput where there is no such signature or the format
+        cannot, MalformedCode where the signature cannot take one.
+        """
         ...
 
     def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
