@@ -165,9 +165,10 @@ def renewed_value(token: bytes) -> bytes:
 
 def test_a_renewal_is_not_older_than_what_it_renews() -> None:
     """Whoever says that proves nothing."""
-    archived = renewal.archive(first(-0.01), "sha256")
+    token = first(-0.01)
+    archived = renewal.archive(token, "sha256")
     with pytest.raises(VerificationFailed, match="older"):
-        renewal.renew(first(-0.01), archived, stamped(archived.octets, -3600))
+        renewal.renew(token, archived, stamped(archived.octets, -3600))
 
 
 def test_what_nothing_covers_is_no_part_of_a_token() -> None:

@@ -66,7 +66,10 @@ def decide(opened: Opened, wishes: Wishes) -> list[Decision]:
         raise BadInput(f"{opened.code.filename} is not signed, so there is nothing to timestamp.", hint="sign it first")
     for each in signatures:
         for problem in each.problems:
-            raise VerificationFailed(f"A signature that does not hold is not timestamped: {problem.text}")
+            why = problem.text.partition(": ")[0].rstrip(".")
+            raise VerificationFailed(
+                f"A signature that does not hold is not timestamped: {why}.", hint="privyseal verify says more"
+            )
     return [_decide(each, wishes) for each in signatures]
 
 
