@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from privyseal.timestamp.authorities import Authorities, Means
 from privyseal.timestamp.client import Trusted
 from privyseal.timestamp.exchange import Lines, split
 
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,17})){1,30}")
+"""An object identifier in dotted decimal."""
+
 
 def authorities(addresses: Sequence[Address], trusted: Trusted, tls: Tls = SYSTEM_TRUST) -> Authorities:
     """Return the authorities at some addresses, for this process; Misused for one that is no address, BadInput as
@@ -27,6 +31,11 @@ def authorities(addresses: Sequence[Address], trusted: Trusted, tls: Tls = SYSTE
             raise Misused(
                 f"every_s of {address.host} is {address.every_s}; from 0 to 3600 seconds were expected.",
                 hint="leave it out where its operator asks for none",
+            )
+        if address.policy is not None and not _OID.fullmatch(address.policy):
+            raise Misused(
+                f"The policy of {address.host} is no object identifier.",
+                hint="write it in dots, such as 2.23.140.1.4.2",
             )
     lines = Lines(proxy=_proxy, context=tls.context, agent=f"privyseal/{__version__}")
     means = Means(lines.post, secrets.token_bytes, lambda: datetime.now(UTC), time.monotonic, time.sleep)

@@ -87,6 +87,7 @@ class Outcome(msgspec.Struct, frozen=True):
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
 @click.option("-o", "--output", metavar="OUT", help="Write here instead: a file, or a folder for several.")
 @click.option("--tsa", multiple=True, metavar="URL", help="A timestamp authority to ask. Repeatable, in this order.")
+@click.option("--policy", metavar="OID", help="Insist on this policy of the authority's.")
 @click.option("--digest", type=click.Choice(list(DIGEST_SIZES)), default="sha256", show_default=True)
 @click.option("--renew", type=int, metavar="DAYS", help="Also renew timestamps that end within so many days.")
 @click.option("--trust", multiple=True, metavar="PEM", help="Use no authority but under these roots. Repeatable.")
@@ -98,6 +99,7 @@ def timestamp(  # noqa: PLR0913 - one argument for each option, as click has it
     files: tuple[str, ...],
     output: str | None,
     tsa: tuple[str, ...],
+    policy: str | None,
     digest: DigestAlgorithm,
     renew: int | None,
     trust: tuple[str, ...],
@@ -126,22 +128,22 @@ def timestamp(  # noqa: PLR0913 - one argument for each option, as click has it
         trusted=Trusted(believed.anchors, believed.crls),
         at=datetime.now(UTC),
     )
-    asked = authorities(_addresses(found), wishes.trusted, Tls(ca=found.ca))
+    asked = authorities(_addresses(found, policy), wishes.trusted, Tls(ca=found.ca))
     if believed.anchors is None:
         told.warn("note     no trust anchor is configured, so whether the authority is to be believed is not checked")
     todo = pieces.jobs(files, output)
     return _run(todo, asked, wishes, told)
 
 
-def _addresses(found: Profile) -> Sequence[Address]:
-    """Return the authorities that are configured, else that of the service."""
-    if found.tsa:
-        return found.tsa
-    if found.url is not None:
-        return (Address(found.url.rstrip("/") + "/tsa"),)
-    raise Misused(
-        "No timestamp authority is configured.", hint="give --tsa URL, PRIVYSEAL_TSA, or a profile that has tsa or url"
-    )
+def _addresses(found: Profile, policy: str | None) -> Sequence[Address]:
+    """Return the authorities that are configured, else that of the service; ``policy`` overrides theirs."""
+    listed = found.tsa or (() if found.url is None else (Address(found.url.rstrip("/") + "/tsa"),))
+    if not listed:
+        raise Misused(
+            "No timestamp authority is configured.",
+            hint="give --tsa URL, PRIVYSEAL_TSA, or a profile that has tsa or url",
+        )
+    return listed if policy is None else [msgspec.structs.replace(one, policy=policy) for one in listed]
 
 
 def _run(todo: Sequence[Job], asked: Authorities, wishes: Wishes, told: Output) -> list[PrivySealError | None]:
