@@ -1,6 +1,7 @@
 """What a timestamp is worth: before and after revocations, with every reason, expired, renewed, too late."""
 
 import hashlib
+import random
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -180,6 +181,28 @@ def test_a_chain_of_three_outlives_two_thefts() -> None:
     found = judged(chained, *lists, at=NOW + 700 * DAY)
     assert found.verdict == "valid" and len(found.renewals) == 2
     assert judged(octets, *lists, at=NOW + 700 * DAY).verdict == "invalid"
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.nightly)])
+def test_hostile_tokens_are_a_verdict_and_never_an_exception(count: int) -> None:
+    """Seeded mutations of a renewed token: cut, doubled, exchanged, random; none raises, none is valid."""
+    good = renewed(token(NOW - 5 * DAY), NOW, unit("New TSU", end=800))
+    draw = random.Random(20261201)
+    for _ in range(count):
+        octets = bytearray(good)
+        for _ in range(draw.randint(1, 3)):
+            place, length = draw.randrange(len(octets)), draw.randint(1, 40)
+            match draw.randrange(4):
+                case 0:
+                    del octets[place : place + length]
+                case 1:
+                    octets[place:place] = octets[place : place + length]
+                case 2:
+                    octets[place : place + length] = draw.randbytes(length)
+                case 3:
+                    octets[place : place + 4] = draw.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"])
+        if bytes(octets) != good:
+            assert judged(bytes(octets), crl(), at=NOW + DAY).verdict == "invalid"
 
 
 # -- what lists say ----------------------------------------------------------------------------------------------------

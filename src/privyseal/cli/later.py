@@ -26,6 +26,7 @@ from privyseal.cli.output import printable
 from privyseal.cli.pieces import Opened, certificate_of
 from privyseal.errors import BadInput, VerificationFailed
 from privyseal.formats.examine import examine
+from privyseal.formats.operations import require
 from privyseal.formats.protocol import EmbeddedSignature, Source
 from privyseal.pki import certificates, cms
 from privyseal.terms.signatures import DigestAlgorithm, TimestampToken
@@ -59,8 +60,10 @@ class Decision(msgspec.Struct, frozen=True):
 def decide(opened: Opened, wishes: Wishes) -> list[Decision]:
     """Say what to do with each signature, by the table above.
 
-    BadInput for a file that is not signed or comes too late, VerificationFailed where a signature does not hold.
+    BadInput for a file that is not signed or comes too late, Impossible where its format cannot take one later,
+    VerificationFailed where a signature does not hold.
     """
+    require(opened.format, "timestamp")
     signatures = opened.examined.signatures
     if not signatures:
         raise BadInput(f"{opened.code.filename} is not signed, so there is nothing to timestamp.", hint="sign it first")
@@ -102,8 +105,7 @@ def _decide(embedded: EmbeddedSignature, wishes: Wishes) -> Decision:
 def _wanting(embedded: EmbeddedSignature) -> str | None:
     """Say why a signature needs a new timestamp, or None."""
     if embedded.timestamp is None:
-        old = ID_COUNTERSIGNATURE in cms.parse(embedded.blob).signers[0].unsigned
-        return "its counter-signature of the old kind was replaced" if old else ""
+        return "its counter-signature of the old kind was replaced" if _has_old_one(embedded) else ""
     try:
         verify_token(embedded.timestamp, octets=embedded.signature_value)
         renewal.renewals(embedded.timestamp)
@@ -114,6 +116,13 @@ def _wanting(embedded: EmbeddedSignature) -> str | None:
         return f"its timestamp did not hold and was replaced: {error.detail}"
     except BadInput as error:
         return f"its timestamp could not be read and was replaced: {error.detail}"
+
+
+def _has_old_one(embedded: EmbeddedSignature) -> bool:
+    try:
+        return any(ID_COUNTERSIGNATURE in signer.unsigned for signer in cms.parse(embedded.blob).signers)
+    except BadInput:  # a format whose signatures are no CMS
+        return False
 
 
 def _is_sha1(token: bytes) -> bool:
