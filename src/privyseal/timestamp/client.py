@@ -88,6 +88,7 @@ class Disbelieved(msgspec.Struct, frozen=True):
 
 
 Outcome = Stamped | Busy | Refused | Disbelieved
+"""What asking once may come to."""
 
 
 class Client:
