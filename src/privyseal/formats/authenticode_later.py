@@ -15,7 +15,7 @@ from privyseal.pki import cms
 from privyseal.terms.signatures import TimestampToken
 
 ID_COUNTERSIGNATURE = "1.2.840.113549.1.9.6"
-"""PKCS #9 counter-signature (RFC 2985 5.3.6): the timestamp of Authenticode before RFC 3161, of SHA-1 in practice."""
+"""The timestamp of before RFC 3161, a PKCS#9 counter-signature."""
 
 
 def nest(first: bytes, blob: bytes, content_type: str = authenticode.ID_INDIRECT_DATA) -> bytes:
@@ -38,7 +38,7 @@ def timestamped(
 ) -> list[bytes]:
     """Return a file's blobs with a token in each signature that ``tokens`` names, in the numbering of ``walk``.
 
-    A token takes the place of one that is there, and of a counter-signature of the old kind. BadInput where there is no
+    A token takes the place of all that are there, an old counter-signature included. BadInput where there is no
     signature of a number, MalformedCode where it cannot take a token.
     """
     numbers = count()
@@ -69,8 +69,8 @@ def _timestamped(
         raise MalformedCode(f"Signature {number} cannot take a timestamp: it is not in DER.")
     unsigned = dict(blob.signer.unsigned)
     if token is not None:
-        unsigned.pop(ID_COUNTERSIGNATURE, None)
         unsigned[authenticode.ID_TIMESTAMP] = (token.der,)
+        unsigned.pop(ID_COUNTERSIGNATURE, None)
     if nested:
         unsigned[authenticode.ID_NESTED_SIGNATURE] = nested
     rows = [cms.attribute(kind, *values) for kind, values in unsigned.items()]
