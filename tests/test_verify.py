@@ -23,6 +23,7 @@ from privyseal.pki.chain import Anchors
 from privyseal.pki.rehearsal import RehearsalAuthority, Revocation
 from privyseal.terms.requests import Dossier
 from privyseal.terms.signatures import Options
+from privyseal.timestamp import renewal
 from privyseal.verify import FileVerdict, Trust, verify_file
 
 NESTED, TIMESTAMP = "1.3.6.1.4.1.311.2.4.1", "1.3.6.1.4.1.311.3.3.1"
@@ -174,11 +175,11 @@ def test_a_revocation_counts_from_its_date_on(world: World, trust: Trust, signed
     """Stamped before the date: valid. Stamped after it: invalid."""
     authority = RehearsalAuthority.load((world.directory / "rehearsal-ca" / "ca.key").read_bytes())
     leaf = world.pair()[1].chain[0]
-    for days, expected in ((1, "valid"), (-1, "invalid")):
+    for days, expected, told in ((1, "valid", {"revoked-later"}), (-1, "invalid", set())):
         revoked = [Revocation(leaf, world.now + timedelta(days=days))]
         crls = tuple(chain.read_crls(authority.crl(world.now, 10**12, revoked)))
         verdict = judged(signed.octets, signed.receipt, msgspec.structs.replace(trust, crls=crls), world.now)
-        assert verdict.verdict == expected
+        assert (verdict.verdict, notes(verdict)) == (expected, told)
     assert verdict.signatures[0].revocation == "revoked" and "revoked" in codes(verdict)
 
 
@@ -284,6 +285,27 @@ def test_a_timestamp_replaced_after_release_is_a_change(
     believed = msgspec.structs.replace(trust, anchors=both, crls=())
     verdict = judged(re_table(signed.octets, stamped, tmp_path), signed.receipt, believed, world.now)
     assert (verdict.verdict, codes(verdict)) == ("invalid", {"changed-after-release"})
+
+
+def test_a_timestamp_renewed_after_release_is_said(world: World, trust: Trust, signed: Signed, tmp_path: Path) -> None:
+    """The log knows the timestamp without its renewal; what is there is valid, and the difference has words."""
+
+    def renewed(blob: bytes) -> bytes:
+        (token,) = cms.parse(blob).signers[0].unsigned[TIMESTAMP]
+        archived = renewal.archive(token, "sha256")
+        new = renewal.renew(token, archived, signing.stamp().token(archived.octets))
+        return cms.with_unsigned_attribute(blob, TIMESTAMP, new, replace=True)
+
+    both = Anchors((*(trust.anchors or Anchors(())).certificates, signing.stamp().root))
+    believed = msgspec.structs.replace(trust, anchors=both, crls=())
+    later = world.now + timedelta(minutes=5)
+    verdict = judged(re_table(signed.octets, renewed, tmp_path), signed.receipt, believed, later)
+    assert (verdict.verdict, notes(verdict)) == ("valid", {"renewed-after-release"})
+    (one,) = verdict.signatures
+    assert [each.authority for each in one.renewals] == ["CN=Timestamps"] and one.log is not None
+    # What a renewal was changed into afterwards is no renewal, and not what was released either.
+    spoilt = re_table(signed.octets, lambda blob: renewed(blob)[:-3] + b"xyz", tmp_path)
+    assert judged(spoilt, signed.receipt, believed, later).verdict == "invalid"
 
 
 def test_an_attribute_nobody_knows_is_a_change(world: World, trust: Trust, signed: Signed, tmp_path: Path) -> None:

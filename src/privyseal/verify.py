@@ -3,8 +3,8 @@
 A signature is judged in this order, and the verdict is the worst that was found:
 
 1. itself, by its format: the digest of the content, the signed attributes, the value, the layout of the file;
-2. its timestamp: that it is over this very signature value, and that its authority's chain was good at the time it
-   states;
+2. its timestamp: that it is over this very signature value, and that its time is to be believed, by its authority's
+   chain and by its renewals (``timestamp/worth.py``);
 3. its certificate's chain, at the time of a good timestamp, else at the moment the caller names;
 4. the receipt, under the log policy: both log entries, both inclusion proofs, the signed tree head; then that what
    the log knows as approved (the request) and as made (the digests in the completion) is what stands in this file.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, Self
 
 import msgspec
@@ -26,12 +26,16 @@ from privyseal.errors import BadInput, MalformedCode, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.examine import examine
 from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Prepared, Problem, Source
-from privyseal.pki import certificates, chain, cms, der
+from privyseal.pki import certificates, chain, cms, revocations, unsigned
 from privyseal.pki.chain import Anchors, Judgement
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.requests import SigningRequest
-from privyseal.timestamp.token import token_certificates, verify_token
+from privyseal.terms.signatures import TimestampToken
+from privyseal.timestamp import worth
+from privyseal.timestamp.renewal import without_renewals
+from privyseal.timestamp.token import verify_token
+from privyseal.timestamp.worth import Worth
 from privyseal.tlog.policy import Policy
 from privyseal.tlog.proof import OpenedReceipt, read_receipt
 
@@ -41,9 +45,6 @@ Verdict = Literal["valid", "invalid", "unsigned", "untrusted", "indeterminate"]
 
 WORST_FIRST: tuple[Verdict, ...] = ("invalid", "untrusted", "indeterminate", "valid")
 """Verdicts of signatures in the order in which one decides for the whole file."""
-
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far a timestamp may lie ahead of the moment of verification: what Kerberos allows two clocks (RFC 4120 5.3)."""
 
 
 class Trust(msgspec.Struct, frozen=True):
@@ -99,6 +100,10 @@ class SignatureVerdict(msgspec.Struct, frozen=True, kw_only=True):
     revocation: Literal["good", "revoked", "not-checked"]
     program_name: str | None
     program_url: str | None
+    renewals: tuple[TimestampFacts, ...] = ()
+    """Later timestamps over the timestamp that count, oldest first."""
+    timestamp_ends: datetime | None = None
+    """When the certificate ends on which the last of them rests."""
     notes: tuple[Problem, ...] = ()
     """What is worth knowing and takes nothing from the verdict."""
 
@@ -228,14 +233,17 @@ def _signature(embedded: EmbeddedSignature, trust: Trust, at: datetime) -> Signa
         problems.append(signer)
         verdicts.append("invalid")
     stamped = _timestamp(embedded, trust, at)
-    problems += stamped.problems
+    problems += (Problem(*each) for each in stamped.problems)
+    notes = [Problem(*each) for each in stamped.notes]
     verdicts.append(stamped.verdict)
     judgement = Judgement(verdict="untrusted")
     if isinstance(signer, Certificate):
-        when = at if stamped.facts is None else stamped.facts.time
-        judgement = _chain(signer, embedded.certificates, trust, when, "code-signing")
+        when = at if stamped.token is None else stamped.token.time
+        judgement = _chain(signer, embedded.certificates, trust, when)
         problems += (Problem(each.code, each.text) for each in judgement.problems)
         verdicts.append(judgement.verdict)
+        if judgement.verdict == "valid":
+            notes += _revoked_later(judgement, trust, stamped)
     known = signer if isinstance(signer, Certificate) else None
     return SignatureVerdict(
         signer=known.subject if known else "",
@@ -243,7 +251,7 @@ def _signature(embedded: EmbeddedSignature, trust: Trust, at: datetime) -> Signa
         issuer=known.issuer if known else "",
         digest_algorithm=embedded.digest_algorithm,
         digest=embedded.digest.hex(),
-        timestamp=stamped.facts,
+        timestamp=_facts(stamped.token) if stamped.token is not None else None,
         log=None,
         problems=tuple(problems),
         verdict=_worst(verdicts),
@@ -254,7 +262,14 @@ def _signature(embedded: EmbeddedSignature, trust: Trust, at: datetime) -> Signa
         revocation=judgement.revocation,
         program_name=embedded.program_name,
         program_url=embedded.program_url,
+        renewals=tuple(map(_facts, stamped.renewals)),
+        timestamp_ends=stamped.ends,
+        notes=tuple(notes),
     )
+
+
+def _facts(token: TimestampToken) -> TimestampFacts:
+    return TimestampFacts(token.time, token.authority)
 
 
 def _signer(embedded: EmbeddedSignature) -> Certificate | Problem:
@@ -266,44 +281,37 @@ def _signer(embedded: EmbeddedSignature) -> Certificate | Problem:
         return Problem("unreadable-certificate", error.detail)
 
 
-class _Stamped(msgspec.Struct, frozen=True):
-    """What a signature's timestamp is worth; ``facts`` only where it is good."""
-
-    facts: TimestampFacts | None = None
-    verdict: Verdict = "valid"
-    problems: tuple[Problem, ...] = ()
-
-
-def _timestamp(embedded: EmbeddedSignature, trust: Trust, at: datetime) -> _Stamped:
+def _timestamp(embedded: EmbeddedSignature, trust: Trust, at: datetime) -> Worth:
     """Judge a signature's timestamp; having none is no problem of its own, but then the certificate's end is the
     end."""
     if embedded.timestamp is None:
-        return _Stamped()
-    try:
-        token = verify_token(embedded.timestamp, octets=embedded.signature_value)
-        own, *others = token_certificates(embedded.timestamp)
-        authority = certificates.read(own)
-    except (VerificationFailed, BadInput) as error:
-        return _Stamped(None, "invalid", (Problem("timestamp", error.detail),))
-    if token.time > at + CLOCK_SKEW:
-        text = f"The timestamp says {_words(token.time)}, which is later than {_words(at)}, the moment asked about."
-        return _Stamped(None, "indeterminate", (Problem("timestamp-ahead", text),))
-    judgement = _chain(authority, others, trust, token.time, "timestamping")
-    if judgement.verdict != "valid":
-        problems = tuple(Problem(f"timestamp-{each.code}", f"Timestamp: {each.text}") for each in judgement.problems)
-        return _Stamped(None, judgement.verdict, problems)
-    return _Stamped(TimestampFacts(token.time, token.authority))
+        return Worth(verdict="valid")
+    return worth.judge(embedded.timestamp, embedded.signature_value, worth.Believed(trust.anchors, trust.crls, at))
 
 
-def _chain(leaf: Certificate, others: Sequence[bytes], trust: Trust, at: datetime, purpose: chain.Purpose) -> Judgement:
+def _chain(leaf: Certificate, others: Sequence[bytes], trust: Trust, at: datetime) -> Judgement:
     if trust.anchors is None:
         text = "No trust anchor was given, so nobody vouches for the certificate."
         return Judgement(verdict="untrusted", problems=(chain.Problem("no-path", text),))
     try:
-        return chain.judge(leaf.der, tuple(others), trust.anchors, trust.crls, at, purpose)
+        return chain.judge(leaf.der, tuple(others), trust.anchors, trust.crls, at, "code-signing")
     except BadInput as error:
         # The leaf has been read, so it is one of the certificates that came along: the file's fault, not the caller's.
         return Judgement(verdict="invalid", problems=(chain.Problem("unfit-chain", error.detail),))
+
+
+def _revoked_later(judgement: Judgement, trust: Trust, stamped: Worth) -> list[Problem]:
+    """Say which certificates of a chain that was good were revoked after the moment for which it was judged."""
+    after = "the moment asked about" if stamped.token is None else "the timestamp"
+    found = []
+    for child, issuer in zip(judgement.path, judgement.path[1:], strict=False):
+        if (revoked := revocations.find(child.der, issuer.der, trust.crls)) is not None:
+            text = (
+                f"The certificate of {child.subject} was revoked on {worth.words(revoked.at)}, which is after {after}; "
+                "what was signed before stays signed."
+            )
+            found.append(Problem("revoked-later", text))
+    return found
 
 
 # -- the receipt -------------------------------------------------------------------------------------------------------
@@ -355,34 +363,38 @@ class _Logged(msgspec.Struct, frozen=True):
         released = self.opened.completed.blobs
         if hashlib.sha256(embedded.blob).hexdigest() in released:
             return problems, []
-        if _without_timestamp(embedded.blob) in released:
-            return problems, [
-                Problem("added-after-release", "A timestamp was added after release; the rest is as it was.")
-            ]
+        for code, what, blob in _earlier(embedded.blob):
+            if hashlib.sha256(blob).hexdigest() in released:
+                return problems, [Problem(code, f"{what} after release; the rest is as it was.")]
         text = (
             "Parts that the signature itself does not cover, such as its timestamp, are not those that were released."
         )
         return [*problems, Problem("changed-after-release", text)], []
 
 
-def _without_timestamp(blob: bytes) -> str | None:
-    """Return the SHA-256 that a CMS signature has without the unsigned attributes of its signer; None if it has none.
+def _earlier(blob: bytes) -> list[tuple[str, str, bytes]]:
+    """Return what a CMS signature was before its timestamp was renewed, and before it had one, with words for each.
 
     A format takes nested signatures off a blob itself and calls every unsigned attribute but a timestamp a problem, so
     what comes off here is a timestamp.
     """
     try:
-        signed = cms.parse(blob)
-        if len(signed.signers) != 1 or not signed.signers[0].unsigned:
-            return None
-        kept = [field.raw for field in der.children(der.read(signed.signers[0].raw)) if field.tag != 0xA1]
-        outer = der.children(der.read(signed.der))
-        inner = [field.raw for field in der.children(der.children(outer[1])[0])]
-    except (BadInput, IndexError):
-        return None
-    content = der.sequence(*inner[:-1], der.set_of(der.sequence(*kept)))
-    return hashlib.sha256(der.sequence(outer[0].raw, der.explicit(0, content))).hexdigest()
+        (signer,) = cms.parse(blob).signers
+        if not signer.unsigned:
+            return []
+        bare = unsigned.with_only(blob, {})
+        before = {kind: [_before_renewal(one) for one in values] for kind, values in signer.unsigned.items()}
+        renewed = unsigned.with_only(blob, before)
+    except (BadInput, ValueError, IndexError):
+        return []
+    return [
+        ("renewed-after-release", "The timestamp was renewed", renewed),
+        ("added-after-release", "A timestamp was added", bare),
+    ]
 
 
-def _words(time: datetime) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC")
+def _before_renewal(value: bytes) -> bytes:
+    try:
+        return without_renewals(value)
+    except BadInput:
+        return value

@@ -249,7 +249,7 @@ class Server:
                     connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
-        proxy = _proxy("https" if self._secure else "http", self._host)
+        proxy = proxy_of("https" if self._secure else "http", self._host)
         host, port = (proxy.hostname or "", proxy.port or 3128) if proxy else (self._host, self._port)
         if not self._secure:
             if proxy:
@@ -332,21 +332,6 @@ class Service(Server):
         return self.ask("POST", path, document, headers)
 
 
-def post_to(url: str, body: bytes, media_type: str) -> bytes:
-    """POST octets to any url and return the body of the answer; Unavailable where there is no good one.
-
-    A timestamp authority's tokens are signed, so plain http is no weakness there (RFC 3161 3.4).
-    """
-    parts = _split(url)
-    server = Server(f"{parts.scheme}://{parts.netloc}")
-    try:
-        return server.ask("POST", parts.path or "/", body, {"Content-Type": media_type, "Accept": "*/*"}).body
-    except PrivySealError as error:
-        raise Unavailable(error.detail, hint=error.hint) from error
-    finally:
-        server.close()
-
-
 def _split(url: str) -> Any:
     try:
         parts = urlsplit(url)
@@ -358,7 +343,7 @@ def _split(url: str) -> Any:
     return parts
 
 
-def _proxy(scheme: str, host: str) -> Any:
+def proxy_of(scheme: str, host: str) -> Any:
     """Return the proxy that the environment asks for (HTTPS_PROXY, NO_PROXY), split, or None."""
     if not any(
         os.environ.get(name) for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")

@@ -9,11 +9,11 @@ very key in the file, whose possession shows that no CA had a part in it.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -33,7 +33,9 @@ from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.pki import certificates, chain
 from privyseal.pki.chain import PinnedAnchor
 from privyseal.terms.signatures import DigestAlgorithm, Options, Signature, TimestampToken, ToBeSigned
-from privyseal.timestamp.client import Client
+
+if TYPE_CHECKING:  # its network and threads are only for those who have an authority
+    from privyseal.timestamp.authorities import Authorities
 
 PASSWORD = "PRIVYSEAL_KEYFILE_PASSWORD"  # noqa: S105 - the name of the variable
 LARGEST_KEY = 64 * 1024
@@ -65,15 +67,25 @@ class KeyFile(msgspec.Struct, frozen=True):
         return Signature(tbs, self.key.sign(tbs.octets, ec.ECDSA(algorithm)))
 
 
+Stamp = Callable[[bytes, DigestAlgorithm], TimestampToken]
+"""Has a signature value timestamped; TimestampUnavailable where no token can be had."""
+
+
+def stamp_by(asked: Authorities) -> Stamp:
+    """Return a function that has these authorities timestamp a value."""
+    return lambda value, digest: asked.stamp([value], digest)[0]
+
+
 class KeyFileMaker:
     """Makes signatures with a key file and, if one is named, a timestamp authority."""
 
     logs = False
 
-    def __init__(self, key: KeyFile, stamp: Callable[[bytes, DigestAlgorithm], TimestampToken] | None) -> None:
+    def __init__(self, key: KeyFile, stamp: Stamp | None) -> None:
         """Sign with ``key``, and have ``stamp`` timestamp each signature value."""
         self._key = key
         self._stamp = stamp
+        self.stamps = stamp is not None
         self.identity = key.identity
 
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made:
@@ -136,12 +148,6 @@ def is_for_code_signing(certificate: bytes) -> bool:
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return False
     return ExtendedKeyUsageOID.CODE_SIGNING in purposes
-
-
-def authority(url: str, post: Callable[[str, bytes, str], bytes]) -> Callable[[bytes, DigestAlgorithm], TimestampToken]:
-    """Return a function that has a signature value timestamped by the authority at ``url``."""
-    client = Client(url, post, secrets.token_bytes)
-    return lambda value, digest: client.stamp([value], digest)[0]
 
 
 def _private_key(path: Path) -> PrivateKey:

@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("privyseal.cli.demo:demo", "Sign and check real programs with a service of its own."),
     "sign": ("privyseal.cli.sign:sign", "Sign files, check the outcome, keep the receipts."),
     "verify": ("privyseal.cli.verify:verify", "Check signed files and their receipts, offline."),
+    "timestamp": (
+        "privyseal.cli.timestamp:timestamp",
+        "Timestamp files that are signed already, or renew their timestamps.",
+    ),
     "lint": ("privyseal.cli.lint:lint_command", "Hold certificates and their like against the Baseline Requirements."),
     "remove": ("privyseal.cli.remove:remove", "Take all signatures off files."),
     "inspect": ("privyseal.cli.inspect:inspect", "Say what is in a file and how it is signed."),

@@ -31,6 +31,7 @@ import msgspec
 
 from privyseal.cli.output import printable, shown_path
 from privyseal.errors import Misused
+from privyseal.timestamp.address import Address
 
 PROJECT_FILE = "privyseal.toml"
 """The profile of a project, looked for from the working directory upwards."""
@@ -52,8 +53,10 @@ ENVIRONMENT = {
     "audience": "PRIVYSEAL_AUDIENCE",
     "rule": "PRIVYSEAL_RULE",
     "policy": "PRIVYSEAL_POLICY",
+    "tsa": "PRIVYSEAL_TSA",
 }
-"""Setting -> environment variable; lists of paths are separated as in ``PATH``. An empty variable counts as unset."""
+"""Setting -> environment variable; lists of paths are separated as in ``PATH``, addresses by blanks. An empty variable
+counts as unset."""
 
 LISTS = frozenset({"trust", "crl", "rehearsal_anchors"})
 """Settings that are lists of paths; all others are one value."""
@@ -85,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audience: str | None = None
     rule: str | None = None
     policy: str | None = None
+    tsa: str | list[str | Address] | None = None
 
 
 class ConfigurationFile(Settings, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +117,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     rule: str | None = None
     policy: str | None = None
     """The trust rule and the policy under which a job comes, where several may apply."""
+    tsa: tuple[Address, ...] = ()
+    """The timestamp authorities to ask, in this order, where no service has one."""
     origins: dict[str, str] = {}
     """Setting -> the option, environment variable or file it comes from, for messages."""
 
@@ -171,7 +177,7 @@ def _merged(layers: Sequence[_Layer]) -> Profile:
                 origins[setting] = layer.origin
     for setting in HOMEBOUND:
         _check_it_goes_home(setting, values, origins, layers)
-    for setting in LISTS & values.keys():
+    for setting in (LISTS | {"tsa"}) & values.keys():
         values[setting] = tuple(values[setting])
     return Profile(**values, origins=origins)
 
@@ -198,7 +204,9 @@ def _from_environment(environment: Mapping[str, str], here: Path) -> _Layer:
     for setting, variable in ENVIRONMENT.items():
         value = environment.get(variable)
         if value:
-            found[setting] = value.split(os.pathsep) if setting in LISTS else value
+            found[setting] = (
+                value.split(os.pathsep) if setting in LISTS else value.split() if setting == "tsa" else value
+            )
     names = ", ".join(ENVIRONMENT[setting] for setting in found)
     return _Layer(names or "PRIVYSEAL_...", _absolute(found, here))
 
@@ -267,10 +275,17 @@ def _read(path: Path) -> ConfigurationFile:
         raise Misused(
             f"{shown_path(path)}: {printable(str(error))}.", hint=f"the settings are {', '.join(ENVIRONMENT)}"
         ) from error
-    has_token = file_says.token or any(settings.token for settings in file_says.profile.values())
-    if has_token:
+    all_settings = (file_says, *file_says.profile.values())
+    if any(settings.token for settings in all_settings):
         refuse_if_others_can_read(path, mode, "holds a token")
+    if any("@" in one for settings in all_settings for one in _urls(settings)):
+        refuse_if_others_can_read(path, mode, "holds a password for a timestamp authority")
     return file_says
+
+
+def _urls(settings: Settings) -> list[str]:
+    listed = [settings.tsa] if isinstance(settings.tsa, str) else settings.tsa or []
+    return [one if isinstance(one, str) else one.url for one in listed]
 
 
 def refuse_if_others_can_read(path: str | os.PathLike[str], mode: int, what: str) -> None:
@@ -300,6 +315,9 @@ def _absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if setting in LISTS:
             several = [value] if isinstance(value, str) else list(value)
             outcome[setting] = [folder / path for path in several]
+        elif setting == "tsa":
+            listed = [value] if isinstance(value, str) else list(value)
+            outcome[setting] = [Address(one) if isinstance(one, str) else one for one in listed]
         else:
             outcome[setting] = folder / value if setting in PATHS else value
     return outcome

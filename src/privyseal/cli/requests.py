@@ -59,6 +59,7 @@ class Requester:
     """Has one Key Pair's signatures made by a service. Safe to use from several threads."""
 
     logs = True
+    stamps = True
 
     def __init__(self, service: Service, key: str, policy: Policy | None) -> None:
         """Fetch the key and its newest certificate; Misused where it has none, VerificationFailed if they do not

@@ -47,6 +47,8 @@ class Maker(Protocol):
     identity: Identity
     logs: bool
     """Whether a receipt belongs to a signature."""
+    stamps: bool
+    """Whether it can have a signature timestamped."""
 
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
         """Make one file's signature; raises PrivySealError."""
@@ -121,7 +123,12 @@ class FileMaker(Protocol):
     "--keyfile", metavar="PEM", help="Sign without a service, with the private key in this file. Needs --certs."
 )
 @click.option("--certs", metavar="PEM", help="With --keyfile: its certificate, and those above it.")
-@click.option("--tsa", metavar="URL", help="With --keyfile: the RFC 3161 timestamp authority to ask.")
+@click.option(
+    "--tsa",
+    multiple=True,
+    metavar="URL",
+    help="With --keyfile: a timestamp authority to ask. Repeatable, in this order.",
+)
 @click.option("--rehearsal-anchor", multiple=True, metavar="PEM", help="With --keyfile: this root is for rehearsal.")
 @json_option
 @quiet_option
@@ -140,7 +147,7 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
     todo = pieces.jobs(files, wanted.output)
     output = Output(json_mode, quiet=quiet)
     maker = _key_file(wanted, output) if wanted.keyfile else _service(wanted, output)
-    timestamp = wanted.tsa is not None if wanted.keyfile else not wanted.no_timestamp
+    timestamp = maker.stamps and not wanted.no_timestamp
     wishes = Wishes(
         options=Options(
             program_name=wanted.program_name,
@@ -152,7 +159,7 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
         if_signed=wanted.if_signed,
         again=wanted.again,
     )
-    workers = AT_ONCE if maker.logs or wanted.tsa else CHILDREN_A_CORE * (os.cpu_count() or 1)
+    workers = AT_ONCE if maker.logs or timestamp else CHILDREN_A_CORE * (os.cpu_count() or 1)
     return _run(todo, maker, wishes, output, workers)
 
 
@@ -174,7 +181,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     subscriber: str | None
     keyfile: str | None
     certs: str | None
-    tsa: str | None
+    tsa: tuple[str, ...]
     rehearsal_anchor: tuple[str, ...]
 
 
@@ -218,13 +225,14 @@ def _key_file(given: Given, output: Output) -> Maker:
         raise Misused("--keyfile signs here, so --mode server means nothing with it.")
     if given.no_timestamp and given.tsa:
         raise Misused("--tsa and --no-timestamp contradict each other.")
-    found = profiles.load({"rehearsal_anchors": given.rehearsal_anchor}, given.profile)
+    found = profiles.load({"rehearsal_anchors": given.rehearsal_anchor, "tsa": given.tsa}, given.profile)
     key = keyfile.load(Path(given.keyfile), Path(given.certs), found.rehearsal_anchors, datetime.now(UTC))
     stamp = None
-    if given.tsa:
-        from privyseal.cli.client import post_to
+    if found.tsa and not given.no_timestamp:
+        from privyseal.cli.stamping import authorities
+        from privyseal.timestamp.client import Trusted
 
-        stamp = keyfile.authority(given.tsa, post_to)
+        stamp = keyfile.stamp_by(authorities(found.tsa, Trusted()))
     if not keyfile.is_for_code_signing(key.identity.chain[0]):
         output.warn("note     the certificate does not say that it is for code signing; verifiers will refuse it")
     output.warn("note     no service and no log: nobody can prove what is signed this way; for rehearsal only")

@@ -96,7 +96,10 @@ def verify(  # noqa: PLR0913 - one argument for each option, as click has it
         unread += not was_read
         verdicts.append(verdict)
         output.event("verified", **msgspec.to_builtins(verdict))
-        (output.say if verdict.verdict == "valid" else output.warn)(*in_words(verdict, found))
+        lines = in_words(verdict, found)
+        if at:
+            lines[1:1] = fill("as of", f"{moment:%Y-%m-%d %H:%M:%S} UTC, as --at says")
+        (output.say if verdict.verdict == "valid" else output.warn)(*lines)
     output.result(Report(files=tuple(verdicts)))
     if all(verdict.verdict == "valid" for verdict in verdicts):
         return [None]
@@ -227,6 +230,12 @@ def _invalid(name: str, verdict: FileVerdict) -> str:
         return f"{name} is signed, but not as it was released."
     if "revoked" in codes:
         return f"{name} is signed under a certificate that was revoked."
+    if codes & {"timestamp-revoked"}:
+        return f"{name} is signed, but the authority behind its timestamp was revoked."
+    if "timestamp-ahead" in codes:
+        return f"{name} was not signed yet, as far as its timestamp shows."
+    if "expired" in codes:
+        return f"{name} is signed under a certificate that had expired, and no timestamp shows that it was before."
     return f"{name} is signed, but the signature does not hold."
 
 
@@ -263,10 +272,13 @@ def _when(signature: SignatureVerdict) -> str:
     if signature.timestamp is None:
         return f"no timestamp that counts: the signature ends with its certificate, on {ends}"
     stamp = signature.timestamp
-    return (
+    text = (
         f"{stamp.time:%Y-%m-%d %H:%M:%S} UTC at the latest, says {_short(stamp.authority)}; "
         f"so it outlasts its certificate, which ends on {ends}"
     )
+    for renewal in signature.renewals:
+        text += f"; renewed on {renewal.time:%Y-%m-%d}, says {_short(renewal.authority)}"
+    return text
 
 
 def _short(name: str) -> str:
