@@ -45,17 +45,11 @@ from privyseal.strongroom.messages import (
     Prove,
     Question,
     Refused,
-    Replied,
-    Reply,
     SignBatch,
     SignedBatch,
     SignerHealth,
     SignerState,
     Stale,
-    Stamp,
-    Stamped,
-    StamperHealth,
-    StamperState,
     StandingAsked,
     StandingRead,
     Submission,
@@ -63,6 +57,18 @@ from privyseal.strongroom.messages import (
     TokenKeysRead,
     decode_answer,
     encode_traced,
+)
+from privyseal.strongroom.messages_of_stamps import (
+    BooksAsked,
+    BooksRead,
+    PlaceAsked,
+    PlaceRead,
+    Replied,
+    Reply,
+    Stamp,
+    Stamped,
+    StamperHealth,
+    StamperState,
 )
 from privyseal.terms.certificates import Standing
 from privyseal.terms.keys import TokenKeys
@@ -329,9 +335,20 @@ class StamperClient:
         """Have digests timestamped: one RFC 3161 token (DER ContentInfo) for each, in their order."""
         return _expect(Stamped, self._asked(Stamp(algorithm, tuple(digests)))).tokens
 
-    def reply(self, requests: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Have TimeStampReq (DER) answered: one TimeStampResp (DER) for each, refusals included."""
-        return _expect(Replied, self._asked(Reply(tuple(requests)))).replies
+    def reply(self, requests: Sequence[bytes], policies: Sequence[str] = ()) -> tuple[bytes, ...]:
+        """Have TimeStampReq (DER) answered: one TimeStampResp (DER) for each, refusals included.
+
+        ``policies``: to the address of whose policy (OID) each came, if any did.
+        """
+        return _expect(Replied, self._asked(Reply(tuple(requests), tuple(policies)))).replies
+
+    def books(self, entry: int, batch: int) -> BooksRead:
+        """Return what the stamper wrote down behind an entry of its diary and behind a batch of its tokens."""
+        return _expect(BooksRead, self._asked(BooksAsked(entry, batch)))
+
+    def place(self, time: str, leaf: bytes) -> PlaceRead:
+        """Return where a token is, by genTime and leaf; NotFound where it is in no batch that is closed."""
+        return _expect(PlaceRead, self._asked(PlaceAsked(time, leaf)))
 
     def health(self) -> StamperState:
         """Return whether the stamper would stamp now, and who it is."""

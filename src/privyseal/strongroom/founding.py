@@ -188,13 +188,19 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
 
 
 def create_stamper(
-    directory: Path, clock: Callable[[], datetime], scheme: str = "rsa-3072", token: Pkcs11Section | None = None
+    directory: Path,
+    clock: Callable[[], datetime],
+    scheme: str = "rsa-3072",
+    token: Pkcs11Section | None = None,
+    time_servers: Sequence[str] = (),
 ) -> bytes:
     """Make a stamper with a fresh key and return its SubjectPublicKeyInfo, DER, to have a chain issued for.
 
-    The key is born in ``token``, whose paths are absolute, or in a file if none is given.
+    Without ``time_servers`` it is a rehearsal's, which believes the clock of its machine. The key is born in
+    ``token``, whose paths are absolute, or in a file if none is given.
     """
     _room(directory, "stamper.toml")
+    clock_of: dict[str, object] = {"time_servers": list(time_servers)} if time_servers else {"rehearsal": True}
     if token is not None:
         nursery = Nursery([("pkcs11", token)], directory / "pins")
         tokens = Pkcs11([TokenChild(nursery, 0, 1)], nursery.close)
@@ -204,14 +210,16 @@ def create_stamper(
         finally:
             tokens.close()
         MarkFile.create(directory / "time.mark", Mark(0, bytes(32)))
-        _settings(directory / "stamper.toml", {"key": uri}, [("[pkcs11]", _said(token))])
+        _settings(directory / "stamper.toml", {"key": uri, **clock_of}, [("[pkcs11]", _said(token))])
         return public
     passphrase = _passphrase()
     store = SoftFile.create(directory / "keys", passphrase.encode("ascii"), clock)
     uri = store.generate(STAMPER_LABEL, SCHEMES[scheme])
     MarkFile.create(directory / "time.mark", Mark(0, bytes(32)))
     _settings(
-        directory / "stamper.toml", {"key": uri}, [("[softfile]", {"directory": "keys", "passphrase": passphrase})]
+        directory / "stamper.toml",
+        {"key": uri, **clock_of},
+        [("[softfile]", {"directory": "keys", "passphrase": passphrase})],
     )
     return store.public_key(uri)
 
