@@ -31,6 +31,8 @@ ADMITS: dict[tuple[str, str], str] = {
     ("GET", "/problems/{code:str}"): "anybody",
     ("GET", "/log/{path:path}"): "anybody",
     ("POST", "/tsa"): "anybody",
+    ("POST", "/tsa/{policy:str}"): "anybody",
+    ("GET", "/v1/timestamps/{time:str}/{leaf:str}"): "any member",
     ("GET", "/v1/openapi.json"): "anybody",
     ("GET", "/v1/whoami"): "any member",
     ("GET", _ONE + "/keys"): "see-keys",

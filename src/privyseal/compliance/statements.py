@@ -34,6 +34,7 @@ from privyseal.compliance.statements_of_parties import (
     PartyStands,
     Stands,
 )
+from privyseal.compliance.statements_of_timestamps import StamperNoted, TimestampKeyRemoved, TokensGiven
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import decode_canonical
 
@@ -310,6 +311,9 @@ Own = (
     | CeremonyHeld
     | CertificateAccepted
     | RevocationAsked
+    | StamperNoted
+    | TokensGiven
+    | TimestampKeyRemoved
 )
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())

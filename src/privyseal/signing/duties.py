@@ -10,7 +10,7 @@ from contextlib import suppress
 from privyseal.errors import Conflict, PrivySealError
 from privyseal.records import events, requests
 from privyseal.records.events import Event
-from privyseal.signing import agreed_acts, evaluation, freezes, gates, life, log_check
+from privyseal.signing import agreed_acts, evaluation, freezes, gates, life, log_check, stamps
 from privyseal.signing.evaluation import Walked
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.paper import finish
@@ -47,6 +47,8 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
         finish(seal)
     with suppress(PrivySealError):  # what is frozen is frozen in the records; the signer follows when it can
         freezes.follow(seal)
+    with suppress(PrivySealError):  # what the stamper wrote down waits with it
+        stamps.take_over(seal)
     with suppress(PrivySealError):  # what people agreed to and a crash cut short, and keys that nobody uses
         agreed_acts.follow(seal)
         life.suspend_idle(seal, seal.idle_days)

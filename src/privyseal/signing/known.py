@@ -24,7 +24,20 @@ from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
 from privyseal.signing import accepted
 
-TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "key", "certificate")
+TOPICS = (
+    "evidence",
+    "review",
+    "declaration",
+    "choice",
+    "agreement",
+    "access",
+    "party",
+    "notice",
+    "key",
+    "certificate",
+    "clock",
+    "timestamp",
+)
 """Topics of all that is taken into account."""
 
 

@@ -59,6 +59,8 @@ class StamperState(Message, frozen=True, tag="stamper-state"):
     """How its clock stands; None from a stamper that does not watch it."""
     used_until: datetime | None = None
     """Until when its key may sign (CSBR 6.3.2), UTC."""
+    books: str = ""
+    """The name of its books; empty where it keeps none."""
 
 
 class DiaryEntry(Message, frozen=True, tag="diary-entry"):

@@ -141,14 +141,19 @@ class Stamper:
     def _state(self) -> StamperState:
         why = ""
         try:
-            if not self._certificate.in_force(self._time()):
+            now = self._time()
+            if not self._certificate.in_force(now):
                 why = "The authority's certificate is not in force now."
+            elif now > self._authority.used_until:
+                why = "The authority's key has signed for 15 months and signs no more."
             why = why or next((each.why for each in self._store.tokens([self._uri]) if each.keys and each.why), "")
         except PrivySealError as error:
             why = error.detail
         own = self._certificate
         clock = self._clock.state() if isinstance(self._clock, Timekeeping) else None
-        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, self._authority.used_until)
+        books = "" if self._stamps is None else self._stamps.name
+        until = self._authority.used_until
+        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books)
 
     def _wall(self) -> datetime:
         """Return the time of day for the books, right or wrong: the clock that is watched raises where it is wrong."""

@@ -10,6 +10,7 @@ is then a few thousand hashes, however many tokens an hour had.
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS batches (
   count INTEGER NOT NULL, root BLOB, nodes BLOB);
 CREATE TABLE IF NOT EXISTS leaves (
   batch INTEGER NOT NULL, place INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (batch, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS books (name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS diary (
   number INTEGER PRIMARY KEY, at TEXT NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
 """
@@ -76,6 +78,8 @@ class Stamps:
         """Open or make the file; a batch that was open goes on."""
         self.database = Database(path, _SCHEMA, TimestampUnavailable)
         self._guard = threading.Lock()
+        self.name = self._named()
+        """32 hex digits that no other books have: numbers of batches and entries are unique in these alone."""
         self._open: _Open | None = None
         self._known = False
         self._current()
@@ -214,6 +218,13 @@ class Stamps:
     def _close(self, batch: _Open) -> None:
         with self.database.writing() as connection:
             _closed(connection, batch)
+
+    def _named(self) -> str:
+        with self.database.writing() as connection:
+            connection.execute(
+                "INSERT INTO books SELECT ? WHERE NOT EXISTS (SELECT 1 FROM books)", (secrets.token_hex(16),)
+            )
+        return str(self.database.read("SELECT name FROM books")[0][0])
 
     def _current(self) -> _Open | None:
         """Return the open batch, read anew where the last write may or may not be done."""

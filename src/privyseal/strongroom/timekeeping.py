@@ -87,6 +87,7 @@ class Timekeeping:
         why, noted = self._keeper.look(wall.timestamp(), (before + self._count()) / 2)
         if noted:
             for each in noted:
-                self._note(f"clock {each.what}: {each.detail}")
+                if each.what in ("adjusted", "refused"):
+                    self._note(f"clock {each.what}: {each.detail}")
             self._stamps.note(wall.astimezone(UTC), [(each.what, each.detail) for each in noted])
         return wall, why

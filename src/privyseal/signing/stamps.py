@@ -1,0 +1,78 @@
+"""The stamper's books are taken over into the log: its diary, entry by entry, and its tokens, a root for each hour.
+
+The stamper is asked for what stands behind the last number that was stated; so nothing is left out, whenever either of
+the two was away. Another node that is quicker makes it a Conflict, which is as good.
+"""
+
+from __future__ import annotations
+
+from privyseal.compliance.statements_of_timestamps import StamperNoted, TokensGiven
+from privyseal.errors import NotFound
+from privyseal.records import statements
+from privyseal.records.database import Transaction
+from privyseal.records.events import Event
+from privyseal.signing import announce, paper
+from privyseal.signing.instance import PrivySeal
+from privyseal.strongroom.messages_of_stamps import PlaceRead
+
+TOLD = frozenset({"adjusted", "refused", "trusted"})
+"""What of the diary is an event, too, so that people are told of it."""
+
+
+def take_over(seal: PrivySeal) -> int:
+    """State what the stamper wrote down since the last time; return how many statements that are.
+
+    Where no Subscriber is the operator's, nobody can state it, and it waits in the stamper's books.
+    """
+    owner = seal.service.operator
+    if owner is None:
+        return 0
+    name = seal.stamper.health().books
+    if not name:
+        return 0
+    with seal.records.reading(owner) as tx:
+        entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
+    books = seal.stamper.books(entry, batch)
+    if not books.entries and not books.batches:
+        return 0
+    with seal.records.writing(owner) as tx:
+        for each in books.entries:
+            noted = StamperNoted(books=name, number=each.number, at=each.at, what=each.what, detail=each.detail)
+            if each.what in TOLD:
+                event = Event(seal.clock(), paper.SERVICE, f"clock {each.what}", each.detail)
+                announce.stated(seal, tx, event, noted)
+            else:
+                paper.note(tx, seal, noted)
+        for one in books.batches:
+            root = one.root.hex()
+            given = TokensGiven(
+                books=name, number=one.number, first=one.first, last=one.last, count=one.count, root=root
+            )
+            paper.note(tx, seal, given)
+    paper.finish(seal)
+    return len(books.entries) + len(books.batches)
+
+
+def place(seal: PrivySeal, time: str, leaf: bytes) -> tuple[PlaceRead, statements.Written]:
+    """Return where a token is: its place in its batch, and the statement about that batch, which the log has.
+
+    ``time`` is its genTime, ``YYYYMMDDHHMMSSZ``, and ``leaf`` the leaf hash of its TSTInfo. NotFound for a token that
+    was not given out here, or whose hour is not in the log yet.
+    """
+    state = seal.stamper.health()
+    found = seal.stamper.place(time, leaf)
+    owner = seal.service.operator
+    written = None
+    if owner is not None:
+        with seal.records.reading(owner) as tx:
+            written = statements.numbered(tx, f"tokens:{state.books}", found.batch - 1)
+    if written is None or written.entry is None:
+        raise NotFound("The token's hour is not in the log yet.", hint="try again in a minute")
+    return found, written
+
+
+def _last(tx: Transaction, slot: str) -> int:
+    """Return the number of what was stated last of a stamper's books, 0 for nothing."""
+    before = statements.last(tx, slot)
+    matter = None if before is None else statements.said_in(before.octets).matter
+    return matter.number if isinstance(matter, StamperNoted | TokensGiven) else 0
