@@ -9,6 +9,7 @@ import msgspec
 from privyseal.compliance.held import Held
 from privyseal.compliance.modules import Validation
 from privyseal.compliance.statements_of_keys import KeyAttested
+from privyseal.compliance.statements_of_timestamps import TimestampKeyUsed
 from privyseal.compliance.subjects import CertificateStatus, Commitment
 
 SERVICE = "service"
@@ -44,6 +45,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What modules said of keys in attestations that were verified, by key id."""
     modules: tuple[Validation, ...] = ()
     """The register of modules: their certificates, with levels, versions and history."""
+    timestamp_keys: tuple[TimestampKeyUsed, ...] = ()
+    """The keys that sign, or signed, timestamps of the service's own authority."""
     choices: dict[str, str] = {}
     """The operator's readings of texts that contradict themselves, by requirement."""
 

@@ -34,7 +34,12 @@ from privyseal.compliance.statements_of_parties import (
     PartyStands,
     Stands,
 )
-from privyseal.compliance.statements_of_timestamps import StamperNoted, TimestampKeyRemoved, TokensGiven
+from privyseal.compliance.statements_of_timestamps import (
+    StamperNoted,
+    TimestampKeyRemoved,
+    TimestampKeyUsed,
+    TokensGiven,
+)
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import decode_canonical
 
@@ -313,6 +318,7 @@ Own = (
     | RevocationAsked
     | StamperNoted
     | TokensGiven
+    | TimestampKeyUsed
     | TimestampKeyRemoved
 )
 """What the service itself states; nobody can send it in."""

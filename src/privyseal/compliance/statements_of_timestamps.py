@@ -12,6 +12,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from privyseal.compliance.statement_words import Digest, Name, Topic
+from privyseal.terms.keys import KeyProtection
 
 BooksName = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 """Which stamper's books, for one that is made anew counts from 1 again."""
@@ -63,6 +64,34 @@ class TokensGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     def slot(self) -> str:
         """Return what a later statement must be of to take this one's place: the same books."""
         return f"tokens:{self.books}"
+
+    @property
+    def topic(self) -> Topic:
+        """Return what the log says of it."""
+        return "timestamp"
+
+
+class TimestampKeyUsed(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="timestamp-key-used"
+):
+    """Which key signs timestamps, under which certificate, and what guards it (CSBR 6.2.7.2, 6.3.2)."""
+
+    key_id: Digest
+    certificate: Digest
+    """SHA-256 of its certificate."""
+    issued: Annotated[datetime, Meta(tz=True)]
+    """The certificate's notBefore."""
+    until: Annotated[datetime, Meta(tz=True)]
+    """Its notAfter."""
+    used_until: Annotated[datetime, Meta(tz=True)]
+    """From when on the stamper does not sign with it."""
+    protection: KeyProtection | None = None
+    """What its key store says; None where that does not tell."""
+
+    @property
+    def slot(self) -> str:
+        """Return what a later statement must be of to take this one's place: the same key."""
+        return f"timestamp-key-used:{self.key_id}"
 
     @property
     def topic(self) -> Topic:

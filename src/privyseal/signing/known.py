@@ -22,7 +22,7 @@ from privyseal.compliance.statements import AuditPeriod, Choice, Document, Modul
 from privyseal.compliance.statements import Review as Reviewed
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
-from privyseal.signing import accepted
+from privyseal.signing import accepted, stamped
 
 TOPICS = (
     "evidence",
@@ -100,7 +100,7 @@ def known_from(stated: Iterable[Stated]) -> Known:
         if each_attested.module is not None:
             about = of_key(each_attested.key_id)
             held[about] = (*held.get(about, ()), _attestation(each_attested))
-    for about, record in accepted.papers(listed) + accepted.accounts(listed):
+    for about, record in accepted.papers(listed) + accepted.accounts(listed) + stamped.records(listed):
         held[about] = (*held.get(about, ()), record)
     return Known(
         held=held,
@@ -111,6 +111,7 @@ def known_from(stated: Iterable[Stated]) -> Known:
         status=accepted.statuses(last.values()),
         attested=attested,
         modules=_modules(last.values()),
+        timestamp_keys=stamped.keys(last.values()),
     )
 
 

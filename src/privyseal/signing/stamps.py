@@ -6,14 +6,18 @@ the two was away. Another node that is quicker makes it a Conflict, which is as 
 
 from __future__ import annotations
 
-from privyseal.compliance.statements_of_timestamps import StamperNoted, TokensGiven
+import hashlib
+
+from privyseal.compliance.statements import Matter, Own
+from privyseal.compliance.statements_of_timestamps import StamperNoted, TimestampKeyUsed, TokensGiven
 from privyseal.errors import NotFound
+from privyseal.pki import certificates
 from privyseal.records import statements
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import announce, paper
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.messages_of_stamps import PlaceRead
+from privyseal.strongroom.messages_of_stamps import PlaceRead, StamperState
 
 TOLD = frozenset({"adjusted", "refused", "trusted"})
 """What of the diary is an event, too, so that people are told of it."""
@@ -27,15 +31,19 @@ def take_over(seal: PrivySeal) -> int:
     owner = seal.service.operator
     if owner is None:
         return 0
-    name = seal.stamper.health().books
+    state = seal.stamper.health()
+    name, key = state.books, _key_of(state)
     if not name:
         return 0
     with seal.records.reading(owner) as tx:
         entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
+        new_key = key is not None and _said_last(tx, key.slot) != key
     books = seal.stamper.books(entry, batch)
-    if not books.entries and not books.batches:
+    if not books.entries and not books.batches and not new_key:
         return 0
     with seal.records.writing(owner) as tx:
+        if key is not None:
+            paper.note(tx, seal, key)
         for each in books.entries:
             noted = StamperNoted(books=name, number=each.number, at=each.at, what=each.what, detail=each.detail)
             if each.what in TOLD:
@@ -73,6 +81,25 @@ def place(seal: PrivySeal, time: str, leaf: bytes) -> tuple[PlaceRead, statement
 
 def _last(tx: Transaction, slot: str) -> int:
     """Return the number of what was stated last of a stamper's books, 0 for nothing."""
-    before = statements.last(tx, slot)
-    matter = None if before is None else statements.said_in(before.octets).matter
+    matter = _said_last(tx, slot)
     return matter.number if isinstance(matter, StamperNoted | TokensGiven) else 0
+
+
+def _said_last(tx: Transaction, slot: str) -> Matter | Own | None:
+    before = statements.last(tx, slot)
+    return None if before is None else statements.said_in(before.octets).matter
+
+
+def _key_of(state: StamperState) -> TimestampKeyUsed | None:
+    """Return which key the stamper signs with; None where it does not tell."""
+    if not state.chain or state.used_until is None:
+        return None
+    own = certificates.read(state.chain[0])
+    return TimestampKeyUsed(
+        key_id=own.key_id,
+        certificate=hashlib.sha256(state.chain[0]).hexdigest(),
+        issued=own.not_before,
+        until=own.not_after,
+        used_until=state.used_until,
+        protection=state.protection,
+    )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from privyseal.terms.keys import KeyProtection
 from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.timestamp.clock import ClockState
 
@@ -61,6 +62,8 @@ class StamperState(Message, frozen=True, tag="stamper-state"):
     """Until when its key may sign (CSBR 6.3.2), UTC."""
     books: str = ""
     """The name of its books; empty where it keeps none."""
+    protection: KeyProtection | None = None
+    """What guards its key, as the key store says; None where that does not tell."""
 
 
 class DiaryEntry(Message, frozen=True, tag="diary-entry"):

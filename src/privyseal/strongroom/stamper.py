@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from privyseal.strongroom.messages_of_stamps import (
 )
 from privyseal.strongroom.stamps import Stamps
 from privyseal.strongroom.timekeeping import Timekeeping
+from privyseal.terms.keys import KeyProtection
 from privyseal.terms.signatures import ToBeSigned
 from privyseal.timestamp.authority import STEP_BACK, Authority
 
@@ -79,6 +81,7 @@ class Stamper:
         self._mark, self._stamps = books.mark, books.stamps
         self._clock = clock
         self._guard = threading.Lock()
+        self._protection: KeyProtection | None = None
         self._given = self._mark.read().number
         policies = (policy,) if isinstance(policy, str) else tuple(policy)
         self._authority = Authority(chain, self._sign, policies, self._time, os.urandom, self._account)
@@ -153,7 +156,15 @@ class Stamper:
         clock = self._clock.state() if isinstance(self._clock, Timekeeping) else None
         books = "" if self._stamps is None else self._stamps.name
         until = self._authority.used_until
-        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books)
+        guard = self._guarded()
+        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard)
+
+    def _guarded(self) -> KeyProtection | None:
+        """Ask the key store once what guards the key, and again where it did not tell."""
+        if self._protection is None:
+            with suppress(PrivySealError):
+                self._protection = self._store.protection(self._uri)
+        return self._protection
 
     def _wall(self) -> datetime:
         """Return the time of day for the books, right or wrong: the clock that is watched raises where it is wrong."""
