@@ -220,6 +220,7 @@ ELSEWHERE = {
         "tests/signing/test_authorities.py",
     ),
     "stamps.take_over": "tests/signing/test_stamps.py",
+    "timestamp_keys.remove": "tests/cli/test_tsa.py",
     "policies.apply": "tests/signing/test_policies.py",
     "ceremonies.take_in": "tests/signing/test_ceremonies.py",
     "viewing.seen": "tests/signing/test_policies.py: one for each auditor and day",

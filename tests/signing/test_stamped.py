@@ -111,5 +111,7 @@ def test_a_removed_key_has_its_record(removed: datetime, in_time: bool) -> None:
     assert told["CSBR-6.3.2-06"] is Verdict.MET
     assert told["HOUSE-6.2.7.2-01"] is Verdict.NOT_MET  # it is kept in software
     kept = known_from(stated(used))
-    told = {each.requirement: each.verdict for each in judging.judge(judging.timestamp_key(key, kept, NOW), Asked(NOW, {}))}
+    told = {
+        each.requirement: each.verdict for each in judging.judge(judging.timestamp_key(key, kept, NOW), Asked(NOW, {}))
+    }
     assert told["CSBR-6.3.2-05"] is Verdict.NOT_EVIDENCED

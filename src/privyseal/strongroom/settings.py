@@ -218,6 +218,15 @@ class WitnessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError("a log stands there twice")
 
 
+class FormerKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[former]]``: a timestamp key that signs no more, and is still where it was until it is removed."""
+
+    key: str
+    """Its URI in the key store."""
+    chain: str
+    """Its certificates, PEM."""
+
+
 class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``stamper.toml``."""
 
@@ -243,6 +252,8 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Seconds between two rounds of questions; a server may refuse who asks oftener than every 64."""
     time_limit: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """Seconds by which the clock may be off before no time is given."""
+    former: Annotated[tuple[FormerKey, ...], Meta(max_length=64)] = ()
+    """Keys before this one, which must be removed 18 months after the issue of their certificates (CSBR 6.3.2)."""
     experiment: bool = False
     """Whether the key may be of a kind that verifiers do not know yet (ML-DSA)."""
     admitted: tuple[int, ...] = ()
