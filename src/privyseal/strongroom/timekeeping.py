@@ -64,6 +64,8 @@ class Timekeeping:
         """Take in what the servers say, and look at the clock twice a second, until the end, in a thread of its own."""
         while not self._ending.is_set():
             heard = servers.round(LOOK_SECONDS)
+            if heard is None and self._ending.is_set():
+                return
             if heard is None:
                 self._note("the process that asks the time servers has ended")
                 self.lost = True  # a fresh one starts with a fresh stamper, for this one can start nothing any more

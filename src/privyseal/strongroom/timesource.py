@@ -70,12 +70,12 @@ class TimeServers:
         if self._socket is None:
             time.sleep(seconds)
             return ()
-        if not select.select([self._socket], [], [], seconds)[0]:
-            return ()
         try:
+            if not select.select([self._socket], [], [], seconds)[0]:
+                return ()
             octets = self._socket.recv(MAX_OCTETS)
             return _rounds.decode(octets) if octets else None
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, msgspec.MsgspecError):  # ValueError: it was closed, for this process ends
             return None
 
     def close(self) -> None:
