@@ -97,6 +97,9 @@ class Room:
         items = [known.setdefault(one.submission_id(), len(known)) for one in submissions]
         return SimpleNamespace(items=[SimpleNamespace(index=index) for index in items])
 
+    def legacy_reply(self, request: bytes) -> bytes:
+        raise NotFound("It is not offered here.")
+
     def reply(self, queries: Sequence[bytes], policies: Sequence[str] = ()) -> tuple[bytes, ...]:
         self.health()
         self.batches.append(len(queries))

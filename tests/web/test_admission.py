@@ -58,6 +58,7 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/log/{path:path}"): EVERYBODY,
     ("POST", "/tsa"): EVERYBODY,
     ("POST", "/tsa/{policy:str}"): EVERYBODY,
+    ("POST", "/tsa/authenticode"): dict.fromkeys(CALLERS, 404),  # this house does not offer it
     ("GET", "/v1/openapi.json"): EVERYBODY,
     ("GET", "/v1/timestamps/{time:str}/{leaf:str}"): UNAUTHENTICATED
     | dict.fromkeys(READERS, 422)
@@ -228,7 +229,9 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
     )
     headers = {} if caller == "nobody" else house.auth(caller)
     body = None
-    if path.startswith("/tsa"):
+    if path == "/tsa/authenticode":
+        headers, body = headers | {"Content-Type": "application/octet-stream"}, b"query"
+    elif path.startswith("/tsa"):
         headers, body = headers | {"Content-Type": "application/timestamp-query"}, b"query"
     elif path.endswith("/requests"):
         headers |= {"Content-Type": "application/json", "Idempotency-Key": "admission"}

@@ -32,6 +32,7 @@ ADMITS: dict[tuple[str, str], str] = {
     ("GET", "/log/{path:path}"): "anybody",
     ("POST", "/tsa"): "anybody",
     ("POST", "/tsa/{policy:str}"): "anybody",
+    ("POST", "/tsa/authenticode"): "anybody",
     ("GET", "/v1/timestamps/{time:str}/{leaf:str}"): "any member",
     ("GET", "/v1/openapi.json"): "anybody",
     ("GET", "/v1/whoami"): "any member",

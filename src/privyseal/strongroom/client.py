@@ -61,6 +61,7 @@ from privyseal.strongroom.messages import (
 from privyseal.strongroom.messages_of_stamps import (
     BooksAsked,
     BooksRead,
+    LegacyReply,
     PlaceAsked,
     PlaceRead,
     Replied,
@@ -341,6 +342,11 @@ class StamperClient:
         ``policies``: to the address of whose policy (OID) each came, if any did.
         """
         return _expect(Replied, self._asked(Reply(tuple(requests), tuple(policies)))).replies
+
+    def legacy_reply(self, request: bytes) -> bytes:
+        """Have a timestamp request of Authenticode answered; NotFound where that is not offered, BadInput for none."""
+        (reply,) = _expect(Replied, self._asked(LegacyReply(request))).replies
+        return reply
 
     def books(self, entry: int, batch: int) -> BooksRead:
         """Return what the stamper wrote down behind an entry of its diary and behind a batch of its tokens."""

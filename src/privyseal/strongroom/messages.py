@@ -17,6 +17,7 @@ from privyseal.errors import PrivySealError
 from privyseal.strongroom.messages_of_stamps import (
     BooksAsked,
     BooksRead,
+    LegacyReply,
     PlaceAsked,
     PlaceRead,
     Replied,
@@ -314,7 +315,7 @@ Question = (
     Append | Prove | LogHealth
     | SignBatch | AdministrativeAct | CharterAsked | EvidenceAsked | StandingAsked | SignerHealth
     | TokenKeysAsked
-    | Stamp | Reply | BooksAsked | PlaceAsked | StamperHealth
+    | Stamp | Reply | LegacyReply | BooksAsked | PlaceAsked | StamperHealth
     | Issue | Revoke | Lists | Status | IssuerHealth
 )  # fmt: skip
 Answer = (

@@ -37,6 +37,12 @@ class Reply(Message, frozen=True, tag="reply"):
     """For each the OID of the policy to whose address it came, or nothing; empty where no request has one."""
 
 
+class LegacyReply(Message, frozen=True, tag="legacy-reply"):
+    """Answer this timestamp request of Authenticode, which may be anything; answered with Replied, or refused."""
+
+    request: bytes
+
+
 class Replied(Message, frozen=True, tag="replied"):
     """One TimeStampResp (DER) for each."""
 

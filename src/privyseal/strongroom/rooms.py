@@ -207,6 +207,7 @@ def _stamper(
 ) -> Built:
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki import certificates
+    from privyseal.pki.chain import PinnedAnchor
     from privyseal.strongroom.stamper import Books, Stamper
     from privyseal.strongroom.stamps import Stamps
     from privyseal.strongroom.timekeeping import Timekeeping
@@ -238,6 +239,8 @@ def _stamper(
             "Timestamps by a key of this kind are an experiment: verifiers do not know them.",
             hint="experiment = true in stamper.toml, or a key that is rsa-3072, rsa-4096, ecdsa-p256 or ecdsa-p384",
         )
+    if asked.legacy:
+        stamper.offer_legacy([PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors])
     return Built(stamper, asked.admitted)
 
 

@@ -252,6 +252,10 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Seconds between two rounds of questions; a server may refuse who asks oftener than every 64."""
     time_limit: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """Seconds by which the clock may be off before no time is given."""
+    legacy: bool = False
+    """Whether timestamp requests of Authenticode from before RFC 3161 are answered, at ``/tsa/authenticode``."""
+    anchors: tuple[Anchor, ...] = ()
+    """Anchors of a private authority, as the signer pins them; with ``legacy`` the chain must lead to one."""
     former: Annotated[tuple[FormerKey, ...], Meta(max_length=64)] = ()
     """Keys before this one, which must be removed 18 months after the issue of their certificates (CSBR 6.3.2)."""
     experiment: bool = False

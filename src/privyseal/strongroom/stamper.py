@@ -16,14 +16,25 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from privyseal.errors import BadInput, KeyStoreUnavailable, NotFound, PrivySealError, TimestampUnavailable, TooLarge
+from privyseal.errors import (
+    BadInput,
+    KeyStoreUnavailable,
+    Misused,
+    NotFound,
+    PrivySealError,
+    TimestampUnavailable,
+    TooLarge,
+)
 from privyseal.keystore.protocol import KeyStore
 from privyseal.pki import certificates
+from privyseal.pki.chain import PinnedAnchor, standing
+from privyseal.pki.cms import attributes_to_be_signed
 from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.messages import Answer, Question
 from privyseal.strongroom.messages_of_stamps import (
     BooksAsked,
     BooksRead,
+    LegacyReply,
     PlaceAsked,
     PlaceRead,
     Replied,
@@ -35,8 +46,10 @@ from privyseal.strongroom.messages_of_stamps import (
 )
 from privyseal.strongroom.stamps import Stamps
 from privyseal.strongroom.timekeeping import Timekeeping
+from privyseal.terms.certificates import Standing
 from privyseal.terms.keys import KeyProtection
 from privyseal.terms.signatures import ToBeSigned
+from privyseal.timestamp import legacy
 from privyseal.timestamp.authority import STEP_BACK, Authority
 
 MAX_STAMPS = 4096
@@ -82,6 +95,7 @@ class Stamper:
         self._clock = clock
         self._guard = threading.Lock()
         self._protection: KeyProtection | None = None
+        self._legacy_standing: Standing | None = None
         self._given = self._mark.read().number
         policies = (policy,) if isinstance(policy, str) else tuple(policy)
         self._authority = Authority(chain, self._sign, policies, self._time, os.urandom, self._account)
@@ -106,6 +120,8 @@ class Stamper:
             if question.policies and len(question.policies) != len(question.requests):
                 raise BadInput("The policies and the requests are not as many.")
             return Replied(tuple(self._authority.replies(question.requests, question.policies)))
+        if isinstance(question, LegacyReply):
+            return Replied((self._legacy(question.request),))
         if isinstance(question, BooksAsked | PlaceAsked):
             return self._read(question)
         if isinstance(question, StamperHealth):
@@ -123,6 +139,24 @@ class Stamper:
         if self._stamps is not None:
             self._stamps.note(self._wall(), [("stopped", "The stamper stops.")])
             self._stamps.close()
+
+    def offer_legacy(self, anchors: Sequence[PinnedAnchor]) -> None:
+        """Answer old requests of Authenticode, too; Misused where the certificate counts as public."""
+        if (found := standing(self._chain, anchors)) == "public":
+            raise Misused(
+                "Old requests of Authenticode are never answered with a publicly trusted key.",
+                hint="legacy = false in stamper.toml, or pin the anchor of a private authority in [[anchors]]",
+            )
+        self._legacy_standing = found
+
+    def _legacy(self, request: bytes) -> bytes:
+        if self._legacy_standing is None:
+            raise NotFound("Old timestamp requests of Authenticode are not answered here.", hint="ask by RFC 3161")
+        signature = legacy.read_request(request)
+        moment = self._authority.moment()
+        attributes = legacy.signed_attributes(signature, self._chain, moment)
+        self._account([f"{moment:%Y%m%d%H%M%SZ}"], [attributes_to_be_signed(attributes)])
+        return legacy.answer(signature, self._chain, moment, self._sign)
 
     def _read(self, question: BooksAsked | PlaceAsked) -> Answer:
         if self._stamps is None:

@@ -250,8 +250,20 @@ class Authority:
         octets = self._random(SERIAL_OCTETS)
         return bytes((der.INTEGER, SERIAL_OCTETS, octets[0] & 0x3F | 0x40)) + octets[1:]
 
+    def moment(self) -> datetime:
+        """Return the whole second that a timestamp would state now; TimestampUnavailable where none is given."""
+        told = self._moment()
+        if isinstance(told, _Rejection):
+            raise TimestampUnavailable(told.why)
+        return told
+
     def _time(self) -> bytes | _Rejection:
-        """Return genTime, DER: the clock's whole second, never one before the last that was given out."""
+        """Return genTime, DER."""
+        told = self._moment()
+        return told if isinstance(told, _Rejection) else _generalized_time(told)
+
+    def _moment(self) -> datetime | _Rejection:
+        """Return the clock's whole second, never one before the last that was given out."""
         try:
             now = self._clock().replace(microsecond=0)
         except Unavailable as error:
@@ -266,7 +278,7 @@ class Authority:
         if now > self.used_until:
             why = f"The authority's key has signed for {USE_MONTHS} months and signs no more; it needs a new one."
             return _Rejection(Failure.SYSTEM_FAILURE, why)
-        return _generalized_time(now)
+        return now
 
 
 def _months_later(moment: datetime, months: int) -> datetime:

@@ -123,6 +123,15 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/tsa", tsa.timestamp, "anybody", (408, 413, 415, 503), media=tsa.REPLY, limit=tsa.QUERY_LIMIT),
     Route(
         "POST",
+        "/tsa/authenticode",
+        tsa.timestamp_legacy,
+        "anybody",
+        (408, 413, 415, 422, 503),
+        media=tsa.OCTETS,
+        limit=tsa.QUERY_LIMIT,
+    ),
+    Route(
+        "POST",
         "/tsa/{policy:str}",
         tsa.timestamp_under,
         "anybody",

@@ -188,6 +188,10 @@ class Desk:
         """
         return await self._stamp.put((query, policy), self._longest_wait)
 
+    async def stamp_legacy(self, request: bytes) -> bytes:
+        """Answer a timestamp request of Authenticode from before RFC 3161; NotFound where that is not offered."""
+        return await self._in_thread(lambda: self.seal.stamper.legacy_reply(request))
+
     async def file(self, read: Callable[[], T]) -> T:
         """Read a file, or the records of one, in a thread."""
         return await self._in_thread(read)

@@ -19,6 +19,8 @@ from privyseal.web.views_of_stamps import TokenPlace
 
 QUERY, REPLY = "application/timestamp-query", "application/timestamp-reply"
 
+OCTETS = "application/octet-stream"
+
 QUERY_LIMIT = 64 * 1024
 """Octets of a query; one with a SHA-512 imprint, policy and nonce has under 200."""
 
@@ -43,6 +45,17 @@ async def timestamp_under(request: Incoming, policy: FromPath[str], desk: TheDes
     if not _OID.fullmatch(policy):
         raise NotFound("The address is no policy's: a dotted object identifier was expected behind /tsa/.")
     return await _answer(request, desk, policy)
+
+
+async def timestamp_legacy(request: Incoming, desk: TheDesk) -> Response[bytes]:
+    """Timestamp a signature as Authenticode did before RFC 3161: base64 in, base64 out; 404 where that is not offered.
+
+    Only a service whose operator asked for it offers it, and never with a publicly trusted key.
+    """
+    require_media_type(request.headers.get("content-type"), OCTETS)
+    return Response(
+        await desk.stamp_legacy(await request.body()), media_type=OCTETS, headers={"Cache-Control": "no-store"}
+    )
 
 
 async def _answer(request: Incoming, desk: TheDesk, policy: str) -> Response[bytes]:

@@ -83,9 +83,10 @@ def _stamper(visit: Visit) -> StamperState | None:
     None where it does not answer, of which the readiness tells, or where there is nothing to say.
     """
     with suppress(PrivySealError):
-        state = visit.seal.stamper.health()
+        state: object = visit.seal.stamper.health()
         ours = visit.signed_in.member.subscriber == visit.seal.service.operator
-        return state if isinstance(state, StamperState) and (ours or not state.ready) else None
+        if isinstance(state, StamperState) and (ours or not state.ready):
+            return state
     return None
 
 
