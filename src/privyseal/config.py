@@ -206,6 +206,13 @@ class KeysSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An active key that nobody used for so many days is suspended; 0 suspends none."""
 
 
+class TimestampsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[timestamps]``: what is logged of timestamps."""
+
+    each_token: bool = False
+    """Whether every token has an entry of its own in the log, besides the root of its hour."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
@@ -213,6 +220,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     records: RecordsSection = RecordsSection()
     log: LogSection = LogSection()
     keys: KeysSection = KeysSection()
+    timestamps: TimestampsSection = TimestampsSection()
     node: NodeSection = NodeSection()
     limits: LimitsSection = LimitsSection()
     telemetry: TelemetrySection = TelemetrySection()
@@ -381,6 +389,7 @@ def privy_seal(
         post=post(settings.notices, directory, rehearsal=settings.service.rehearsal),
         gatehouse=gatehouse(settings.console, settings.oidc, directory),
         idle_days=settings.keys.idle_days,
+        each_token=settings.timestamps.each_token,
         authorities=authorities(settings.authorities, directory.resolve(), ca),
         rehearsal_ca=ca,
     )

@@ -104,6 +104,43 @@ def test_a_take_over_that_is_cut_short_is_done_once(world: World, write: str, wa
     assert [each.number for each in stated(world, "timestamp")] == [1]
 
 
+def test_each_token_may_have_an_entry_of_its_own(world: World) -> None:
+    """Once, whoever is interrupted; its hour is stated nevertheless, and reports have the hours alone."""
+    world.seal.each_token = True
+    tokens = give(world, 3) + give(world, 2)
+    honest = world.write
+    world.write = lambda name, effect, error: (  # type: ignore[method-assign, assignment]
+        honest(name, effect, error) if name != "stamper: LeavesAsked" else _failing(world, honest, name, effect, error)
+    )
+    with pytest.raises(PrivySealError):
+        stamps.log_each(world.seal)
+    assert world.write == honest and stamps.log_each(world.seal) == 2 and stamps.log_each(world.seal) == 0
+    logged = [
+        each.commitment
+        for each in map(decode, world.entries())
+        if isinstance(each, Statement) and each.about == "token"
+    ]
+    leaves = [leaf_of(token)[1] for token in tokens]
+    assert logged == leaves
+    place = stamps.own_place(world.seal, leaves[2])
+    entry = decode(world.entries()[place])
+    assert isinstance(entry, Statement) and entry.commitment == leaves[2]
+    time = leaf_of(tokens[0])[0]
+    world.seal.stamper.held(time, leaves[0])
+    with pytest.raises(NotFound):
+        world.seal.stamper.held(time, bytes(32))
+
+
+def _failing(world: World, honest: Any, name: str, effect: Any, error: Any) -> Any:
+    """Do what was asked and not say so, from the second time on honestly."""
+    if getattr(world, "asked_leaves", False):
+        world.write = honest  # type: ignore[method-assign]
+        effect()
+        raise error(name)
+    world.asked_leaves = True  # type: ignore[attr-defined]
+    return effect()
+
+
 def test_a_stamper_that_is_away_keeps_its_books(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Duties go on, and take over later what it wrote down."""
     give(world, 1)

@@ -38,7 +38,7 @@ class TokenOpening(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     index: Number
     path: Annotated[tuple[Octets32, ...], Meta(max_length=LONGEST_PROOF)]
     statement: Annotated[bytes, Meta(max_length=LARGEST_SAID)]
-    salt: Octets32
+    salt: Annotated[bytes, Meta(max_length=32)]
 
 
 def leaf(token: bytes) -> tuple[str, bytes]:
@@ -66,6 +66,11 @@ def verify(proof: TlogProof, policy: Policy) -> str:
     """Verify such a proof and say what it proves; VerificationFailed where it does not."""
     opening = decode_canonical(proof.extra or b"", TokenOpening)
     head = policy.check(proof.checkpoint).checkpoint
+    if not opening.statement:
+        own = encode(Statement(about="token", commitment=merkle.leaf_hash(opening.info)))
+        if not merkle.verify_inclusion(merkle.leaf_hash(own), proof.index, head.size, proof.path, head.root):
+            raise VerificationFailed(f"The token is not entry {proof.index} of the log at size {head.size}.")
+        return f"the token is entry {proof.index} of {head.size}"
     said = read_said(opening.statement)
     if not isinstance(said.matter, TokensGiven):
         raise VerificationFailed("The proof's statement is not one about timestamp tokens.")

@@ -96,6 +96,7 @@ class PrivySeal:
         post: Post | None = None,
         gatehouse: Gatehouse | None = None,
         idle_days: int = 0,
+        each_token: bool = False,
         authorities: Mapping[str, CertificateAuthority] | None = None,
         rehearsal_ca: RehearsalCa | None = None,
     ) -> None:
@@ -106,7 +107,8 @@ class PrivySeal:
         without ``documents`` it takes in none as evidence. Two of the ``overseers`` together can override a gate
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
         nobody is told of anything; without a ``gatehouse`` people cannot sign in. Keys that nobody used for
-        ``idle_days`` suspend themselves; for 0, none. Certificates are asked for at ``authorities``, by their names;
+        ``idle_days`` suspend themselves; for 0, none. With ``each_token`` every timestamp has an entry
+        of its own in the log. Certificates are asked for at ``authorities``, by their names;
         ``rehearsal_ca`` is the one whose lists and status this service tells.
         """
         self.service = service
@@ -126,6 +128,7 @@ class PrivySeal:
         self.post = post
         self.gatehouse = gatehouse
         self.idle_days = idle_days
+        self.each_token = each_token
         self.authorities = dict(authorities or {})
         self.rehearsal_ca = rehearsal_ca
         self.standings = Standings(signer)

@@ -18,7 +18,14 @@ from privyseal.records.events import Event
 from privyseal.signing import announce, paper
 from privyseal.signing.instance import PrivySeal
 from privyseal.strongroom.messages_of_stamps import PlaceRead, StamperState
+from privyseal.tlog.entry import StatementSubmission
 
+EACH = "token"
+"""What the log says that the entry of one token is about; reports have the hours, and not these."""
+AT_ONCE = 1000
+"""Tokens in one question to the logger."""
+MOST_EACH = 20_000
+"""Tokens in one round of duties."""
 TOLD = frozenset({"adjusted", "refused", "trusted"})
 """What of the diary is an event, too, so that people are told of it."""
 
@@ -59,6 +66,32 @@ def take_over(seal: PrivySeal) -> int:
             paper.note(tx, seal, given)
     paper.finish(seal)
     return len(books.entries) + len(books.batches)
+
+
+def log_each(seal: PrivySeal, most: int = MOST_EACH) -> int:
+    """Give each token an entry of its own in the log, where the operator wants that; return how many got one.
+
+    The logger knows what it has, so that whoever is interrupted gives none two.
+    """
+    if not seal.each_token:
+        return 0
+    done, told = 0, seal.stamper.leaves()
+    while told.leaves and done < most:
+        for start in range(0, len(told.leaves), AT_ONCE):
+            seal.logger.append([_entry(each) for each in told.leaves[start : start + AT_ONCE]], since=0)
+        done += len(told.leaves)
+        told = seal.stamper.leaves((told.batch, told.place + len(told.leaves)))
+    return done
+
+
+def own_place(seal: PrivySeal, leaf: bytes) -> int:
+    """Return the log's entry of a token that has one of its own, and give it one where it has none yet."""
+    return seal.logger.append([_entry(leaf)], since=0).items[0].index
+
+
+def _entry(leaf: bytes) -> StatementSubmission:
+    """Return what stands in the log of one token; its leaf is salted by the serial number's 158 random bits."""
+    return StatementSubmission(about=EACH, commitment=leaf)
 
 
 def place(seal: PrivySeal, time: str, leaf: bytes) -> tuple[PlaceRead, statements.Written]:

@@ -25,6 +25,7 @@ from privyseal.errors import (
     KeyStoreUnavailable,
     LogStandby,
     LogUnavailable,
+    NotFound,
     TimestampUnavailable,
     Unavailable,
     from_code,
@@ -61,6 +62,8 @@ from privyseal.strongroom.messages import (
 from privyseal.strongroom.messages_of_stamps import (
     BooksAsked,
     BooksRead,
+    LeavesAsked,
+    LeavesRead,
     LegacyReply,
     PlaceAsked,
     PlaceRead,
@@ -352,6 +355,10 @@ class StamperClient:
         """Return what the stamper wrote down behind an entry of its diary and behind a batch of its tokens."""
         return _expect(BooksRead, self._asked(BooksAsked(entry, batch)))
 
+    def leaves(self, logged: tuple[int, int] | None = None) -> LeavesRead:
+        """Return the next tokens without an entry of their own, once those before ``logged`` are noted to have one."""
+        return _expect(LeavesRead, self._asked(LeavesAsked(logged)))
+
     def place(self, time: str, leaf: bytes) -> PlaceRead:
         """Return where a token is, by genTime and leaf; NotFound where it is in no batch that is closed."""
         return _expect(PlaceRead, self._asked(PlaceAsked(time, leaf)))
@@ -359,6 +366,14 @@ class StamperClient:
     def health(self) -> StamperState:
         """Return whether the stamper would stamp now, and who it is."""
         return _expect(StamperState, self._asked(StamperHealth()))
+
+    def held(self, time: str, leaf: bytes) -> None:
+        """Raise NotFound for a token that was not given out here; one whose hour is not over will do."""
+        try:
+            self.place(time, leaf)
+        except NotFound as error:
+            if error.hint is None:  # the other one says when to try again
+                raise
 
     def _asked(self, question: Question) -> Answer:
         return _as_leaf(TimestampUnavailable, self._ask, question)

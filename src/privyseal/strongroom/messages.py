@@ -17,6 +17,8 @@ from privyseal.errors import PrivySealError
 from privyseal.strongroom.messages_of_stamps import (
     BooksAsked,
     BooksRead,
+    LeavesAsked,
+    LeavesRead,
     LegacyReply,
     PlaceAsked,
     PlaceRead,
@@ -315,7 +317,7 @@ Question = (
     Append | Prove | LogHealth
     | SignBatch | AdministrativeAct | CharterAsked | EvidenceAsked | StandingAsked | SignerHealth
     | TokenKeysAsked
-    | Stamp | Reply | LegacyReply | BooksAsked | PlaceAsked | StamperHealth
+    | Stamp | Reply | LegacyReply | BooksAsked | LeavesAsked | PlaceAsked | StamperHealth
     | Issue | Revoke | Lists | Status | IssuerHealth
 )  # fmt: skip
 Answer = (
@@ -323,7 +325,7 @@ Answer = (
     | Appended | LogState
     | SignedBatch | Stale | Acted | CharterRead | EvidenceRead | StandingRead | SignerState
     | TokenKeysRead
-    | Stamped | Replied | BooksRead | PlaceRead | StamperState
+    | Stamped | Replied | BooksRead | LeavesRead | PlaceRead | StamperState
     | IssuedChain | RevokedSince | ListsMade | StatusTold | IssuerState
 )  # fmt: skip
 

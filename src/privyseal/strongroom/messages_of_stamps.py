@@ -108,6 +108,20 @@ class BooksRead(Message, frozen=True, tag="books-read"):
     batches: tuple[StampBatch, ...]
 
 
+class LeavesAsked(Message, frozen=True, tag="leaves-asked"):
+    """Which tokens do not stand in the log each by itself; those before ``logged``, a batch and a place, do now."""
+
+    logged: tuple[int, int] | None = None
+
+
+class LeavesRead(Message, frozen=True, tag="leaves-read"):
+    """The next leaves: their batch, the place of the first, and the leaves themselves, none where all are logged."""
+
+    batch: int
+    place: int
+    leaves: tuple[bytes, ...]
+
+
 class PlaceAsked(Message, frozen=True, tag="place-asked"):
     """Where in which batch is this token."""
 

@@ -34,6 +34,8 @@ from privyseal.strongroom.messages import Answer, Question
 from privyseal.strongroom.messages_of_stamps import (
     BooksAsked,
     BooksRead,
+    LeavesAsked,
+    LeavesRead,
     LegacyReply,
     PlaceAsked,
     PlaceRead,
@@ -122,7 +124,7 @@ class Stamper:
             return Replied(tuple(self._authority.replies(question.requests, question.policies)))
         if isinstance(question, LegacyReply):
             return Replied((self._legacy(question.request),))
-        if isinstance(question, BooksAsked | PlaceAsked):
+        if isinstance(question, BooksAsked | LeavesAsked | PlaceAsked):
             return self._read(question)
         if isinstance(question, StamperHealth):
             return self._state()
@@ -158,11 +160,15 @@ class Stamper:
         self._account([f"{moment:%Y%m%d%H%M%SZ}"], [attributes_to_be_signed(attributes)])
         return legacy.answer(signature, self._chain, moment, self._sign)
 
-    def _read(self, question: BooksAsked | PlaceAsked) -> Answer:
+    def _read(self, question: BooksAsked | LeavesAsked | PlaceAsked) -> Answer:
         if self._stamps is None:
             raise NotFound("This stamper keeps no books.")
         if isinstance(question, PlaceAsked):
             return PlaceRead(*self._stamps.place(question.time, question.leaf))
+        if isinstance(question, LeavesAsked):
+            if question.logged is not None:
+                self._stamps.note_logged(*question.logged)
+            return LeavesRead(*self._stamps.unlogged())
         batches = self._stamps.batches(question.batch, self._wall())
         return BooksRead(self._stamps.entries(question.entry), batches)
 

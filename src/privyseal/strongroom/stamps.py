@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE TABLE IF NOT EXISTS leaves (
   batch INTEGER NOT NULL, place INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (batch, place)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS books (name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS logged (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), batch INTEGER, place INTEGER);
 CREATE TABLE IF NOT EXISTS diary (
   number INTEGER PRIMARY KEY, at TEXT NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
 """
@@ -155,6 +156,24 @@ class Stamps:
         rows = self.database.read(f"{asked} ORDER BY number LIMIT ?", (after, MOST_TOLD))
         return tuple(StampBatch(*row) for row in rows)
 
+    def unlogged(self) -> tuple[int, int, tuple[bytes, ...]]:
+        """Return the next leaves that do not stand in the log each by itself, with their batch and the first's place.
+
+        As many as came at once, so at most MOST_AT_ONCE; none where all do.
+        """
+        rows = self.database.read("SELECT batch, place FROM logged")
+        batch, place = rows[0] if rows else (0, 0)
+        asked = "SELECT batch, place, hashes FROM leaves WHERE (batch, place) >= (?, ?) ORDER BY batch, place LIMIT 1"
+        for number, start, hashes in self.database.read(asked, (batch, place)):
+            found = tuple(hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE))
+            return number, start, found
+        return batch, place, ()
+
+    def note_logged(self, batch: int, place: int) -> None:
+        """Remember that all leaves before this place of this batch stand in the log."""
+        with self.database.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO logged VALUES (1, ?, ?)", (batch, place))
+
     def place(self, time: str, leaf: bytes) -> tuple[int, int, tuple[bytes, ...]]:
         """Return batch, place and audit path of a token's leaf; ``time`` is its genTime.
 
@@ -162,6 +181,7 @@ class Stamps:
         """
         asked = "SELECT number, count, root, nodes FROM batches WHERE first <= ? AND last >= ? ORDER BY number"
         still_open = False
+        # A batch that is open has no root yet, and its count grows.
         for number, count, root, nodes in self.database.read(asked, (time, time)):
             index = self._index(number, leaf)
             if index is not None and root is not None:

@@ -74,6 +74,10 @@ async def token_place(request: Incoming, time: FromPath[str], leaf: FromPath[str
     """
     if not re.fullmatch(r"[0-9]{14}Z", time, re.ASCII) or not re.fullmatch(r"[0-9a-f]{64}", leaf, re.ASCII):
         raise BadInput("A time like 20261130120000Z and 64 lower-case hex digits were expected.")
-    found, written = await desk.file(lambda: stamps.place(desk.seal, time, bytes.fromhex(leaf)))
+    octets = bytes.fromhex(leaf)
+    if desk.seal.each_token:
+        await desk.file(lambda: desk.seal.stamper.held(time, octets))  # 404 for one that was not given out here
+        return TokenPlace(await desk.file(lambda: stamps.own_place(desk.seal, octets)), 0, (), b"", b"")
+    found, written = await desk.file(lambda: stamps.place(desk.seal, time, octets))
     entry = written.entry or 0
     return TokenPlace(entry, found.index, found.path, written.octets, written.salt)

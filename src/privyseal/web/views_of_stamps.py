@@ -15,6 +15,7 @@ class TokenPlace(msgspec.Struct, frozen=True):
     path: tuple[bytes, ...]
     """Audit path from its leaf to the batch's root."""
     statement: bytes
-    """The statement about the batch, canonical JSON, to which the entry commits."""
+    """The statement about the batch, canonical JSON, to which the entry commits; empty where the token has an entry of
+    its own, which commits to its leaf."""
     salt: bytes
     """Opens that commitment."""
