@@ -21,7 +21,8 @@ from privyseal.tlog.entry import Statement, commit, decode
 
 def stated(world: World, topic: str) -> list[StamperNoted | TokensGiven]:
     with world.seal.records.reading(SUBSCRIBER) as tx:
-        return [each.said.matter for each in statements.listed(tx, topic)]  # type: ignore[misc]
+        listed = [each.said.matter for each in statements.listed(tx, topic)]
+    return [each for each in listed if isinstance(each, StamperNoted | TokensGiven)]
 
 
 def give(world: World, count: int) -> list[bytes]:
