@@ -40,6 +40,7 @@ class Timekeeping:
         self._note = note
         self._guard = threading.Lock()
         self._ending = threading.Event()
+        self._unwritten: list[tuple[str, str]] = []  # what a failing disk did not take yet; no time is given meanwhile
         self.lost = False
 
     def __call__(self) -> datetime:
@@ -87,9 +88,11 @@ class Timekeeping:
         before = self._count()
         wall = self._clock()
         why, noted = self._keeper.look(wall.timestamp(), (before + self._count()) / 2)
-        if noted:
+        self._unwritten += [(each.what, each.detail) for each in noted]
+        if self._unwritten:
             for each in noted:
                 if each.what in ("adjusted", "refused"):
                     self._note(f"clock {each.what}: {each.detail}")
-            self._stamps.note(wall.astimezone(UTC), [(each.what, each.detail) for each in noted])
+            self._stamps.note(wall.astimezone(UTC), self._unwritten)
+            self._unwritten = []
         return wall, why
