@@ -12,14 +12,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import files, lint, log, nodes, policy, service, softhsm, start, tokens, windows
+from bench import files, lint, log, nodes, policy, service, softhsm, stamps, start, windows
 from bench.harness import ROUNDS, Row, table, write
 
 SOURCES = Path(__file__).parents[1] / "src"
 
 BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "start": start.version,
-    "tokens": tokens.replies,
+    "tokens": stamps.authority,
     "log": log.growth,
     "many": files.many_small,
     "large": files.one_large,

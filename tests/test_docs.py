@@ -216,7 +216,7 @@ def test_every_route_is_in_the_reference() -> None:
     names |= {"{fingerprint:str}": "FINGERPRINT", "{path:path}": "checkpoint"}
     names |= {"{rule_id:str}": "RULE", "{token_id:str}": "TOKEN", "{grant_id:str}": "GRANT", "{act_id:str}": "ACT"}
     names |= {"{upload_id:str}": "UPLOAD", "{number:int}": "NUMBER", "{digest:str}": "SHA256"}
-    names |= {"{member:str}": "MEMBER"}
+    names |= {"{member:str}": "MEMBER", "{policy:str}": "OID", "{time:str}": "TIME", "{leaf:str}": "LEAF"}
     names |= {"{order_id:str}": "ORDER", "{question:path}": "REQUEST"}
     admitted = {"anybody": "anybody", "any member": "any member", "watchers": "watchers"}
     wanted = set()

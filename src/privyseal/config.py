@@ -209,6 +209,13 @@ class KeysSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An active key signs a probe, which is logged and thrown away, every so many hours; 0 probes none."""
 
 
+class TimestampsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[timestamps]``: what is logged of timestamps."""
+
+    each_token: bool = False
+    """Whether every token has an entry of its own in the log, besides the root of its hour."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
@@ -216,6 +223,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     records: RecordsSection = RecordsSection()
     log: LogSection = LogSection()
     keys: KeysSection = KeysSection()
+    timestamps: TimestampsSection = TimestampsSection()
     node: NodeSection = NodeSection()
     limits: LimitsSection = LimitsSection()
     telemetry: TelemetrySection = TelemetrySection()
@@ -387,6 +395,7 @@ def privy_seal(
         gatehouse=gatehouse(settings.console, settings.oidc, directory),
         idle_days=settings.keys.idle_days,
         probe_hours=settings.keys.probe_hours,
+        each_token=settings.timestamps.each_token,
         authorities=authorities(settings.authorities, directory.resolve(), ca),
         rehearsal_ca=ca,
         attestation_roots=by_format(settings.attestation.read(directory.resolve())),

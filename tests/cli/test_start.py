@@ -8,7 +8,7 @@ import sys
 
 from privyseal.cli.main import COMMANDS
 
-AT_THE_MACHINE = {"demo", "doctor", "init", "invite", "migrate", "report", "serve", "what-if", "witness"}
+AT_THE_MACHINE = {"demo", "doctor", "init", "invite", "migrate", "report", "serve", "tsa", "what-if", "witness"}
 """Commands that run a service or open its records."""
 
 LIGHT = sorted({place.partition(":")[0] for name, (place, _) in COMMANDS.items() if name not in AT_THE_MACHINE})

@@ -221,6 +221,8 @@ ELSEWHERE = {
         "tests/signing/test_authorities.py",
     ),
     "reconciling.reconcile": "tests/signing/test_reconciling.py: a statement of its own, and an incident's",
+    "stamps.take_over": "tests/signing/test_stamps.py",
+    "timestamp_keys.remove": "tests/cli/test_tsa.py",
     "policies.apply": "tests/signing/test_policies.py",
     "ceremonies.take_in": "tests/signing/test_ceremonies.py",
     "backups.note_backup": "tests/test_backup_service.py",

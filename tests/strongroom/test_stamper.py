@@ -21,7 +21,8 @@ from privyseal.strongroom.client import StamperClient
 from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.messages import LogHealth
 from privyseal.strongroom.settings import SoftFileSection, StamperSettings
-from privyseal.strongroom.stamper import MAX_STAMPS, Stamper
+from privyseal.strongroom.stamper import MAX_STAMPS, Books, Stamper
+from privyseal.strongroom.stamps import Stamps
 from privyseal.terms.signatures import SCHEMES
 from privyseal.timestamp.token import verify_token
 
@@ -48,7 +49,8 @@ class Site:
         MarkFile.create(self.mark, Mark(0, bytes(32)))
 
     def stamper(self) -> Stamper:
-        return Stamper(self.keys, self.uri, self.chain, POLICY, MarkFile(self.mark), lambda: self.now)
+        books = Books(MarkFile(self.mark), Stamps(self.mark.with_name("stamps.sqlite3")))
+        return Stamper(self.keys, self.uri, self.chain, POLICY, books, lambda: self.now)
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ def test_another_key_s_certificate_is_refused_at_the_start(site: Site, authority
     other = site.keys.generate("stamper/other", SCHEMES["ecdsa-p256"])
     mark = MarkFile(site.mark)
     with pytest.raises(BadInput, match="not for its key"):
-        Stamper(site.keys, other, site.chain, POLICY, mark, lambda: site.now)
+        Stamper(site.keys, other, site.chain, POLICY, Books(mark), lambda: site.now)
     mark.close()
 
 
@@ -233,7 +235,7 @@ def test_a_timestamp_key_may_be_in_a_token(tmp_path: Path, authority: RehearsalA
         uri = keys.generate("stamper/timestamp", SCHEMES["ecdsa-p256"])
         chain = (authority.issue_timestamp_authority(keys.public_key(uri), START), authority.timestamp_issuer)
         MarkFile.create(tmp_path / "time.mark", Mark(0, bytes(32)))
-        stamper = Stamper(keys, uri, chain, POLICY, MarkFile(tmp_path / "time.mark"), lambda: START)
+        stamper = Stamper(keys, uri, chain, POLICY, Books(MarkFile(tmp_path / "time.mark")), lambda: START)
         client = StamperClient(stamper.handle)
         assert stamp(stamper) == START and client.health().ready
         shim.order("C_Sign", "0x30")  # CKR_DEVICE_ERROR
@@ -255,7 +257,7 @@ def test_a_timestamp_key_has_one_home() -> None:
     """A file or a token; not both, not neither."""
     file = SoftFileSection(directory="keys", passphrase="p")
     token = Pkcs11Section(module="m", token="t", pin="1")
-    assert StamperSettings(key="k", pkcs11=token).softfile is None
+    assert StamperSettings(key="k", pkcs11=token, rehearsal=True).softfile is None
     for homes in ({}, {"softfile": file, "pkcs11": token}):
         with pytest.raises(ValueError, match="one of softfile and pkcs11"):
             StamperSettings(key="k", **homes)  # type: ignore[arg-type]

@@ -98,10 +98,14 @@ class Room:
         items = [known.setdefault(one.submission_id(), len(known)) for one in submissions]
         return SimpleNamespace(items=[SimpleNamespace(index=index) for index in items])
 
-    def reply(self, queries: Sequence[bytes]) -> tuple[bytes, ...]:
+    def legacy_reply(self, request: bytes) -> bytes:
+        raise NotFound("It is not offered here.")
+
+    def reply(self, queries: Sequence[bytes], policies: Sequence[str] = ()) -> tuple[bytes, ...]:
         self.health()
         self.batches.append(len(queries))
-        return tuple(b"reply to " + query for query in queries)
+        under = [b" under " + each.encode() if each else b"" for each in policies or [""] * len(queries)]
+        return tuple(b"reply to " + query + policy for query, policy in zip(queries, under, strict=True))
 
 
 @dataclasses.dataclass

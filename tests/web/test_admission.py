@@ -57,7 +57,12 @@ EXPECTED: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/problems/{code:str}"): EVERYBODY,
     ("GET", "/log/{path:path}"): EVERYBODY,
     ("POST", "/tsa"): EVERYBODY,
+    ("POST", "/tsa/{policy:str}"): EVERYBODY,
+    ("POST", "/tsa/authenticode"): dict.fromkeys(CALLERS, 404),  # this house does not offer it
     ("GET", "/v1/openapi.json"): EVERYBODY,
+    ("GET", "/v1/timestamps/{time:str}/{leaf:str}"): UNAUTHENTICATED
+    | dict.fromkeys(READERS, 422)
+    | {"no role": 422, "other": 422},
     ("GET", "/v1/whoami"): UNAUTHENTICATED | READERS | {"no role": 200, "other": 200},
     ("GET", "/v1/{subscriber:str}/keys"): SEE,
     ("GET", "/v1/{subscriber:str}/keys/{name:str}"): SEE,
@@ -216,6 +221,7 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
         .replace("{request_id:str}", waiting)
         .replace("{fingerprint:str}", house.request().certificate)
         .replace("{upload_id:str}", "U-none")
+        .replace("{policy:str}", "1.2.3")
         .replace("{number:int}", "0")
         .replace("{digest:str}", "0" * 64)
         .replace("{rule_id:str}", "T-none")
@@ -225,7 +231,9 @@ def test_a_route_admits_whom_it_is_declared_to_admit(
     )
     headers = {} if caller == "nobody" else house.auth(caller)
     body = None
-    if path == "/tsa":
+    if path == "/tsa/authenticode":
+        headers, body = headers | {"Content-Type": "application/octet-stream"}, b"query"
+    elif path.startswith("/tsa"):
         headers, body = headers | {"Content-Type": "application/timestamp-query"}, b"query"
     elif path.endswith("/requests"):
         headers |= {"Content-Type": "application/json", "Idempotency-Key": "admission"}

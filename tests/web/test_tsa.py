@@ -27,6 +27,14 @@ def test_a_query_is_handed_to_the_stamper_as_it_is(house: House) -> None:
     assert answered.headers["cache-control"] == "no-store"
 
 
+def test_a_policy_has_an_address(house: House) -> None:
+    """Its OID goes along with the query; what is no OID is no address."""
+    answered = house.client.post("/tsa/1.2.840.5", content=b"q", headers=QUERY)
+    assert (answered.status_code, answered.content) == (200, b"reply to q under 1.2.840.5")
+    for wrong in ("x", "1.2.", "3.1", "1.02", "1." + "9" * 60, "%00", "1.2/3"):
+        check(house.client.post(f"/tsa/{wrong}", content=b"q", headers=QUERY), 404, "not-found")
+
+
 def test_nothing_is_not_a_query(house: House) -> None:
     """An empty body is a client's bug, so the stamper is not asked."""
     check(house.client.post("/tsa", headers=QUERY), 400, "malformed-request")

@@ -17,12 +17,15 @@ import click
 import msgspec
 
 from privyseal.cli import profile as profiles
+from privyseal.cli import prove_token
 from privyseal.cli.bounded import bounded
+from privyseal.cli.connection import connect
 from privyseal.cli.gap import accept_gap
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.recover import add_logger, add_witness, recover
 from privyseal.cli.tls import Tls
 from privyseal.errors import BadInput, LogUnavailable, Misused, PrivySealError, VerificationFailed
+from privyseal.timestamp.messages import parse_response
 from privyseal.tlog import merkle
 from privyseal.tlog.audit import CHECKPOINT_PATH, Finding, fsck
 from privyseal.tlog.entry import Completion, Entry, Intent, decode
@@ -97,13 +100,28 @@ def show(indexes: tuple[int, ...], last: int, json_mode: JsonMode | None, **wher
 
 
 @log.command(cls=Command)
-@click.argument("index", type=click.IntRange(min=0))
+@click.argument("index", required=False, type=click.IntRange(min=0))
+@click.option("--token", type=click.Path(path_type=Path), help="A timestamp token of the service, or a reply with one.")
 @source_options
 @json_option
-def prove(index: int, json_mode: JsonMode | None, **where: Any) -> None:
-    """Print a proof (C2SP tlog-proof) that an entry is in the log; the entry itself is its extra data."""
+def prove(index: int | None, token: Path | None, json_mode: JsonMode | None, **where: Any) -> None:
+    """Print a proof (C2SP tlog-proof) that an entry is in the log; the entry itself is its extra data.
+
+    With --token: that a timestamp token is; the service, which a profile names, tells where.
+    """
+    if (index is None) == (token is None):
+        raise Misused("Either an INDEX or --token FILE.")
     source = open_source(**where)
     note, accepted = source.head()
+    if token is not None:
+        service = connect(where["profile"], where["url"], None)
+        octets = _token(bounded(token, prove_token.MAX_TOKEN))
+        proof = prove_token.prove(octets, service, source.read, note, source.policy)
+        if json_mode is None:
+            click.echo(proof, nl=False)
+        Output(json_mode).result({"schema": "privyseal/log-proof/1", "proof": proof})
+        return
+    assert index is not None  # noqa: S101 - one of the two is there
     entry = Reader(source.read).entry(index, accepted.checkpoint.size)
     path = Reader(source.read).inclusion(index, accepted.checkpoint.size)
     proof = format_proof(TlogProof(index, path, note, entry))
@@ -206,12 +224,22 @@ def _checked_entry(reader: Reader, accepted: Accepted, index: int) -> Entry:
 def _verified(octets: bytes, policy: Policy) -> str:
     """Verify a receipt of ours, or a proof as ``prove`` prints it, and say what it proves."""
     proof = parse_proof(octets)
+    if proof.extra is not None and proof.extra.startswith(b'{"index"'):
+        return prove_token.verify(proof, policy)
     if proof.extra is not None and not proof.extra.startswith(b'{"completion"'):
         entry, accepted = check_proof(proof, policy)
         return f"entry {proof.index} of {accepted.checkpoint.size} is this {type(entry).__name__.lower()}"
     opened = read_receipt(octets, policy)
     what = f"intent {opened.intent_index}, {opened.completed.outcome} in entry {opened.index}"
     return f"{opened.verb} by key {opened.key_tag[:12]}...: {what} of {opened.checkpoint.size}"
+
+
+def _token(octets: bytes) -> bytes:
+    """Return the token in a file that holds one, or a TimeStampResp with one."""
+    try:
+        return parse_response(octets)
+    except PrivySealError:
+        return octets
 
 
 def _in_words(index: int, entry: Entry) -> list[str]:

@@ -183,6 +183,33 @@ def template(key: str) -> str:
     return _TEMPLATE.replace("KEY", key)
 
 
+def removal_template(key: str) -> str:
+    """Return a script to begin with: the removal of a timestamp key (CSBR 6.3.2), for people to fit to their house."""
+    return _REMOVAL.replace("KEY", key)
+
+
+_REMOVAL = """\
+title = "Removal of the timestamp key KEY"
+key = "KEY"
+
+[roles]
+operator = "holds the service's machine and carries the removal out"
+witness = "sees every step and signs the record; two at least, in Trusted Roles (CSBR 6.3.2)"
+
+[[steps]]
+role = "operator"
+do = "Read out the key's id from privyseal tsa show, and that it signs no more."
+
+[[steps]]
+role = "operator"
+do = "Say in which backups the key is, and that they stay where they are or are destroyed with it."
+
+[[steps]]
+role = "operator"
+do = "Declare that the key is removed now; the removal is carried out on this record, which all have signed."
+"""
+
+
 _TEMPLATE = """\
 title = "Generation of the Key Pair KEY"
 key = "KEY"

@@ -10,6 +10,7 @@ from privyseal.compliance.held import Held
 from privyseal.compliance.modules import Validation
 from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_keys import KeyAttested
+from privyseal.compliance.statements_of_timestamps import TimestampKeyUsed
 from privyseal.compliance.subjects import CertificateStatus, Commitment
 
 SERVICE = "service"
@@ -49,6 +50,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """The register of modules: their certificates, with levels, versions and history."""
     copies_allowed: frozenset[str] = frozenset()
     """Key ids of keys of which their Subscribers allowed a copy."""
+    timestamp_keys: tuple[TimestampKeyUsed, ...] = ()
+    """The keys that sign, or signed, timestamps of the service's own authority."""
     choices: dict[str, str] = {}
     """The operator's readings of texts that contradict themselves, by requirement."""
 

@@ -33,5 +33,7 @@ Topic = Literal[
     "notice",
     "certificate",
     "key",
+    "clock",
+    "timestamp",
 ]
 """What the log's entry says that a statement is about."""

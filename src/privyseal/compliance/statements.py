@@ -36,6 +36,12 @@ from privyseal.compliance.statements_of_parties import (
     PartyStands,
     Stands,
 )
+from privyseal.compliance.statements_of_timestamps import (
+    StamperNoted,
+    TimestampKeyRemoved,
+    TimestampKeyUsed,
+    TokensGiven,
+)
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import decode_canonical
 
@@ -313,6 +319,10 @@ Own = (
     | CertificateAccepted
     | RevocationAsked
     | CloudReconciled
+    | StamperNoted
+    | TokensGiven
+    | TimestampKeyUsed
+    | TimestampKeyRemoved
 )
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())

@@ -51,6 +51,16 @@ def last(tx: Transaction, slot: str) -> Written | None:
     return None if row is None else _written(row)
 
 
+def numbered(tx: Transaction, slot: str, number: int) -> Written | None:
+    """Return the row of a slot with this number, counted from 0; None where there is none."""
+    row = tx.connection.execute(
+        select(statements).where(
+            statements.c.subscriber == tx.subscriber, statements.c.slot == slot, statements.c.number == number
+        )
+    ).first()
+    return None if row is None else _written(row)
+
+
 def place(tx: Transaction, statement_id: str, entry: int) -> bool:
     """Write down where a statement stands; False where that is known already."""
     done = update(statements).where(

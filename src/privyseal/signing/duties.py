@@ -21,6 +21,7 @@ from privyseal.signing import (
     nonces,
     probes,
     reconciling,
+    stamps,
     weakness,
 )
 from privyseal.signing.evaluation import Walked
@@ -59,6 +60,9 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
         finish(seal)
     with suppress(PrivySealError):  # what is frozen is frozen in the records; the signer follows when it can
         freezes.follow(seal)
+    with suppress(PrivySealError):  # what the stamper wrote down waits with it
+        stamps.take_over(seal)
+        stamps.log_each(seal)
     with suppress(PrivySealError):  # what people agreed to and a crash cut short, and keys that nobody uses
         agreed_acts.follow(seal)
         life.suspend_idle(seal, seal.idle_days)

@@ -34,7 +34,7 @@ from privyseal.signing import certified, judging
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.judging import NONE_DECLARED, Cell, Count, Live
 from privyseal.signing.verdicts import FAULTS, Verdicts, kept
-from privyseal.strongroom.messages import StamperState
+from privyseal.strongroom.messages_of_stamps import StamperState
 
 SETTLED = timedelta(minutes=1)
 """Where several nodes write: how old an event must be before reading goes on behind it, so that none with a smaller

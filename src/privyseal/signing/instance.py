@@ -97,6 +97,7 @@ class PrivySeal:
         gatehouse: Gatehouse | None = None,
         idle_days: int = 0,
         probe_hours: int = 0,
+        each_token: bool = False,
         authorities: Mapping[str, CertificateAuthority] | None = None,
         rehearsal_ca: RehearsalCa | None = None,
         attestation_roots: Mapping[str, tuple[bytes, ...]] | None = None,
@@ -109,6 +110,7 @@ class PrivySeal:
         or thaw what is frozen. Runs prove who they are by tokens of ``issuers``, or not at all; without ``post``
         nobody is told of anything; without a ``gatehouse`` people cannot sign in. Keys that nobody used for
         ``idle_days`` suspend themselves, and active ones sign a probe every ``probe_hours``; for 0, none.
+        With ``each_token`` every timestamp has an entry of its own in the log.
         Certificates are asked for at ``authorities``, by their names; ``rehearsal_ca`` is the one whose lists and
         status this service tells. Attestations of keys may end in the makers' roots that are shipped, and in
         ``attestation_roots``, DER, by the name of the format for which.
@@ -131,6 +133,7 @@ class PrivySeal:
         self.gatehouse = gatehouse
         self.idle_days = idle_days
         self.probe_hours = probe_hours
+        self.each_token = each_token
         self.authorities = dict(authorities or {})
         self.rehearsal_ca = rehearsal_ca
         self.attestation_roots = dict(attestation_roots or {})

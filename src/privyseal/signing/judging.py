@@ -16,12 +16,15 @@ from sqlalchemy import Connection
 from privyseal.compliance.catalogue import REQUIREMENTS
 from privyseal.compliance.evaluate import Subject, evaluate
 from privyseal.compliance.incidents import record as incident_record
-from privyseal.compliance.known import SERVICE, Known, of_subscriber
+from privyseal.compliance.known import SERVICE, Known, of_key, of_subscriber
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.requirement import Asked, Kind, Party, Requirement
+from privyseal.compliance.statements_of_timestamps import TimestampKeyUsed
 from privyseal.compliance.subjects import (
+    TIMESTAMPS,
     AuditPeriodRecord,
     IncidentRecord,
+    KeyPairRecord,
     LogRecord,
     OrganisationRecord,
     TimestampAuthorityRecord,
@@ -109,10 +112,7 @@ def incidents(connection: Connection, known: Known, at: datetime) -> Iterator[tu
 
 
 def service(connection: Connection, known: Known, at: datetime, name: str, live: Live) -> Iterator[Subject]:
-    """Yield the service itself: its organisation, log, Timestamp Authority, and audit periods.
-
-    What the Timestamp Authority's clock did nobody records yet.
-    """
+    """Yield the service itself: its organisation, log, Timestamp Authority with its keys, and audit periods."""
     documents = known.documents(SERVICE)
     internal = agreements.internal_of_all_subscribers(connection, at)
     teams = None if internal is None else (internal.ca_team, internal.service_team)
@@ -130,7 +130,26 @@ def service(connection: Connection, known: Known, at: datetime, name: str, live:
     yield TimestampAuthorityRecord(
         label="timestamp authority", at=at, evidence=documents, not_after=live.authority_until
     )
+    yield from (timestamp_key(each, known, at) for each in known.timestamp_keys)
     yield from audit_periods(known, at)
+
+
+def timestamp_key(used: TimestampKeyUsed, known: Known, at: datetime) -> KeyPairRecord:
+    """Return a key of the Timestamp Authority as the clauses on keys see it."""
+    guard = used.protection
+    return KeyPairRecord(
+        label=f"timestamp key {used.key_id[:16]}",
+        at=at,
+        scopes=TIMESTAMPS,
+        evidence=known.documents(of_key(used.key_id)),
+        store=None if guard is None else guard.store,
+        assurance=None if guard is None else guard.assurance,
+        generated_inside=None if guard is None else guard.generated_inside,
+        never_extractable=None if guard is None else guard.never_extractable,
+        module="" if guard is None else guard.module,
+        register=known.modules,
+        issued=used.issued,
+    )
 
 
 def audit_periods(known: Known, at: datetime) -> list[AuditPeriodRecord]:

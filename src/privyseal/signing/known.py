@@ -24,9 +24,22 @@ from privyseal.compliance.statements_of_backups import BackupAllowed
 from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
-from privyseal.signing import accepted
+from privyseal.signing import accepted, stamped
 
-TOPICS = ("evidence", "review", "declaration", "choice", "agreement", "access", "party", "notice", "key", "certificate")
+TOPICS = (
+    "evidence",
+    "review",
+    "declaration",
+    "choice",
+    "agreement",
+    "access",
+    "party",
+    "notice",
+    "key",
+    "certificate",
+    "clock",
+    "timestamp",
+)
 """Topics of all that is taken into account."""
 
 
@@ -89,7 +102,7 @@ def known_from(stated: Iterable[Stated]) -> Known:
         if each_attested.module is not None:
             about = of_key(each_attested.key_id)
             held[about] = (*held.get(about, ()), _attestation(each_attested))
-    for about, record in accepted.papers(listed) + accepted.accounts(listed):
+    for about, record in accepted.papers(listed) + accepted.accounts(listed) + stamped.records(listed):
         held[about] = (*held.get(about, ()), record)
     return Known(
         held=held,
@@ -102,6 +115,7 @@ def known_from(stated: Iterable[Stated]) -> Known:
         clouds=tuple(each.said.matter for each in last.values() if isinstance(each.said.matter, CloudReconciled)),
         modules=_modules(last.values()),
         copies_allowed=_copies_allowed(last.values()),
+        timestamp_keys=stamped.keys(last.values()),
     )
 
 

@@ -57,6 +57,8 @@ OWN = frozenset(
         "notice",
         "key",
         "certificate",
+        "clock",
+        "timestamp",
     }
 )
 """Topics of the service's own statements: nobody else is at them, so they are logged at once."""

@@ -26,6 +26,7 @@ from privyseal.errors import (
     KeyStoreUnavailable,
     LogStandby,
     LogUnavailable,
+    NotFound,
     TimestampUnavailable,
     Unavailable,
     from_code,
@@ -46,17 +47,11 @@ from privyseal.strongroom.messages import (
     Prove,
     Question,
     Refused,
-    Replied,
-    Reply,
     SignBatch,
     SignedBatch,
     SignerHealth,
     SignerState,
     Stale,
-    Stamp,
-    Stamped,
-    StamperHealth,
-    StamperState,
     StandingAsked,
     StandingRead,
     Submission,
@@ -64,6 +59,21 @@ from privyseal.strongroom.messages import (
     encode_traced,
 )
 from privyseal.strongroom.messages_of_homes import CloudsAsked, CloudsCounted, TokenKeysAsked, TokenKeysRead
+from privyseal.strongroom.messages_of_stamps import (
+    BooksAsked,
+    BooksRead,
+    LeavesAsked,
+    LeavesRead,
+    LegacyReply,
+    PlaceAsked,
+    PlaceRead,
+    Replied,
+    Reply,
+    Stamp,
+    Stamped,
+    StamperHealth,
+    StamperState,
+)
 from privyseal.terms.certificates import Standing
 from privyseal.terms.clouds import CloudUses
 from privyseal.terms.keys import TokenKeys
@@ -334,13 +344,41 @@ class StamperClient:
         """Have digests timestamped: one RFC 3161 token (DER ContentInfo) for each, in their order."""
         return _expect(Stamped, self._asked(Stamp(algorithm, tuple(digests)))).tokens
 
-    def reply(self, requests: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Have TimeStampReq (DER) answered: one TimeStampResp (DER) for each, refusals included."""
-        return _expect(Replied, self._asked(Reply(tuple(requests)))).replies
+    def reply(self, requests: Sequence[bytes], policies: Sequence[str] = ()) -> tuple[bytes, ...]:
+        """Have TimeStampReq (DER) answered: one TimeStampResp (DER) for each, refusals included.
+
+        ``policies``: to the address of whose policy (OID) each came, if any did.
+        """
+        return _expect(Replied, self._asked(Reply(tuple(requests), tuple(policies)))).replies
+
+    def legacy_reply(self, request: bytes) -> bytes:
+        """Have a timestamp request of Authenticode answered; NotFound where that is not offered, BadInput for none."""
+        (reply,) = _expect(Replied, self._asked(LegacyReply(request))).replies
+        return reply
+
+    def books(self, entry: int, batch: int) -> BooksRead:
+        """Return what the stamper wrote down behind an entry of its diary and behind a batch of its tokens."""
+        return _expect(BooksRead, self._asked(BooksAsked(entry, batch)))
+
+    def leaves(self, logged: tuple[int, int] | None = None) -> LeavesRead:
+        """Return the next tokens without an entry of their own, once those before ``logged`` are noted to have one."""
+        return _expect(LeavesRead, self._asked(LeavesAsked(logged)))
+
+    def place(self, time: str, leaf: bytes) -> PlaceRead:
+        """Return where a token is, by genTime and leaf; NotFound where it is in no batch that is closed."""
+        return _expect(PlaceRead, self._asked(PlaceAsked(time, leaf)))
 
     def health(self) -> StamperState:
         """Return whether the stamper would stamp now, and who it is."""
         return _expect(StamperState, self._asked(StamperHealth()))
+
+    def held(self, time: str, leaf: bytes) -> None:
+        """Raise NotFound for a token that was not given out here; one whose hour is not over will do."""
+        try:
+            self.place(time, leaf)
+        except NotFound as error:
+            if error.hint is None:  # the other one says when to try again
+                raise
 
     def _asked(self, question: Question) -> Answer:
         return _as_leaf(TimestampUnavailable, self._ask, question)

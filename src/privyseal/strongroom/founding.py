@@ -66,7 +66,7 @@ def create_logger(directory: Path, public: Path, mark: Path, origin: str, *, jou
     else:
         top["journal"] = journal
     MarkFile.create(mark, Mark(0, EMPTY_ROOT))
-    _settings(directory / "logger.toml", top)
+    write_settings(directory / "logger.toml", top)
     return vkey
 
 
@@ -98,7 +98,7 @@ def create_standby(directory: Path, beside: Path, mark: Path) -> None:
         "quorum": asked.quorum,
         "witness_seconds": asked.witness_seconds,
     }
-    _settings(directory / "logger.toml", top, witnesses)
+    write_settings(directory / "logger.toml", top, witnesses)
 
 
 def create_witness(directory: Path, name: str, second_records: Path | None = None) -> str:
@@ -111,7 +111,7 @@ def create_witness(directory: Path, name: str, second_records: Path | None = Non
     second = second_records or directory / "second-records"
     for records in (directory / "records", second):
         records.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _settings(directory / "witness.toml", {"name": name, "second_records": _from(directory, second)})
+    write_settings(directory / "witness.toml", {"name": name, "second_records": _from(directory, second)})
     return vkey
 
 
@@ -128,7 +128,7 @@ def admit_log(directory: Path, log: str) -> None:
             raise Conflict(f"{record} is the record of this log from before.", hint="it must not begin anew")
         MarkFile.create(record, Mark(0, EMPTY_ROOT))
     top = {"name": asked.name, "key": asked.key, "records": asked.records, "second_records": asked.second_records}
-    _settings(directory / "witness.toml", {**top, "logs": [*asked.logs, log]})
+    write_settings(directory / "witness.toml", {**top, "logs": [*asked.logs, log]})
 
 
 def add_witness(directory: Path, vkey: str, url: str, quorum: int) -> LoggerSettings:
@@ -143,7 +143,7 @@ def add_witness(directory: Path, vkey: str, url: str, quorum: int) -> LoggerSett
         )
     except ValueError as error:
         raise Misused(f"The witness cannot be added: {error}.") from None
-    _settings(path, top, [("[[witness]]", {"vkey": each.vkey, "url": each.url}) for each in becomes.witness])
+    write_settings(path, top, [("[[witness]]", {"vkey": each.vkey, "url": each.url}) for each in becomes.witness])
     return becomes
 
 
@@ -184,17 +184,23 @@ def create_signer(  # noqa: PLR0913 - each is one independent fact of the signer
         key = base64.b64encode(operator.public_key).decode("ascii")
         tables.append(("[[operators]]", {"name": operator.name, "public_key": key}))
     tables += [("[[anchors]]", {"standing": anchor.standing, "pem": anchor.pem}) for anchor in anchors]
-    _settings(directory / "signer.toml", settings, tables)
+    write_settings(directory / "signer.toml", settings, tables)
 
 
 def create_stamper(
-    directory: Path, clock: Callable[[], datetime], scheme: str = "rsa-3072", token: Pkcs11Section | None = None
+    directory: Path,
+    clock: Callable[[], datetime],
+    scheme: str = "rsa-3072",
+    token: Pkcs11Section | None = None,
+    time_servers: Sequence[str] = (),
 ) -> bytes:
     """Make a stamper with a fresh key and return its SubjectPublicKeyInfo, DER, to have a chain issued for.
 
-    The key is born in ``token``, whose paths are absolute, or in a file if none is given.
+    Without ``time_servers`` it is a rehearsal's, which believes the clock of its machine. The key is born in
+    ``token``, whose paths are absolute, or in a file if none is given.
     """
     _room(directory, "stamper.toml")
+    clock_of: dict[str, object] = {"time_servers": list(time_servers)} if time_servers else {"rehearsal": True}
     if token is not None:
         nursery = Nursery([("pkcs11", token)], directory / "pins")
         tokens = Pkcs11([TokenChild(nursery, 0, 1)], nursery.close)
@@ -204,14 +210,16 @@ def create_stamper(
         finally:
             tokens.close()
         MarkFile.create(directory / "time.mark", Mark(0, bytes(32)))
-        _settings(directory / "stamper.toml", {"key": uri}, [("[pkcs11]", _said(token))])
+        write_settings(directory / "stamper.toml", {"key": uri, **clock_of}, [("[pkcs11]", _said(token))])
         return public
     passphrase = _passphrase()
     store = SoftFile.create(directory / "keys", passphrase.encode("ascii"), clock)
     uri = store.generate(STAMPER_LABEL, SCHEMES[scheme])
     MarkFile.create(directory / "time.mark", Mark(0, bytes(32)))
-    _settings(
-        directory / "stamper.toml", {"key": uri}, [("[softfile]", {"directory": "keys", "passphrase": passphrase})]
+    write_settings(
+        directory / "stamper.toml",
+        {"key": uri, **clock_of},
+        [("[softfile]", {"directory": "keys", "passphrase": passphrase})],
     )
     return store.public_key(uri)
 
@@ -225,7 +233,7 @@ def create_issuer(directory: Path, issued: Sequence[tuple[Part, bytes]] = ()) ->
     register = Register(directory / "register.sqlite3")
     register.add(issued)
     register.database.close()
-    _settings(directory / "issuer.toml", {"key": "../rehearsal-ca/ca.key"})
+    write_settings(directory / "issuer.toml", {"key": "../rehearsal-ca/ca.key"})
 
 
 def install_stamper_chain(directory: Path, spki: bytes, chain: Sequence[bytes]) -> None:
@@ -267,7 +275,8 @@ def _passphrase() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(PASSPHRASE_OCTETS)).decode("ascii")
 
 
-def _settings(path: Path, top: dict[str, object], tables: Sequence[tuple[str, dict[str, object]]] = ()) -> None:
+def write_settings(path: Path, top: dict[str, object], tables: Sequence[tuple[str, dict[str, object]]] = ()) -> None:
+    """Write a room's settings, TOML, in place of the ones before; nobody but their owner may read them."""
     parts = [_lines(top), *(f"{head}\n{_lines(body)}" for head, body in tables)]
     write_whole(path, "\n\n".join(parts).encode("utf-8") + b"\n")
 

@@ -11,16 +11,31 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from privyseal.errors import PrivySealError
 from privyseal.strongroom.messages_of_homes import CloudsAsked, CloudsCounted, TokenKeysAsked, TokenKeysRead
+from privyseal.strongroom.messages_of_stamps import (
+    BooksAsked,
+    BooksRead,
+    LeavesAsked,
+    LeavesRead,
+    LegacyReply,
+    PlaceAsked,
+    PlaceRead,
+    Replied,
+    Reply,
+    Stamp,
+    Stamped,
+    StamperHealth,
+    StamperState,
+)
+from privyseal.strongroom.messages_of_stamps import Message as _Message
 from privyseal.telemetry import LONGEST_ID
 from privyseal.terms.certificates import Reason, Standing
 from privyseal.terms.grants import Use
 from privyseal.terms.keys import Approver, Charter, KeyPair, TokenState
 from privyseal.terms.requests import Approval
-from privyseal.terms.signatures import DigestAlgorithm
 from privyseal.tlog.entry import CompletionSubmission, IntentSubmission, StatementSubmission
 
 Submission = IntentSubmission | CompletionSubmission | StatementSubmission
@@ -30,10 +45,6 @@ MOST_IDS = 1024
 """Request ids that travel with one question: one for each item of the largest batch."""
 RequestId = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, pattern="^[A-Za-z0-9._-]+$")]
 """A request id as it travels to the guarded processes: fit for a line of a log, whatever the sender says."""
-
-
-class _Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="is"):
-    """What all messages share: their name stands in the field ``is``."""
 
 
 class Refused(_Message, frozen=True, tag="refused"):
@@ -233,47 +244,6 @@ class SignerState(_Message, frozen=True, tag="signer-state"):
     """How many of them must."""
 
 
-# -- the stamper -----------------------------------------------------------------------------------------------------
-class Stamp(_Message, frozen=True, tag="stamp"):
-    """Timestamp these digests."""
-
-    digest_algorithm: DigestAlgorithm
-    digests: tuple[bytes, ...]
-
-
-class Stamped(_Message, frozen=True, tag="stamped"):
-    """One RFC 3161 token (DER ContentInfo) for each."""
-
-    tokens: tuple[bytes, ...]
-
-
-class Reply(_Message, frozen=True, tag="reply"):
-    """Answer these TimeStampReq (DER), which may be anything."""
-
-    requests: tuple[bytes, ...]
-
-
-class Replied(_Message, frozen=True, tag="replied"):
-    """One TimeStampResp (DER) for each."""
-
-    replies: tuple[bytes, ...]
-
-
-class StamperHealth(_Message, frozen=True, tag="stamper-health"):
-    """How is the stamper."""
-
-
-class StamperState(_Message, frozen=True, tag="stamper-state"):
-    """Whether the stamper would stamp now (else why not), its certificate's subject (RFC 4514) and end, UTC."""
-
-    ready: bool
-    why: str
-    authority: str
-    not_after: datetime | None
-    chain: tuple[bytes, ...] = ()
-    """Its certificate and those above it as they go into tokens, DER; empty from a stamper that does not tell."""
-
-
 # -- the issuer, where a rehearsal has one -------------------------------------------------------------------------
 class Issue(_Message, frozen=True, tag="issue"):
     """Issue a code signing certificate for this CSR (PKCS #10, DER), which may be anything."""
@@ -337,18 +307,16 @@ class IssuerState(_Message, frozen=True, tag="issuer-state"):
 Question = (
     Append | Prove | LogHealth
     | SignBatch | AdministrativeAct | CharterAsked | EvidenceAsked | StandingAsked | SignerHealth
-    | TokenKeysAsked
-    | CloudsAsked
-    | Stamp | Reply | StamperHealth
+    | TokenKeysAsked | CloudsAsked
+    | Stamp | Reply | LegacyReply | BooksAsked | LeavesAsked | PlaceAsked | StamperHealth
     | Issue | Revoke | Lists | Status | IssuerHealth
 )  # fmt: skip
 Answer = (
     Refused
     | Appended | LogState
     | SignedBatch | Stale | Acted | CharterRead | EvidenceRead | StandingRead | SignerState
-    | TokenKeysRead
-    | CloudsCounted
-    | Stamped | Replied | StamperState
+    | TokenKeysRead | CloudsCounted
+    | Stamped | Replied | BooksRead | LeavesRead | PlaceRead | StamperState
     | IssuedChain | RevokedSince | ListsMade | StatusTold | IssuerState
 )  # fmt: skip
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -17,10 +18,12 @@ from privyseal.keystore.protocol import KeyStore
 from privyseal.strongroom import settings
 from privyseal.strongroom.children import TokenChild
 from privyseal.strongroom.mark import MarkFile
-from privyseal.strongroom.messages import Answer, IssuerHealth, LogHealth, Question, SignerHealth, StamperHealth
+from privyseal.strongroom.messages import Answer, IssuerHealth, LogHealth, Question, SignerHealth
+from privyseal.strongroom.messages_of_stamps import StamperHealth
 from privyseal.strongroom.nursery import Nursery
 from privyseal.strongroom.pools import pooled
 from privyseal.strongroom.seccomp import Needs
+from privyseal.strongroom.timesource import TimeServers
 
 if TYPE_CHECKING:
     from privyseal.strongroom.staging import LogJournal
@@ -76,7 +79,7 @@ def territory(which: str, config: Path) -> set[Path]:
     elif isinstance(asked, settings.IssuerSettings):
         named = {str(Path(asked.key).parent), str(Path(asked.register).parent)}
     else:
-        named = {str(Path(asked.mark).parent), str(Path(asked.chain).parent)}
+        named = {str(Path(each).parent) for each in (asked.mark, asked.chain, asked.stamps)}
         named |= {asked.softfile.directory} if asked.softfile else set()
     return {config.parent} | {config.parent / each for each in named}
 
@@ -187,14 +190,32 @@ def _logger(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
     return Built(logger, asked.admitted)
 
 
-def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
+def servers_for(which: str, config: Path) -> TimeServers | None:
+    """Start to ask the time servers that a process of this configuration needs, before it is confined."""
+    if which != "stamper":
+        return None
+    asked = settings.load(config, settings.StamperSettings)
+    return TimeServers(asked.time_servers, asked.time_period)
+
+
+def _stamper(
+    config: Path,
+    clock: Clock,
+    note: Note = _nobody,
+    nursery: Nursery | None = None,
+    servers: TimeServers | None = None,
+) -> Built:
     from privyseal.keystore.softfile import SoftFile
-    from privyseal.pki.certificates import pem_certificates
-    from privyseal.strongroom.stamper import Stamper
+    from privyseal.pki import certificates
+    from privyseal.pki.chain import PinnedAnchor
+    from privyseal.strongroom.stamper import Books, Stamper
+    from privyseal.strongroom.stamps import Stamps
+    from privyseal.strongroom.timekeeping import Timekeeping
+    from privyseal.timestamp.clock import Timekeeper
 
     asked = settings.load(config, settings.StamperSettings)
     try:
-        chain = pem_certificates((config.parent / asked.chain).read_bytes())
+        chain = certificates.pem_certificates((config.parent / asked.chain).read_bytes())
     except OSError as error:
         raise Misused(f"The stamper's certificates {asked.chain} cannot be read: {error.strerror}.") from None
     keys: KeyStore
@@ -204,8 +225,34 @@ def _stamper(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery 
         raise Misused("The stamper's settings name neither a file nor a token for its key.")
     else:
         (keys,) = _away(nursery, note).values()
-    mark = MarkFile(config.parent / asked.mark)
-    return Built(Stamper(keys, asked.key, chain, asked.policy, mark, clock), asked.admitted)
+    stamps = Stamps(config.parent / asked.stamps)
+    books = Books(MarkFile(config.parent / asked.mark), stamps)
+    stamps.note(clock(), [("started", "The stamper starts.")])
+    stamps.note_once(clock(), "configured", _said_of(asked, chain))
+    if servers is not None:  # else the clock is somebody's who turns it: init's for a moment, or a test's
+        keeper = Timekeeper(asked.time_servers, limit=asked.time_limit)
+        clock = watched = Timekeeping(keeper, stamps, clock, note=note)
+        threading.Thread(target=watched.watch, args=(servers,), name="watch", daemon=True).start()
+    stamper = Stamper(keys, asked.key, chain, asked.policies, books, clock)
+    if not asked.experiment and certificates.scheme_of(stamper.public_key).pure:
+        raise Misused(
+            "Timestamps by a key of this kind are an experiment: verifiers do not know them.",
+            hint="experiment = true in stamper.toml, or a key that is rsa-3072, rsa-4096, ecdsa-p256 or ecdsa-p384",
+        )
+    if asked.legacy:
+        stamper.offer_legacy([PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors])
+    return Built(stamper, asked.admitted)
+
+
+def _said_of(asked: settings.StamperSettings, chain: Sequence[bytes]) -> str:
+    """Say how a stamper is configured, without secrets: what its diary keeps (CSBR 5.4.1.2)."""
+    home = "in files" if asked.softfile is not None else "in a token"
+    certificate = hashlib.sha256(chain[0]).hexdigest() if chain else "none"
+    servers = ", ".join(asked.time_servers) or "none"
+    return (
+        f"Key {asked.key} {home}; certificate {certificate}; policies {', '.join(asked.policies)}; "
+        f"time servers {servers}; limit {asked.time_limit} s{'; rehearsal' * asked.rehearsal}."
+    )[:1900]
 
 
 def _issuer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
@@ -224,7 +271,8 @@ def _issuer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery |
 class Builder(Protocol):
     """Builds one process from its settings file; ``note`` is told what the operator should see.
 
-    ``nursery`` is what ``nursery_for`` started for it, if anything.
+    ``nursery`` is what ``nursery_for`` started for it, if anything. The stamper's also takes ``servers``, what
+    ``servers_for`` started; without, its clock is not watched.
     """
 
     def __call__(self, config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from privyseal import telemetry
 from privyseal.errors import Misused, PrivySealError
@@ -25,8 +26,9 @@ from privyseal.strongroom.confinement import confine
 from privyseal.strongroom.door import Door
 from privyseal.strongroom.durable import lock_room
 from privyseal.strongroom.hardening import harden
-from privyseal.strongroom.messages import Answer, Question, StamperState
-from privyseal.strongroom.rooms import HEALTH, ROOMS, SUMMONED, Built, needs, nursery_for, ports, territory
+from privyseal.strongroom.messages import Answer, Question
+from privyseal.strongroom.messages_of_stamps import StamperState
+from privyseal.strongroom.rooms import HEALTH, ROOMS, SUMMONED, Built, needs, nursery_for, ports, servers_for, territory
 from privyseal.strongroom.seccomp import Needs, restrict, settle
 from privyseal.terms.learnt import learn_types
 
@@ -69,11 +71,13 @@ def _run(asked: argparse.Namespace) -> int:
     config = asked.config.resolve()
     learn_types()
     nursery = nursery_for(asked.which, config)  # it forks workers and signals them, which we cannot once confined
+    servers = servers_for(asked.which, config)  # another process, for the same reason
     wants, calls = needs(asked.which, config), ports(asked.which, config)
     sandbox = _shut_in(territory(asked.which, config), asked.socket.absolute().parent, wants, calls, locked)
     lock = lock_room(config.parent)
     try:
-        more = {} if nursery is None else {"nursery": nursery}
+        more: dict[str, Any] = {} if nursery is None else {"nursery": nursery}
+        more |= {} if servers is None else {"servers": servers}
         built = (ROOMS | SUMMONED)[asked.which](config, clock, lambda line: _note(asked.which, line), **more)
         try:
             _look(asked.which, built)
@@ -81,6 +85,8 @@ def _run(asked: argparse.Namespace) -> int:
         finally:
             built.room.close()
     finally:
+        if servers is not None:
+            servers.close()
         os.close(lock)
 
 

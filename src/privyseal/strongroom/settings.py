@@ -6,15 +6,16 @@ A path in it is relative to the directory of the file. An unknown name is an err
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from privyseal.errors import BadInput, Misused
 from privyseal.keystore.awskms import AwsKmsSection
@@ -27,6 +28,8 @@ from privyseal.keystore.softfile import SoftFileSection
 from privyseal.keystore.vault import VaultSection
 from privyseal.pki.certificates import pem_certificates
 from privyseal.terms.certificates import Standing
+from privyseal.timestamp import sntp
+from privyseal.timestamp.clock import LEAST_SOURCES
 from privyseal.tlog.note import KeyType, Verifier, parse_vkey
 
 MAX_SETTINGS_OCTETS = 1 << 20
@@ -38,6 +41,11 @@ DUAL = 2
 """People who must agree to what makes, wakes or destroys a key outside a rehearsal (CSBR 5.2.2, 6.2.2)."""
 MAX_HOMES = 64
 """Tokens and clouds of one signer; SoftHSM and network modules show a few dozen slots at most."""
+MAX_POLICIES = 16
+"""Policies of one stamper besides its first."""
+MAX_TIME_SERVERS = 16
+"""Time servers of one stamper; more than ten agree on nothing that fewer would not (RFC 5905 11.2)."""
+_OID = re.compile(r"[012](\.(0|[1-9][0-9]{0,38})){1,31}", re.ASCII)
 _S = TypeVar("_S")
 
 
@@ -216,6 +224,15 @@ class WitnessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError("a log stands there twice")
 
 
+class FormerKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[former]]``: a timestamp key that signs no more, and is still where it was until it is removed."""
+
+    key: str
+    """Its URI in the key store."""
+    chain: str
+    """Its certificates, PEM."""
+
+
 class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``stamper.toml``."""
 
@@ -228,13 +245,53 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Certificates, PEM, the authority's own first, without the root."""
     policy: str = "2.23.140.1.4.2"
     """OID under which tokens are given; the default is the CA/Browser Forum's for timestamping (CSBR 7.1.6.1)."""
+    other_policies: Annotated[tuple[str, ...], Meta(max_length=MAX_POLICIES)] = ()
+    """OIDs under which tokens are given to whoever asks for them, each at an address of its own."""
     mark: str = "time.mark"
+    stamps: str = "stamps.sqlite3"
+    """The file in which every token stands, and what became of the clock."""
+    rehearsal: bool = False
+    """A rehearsal's stamper may believe the clock of its machine; every other asks time servers."""
+    time_servers: Annotated[tuple[str, ...], Meta(max_length=MAX_TIME_SERVERS)] = ()
+    """Whom to ask for the time, by NTP: ``host`` or ``host:port``; four at least, of different operators."""
+    time_period: Annotated[float, Meta(ge=1, le=1024)] = 64.0
+    """Seconds between two rounds of questions; a server may refuse who asks oftener than every 64."""
+    time_limit: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Seconds by which the clock may be off before no time is given."""
+    legacy: bool = False
+    """Whether timestamp requests of Authenticode from before RFC 3161 are answered, at ``/tsa/authenticode``."""
+    anchors: tuple[Anchor, ...] = ()
+    """Anchors of a private authority, as the signer pins them; with ``legacy`` the chain must lead to one."""
+    former: Annotated[tuple[FormerKey, ...], Meta(max_length=64)] = ()
+    """Keys before this one, which must be removed 18 months after the issue of their certificates (CSBR 6.3.2)."""
+    experiment: bool = False
+    """Whether the key may be of a kind that verifiers do not know yet (ML-DSA)."""
     admitted: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse two homes for one key, and none."""
+        """Refuse two homes for one key, and none; too few time servers; names that are none."""
         if (self.softfile is None) == (self.pkcs11 is None):
             raise ValueError("one of softfile and pkcs11 says where the timestamp key is kept")
+        for each in self.policies:
+            if not _OID.fullmatch(each):
+                raise ValueError("a policy is no dotted object identifier")
+        servers = self.time_servers
+        if len(servers) < LEAST_SOURCES and (servers or not self.rehearsal):
+            raise ValueError(
+                f"time_servers names {len(servers)}; {LEAST_SOURCES} were expected, so that three still agree where one"
+                " is wrong. Only a rehearsal stamper (rehearsal = true) may ask none"
+            )
+        try:
+            places = [sntp.address(each) for each in servers]
+        except BadInput as error:
+            raise ValueError(error.detail.removesuffix(".")) from None
+        if len(set(places)) < len(places):
+            raise ValueError("a time server stands there twice; one must not count as two")
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """All policies, the one for whoever asks for none first."""
+        return (self.policy, *self.other_policies)
 
 
 class IssuerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

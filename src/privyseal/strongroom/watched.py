@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from privyseal.strongroom.client import Ask
-from privyseal.strongroom.messages import Answer, Append, Prove, Question, Reply, SignBatch, Stamp
+from privyseal.strongroom.messages import Answer, Append, Prove, Question, SignBatch
+from privyseal.strongroom.messages_of_stamps import Reply, Stamp
 from privyseal.tlog.entry import IntentSubmission, StatementSubmission
 
 Tell = Callable[[str, int, float], None]

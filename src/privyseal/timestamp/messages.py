@@ -70,6 +70,8 @@ class TimestampRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The client wants the authority's certificates in the token."""
     extensions: tuple[str, ...]
     """Dotted OIDs of the extensions asked for."""
+    version: int = 1
+    """1 is all there is; an authority refuses others."""
 
 
 def message_imprint(algorithm: DigestAlgorithm, digest: bytes) -> bytes:
@@ -112,8 +114,7 @@ def build_request(
 def parse_request(octets: bytes) -> TimestampRequest:
     """Read a TimeStampReq; BadInput if it is not one. What it asks for may still be more than an authority gives."""
     fields = der.Fields(der.read(octets, MAX_REQUEST_OCTETS), "A TimeStampReq")
-    if (version := der.integer_of(fields.take(der.INTEGER))) != 1:
-        raise BadInput(f"The timestamp request is of version {version}; version 1 was expected.")
+    version = der.integer_of(fields.take(der.INTEGER))
     imprint = fields.take(der.SEQUENCE)
     name, digest = imprint_parts(imprint)
     policy, nonce = fields.maybe(der.OID), fields.maybe(der.INTEGER)
@@ -131,6 +132,7 @@ def parse_request(octets: bytes) -> TimestampRequest:
         # An explicit FALSE is not DER, but some clients send it and nothing hangs on it.
         certificates=wanted is not None and der.boolean_of(wanted),
         extensions=() if extensions is None else tuple(dotted for dotted, _ in read_extensions(extensions)),
+        version=version,
     )
 
 

@@ -121,8 +121,8 @@ class Desk:
         self._advance: Batcher[tuple[str, str], Dossier] = Batcher(
             lambda ids: advance(seal, ids), self._batches, observe=told("advance")
         )
-        self._stamp: Batcher[bytes, bytes] = Batcher(
-            lambda queries: list(seal.stamper.reply(queries)),
+        self._stamp: Batcher[tuple[bytes, str], bytes] = Batcher(
+            self._reply,
             self._batches,
             largest=QUERIES_IN_A_BATCH,
             droppable=True,
@@ -181,9 +181,16 @@ class Desk:
 
         return await self._in_thread(ask)
 
-    async def stamp(self, query: bytes) -> bytes:
-        """Answer an RFC 3161 TimeStampReq, DER, with a TimeStampResp, DER."""
-        return await self._stamp.put(query, self._longest_wait)
+    async def stamp(self, query: bytes, policy: str = "") -> bytes:
+        """Answer an RFC 3161 TimeStampReq, DER, with a TimeStampResp, DER.
+
+        ``policy`` is the OID of the policy to whose address it came, if it came to one's.
+        """
+        return await self._stamp.put((query, policy), self._longest_wait)
+
+    async def stamp_legacy(self, request: bytes) -> bytes:
+        """Answer a timestamp request of Authenticode from before RFC 3161; NotFound where that is not offered."""
+        return await self._in_thread(lambda: self.seal.stamper.legacy_reply(request))
 
     async def file(self, read: Callable[[], T]) -> T:
         """Read a file, or the records of one, in a thread."""
@@ -314,6 +321,12 @@ class Desk:
                     outcomes.append(error)
         machines.note_use(now)
         return outcomes
+
+    def _reply(self, queries: list[tuple[bytes, str]]) -> list[bytes | PrivySealError]:
+        """Have the stamper answer a batch; it is told of policies only where one came to a policy's address."""
+        octets = [each for each, _ in queries]
+        policies = [policy for _, policy in queries]
+        return list(self.seal.stamper.reply(octets, policies) if any(policies) else self.seal.stamper.reply(octets))
 
     def _probe(self, asked: Sequence[None]) -> list[Look | PrivySealError]:
         """Ask every part once, however many wait to know."""

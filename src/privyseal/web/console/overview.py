@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
 
 from privyseal.compliance.outcome import Verdict
+from privyseal.errors import PrivySealError
 from privyseal.pki import certificates
 from privyseal.records import findings, freezes, keys, parties
 from privyseal.records.database import Transaction
 from privyseal.signing import signin
+from privyseal.strongroom.messages_of_stamps import StamperState
 from privyseal.terms.agreements import PaperKind
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Role
@@ -70,7 +73,21 @@ def home(visit: Visit) -> Reply:
         what = "Have your passkey put into the charter of a key, so that you can approve with it."
         todo.append(Todo(what, "/console/approver-key", "Show my approver key"))
     shows = {"known": known, "me": session, "todo": todo, "waiting": waiting, "held": held, "frozen": frozen}
-    return Reply("home.html", shows | {"counts": counts})
+    shows |= {"counts": counts, "stamper": _stamper(visit)}
+    return Reply("home.html", shows)
+
+
+def _stamper(visit: Visit) -> StamperState | None:
+    """Return how the Timestamp Authority stands: to everybody where it gives no time, to the operator's members always.
+
+    None where it does not answer, of which the readiness tells, or where there is nothing to say.
+    """
+    with suppress(PrivySealError):
+        state: object = visit.seal.stamper.health()
+        ours = visit.signed_in.member.subscriber == visit.seal.service.operator
+        if isinstance(state, StamperState) and (ours or not state.ready):
+            return state
+    return None
 
 
 def _unaccepted(tx: Transaction) -> list[PaperKind]:

@@ -1,0 +1,138 @@
+"""The stamper's books are taken over into the log: its diary, entry by entry, and its tokens, a root for each hour.
+
+The stamper is asked for what stands behind the last number that was stated; so nothing is left out, whenever either of
+the two was away. Another node that is quicker makes it a Conflict, which is as good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from privyseal.compliance.statements import Matter, Own
+from privyseal.compliance.statements_of_timestamps import StamperNoted, TimestampKeyUsed, TokensGiven
+from privyseal.errors import NotFound
+from privyseal.pki import certificates
+from privyseal.records import statements
+from privyseal.records.database import Transaction
+from privyseal.records.events import Event
+from privyseal.signing import announce, paper
+from privyseal.signing.instance import PrivySeal
+from privyseal.strongroom.messages_of_stamps import PlaceRead, StamperState
+from privyseal.tlog.entry import StatementSubmission
+
+EACH = "token"
+"""What the log says that the entry of one token is about; reports have the hours, and not these."""
+AT_ONCE = 1000
+"""Tokens in one question to the logger."""
+MOST_EACH = 20_000
+"""Tokens in one round of duties."""
+TOLD = frozenset({"adjusted", "refused", "trusted"})
+"""What of the diary is an event, too, so that people are told of it."""
+
+
+def take_over(seal: PrivySeal) -> int:
+    """State what the stamper wrote down since the last time; return how many statements that are.
+
+    Where no Subscriber is the operator's, nobody can state it, and it waits in the stamper's books.
+    """
+    owner = seal.service.operator
+    if owner is None:
+        return 0
+    state = seal.stamper.health()
+    name, key = state.books, _key_of(state)
+    if not name:
+        return 0
+    with seal.records.reading(owner) as tx:
+        entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
+        new_key = key is not None and _said_last(tx, key.slot) != key
+    books = seal.stamper.books(entry, batch)
+    if not books.entries and not books.batches and not new_key:
+        return 0
+    with seal.records.writing(owner) as tx:
+        if key is not None:
+            paper.note(tx, seal, key)
+        for each in books.entries:
+            noted = StamperNoted(books=name, number=each.number, at=each.at, what=each.what, detail=each.detail)
+            if each.what in TOLD:
+                event = Event(seal.clock(), paper.SERVICE, f"clock {each.what}", each.detail)
+                announce.stated(seal, tx, event, noted)
+            else:
+                paper.note(tx, seal, noted)
+        for one in books.batches:
+            root = one.root.hex()
+            given = TokensGiven(
+                books=name, number=one.number, first=one.first, last=one.last, count=one.count, root=root
+            )
+            paper.note(tx, seal, given)
+    paper.finish(seal)
+    return len(books.entries) + len(books.batches)
+
+
+def log_each(seal: PrivySeal, most: int = MOST_EACH) -> int:
+    """Give each token an entry of its own in the log, where the operator wants that; return how many got one.
+
+    The logger knows what it has, so that whoever is interrupted gives none two.
+    """
+    if not seal.each_token:
+        return 0
+    done, told = 0, seal.stamper.leaves()
+    while told.leaves and done < most:
+        for start in range(0, len(told.leaves), AT_ONCE):
+            seal.logger.append([_entry(each) for each in told.leaves[start : start + AT_ONCE]], since=0)
+        done += len(told.leaves)
+        told = seal.stamper.leaves((told.batch, told.place + len(told.leaves)))
+    return done
+
+
+def own_place(seal: PrivySeal, leaf: bytes) -> int:
+    """Return the log's entry of a token that has one of its own, and give it one where it has none yet."""
+    return seal.logger.append([_entry(leaf)], since=0).items[0].index
+
+
+def _entry(leaf: bytes) -> StatementSubmission:
+    """Return what stands in the log of one token; its leaf is salted by the serial number's 158 random bits."""
+    return StatementSubmission(about=EACH, commitment=leaf)
+
+
+def place(seal: PrivySeal, time: str, leaf: bytes) -> tuple[PlaceRead, statements.Written]:
+    """Return where a token is: its place in its batch, and the statement about that batch, which the log has.
+
+    ``time`` is its genTime, ``YYYYMMDDHHMMSSZ``, and ``leaf`` the leaf hash of its TSTInfo. NotFound for a token that
+    was not given out here, or whose hour is not in the log yet.
+    """
+    state = seal.stamper.health()
+    found = seal.stamper.place(time, leaf)
+    owner = seal.service.operator
+    written = None
+    if owner is not None:
+        with seal.records.reading(owner) as tx:
+            written = statements.numbered(tx, f"tokens:{state.books}", found.batch - 1)
+    if written is None or written.entry is None:
+        raise NotFound("The token's hour is not in the log yet.", hint="try again in a minute")
+    return found, written
+
+
+def _last(tx: Transaction, slot: str) -> int:
+    """Return the number of what was stated last of a stamper's books, 0 for nothing."""
+    matter = _said_last(tx, slot)
+    return matter.number if isinstance(matter, StamperNoted | TokensGiven) else 0
+
+
+def _said_last(tx: Transaction, slot: str) -> Matter | Own | None:
+    before = statements.last(tx, slot)
+    return None if before is None else statements.said_in(before.octets).matter
+
+
+def _key_of(state: StamperState) -> TimestampKeyUsed | None:
+    """Return which key the stamper signs with; None where it does not tell."""
+    if not state.chain or state.used_until is None:
+        return None
+    own = certificates.read(state.chain[0])
+    return TimestampKeyUsed(
+        key_id=own.key_id,
+        certificate=hashlib.sha256(state.chain[0]).hexdigest(),
+        issued=own.not_before,
+        until=own.not_after,
+        used_until=state.used_until,
+        protection=state.protection,
+    )

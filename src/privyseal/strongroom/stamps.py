@@ -1,0 +1,286 @@
+"""What the stamper gave out, and what its clock did: written down before a token is signed, so that none is missing.
+
+Of each token its leaf (RFC 6962: SHA-256 over a zero octet and the TSTInfo) goes into the batch of its hour, on the
+disk before the key is used. A batch that is closed has a Merkle root; the log has that, and whoever holds a token can
+be shown its place. The TSTInfo carries 158 random bits, so that a leaf tells nobody which data was stamped.
+
+Leaves stand in pieces as they came. Of each 1,024 of a batch the subtree's hash is kept beside them: a root or a path
+is then a few thousand hashes, however many tokens an hour had.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from privyseal.errors import NotFound, TimestampUnavailable, TooLarge
+from privyseal.strongroom.durable import Database
+from privyseal.strongroom.messages_of_stamps import DiaryEntry, StampBatch
+from privyseal.tlog import merkle
+from privyseal.tlog.merkle import HASH_SIZE
+
+HEIGHT = 10
+BUNDLE = 1 << HEIGHT
+"""Leaves of a subtree whose hash is kept."""
+GRACE = timedelta(seconds=60)
+"""How long after its hour a batch stays open, for a thread that was slow to write."""
+MOST_AT_ONCE = 4096
+"""Leaves of one piece."""
+MOST_TOLD = 256
+"""Batches, or entries, that are told at once."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batches (
+  number INTEGER PRIMARY KEY, hour TEXT NOT NULL, first TEXT NOT NULL, last TEXT NOT NULL,
+  count INTEGER NOT NULL, root BLOB, nodes BLOB);
+CREATE TABLE IF NOT EXISTS leaves (
+  batch INTEGER NOT NULL, place INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (batch, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS books (name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS logged (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), batch INTEGER, place INTEGER);
+CREATE TABLE IF NOT EXISTS diary (
+  number INTEGER PRIMARY KEY, at TEXT NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL);
+"""
+
+
+class _Open:
+    """The batch that tokens go into now: how many leaves, the subtrees that are full, and the leaves behind them."""
+
+    def __init__(self, number: int, hour: str, count: int, nodes: bytes, tail: list[bytes]) -> None:
+        self.number, self.hour, self.count = number, hour, count
+        self.nodes, self.tail = bytearray(nodes), tail
+
+    def add(self, leaves: Sequence[bytes]) -> None:
+        self.count += len(leaves)
+        self.tail += leaves
+        while len(self.tail) >= BUNDLE:
+            self.nodes += _top(self.tail[:BUNDLE])
+            del self.tail[:BUNDLE]
+
+    def root(self) -> bytes:
+        whole = [bytes(self.nodes[at : at + HASH_SIZE]) for at in range(0, len(self.nodes), HASH_SIZE)]
+
+        def subtree(level: int, index: int) -> bytes:
+            if level >= HEIGHT:
+                return _above(whole, level - HEIGHT, index)
+            start = (index << level) - (len(whole) << HEIGHT)
+            return _top(self.tail[start : start + (1 << level)])
+
+        return merkle.root(self.count, subtree)
+
+
+class Stamps:
+    """The stamper's books in one SQLite file; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file; a batch that was open goes on."""
+        self.database = Database(path, _SCHEMA, TimestampUnavailable)
+        self._guard = threading.Lock()
+        self.name = self._named()
+        """32 hex digits that no other books have: numbers of batches and entries are unique in these alone."""
+        self._open: _Open | None = None
+        self._known = False
+        self._current()
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether a sync failed, so that this process must end."""
+        return self.database.lost
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    def account(self, times: Sequence[str], infos: Sequence[bytes]) -> None:
+        """Write down tokens that are about to be signed, by TSTInfo, DER; ``times`` are their genTimes, all alike.
+
+        A time is ``YYYYMMDDHHMMSSZ``. TimestampUnavailable if they may not be on the disk; then nothing is signed.
+        """
+        leaves = [merkle.leaf_hash(info) for info in infos]
+        first, last = min(times), max(times)
+        if len(leaves) > MOST_AT_ONCE:
+            raise TooLarge(f"{len(leaves)} tokens were to be written down at once; {MOST_AT_ONCE} are the most.")
+        with self._guard:
+            current = self._current()
+            self._known = False  # until it is committed; if that fails, nobody knows whether it is
+            if current is not None and last[:10] > current.hour:
+                self._close(current)
+                current = None
+            place = 0 if current is None else current.count
+            with self.database.writing() as connection:
+                if current is None:
+                    row = connection.execute(
+                        "INSERT INTO batches (hour, first, last, count) VALUES (?, ?, ?, 0)", (last[:10], first, last)
+                    )
+                    current = _Open(int(row.lastrowid or 0), last[:10], 0, b"", [])
+                connection.execute(
+                    "UPDATE batches SET count = ?, first = min(first, ?), last = max(last, ?) WHERE number = ?",
+                    (place + len(leaves), first, last, current.number),
+                )
+                connection.execute("INSERT INTO leaves VALUES (?, ?, ?)", (current.number, place, b"".join(leaves)))
+            current.add(leaves)
+            self._open, self._known = current, True
+
+    def note(self, at: datetime, entries: Sequence[tuple[str, str]]) -> None:
+        """Write down what happened: what, and in which words."""
+        when = at.astimezone(UTC).isoformat(timespec="seconds")
+        with self.database.writing() as connection:
+            connection.executemany(
+                "INSERT INTO diary (at, what, detail) VALUES (?, ?, ?)", [(when, *each) for each in entries]
+            )
+
+    def note_once(self, at: datetime, what: str, detail: str) -> None:
+        """Write down how something is, where that is otherwise than when it was written down last."""
+        before = self.database.read("SELECT detail FROM diary WHERE what = ? ORDER BY number DESC LIMIT 1", (what,))
+        if not before or before[0][0] != detail:
+            self.note(at, [(what, detail)])
+
+    def entries(self, after: int) -> tuple[DiaryEntry, ...]:
+        """Return what was noted behind the entry ``after``, the oldest first."""
+        asked = "SELECT number, at, what, detail FROM diary WHERE number > ? ORDER BY number LIMIT ?"
+        rows = self.database.read(asked, (after, MOST_TOLD))
+        return tuple(DiaryEntry(number, datetime.fromisoformat(at), what, detail) for number, at, what, detail in rows)
+
+    def batches(self, after: int, now: datetime) -> tuple[StampBatch, ...]:
+        """Return the batches that are closed behind the batch ``after``, once one whose hour is over is closed."""
+        with self._guard:
+            current = self._current()
+            if current is not None and not _still(current.hour, now):
+                self._known = False
+                self._close(current)
+                self._open, self._known = None, True
+        asked = "SELECT number, hour, first, last, count, root FROM batches WHERE number > ? AND root IS NOT NULL"
+        rows = self.database.read(f"{asked} ORDER BY number LIMIT ?", (after, MOST_TOLD))
+        return tuple(StampBatch(*row) for row in rows)
+
+    def unlogged(self) -> tuple[int, int, tuple[bytes, ...]]:
+        """Return the next leaves that do not stand in the log each by itself, with their batch and the first's place.
+
+        As many as came at once, so at most MOST_AT_ONCE; none where all do.
+        """
+        rows = self.database.read("SELECT batch, place FROM logged")
+        batch, place = rows[0] if rows else (0, 0)
+        asked = "SELECT batch, place, hashes FROM leaves WHERE (batch, place) >= (?, ?) ORDER BY batch, place LIMIT 1"
+        for number, start, hashes in self.database.read(asked, (batch, place)):
+            found = tuple(hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE))
+            return number, start, found
+        return batch, place, ()
+
+    def note_logged(self, batch: int, place: int) -> None:
+        """Remember that all leaves before this place of this batch stand in the log."""
+        with self.database.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO logged VALUES (1, ?, ?)", (batch, place))
+
+    def place(self, time: str, leaf: bytes) -> tuple[int, int, tuple[bytes, ...]]:
+        """Return batch, place and audit path of a token's leaf; ``time`` is its genTime.
+
+        NotFound for a leaf that was never written down, or whose batch is still open.
+        """
+        asked = "SELECT number, count, root, nodes FROM batches WHERE first <= ? AND last >= ? ORDER BY number"
+        still_open = False
+        # A batch that is open has no root yet, and its count grows.
+        for number, count, root, nodes in self.database.read(asked, (time, time)):
+            index = self._index(number, leaf)
+            if index is not None and root is not None:
+                return number, index, self._path(number, index, count, nodes)
+            still_open = still_open or index is not None
+        if still_open:
+            raise NotFound(
+                "The token's batch is not closed yet.",
+                hint="an hour's tokens are logged once it is over: try again then",
+            )
+        raise NotFound("No such token was given out here.")
+
+    def _index(self, batch: int, leaf: bytes) -> int | None:
+        """Return the place of a leaf in its batch, reading a piece at a time."""
+        after = -1
+        while rows := self.database.read(
+            "SELECT place, hashes FROM leaves WHERE batch = ? AND place > ? ORDER BY place LIMIT 64", (batch, after)
+        ):
+            place: int
+            hashes: bytes
+            for place, hashes in rows:
+                at = hashes.find(leaf)
+                while at >= 0 and at % HASH_SIZE:
+                    at = hashes.find(leaf, at + 1)
+                if at >= 0:
+                    return place + at // HASH_SIZE
+                after = place
+        return None
+
+    def _path(self, batch: int, index: int, count: int, nodes: bytes) -> tuple[bytes, ...]:
+        whole = [nodes[at : at + HASH_SIZE] for at in range(0, len(nodes), HASH_SIZE)]
+        kept: dict[int, list[bytes]] = {}
+
+        def subtree(level: int, at: int) -> bytes:
+            if level >= HEIGHT:
+                return _above(whole, level - HEIGHT, at)
+            bundle = at << level >> HEIGHT
+            if bundle not in kept:
+                kept[bundle] = self._leaves(batch, bundle << HEIGHT, min(count, bundle + 1 << HEIGHT))
+            start = (at << level) - (bundle << HEIGHT)
+            return _top(kept[bundle][start : start + (1 << level)])
+
+        return merkle.inclusion(index, count, subtree)
+
+    def _leaves(self, batch: int, start: int, end: int) -> list[bytes]:
+        """Return the leaves of a batch from ``start`` up to ``end``."""
+        asked = "SELECT place, hashes FROM leaves WHERE batch = ? AND place > ? AND place < ? ORDER BY place"
+        found: list[bytes] = []
+        for place, hashes in self.database.read(asked, (batch, start - MOST_AT_ONCE, end)):
+            for number in range(max(0, start - place), min(len(hashes) // HASH_SIZE, end - place)):
+                found.append(hashes[number * HASH_SIZE : (number + 1) * HASH_SIZE])
+        return found
+
+    def _close(self, batch: _Open) -> None:
+        with self.database.writing() as connection:
+            _closed(connection, batch)
+
+    def _named(self) -> str:
+        with self.database.writing() as connection:
+            connection.execute(
+                "INSERT INTO books SELECT ? WHERE NOT EXISTS (SELECT 1 FROM books)", (secrets.token_hex(16),)
+            )
+        return str(self.database.read("SELECT name FROM books")[0][0])
+
+    def _current(self) -> _Open | None:
+        """Return the open batch, read anew where the last write may or may not be done."""
+        if not self._known:
+            self._open, self._known = self._reopened(), True
+        return self._open
+
+    def _reopened(self) -> _Open | None:
+        rows = self.database.read("SELECT number, hour, count FROM batches WHERE root IS NULL ORDER BY number")
+        opened = None
+        for number, hour, count in rows:
+            opened = _Open(number, hour, 0, b"", [])
+            for start in range(0, count, BUNDLE):
+                opened.add(self._leaves(number, start, min(count, start + BUNDLE)))
+        return opened
+
+
+def _closed(connection: sqlite3.Connection, batch: _Open) -> None:
+    connection.execute(
+        "UPDATE batches SET root = ?, nodes = ? WHERE number = ?", (batch.root(), bytes(batch.nodes), batch.number)
+    )
+
+
+def _still(hour: str, now: datetime) -> bool:
+    """Tell whether a batch of this hour may still get tokens."""
+    begins = datetime.strptime(hour, "%Y%m%d%H").replace(tzinfo=UTC)
+    return now < begins + timedelta(hours=1) + GRACE
+
+
+def _top(leaves: Sequence[bytes]) -> bytes:
+    """Return the hash of a full subtree."""
+    nodes = list(leaves)
+    while len(nodes) > 1:
+        nodes = merkle.parents(nodes)
+    return nodes[0]
+
+
+def _above(nodes: Sequence[bytes], level: int, index: int) -> bytes:
+    return _top(nodes[index << level : (index + 1) << level])
