@@ -38,10 +38,12 @@ SYNCHRONISED_EVERY = 6 * 3600.0
 """Seconds after which it is noted again that the servers agree."""
 
 NOT_YET = "The time servers have not agreed on the time yet."
+"""Why no time is given before the first agreement."""
 
 Heard: TypeAlias = Reading | Silence
 """What came of one question to one server."""
 Kind = Literal["adjusted", "refused", "trusted", "synchronised", "leap"]
+"""What is noted of the clock: a step of it, that time is refused, that it is given again, an agreement, a leap second."""
 
 
 class Noted(msgspec.Struct, frozen=True):
