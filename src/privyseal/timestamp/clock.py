@@ -43,7 +43,7 @@ NOT_YET = "The time servers have not agreed on the time yet."
 Heard: TypeAlias = Reading | Silence
 """What came of one question to one server."""
 Kind = Literal["adjusted", "refused", "trusted", "synchronised", "leap"]
-"""What is noted of the clock: a step of it, that time is refused, that it is given again, an agreement, a leap second."""
+"""What is noted of the clock: a step, that time is refused or given again, an agreement, a leap second."""
 
 
 class Noted(msgspec.Struct, frozen=True):
