@@ -58,6 +58,12 @@ class MalformedCode(BadInput):
     code, title = "malformed-code", "Code file not understood"
 
 
+class Impossible(BadInput):
+    """What a code format cannot do, such as carry a second signature or lose the one it has."""
+
+    code, title = "impossible", "This format cannot do that"
+
+
 class TooLarge(BadInput):
     """A body, count or field beyond its limit."""
 

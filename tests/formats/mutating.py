@@ -14,7 +14,10 @@ import struct
 import sys
 import time
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 EDGES = (0, 1, 2, 4, 7, 8, 0x10, 0x40, 0x7F, 0x80, 0xFF, 0x100, 0x1FF, 0x200, 0x3FF, 0x7FFF, 0x8000, 0xFFFF, 0x10000)
 LARGE_EDGES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFE, 0xFFFFFFFF)
@@ -80,7 +83,7 @@ def read_every_way(octets: bytes) -> str:
     from privyseal.formats import catalogue
     from privyseal.formats.examine import examine
     from privyseal.formats.protocol import Identity
-    from privyseal.terms.signatures import Options
+    from privyseal.terms.signatures import Options, TimestampToken
     from privyseal.timestamp.token import verify_token
 
     code = Held(octets)
@@ -95,6 +98,13 @@ def read_every_way(octets: bytes) -> str:
         prepared = code_format.prepare(code, examined.layout, Identity((), ""), Options(), "sha256")
         plan = code_format.apply(code, prepared, Options(mode="append"), [b"\x30\x03abc"])
         assert plan.size < len(octets) + 1000
+    except BadInput:
+        pass
+    assert code_format.remove(code, examined.layout).size <= len(octets)
+    code_format.summarise(code, examined.layout)
+    try:
+        plan = code_format.timestamped(code, examined.layout, {0: TimestampToken(b"\x05\0", NOW, "", "")})
+        assert examined.signatures and plan.size < len(octets) + 1000
     except BadInput:
         pass
     problems = [problem.code for one in examined.signatures for problem in one.problems]

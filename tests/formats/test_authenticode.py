@@ -78,6 +78,43 @@ def test_every_kind_round_trips(kind: str):
     assert judged(blob.raw, other) == {"other-format"}
 
 
+def test_packages_of_scripts_are_told_apart():
+    """A signature of an installer is none of a script, though both name an SpcSipInfo."""
+    assert judged(finished("msi"), "powershell") == judged(finished("vbs"), "js") == {"other-format"}
+    assert len({SUBJECTS[kind].value for kind in SUBJECTS}) == len(SUBJECTS)
+
+
+def test_a_longer_imprint():
+    """A format with several digests puts all of them where one digest stands in others."""
+    who, imprint = signatory("ecdsa-p256"), b"APPX" + bytes(144)
+    tbs = authenticode.to_be_signed(SUBJECTS["appx"], DESCRIBED, who.identity, Options(), imprint)
+    blob = authenticode.finish(SUBJECTS["appx"], DESCRIBED, who.identity, Options(), who.sign(tbs), None, imprint)
+    assert authenticode_blob.read(blob).digest == imprint and not loose(blob)
+    assert not judged(blob, "appx", {"sha256": imprint}) and judged(blob, "appx") == {"digest-mismatch"}
+    with pytest.raises(BadInput, match="other octets"):
+        authenticode.finish(SUBJECTS["appx"], DESCRIBED, who.identity, Options(), who.sign(tbs), None)
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_a_trust_list_is_signed_as_it_is(stamped: bool):
+    """A catalogue's content is under the signature itself; with its content the blob verifies and nothing is loose."""
+    who, content = signatory("ecdsa-p256"), der.sequence(der.utf8_string("a list"))
+    described = msgspec.structs.replace(DESCRIBED, digest=hashlib.sha256(der.read(content).content).digest())
+    signed = who.sign(authenticode.to_be_signed_list(described, who.identity, Options()))
+    token = stamp().token(signed.value) if stamped else None
+    blob = authenticode.finish_list(described, who.identity, Options(), signed, token, content)
+    kind = authenticode.ID_TRUST_LIST
+    (found,) = authenticode_blob.walk([blob], kind)
+    subject = authenticode.Subject(kind, b"")
+    one = authenticode_blob.judge(found, 0, "cat", subject, {"sha256": described.digest})
+    assert not one.problems and one.digest == described.digest and found.blob is not None
+    assert not list(authenticode_blob.loose(found.blob))
+    with pytest.raises(BadInput, match="no SpcIndirectDataContent"):
+        authenticode_blob.read(blob)
+    with pytest.raises(BadInput, match="other octets"):
+        authenticode.finish_list(described, who.identity, Options(program_name="x"), signed, None, content)
+
+
 def written_out(kind: str, described: Described, wishes: Options, value: bytes, token: bytes | None) -> bytes:
     """Return the blob as the writer of CMS alone writes it, element by element, with nothing remembered."""
     who, name = signatory("ecdsa-p256").identity, described.digest_algorithm

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import click
 import msgspec
@@ -12,32 +11,17 @@ import msgspec
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, path_text, printable, shown_path
 from privyseal.cli.pieces import certificate_of
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
-from privyseal.formats import catalogue, content, pe_layout
+from privyseal.formats import catalogue, content
 from privyseal.formats.examine import examine
-from privyseal.formats.pe_layout import PeLayout
-from privyseal.formats.protocol import EmbeddedSignature, Identity, Layout, Problem, Source
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Problem, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options
 from privyseal.timestamp.token import verify_token
 from privyseal.verify import TimestampFacts
 
-SUBSYSTEMS = {
-    1: "driver",
-    2: "with windows",
-    3: "for the console",
-    9: "Windows CE",
-    10: "EFI application",
-    11: "EFI boot driver",
-    12: "EFI runtime driver",
-    13: "EFI ROM",
-    14: "Xbox",
-    16: "boot application",
-}
-"""IMAGE_SUBSYSTEM_...: Microsoft, "PE Format", "Windows Subsystem"."""
-
 
 class Section(msgspec.Struct, frozen=True):
-    """One section of a program: its name and its octets in the file."""
+    """One section, stream or entry: its name and its octets in the file."""
 
     name: str
     size: int
@@ -108,16 +92,16 @@ def look(code: Source, path: str) -> Inspected:
         covered: str | None = prepared.described[0].digest.hex()
     except MalformedCode:
         covered = None
-    kind, sections = _SUMMARIES[code_format.name](code, examined.layout)
+    summary = code_format.summarise(code, examined.layout)
     return Inspected(
         path=path,
         format=code_format.name,
         title=code_format.title,
-        kind=kind,
+        kind=summary.kind,
         size=code.size,
         sha256=whole.hexdigest(),
         content_sha256=covered,
-        sections=sections,
+        sections=tuple(Section(*each) for each in summary.parts),
         signatures=tuple(map(_signature, examined.signatures)),
         problems=examined.problems,
     )
@@ -146,25 +130,6 @@ def _signature(embedded: EmbeddedSignature) -> Signature:
         program_url=embedded.program_url,
         problems=problems,
     )
-
-
-def _pe(code: Source, layout: Layout) -> tuple[str, tuple[Section, ...]]:
-    """Name machine and subsystem of a program, and list its sections; its structure has been checked before."""
-    if not isinstance(layout, PeLayout):
-        return "", ()
-    header = int.from_bytes(code.pread(60, 4), "little")
-    count = int.from_bytes(code.pread(header + 6, 2), "little")
-    table = header + 24 + int.from_bytes(code.pread(header + 20, 2), "little")
-    rows = [code.pread(table + 40 * number, 40) for number in range(count)]
-    sections = tuple(
-        Section(row[:8].rstrip(b"\0").decode("latin-1"), int.from_bytes(row[16:20], "little")) for row in rows
-    )
-    about = SUBSYSTEMS.get(layout.subsystem, f"subsystem {layout.subsystem}")
-    return f"{pe_layout.kind(layout.machine, layout.magic)}, {about}", sections
-
-
-_SUMMARIES: dict[str, Callable[[Any, Any], tuple[str, tuple[Section, ...]]]] = {"pe": _pe}
-"""What each format's structure says in a few words, by the format's name."""
 
 
 def in_words(found: Inspected, name: str) -> list[str]:

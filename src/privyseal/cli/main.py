@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sign": ("privyseal.cli.sign:sign", "Sign files, check the outcome, keep the receipts."),
     "verify": ("privyseal.cli.verify:verify", "Check signed files and their receipts, offline."),
     "lint": ("privyseal.cli.lint:lint_command", "Hold certificates and their like against the Baseline Requirements."),
+    "remove": ("privyseal.cli.remove:remove", "Take all signatures off files."),
     "inspect": ("privyseal.cli.inspect:inspect", "Say what is in a file and how it is signed."),
     "request": ("privyseal.cli.request:request", "Look at requests to sign, wait for one, take one back."),
     "approve": ("privyseal.cli.approve:approve", "Look at what would be signed, and agree to it with your own key."),

@@ -28,7 +28,7 @@ import msgspec
 
 from privyseal.cli.output import printable, shown_path
 from privyseal.errors import BadInput, Misused, VerificationFailed
-from privyseal.formats import catalogue
+from privyseal.formats import catalogue, operations
 from privyseal.formats.examine import LARGE, Examined, examine
 from privyseal.formats.patch import Ahead, carry_out
 from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Identity, Insert, PatchPlan, Prepared, Source
@@ -202,7 +202,8 @@ def certificate_of(embedded: EmbeddedSignature) -> Certificate | None:
 def prepare(
     opened: Opened, identity: Identity, options: Options, digest: DigestAlgorithm, counted: Counted
 ) -> Prepared:
-    """Read the content once and describe it, telling how far it is with large ones."""
+    """Read the content once and describe it, telling how far it is with large ones; Impossible as the format says."""
+    operations.require_for(opened.format, options)
     code: Source = opened.code if opened.code.size < LARGE else Watched(opened.code, counted)
     return opened.format.prepare(code, opened.examined.layout, identity, options, digest)
 

@@ -3,6 +3,7 @@
 Source: Microsoft, "Windows Authenticode Portable Executable Signature Format" (2008). An Authenticode signature is a
 PKCS#7 SignedData of version 1 with exactly one signer, whose content, SpcIndirectDataContent, says what kind of thing
 was hashed and to what. PE, CAB, MSI, scripts and others differ only in that kind (``SUBJECTS``) and in what they hash.
+A catalogue is itself the content, of another type: :func:`to_be_signed_list` and :func:`finish_list`.
 
 We add one signed attribute to Microsoft's: signing-certificate-v2 (RFC 5035) with the hash of every certificate in the
 blob. Without it, most of each certificate is not under the signature, and the same signature would stand as well under
@@ -39,6 +40,7 @@ ID_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.15"
 ID_INDIVIDUAL = "1.3.6.1.4.1.311.2.1.21"
 ID_CAB_DATA = "1.3.6.1.4.1.311.2.1.25"
 ID_SIP_INFO = "1.3.6.1.4.1.311.2.1.30"
+ID_TRUST_LIST = "1.3.6.1.4.1.311.10.1"
 ID_NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
 ID_TIMESTAMP = "1.3.6.1.4.1.311.3.3.1"
 ID_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"
@@ -78,12 +80,25 @@ SUBJECTS: dict[str, Subject] = {
     "cab": Subject(ID_CAB_DATA, _OBSOLETE),
     "msi": _sip(1, "f1100c00 00000000 c0000000 00000046"),
     "powershell": _sip(0x10000, "1fcc3b60 594b084e b724d2c6 297ef351"),
+    # Windows Script Host: each language has a subject interface package of its own.
+    "vbs": _sip(1, "4ef02916 9927b54d 8fe5ace1 0f17ebab"),
+    "js": _sip(1, "10e0c906 ce38d411 a2a30010 4bd35090"),
+    "wsf": _sip(1, "7005611a ce38d411 a2a30010 4bd35090"),
+    "appx": _sip(0x01010000, "4bdfc50a 07cee24d b76e23c8 39a09fd1"),
+    "appxbundle": _sip(0x01010000, "b3585f0f deaa9a4b a4349574 2d92eceb"),
+    "navx": _sip(1, "12341234 f8040000 781d1234 12341234"),
 }
 """Every kind we can write, by the name of its format: a format is one row here and the way it hashes."""
 
+
+def same_kind(one: Subject, other: Subject) -> bool:
+    """Tell whether two subjects are of one kind of file: where the type is SpcSipInfo, the package tells, not it."""
+    return one.kind == other.kind and (one.kind != ID_SIP_INFO or one.value == other.value)
+
+
 _HASHES = {name: getattr(hashlib, name) for name in DIGEST_SIZES}
 _STATEMENT_TYPE = cms.attribute(ID_STATEMENT_TYPE, der.sequence(der.oid(ID_INDIVIDUAL)))
-_CONTENT_TYPE = cms.attribute(cms.ID_CONTENT_TYPE, der.oid(ID_INDIRECT_DATA))
+_CONTENT_TYPES = {kind: cms.attribute(cms.ID_CONTENT_TYPE, der.oid(kind)) for kind in (ID_INDIRECT_DATA, ID_TRUST_LIST)}
 
 
 def indirect_data(subject: Subject, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
@@ -99,34 +114,93 @@ def _type_and_value(subject: Subject) -> bytes:
     return der.sequence(der.oid(subject.kind), subject.value)
 
 
-def to_be_signed(subject: Subject, described: Described, identity: Identity, options: Options) -> ToBeSigned:
+def to_be_signed(
+    subject: Subject, described: Described, identity: Identity, options: Options, imprint: bytes | None = None
+) -> ToBeSigned:
     """Return the signed attributes as the octets a key signs; the same for the same arguments, for they hold no time.
 
+    ``imprint`` stands in the content in place of the description's digest, where a format has more than one (APPX).
     BadInput where the digest has not its algorithm's size, the identity is no chain for its scheme, or the program name
     or URL cannot be written.
     """
-    algorithm = described.digest_algorithm
-    octets, _ = _attributes_of(_moulds(subject, algorithm, identity, options), algorithm, described.digest)
+    algorithm, imprint = described.digest_algorithm, _imprint(described, imprint)
+    octets, _ = _attributes_of(_moulds(subject, algorithm, identity, options, len(imprint)), algorithm, imprint)
     return ToBeSigned(octets, algorithm)
 
 
-def finish(
+# The key side's whole view of one file.
+def finish(  # noqa: PLR0913
     subject: Subject,
     described: Described,
     identity: Identity,
     options: Options,
     signed: Signature,
     token: TimestampToken | None,
+    imprint: bytes | None = None,
 ) -> bytes:
     """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
-    algorithm = described.digest_algorithm
-    moulds = _moulds(subject, algorithm, identity, options)
-    octets, message_digest = _attributes_of(moulds, algorithm, described.digest)
+    algorithm, imprint = described.digest_algorithm, _imprint(described, imprint)
+    moulds = _moulds(subject, algorithm, identity, options, len(imprint))
+    octets, message_digest = _attributes_of(moulds, algorithm, imprint)
+    _check_signed(signed, octets, algorithm)
+    stamped = b"" if token is None else token.der
+    sizes = (len(imprint), len(signed.value), len(stamped))
+    blob = _blob_mould(subject, algorithm, identity, options, sizes)
+    return blob.fill(imprint, message_digest, signed.value, stamped)
+
+
+def to_be_signed_list(described: Described, identity: Identity, options: Options) -> ToBeSigned:
+    """Return the signed attributes over a certificate trust list, whose value octets the description's digest covers.
+
+    Such a list is what a catalogue (CAT) holds. BadInput as in :func:`to_be_signed`.
+    """
+    digest = _imprint(described, None)
+    attributes = _attributes(digest, identity, options, ID_TRUST_LIST)
+    return ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm)
+
+
+# As with finish.
+def finish_list(
+    described: Described,
+    identity: Identity,
+    options: Options,
+    signed: Signature,
+    token: TimestampToken | None,
+    content: bytes | None = None,
+) -> bytes:
+    """Return the blob over a trust list, with ``content``, its complete element, or without it (the key side's way).
+
+    BadInput where ``signed`` is a signature over other octets.
+    """
+    octets = to_be_signed_list(described, identity, options).octets
+    _check_signed(signed, octets, described.digest_algorithm)
+    signer = cms.signer_info(
+        certificate=identity.chain[0],
+        digest_algorithm=described.digest_algorithm,
+        signed_attributes=_attributes(described.digest, identity, options, ID_TRUST_LIST),
+        signature=signed.value,
+        unsigned_attributes=() if token is None else (cms.attribute(ID_TIMESTAMP, token.der),),
+    )
+    return cms.build_signed_data(
+        content_type=ID_TRUST_LIST,
+        content=content,
+        digest_algorithm=described.digest_algorithm,
+        certificates=identity.chain,
+        signers=(signer,),
+        version=1,
+    )
+
+
+def _imprint(described: Described, imprint: bytes | None) -> bytes:
+    algorithm, digest = described.digest_algorithm, described.digest
+    if len(digest) != DIGEST_SIZES[algorithm]:
+        raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
+    return digest if imprint is None else imprint
+
+
+def _check_signed(signed: Signature, octets: bytes, algorithm: DigestAlgorithm) -> None:
     if signed.to_be_signed != ToBeSigned(octets, algorithm):
         raise BadInput("The signature is over other octets than this description, identity and options make.")
-    stamped = b"" if token is None else token.der
-    blob = _blob_mould(subject, algorithm, identity, options, len(signed.value), len(stamped))
-    return blob.fill(described.digest, message_digest, signed.value, stamped)
 
 
 # -- the same octets for every file but for a few ----------------------------------------------------------------------
@@ -138,31 +212,35 @@ class _Moulds(NamedTuple):
 
 
 @lru_cache(maxsize=4096)  # what is asked before a signature is asked again after it; half a KiB each
-def _attributes_of(moulds: _Moulds, algorithm: DigestAlgorithm, digest: bytes) -> tuple[bytes, bytes]:
+def _attributes_of(moulds: _Moulds, algorithm: DigestAlgorithm, imprint: bytes) -> tuple[bytes, bytes]:
     """Return the octets to be signed, and the digest of the content that stands in them."""
-    if len(digest) != DIGEST_SIZES[algorithm]:
-        raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
-    message_digest = _HASHES[algorithm](moulds.content.fill(digest)).digest()
+    message_digest = _HASHES[algorithm](moulds.content.fill(imprint)).digest()
     return moulds.attributes.fill(message_digest), message_digest
 
 
 @lru_cache(maxsize=256)  # one for each way in which a build signs; 4 KiB each
-def _moulds(subject: Subject, algorithm: DigestAlgorithm, identity: Identity, options: Options) -> _Moulds:
+def _moulds(
+    subject: Subject, algorithm: DigestAlgorithm, identity: Identity, options: Options, imprint: int
+) -> _Moulds:
     # PKCS#7, unlike CMS, hashes the content's value octets without its tag and length (Authenticode, "ContentInfo").
-    size = DIGEST_SIZES[algorithm]
     return _Moulds(
-        der.Skeleton(lambda digest: der.read(indirect_data(subject, algorithm, digest)).content, size),
-        der.Skeleton(lambda digest: cms.attributes_to_be_signed(_attributes(digest, identity, options)), size),
+        der.Skeleton(lambda digest: der.read(indirect_data(subject, algorithm, digest)).content, imprint),
+        der.Skeleton(
+            lambda digest: cms.attributes_to_be_signed(_attributes(digest, identity, options)), DIGEST_SIZES[algorithm]
+        ),
     )
 
 
 @lru_cache(maxsize=256)  # as above, 8 KiB each: an ECDSA signature has three sizes or four
 def _blob_mould(
-    subject: Subject, algorithm: DigestAlgorithm, identity: Identity, options: Options, signature: int, token: int
+    subject: Subject, algorithm: DigestAlgorithm, identity: Identity, options: Options, sizes: tuple[int, int, int]
 ) -> der.Skeleton:
-    """Return the blob of any file, with holes for its digest, the content's, the signature and the timestamp."""
+    """Return the blob of any file, with holes for its digest, the content's, the signature and the timestamp.
 
-    def _write(digest: bytes, message_digest: bytes, value: bytes, stamped: bytes) -> bytes:
+    ``sizes`` are those of the first and the last two.
+    """
+
+    def _write(imprint: bytes, message_digest: bytes, value: bytes, stamped: bytes) -> bytes:
         signer = cms.signer_info(
             certificate=identity.chain[0],
             digest_algorithm=algorithm,
@@ -172,21 +250,23 @@ def _blob_mould(
         )
         return cms.build_signed_data(
             content_type=ID_INDIRECT_DATA,
-            content=indirect_data(subject, algorithm, digest),
+            content=indirect_data(subject, algorithm, imprint),
             digest_algorithm=algorithm,
             certificates=identity.chain,
             signers=(signer,),
             version=1,
         )
 
-    size = DIGEST_SIZES[algorithm]
-    return der.Skeleton(_write, size, size, signature, token)
+    imprint, signature, token = sizes
+    return der.Skeleton(_write, imprint, DIGEST_SIZES[algorithm], signature, token)
 
 
-def _attributes(message_digest: bytes, identity: Identity, options: Options) -> tuple[bytes, ...]:
+def _attributes(
+    message_digest: bytes, identity: Identity, options: Options, content_type: str = ID_INDIRECT_DATA
+) -> tuple[bytes, ...]:
     """Return the signed attributes over content of this digest."""
     return (
-        _CONTENT_TYPE,
+        _CONTENT_TYPES[content_type],
         cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(message_digest)),
         _opus_info(options.program_name, options.program_url),
         _STATEMENT_TYPE,

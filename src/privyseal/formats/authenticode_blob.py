@@ -28,6 +28,10 @@ MAX_DEPTH = 4
 
 _REMEMBERED = 64 << 10
 """Octets of the largest blob that is kept cut; 64 of them are 4 MiB."""
+_CONTENTS = {
+    authenticode.ID_INDIRECT_DATA: "SpcIndirectDataContent",
+    authenticode.ID_TRUST_LIST: "certificate trust list",
+}
 _RSA_PSS = "1.2.840.113549.1.1.10"
 
 
@@ -62,28 +66,31 @@ class Found(msgspec.Struct, frozen=True):
 
 
 # -- cutting -----------------------------------------------------------------------------------------------------------
-def read(octets: bytes) -> Blob:
-    """Cut a blob into its parts; BadInput where it is no Authenticode signature."""
-    return _read_before(octets) if len(octets) <= _REMEMBERED else _read(octets)
+def read(octets: bytes, content_type: str = authenticode.ID_INDIRECT_DATA) -> Blob:
+    """Cut a blob into its parts; BadInput where it is no Authenticode signature over content of that type.
+
+    Of a trust list the subject is the type alone, and the digest that of the list, by the signer's algorithm.
+    """
+    return _read_before(octets, content_type) if len(octets) <= _REMEMBERED else _read(octets, content_type)
 
 
 @lru_cache(maxsize=64)
-def _read_before(octets: bytes) -> Blob:
+def _read_before(octets: bytes, content_type: str) -> Blob:
     """Judging and looking for loose octets cut the same blob, one after the other; for small files that counts."""
-    return _read(octets)
+    return _read(octets, content_type)
 
 
-def _read(octets: bytes) -> Blob:
+def _read(octets: bytes, content_type: str) -> Blob:
     signed = cms.parse(octets)
-    if signed.content_type != authenticode.ID_INDIRECT_DATA or signed.content is None:
-        raise BadInput("The signature is no Authenticode signature: its content is no SpcIndirectDataContent.")
+    if signed.content_type != content_type or signed.content is None:
+        raise BadInput(f"The signature is no Authenticode signature: its content is no {_CONTENTS[content_type]}.")
     if signed.version != 1 or len(signed.signers) != 1:
         raise BadInput(
             f"The signature is of version {signed.version} and has {len(signed.signers)} signers; "
             "Authenticode has version 1 and one signer."
         )
     signer = signed.signers[0]
-    subject, algorithm, digest = _indirect_data(signed.content)
+    subject, algorithm, digest = _subject(signed, signer)
     name, url = _opus_info(signer.attributes.get(authenticode.ID_OPUS_INFO, ()))
     nested = signer.unsigned.get(authenticode.ID_NESTED_SIGNATURE, ())
     return Blob(
@@ -102,7 +109,7 @@ def _read(octets: bytes) -> Blob:
     )
 
 
-def walk(blobs: Iterable[bytes]) -> Iterator[Found]:
+def walk(blobs: Iterable[bytes], content_type: str = authenticode.ID_INDIRECT_DATA) -> Iterator[Found]:
     """Yield each blob and, behind it, those nested in it; too many or too deep ones end the walk with an error."""
     waiting = [(octets, 0) for octets in reversed(list(blobs))]
     count = 0
@@ -114,12 +121,22 @@ def walk(blobs: Iterable[bytes]) -> Iterator[Found]:
             yield Found(octets, depth, None, f"The file carries more signatures than are read: {limit}.")
             return
         try:
-            blob = read(octets)
+            blob = read(octets, content_type)
         except BadInput as error:
             yield Found(octets, depth, None, error.detail)
             continue
         yield Found(octets, depth, blob)
         waiting += [(inner, depth + 1) for inner in reversed(blob.nested)]
+
+
+def _subject(signed: cms.SignedData, signer: cms.SignerInfo) -> tuple[authenticode.Subject, str, bytes]:
+    """Return what the content is about, and the algorithm and digest it states or has."""
+    if signed.content_type == authenticode.ID_INDIRECT_DATA:
+        return _indirect_data(signed.content or b"")
+    algorithm = signer.digest_algorithm
+    known = algorithm in DIGEST_SIZES
+    digest = hashlib.new(algorithm, signed.content_octets or b"").digest() if known else b""
+    return authenticode.Subject(signed.content_type, b""), algorithm, digest
 
 
 def _indirect_data(content: bytes) -> tuple[authenticode.Subject, str, bytes]:
@@ -223,8 +240,9 @@ def judge(
 
 
 def _problems(blob: Blob, subject: authenticode.Subject, digests: Mapping[str, bytes]) -> Iterator[Problem]:
-    if blob.subject.kind != subject.kind:
-        yield Problem("other-format", f"The signature is about another kind of file ({blob.subject.kind}).")
+    if not authenticode.same_kind(blob.subject, subject):
+        kind = next((name for name, one in authenticode.SUBJECTS.items() if one == blob.subject), blob.subject.kind)
+        yield Problem("other-format", f"The signature is about another kind of file ({kind}).")
     algorithm = blob.digest_algorithm
     if algorithm not in DIGEST_SIZES:
         yield Problem("weak-digest", f"The content is hashed with {algorithm}; SHA-256 or stronger was expected.")

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from privyseal.errors import MalformedCode
+from privyseal.formats.cab import Cabinet
+from privyseal.formats.cat import Catalogue
 from privyseal.formats.pe import PortableExecutable
+from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
 
-FORMATS: tuple[CodeFormat, ...] = (PortableExecutable(),)
+FORMATS: tuple[CodeFormat, ...] = (
+    PortableExecutable(),
+    Cabinet(),
+    Catalogue(),
+    POWERSHELL,
+    POWERSHELL_XML,
+    MOF,
+    VBSCRIPT,
+    JSCRIPT,
+    WINDOWS_SCRIPT_FILE,
+)
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
 

@@ -18,13 +18,21 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import authenticode, authenticode_blob, content, pe_checksum, pe_layout, pe_table
+from privyseal.formats import (
+    authenticode,
+    authenticode_blob,
+    authenticode_later,
+    content,
+    pe_checksum,
+    pe_layout,
+    pe_table,
+)
 from privyseal.formats.pe_layout import PeLayout
 from privyseal.formats.protocol import (
     Copy,
@@ -32,12 +40,13 @@ from privyseal.formats.protocol import (
     Identity,
     Insert,
     Layout,
+    Operation,
     PatchPlan,
     Prepared,
     Problem,
     Source,
+    Summary,
 )
-from privyseal.pki import cms
 from privyseal.terms.signatures import (
     DIGEST_SIZES,
     Described,
@@ -69,6 +78,7 @@ class PortableExecutable:
 
     name = pe_layout.NAME
     title = "Windows program (PE)"
+    cannot: Mapping[Operation, str] = {}
 
     # -- the file side -------------------------------------------------------------------------------------------------
     def recognises(self, head: bytes, tail: bytes, filename: str) -> int:
@@ -119,26 +129,32 @@ class PortableExecutable:
         if len(blobs) != 1 or layout.word_sum is None:
             raise BadInput(f"A PE file takes one signature and a reading of its content; {len(blobs)} came.")
         table = _added(code, layout, blobs[0]) if options.mode == "append" else pe_table.write_entry(blobs[0])
-        end = layout.content_end
-        at = _padded(end)
-        if len(table) > pe_table.MAX_TABLE or at + len(table) > pe_layout.MAX_FILE:
-            raise MalformedCode(
-                f"{code.filename} would have a certificate table of {len(table)} octets at {at}; it may have "
-                f"{pe_table.MAX_TABLE}, and end before 4 GiB."
+        return _with_table(code, layout, layout.word_sum, table)
+
+    def remove(self, code: Source, layout: Layout) -> PatchPlan:
+        """Plan the file without its certificate table, and with the checksum that it then has.
+
+        Signing fills the content up with zeros to a multiple of 8; of those that follow the last section, fewer than 8
+        go with the signatures. A checksum that was not the file's own before it was signed does not come back.
+        """
+        layout = _of_pe(layout)
+        if not layout.entries:
+            return PatchPlan((Copy(0, code.size),))
+        return _with_table(code, _unfilled(code, layout), _sum_of(code, layout), b"")
+
+    def timestamped(self, code: Source, layout: Layout, tokens: Mapping[int, TimestampToken]) -> PatchPlan:
+        """Plan the file with a token in each signature named; the others, and other entries, keep their octets."""
+        layout = _of_pe(layout)
+        changed = iter(authenticode_later.timestamped(list(_blobs(code, layout)), tokens))
+        pieces = [
+            pe_table.write_entry(
+                next(changed) if entry.kind == pe_table.PKCS_SIGNED_DATA else pe_table.certificate_of(code, entry),
+                entry.kind,
+                entry.revision,
             )
-        directory = struct.pack("<II", at, len(table))
-        total = layout.word_sum + sum(int.from_bytes(octets, "little") for octets in (directory, table))
-        checksum = struct.pack("<I", pe_checksum.checksum(total, at + len(table)))
-        return PatchPlan(
-            (
-                Copy(0, layout.checksum_at),
-                Insert(checksum),
-                Copy(layout.checksum_at + 4, layout.directory_at - layout.checksum_at - 4),
-                Insert(directory),
-                Copy(layout.directory_at + 8, end - layout.directory_at - 8),
-                Insert(bytes(at - end) + table),
-            )
-        )
+            for entry in layout.entries
+        ]
+        return _with_table(code, layout, _sum_of(code, layout), b"".join(pieces))
 
     def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
         """Judge every signature, nested ones behind the one that holds them; none where the file is not signed."""
@@ -161,9 +177,7 @@ class PortableExecutable:
             yield Problem("section-gap", "The EFI image has octets that belong to no section, which firmware ignores.")
         total = _of_pe(known.layout).word_sum if known is not None else None
         if total is None:
-            add = _Sum(layout.content_end)
-            _read_content(code, layout, [add])
-            total = add.total
+            total = _sum_of(code, layout)
         tail = struct.pack("<II", layout.content_end, layout.size - layout.content_end)
         tail += code.pread(layout.content_end, layout.size - layout.content_end)
         expected = pe_checksum.checksum(total + int.from_bytes(tail, "little"), layout.size)
@@ -179,8 +193,15 @@ class PortableExecutable:
                 yield Problem("nesting", "A signature is nested where Windows and firmware do not look for it.")
             yield from authenticode_blob.loose(one.blob)
 
+    def summarise(self, code: Source, layout: Layout) -> Summary:
+        """Name machine and subsystem of a program, and list its sections."""
+        layout = _of_pe(layout)
+        return Summary(pe_layout.words(layout), pe_layout.sections(code))
+
     # -- the key side: never sees the file -----------------------------------------------------------------------------
-    def to_be_signed(self, described: Described, identity: Identity, options: Options) -> Sequence[ToBeSigned]:
+    def to_be_signed(
+        self, described: Described, identity: Identity, options: Options, enclosed: bytes = b""
+    ) -> Sequence[ToBeSigned]:
         """Build the signed attributes; BadInput for a description that ``prepare`` would not have made."""
         _check_facts(described)
         return (authenticode.to_be_signed(_SUBJECT, described, identity, options),)
@@ -192,6 +213,7 @@ class PortableExecutable:
         options: Options,
         signed: Sequence[Signature],
         tokens: Sequence[TimestampToken],
+        enclosed: bytes = b"",
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         _check_facts(described)
@@ -237,6 +259,42 @@ def _read_content(code: Source, layout: PeLayout, sinks: Sequence[content.Sink])
     content.feed(code, layout.directory_at + 8, layout.content_end, sinks)
 
 
+def _sum_of(code: Source, layout: PeLayout) -> int:
+    add = _Sum(layout.content_end)
+    _read_content(code, layout, [add])
+    return add.total
+
+
+def _unfilled(code: Source, layout: PeLayout) -> PeLayout:
+    """Return the layout without the zeros that signing put behind the last section, where they can be told."""
+    filled = layout.content_end - layout.sections_end
+    if 0 < filled < 8 and not any(code.pread(layout.sections_end, filled)):
+        return msgspec.structs.replace(layout, content_end=layout.sections_end)
+    return layout
+
+
+def _with_table(code: Source, layout: PeLayout, total: int, table: bytes) -> PatchPlan:
+    """Plan the file with this certificate table, or without one; ``total`` is the sum of the content's words."""
+    end = layout.content_end
+    at = _padded(end) if table else end
+    if len(table) > pe_table.MAX_TABLE or at + len(table) > pe_layout.MAX_FILE:
+        raise MalformedCode(
+            f"{code.filename} would have a certificate table of {len(table)} octets at {at}; it may have "
+            f"{pe_table.MAX_TABLE}, and end before 4 GiB."
+        )
+    directory = struct.pack("<II", at, len(table)) if table else bytes(8)
+    total += sum(int.from_bytes(octets, "little") for octets in (directory, table))
+    checksum = struct.pack("<I", pe_checksum.checksum(total, at + len(table)))
+    steps: list[Copy | Insert] = [
+        Copy(0, layout.checksum_at),
+        Insert(checksum),
+        Copy(layout.checksum_at + 4, layout.directory_at - layout.checksum_at - 4),
+        Insert(directory),
+        Copy(layout.directory_at + 8, end - layout.directory_at - 8),
+    ]
+    return PatchPlan((*steps, Insert(bytes(at - end) + table)) if table else tuple(steps))
+
+
 def _digest(hashed: hashlib._Hash, layout: PeLayout) -> bytes:
     hashed.update(bytes(-layout.content_end % 8))
     return hashed.digest()
@@ -255,23 +313,11 @@ def _added(code: Source, layout: PeLayout, blob: bytes) -> bytes:
     for entry in layout.entries:
         certificate = pe_table.certificate_of(code, entry)
         if waiting and entry.kind == pe_table.PKCS_SIGNED_DATA:
-            certificate, waiting = _nest(certificate, blob), False
+            certificate, waiting = authenticode_later.nest(certificate, blob), False
         pieces.append(pe_table.write_entry(certificate, entry.kind, entry.revision))
     if waiting or layout.efi:
         pieces.append(pe_table.write_entry(blob))
     return b"".join(pieces)
-
-
-def _nest(first: bytes, blob: bytes) -> bytes:
-    try:
-        if authenticode_blob.read(first).signed.ber:
-            raise BadInput("It is not in DER.")
-        return cms.with_unsigned_attribute(first, authenticode.ID_NESTED_SIGNATURE, blob)
-    except BadInput as error:
-        raise MalformedCode(
-            f"The signature that the file carries cannot take a second one: {error.detail}",
-            hint="replace it instead",
-        ) from None
 
 
 def _table_problems(code: Source, layout: PeLayout) -> Iterator[Problem]:

@@ -39,6 +39,19 @@ MACHINES: dict[int, str] = {
 """Machine types people meet, for messages; a type that is not here is no reason to refuse."""
 _ONLY_PE32 = {0x014C, 0x01C0, 0x01C2, 0x01C4, 0x5032, 0x6232}
 _ONLY_PE32_PLUS = {0x0200, 0x5064, 0x6264, 0x8664, 0xA641, 0xA64E, 0xAA64}
+SUBSYSTEMS = {
+    1: "driver",
+    2: "with windows",
+    3: "for the console",
+    9: "Windows CE",
+    10: "EFI application",
+    11: "EFI boot driver",
+    12: "EFI runtime driver",
+    13: "EFI ROM",
+    14: "Xbox",
+    16: "boot application",
+}
+"""IMAGE_SUBSYSTEM_...: Microsoft, "PE Format", "Windows Subsystem"."""
 _EFI_SUBSYSTEMS = {10, 11, 12, 13}
 
 MAX_FILE = 0xFFFFFFFF
@@ -70,6 +83,8 @@ class PeLayout(Layout, frozen=True, kw_only=True):
     """Where the content ends that a signature covers: at the certificate table, or at the end of the file."""
     entries: tuple[Entry, ...] = ()
     """The WIN_CERTIFICATEs of the certificate table, in their order."""
+    sections_end: int = 0
+    """Where headers and sections end; what follows up to ``content_end`` is overlay."""
     gap: tuple[int, int] | None = None
     """The first octets before the last section's end that belong to no section and no header."""
     word_sum: int | None = None
@@ -85,6 +100,20 @@ def kind(machine: int, magic: int) -> str:
     """Name a machine and magic number for people, such as ``PE32+ for ARM64``."""
     size = {PE32: "PE32", PE32_PLUS: "PE32+"}.get(magic, f"image of magic {magic:#x}")
     return f"{size} for {MACHINES.get(machine, f'machine {machine:#06x}')}"
+
+
+def words(layout: PeLayout) -> str:
+    """Say what kind of program it is, such as ``PE32+ for x64, for the console``."""
+    return f"{kind(layout.machine, layout.magic)}, {SUBSYSTEMS.get(layout.subsystem, f'subsystem {layout.subsystem}')}"
+
+
+def sections(code: Source) -> tuple[tuple[str, int], ...]:
+    """List names and sizes of the sections of a file whose structure has been read before."""
+    header = int.from_bytes(code.pread(60, 4), "little")
+    count = int.from_bytes(code.pread(header + 6, 2), "little")
+    table = header + 24 + int.from_bytes(code.pread(header + 20, 2), "little")
+    rows = [code.pread(table + 40 * number, 40) for number in range(count)]
+    return tuple((row[:8].rstrip(b"\0").decode("latin-1"), int.from_bytes(row[16:20], "little")) for row in rows)
 
 
 def contradiction(machine: int, magic: int) -> str | None:
@@ -134,7 +163,8 @@ def read_layout(code: Source) -> PeLayout:
         if size and pointer
     )
     gap = _walk_sections(code, spans, headers)
-    end, size = _table(code, head, directory, max(headers, spans[-1][1] if spans else 0))
+    sections_end = max(headers, spans[-1][1] if spans else 0)
+    end, size = _table(code, head, directory, sections_end)
     return PeLayout(
         format=NAME,
         size=code.size,
@@ -145,6 +175,7 @@ def read_layout(code: Source) -> PeLayout:
         checksum_at=optional + _CHECKSUM_AT,
         directory_at=directory,
         content_end=end,
+        sections_end=sections_end,
         entries=read_entries(code, end, size) if size else (),
         gap=gap,
     )

@@ -4,12 +4,16 @@ The *file side* runs where the file is: on the developer's machine, or over the 
 the service and in the signer and never sees the file; it builds the octets to be signed itself. That one file of code
 serves both modes is the test that this protocol is right. A format is stateless and sees no tenant, key, database, log
 or clock.
+
+Every format signs, replaces, verifies and is inspected. What else one cannot do (a second signature, taking
+signatures off, a timestamp later) stands in its ``cannot`` with a sentence why; ``formats/operations.py`` turns that
+into an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -21,6 +25,12 @@ from privyseal.terms.signatures import (
     TimestampToken,
     ToBeSigned,
 )
+
+Operation = Literal["sign", "append", "replace", "remove", "timestamp", "verify"]
+"""What can be done with a file; ``timestamp`` means one that comes later than its signature."""
+
+MAX_ENCLOSED = 8 << 20
+"""Octets that travel beside one description; the page hashes of 900 MiB of code need as many."""
 
 
 class Source(Protocol):
@@ -61,11 +71,24 @@ class Layout(msgspec.Struct, frozen=True):
     size: int
 
 
+class Summary(msgspec.Struct, frozen=True):
+    """What a file's structure says in a few words, for ``inspect``."""
+
+    kind: str
+    """Such as ``PE32+ for x64, for the console``."""
+    parts: tuple[tuple[str, int], ...] = ()
+    """Sections, streams or entries: what each is called and how many octets it has; as many as are worth showing."""
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """What one reading of the content gave."""
 
     described: tuple[Described, ...]
     layout: Layout
+    enclosed: tuple[bytes, ...] = ()
+    """What travels beside each description, where the key side needs more than fits into one: a table of page hashes,
+    a list. Empty, or one for each description; at most MAX_ENCLOSED octets. The description holds its SHA-256 as a
+    fact, so that what was approved is what is signed."""
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -132,6 +155,8 @@ class CodeFormat(Protocol):
 
     name: str
     title: str
+    cannot: Mapping[Operation, str]
+    """What it cannot do, each with one sentence why; empty where it can do everything."""
 
     # -- the file side -------------------------------------------------------------------------------------------------
     def recognises(self, head: bytes, tail: bytes, filename: str) -> int:
@@ -156,6 +181,27 @@ class CodeFormat(Protocol):
         """Find and check every signature the file carries; reads the content once per digest algorithm in use."""
         ...
 
+    def remove(self, code: Source, layout: Layout) -> PatchPlan:
+        """Plan the file without its signatures; one that has none stays as it is.
+
+        What comes out has the digest that was signed, and the octets that were there before it was signed wherever
+        signing loses none. Impossible where the format cannot, MalformedCode where it cannot be done to this file.
+        """
+        ...
+
+    def timestamped(self, code: Source, layout: Layout, tokens: Mapping[int, TimestampToken]) -> PatchPlan:
+        """Plan the file with a token in each signature that ``tokens`` names by its ``EmbeddedSignature.index``.
+
+        A token takes the place of one that is there; what is signed keeps its octets. Whether a token is over that
+        signature's value is for the caller to check. Impossible where the format cannot, BadInput where there is no
+        such signature, MalformedCode where it cannot take one.
+        """
+        ...
+
+    def summarise(self, code: Source, layout: Layout) -> Summary:
+        """Say in a few words what the structure says; reads no content."""
+        ...
+
     def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
         """Say what is not as this format's ``apply`` would have written it, so that no octet is left unbound.
 
@@ -165,8 +211,13 @@ class CodeFormat(Protocol):
         ...
 
     # -- the key side: never sees the file -----------------------------------------------------------------------------
-    def to_be_signed(self, described: Described, identity: Identity, options: Options) -> Sequence[ToBeSigned]:
-        """Build the octets a key signs; refuse with BadInput a description this format would not have made."""
+    def to_be_signed(
+        self, described: Described, identity: Identity, options: Options, enclosed: bytes = b""
+    ) -> Sequence[ToBeSigned]:
+        """Build the octets a key signs; refuse with BadInput a description this format would not have made.
+
+        ``enclosed`` is what travelled beside the description; its digest is held against the description's.
+        """
         ...
 
     def finish(
@@ -176,6 +227,7 @@ class CodeFormat(Protocol):
         options: Options,
         signed: Sequence[Signature],
         tokens: Sequence[TimestampToken],
+        enclosed: bytes = b"",
     ) -> bytes:
         """Build the signature blob; ``tokens`` is empty or has one token for each signature value."""
         ...

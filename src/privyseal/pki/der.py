@@ -222,6 +222,11 @@ def _bounds(buf: bytes, at: int, end: int) -> tuple[int, int]:
     return start, start + size
 
 
+def extent(buf: bytes, at: int = 0) -> tuple[int, int]:
+    """Return where the value of the element at ``at`` begins and ends; BadInput where it passes the end of ``buf``."""
+    return _bounds(buf, at, len(buf))
+
+
 def read(buf: bytes, limit: int = MAX_OCTETS) -> Element:
     """Return the one element that ``buf`` is, whole and without anything behind it; BadInput otherwise."""
     if len(buf) > limit:

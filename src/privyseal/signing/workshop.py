@@ -23,7 +23,7 @@ from typing import IO
 import msgspec
 
 from privyseal.errors import BadInput, MalformedCode, PrivySealError, Unavailable, VerificationFailed, from_code
-from privyseal.formats import catalogue
+from privyseal.formats import catalogue, operations
 from privyseal.formats.examine import examine
 from privyseal.formats.patch import carry_out
 from privyseal.formats.protocol import Identity, Prepared, Source
@@ -101,6 +101,7 @@ def describe(job: Describe) -> Pieces:
     """Tell the format by content and describe the file; MalformedCode where it cannot be signed."""
     with _opened(job.path, job.filename) as code:
         found = catalogue.recognise(code)
+        operations.require_for(found, job.options)
         identity = Identity(job.chain, job.scheme)
         return Pieces(found.prepare(code, found.inspect(code), identity, job.options, job.digest).described)
 
