@@ -87,10 +87,11 @@ def blob_for(
     stamped: bool = False,
 ) -> bytes:
     """Play the key side: octets to be signed, signature, perhaps a timestamp, blob."""
-    described = prepared.described[0]
-    signed = [who.sign(tbs) for tbs in PE.to_be_signed(described, who.identity, options)]
+    described, enclosed = prepared.described[0], prepared.enclosed[0] if prepared.enclosed else b""
+    code_format = catalogue.BY_NAME[described.format]
+    signed = [who.sign(tbs) for tbs in code_format.to_be_signed(described, who.identity, options, enclosed)]
     tokens = [stamp().token(one.value) for one in signed] if stamped else []
-    return PE.finish(described, who.identity, options, signed, tokens)
+    return code_format.finish(described, who.identity, options, signed, tokens, enclosed)
 
 
 def sign(

@@ -79,10 +79,12 @@ class KeyFileMaker:
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made:
         """Make one file's signature; TimestampUnavailable where no token can be had."""
         described = prepared.described[0]
+        enclosed = prepared.enclosed[0] if prepared.enclosed else b""
         format_side = catalogue.BY_NAME[described.format]
-        signed = [self._key.sign(each) for each in format_side.to_be_signed(described, self.identity, options)]
+        wanted = format_side.to_be_signed(described, self.identity, options, enclosed)
+        signed = [self._key.sign(each) for each in wanted]
         tokens = [self._stamp(each.value, described.digest_algorithm) for each in signed] if self._stamp else []
-        return Made(format_side.finish(described, self.identity, options, signed, tokens))
+        return Made(format_side.finish(described, self.identity, options, signed, tokens, enclosed))
 
     def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> None:
         """Keep nothing: there is no log, so there is no receipt."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import click
 import msgspec
@@ -93,6 +93,11 @@ class FileMaker(Protocol):
 @click.option("-d", "--program-name", metavar="TEXT", help="What Windows calls the program when it asks to run it.")
 @click.option("-du", "--program-url", metavar="URL", help="Where Windows says there is more about it.")
 @click.option("--digest", type=click.Choice(list(DIGEST_SIZES)), help="Instead of the one that fits the key.")
+@click.option(
+    "--page-hashes",
+    type=click.Choice(["sha256", "sha1"]),
+    help="With --keyfile: sign each page of a program too, as drivers need it.",
+)
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
 @click.option(
     "--if-signed",
@@ -137,7 +142,12 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
     maker = _key_file(wanted, output) if wanted.keyfile else _service(wanted, output)
     timestamp = wanted.tsa is not None if wanted.keyfile else not wanted.no_timestamp
     wishes = Wishes(
-        options=Options(program_name=wanted.program_name, program_url=wanted.program_url, timestamp=timestamp),
+        options=Options(
+            program_name=wanted.program_name,
+            program_url=wanted.program_url,
+            timestamp=timestamp,
+            page_hashes=wanted.page_hashes,
+        ),
         digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
         if_signed=wanted.if_signed,
         again=wanted.again,
@@ -154,6 +164,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     program_name: str | None
     program_url: str | None
     digest: DigestAlgorithm | None
+    page_hashes: Literal["sha256", "sha1"] | None
     no_timestamp: bool
     if_signed: IfSigned
     again: bool
@@ -172,7 +183,7 @@ def _service(given: Given, output: Output) -> Maker:
     from privyseal.cli.client import Service  # http.client and ssl: not for --keyfile
     from privyseal.cli.requests import Requester
 
-    for option in ("certs", "tsa", "rehearsal_anchor"):
+    for option in ("certs", "tsa", "rehearsal_anchor", "page_hashes"):
         if getattr(given, option):
             raise Misused(f"--{option.replace('_', '-')} goes with --keyfile only.")
     found = profiles.load({"url": given.url, "subscriber": given.subscriber, "key": given.key}, given.profile)

@@ -51,6 +51,8 @@ MAX_PROGRAM_NAME = 1024
 """Characters. Windows shows some 60 of them; signtool sets no limit."""
 MAX_PROGRAM_URL = 2048
 """Characters, as Internet Explorer had it (INTERNET_MAX_URL_LENGTH, 2083)."""
+_KEPT = 4096
+"""Octets of a subject for which what is signed of any file is remembered; with page hashes each file has its own."""
 MAX_CHAIN = 16
 """Certificates put into one signature; the longest code signing chains have 4."""
 
@@ -104,14 +106,9 @@ _CONTENT_TYPES = {kind: cms.attribute(cms.ID_CONTENT_TYPE, der.oid(kind)) for ki
 def indirect_data(subject: Subject, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
     """Return the SpcIndirectDataContent, DER, that says what a subject hashes to."""
     return der.sequence(
-        _type_and_value(subject),
+        der.sequence(der.oid(subject.kind), subject.value),
         der.sequence(algorithms.digest_identifier(algorithm), der.octet_string(digest)),
     )
-
-
-@lru_cache(maxsize=64)
-def _type_and_value(subject: Subject) -> bytes:
-    return der.sequence(der.oid(subject.kind), subject.value)
 
 
 def to_be_signed(
@@ -124,8 +121,7 @@ def to_be_signed(
     or URL cannot be written.
     """
     algorithm, imprint = described.digest_algorithm, _imprint(described, imprint)
-    octets, _ = _attributes_of(_moulds(subject, algorithm, identity, options, len(imprint)), algorithm, imprint)
-    return ToBeSigned(octets, algorithm)
+    return ToBeSigned(_filled(subject, algorithm, identity, options, imprint)[0], algorithm)
 
 
 # The key side's whole view of one file.
@@ -140,10 +136,13 @@ def finish(  # noqa: PLR0913
 ) -> bytes:
     """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
     algorithm, imprint = described.digest_algorithm, _imprint(described, imprint)
-    moulds = _moulds(subject, algorithm, identity, options, len(imprint))
-    octets, message_digest = _attributes_of(moulds, algorithm, imprint)
+    octets, message_digest = _filled(subject, algorithm, identity, options, imprint)
     _check_signed(signed, octets, algorithm)
     stamped = b"" if token is None else token.der
+    if len(subject.value) > _KEPT:
+        content = indirect_data(subject, algorithm, imprint)
+        attributes = _attributes(message_digest, identity, options)
+        return _written(algorithm, identity, content, attributes, signed.value, stamped)
     sizes = (len(imprint), len(signed.value), len(stamped))
     blob = _blob_mould(subject, algorithm, identity, options, sizes)
     return blob.fill(imprint, message_digest, signed.value, stamped)
@@ -211,6 +210,16 @@ class _Moulds(NamedTuple):
     attributes: der.Skeleton
 
 
+def _filled(
+    subject: Subject, algorithm: DigestAlgorithm, identity: Identity, options: Options, imprint: bytes
+) -> tuple[bytes, bytes]:
+    """Return the octets to be signed, and the digest of the content that stands in them."""
+    if len(subject.value) > _KEPT:
+        digest = _HASHES[algorithm](der.read(indirect_data(subject, algorithm, imprint)).content).digest()
+        return cms.attributes_to_be_signed(_attributes(digest, identity, options)), digest
+    return _attributes_of(_moulds(subject, algorithm, identity, options, len(imprint)), algorithm, imprint)
+
+
 @lru_cache(maxsize=4096)  # what is asked before a signature is asked again after it; half a KiB each
 def _attributes_of(moulds: _Moulds, algorithm: DigestAlgorithm, imprint: bytes) -> tuple[bytes, bytes]:
     """Return the octets to be signed, and the digest of the content that stands in them."""
@@ -241,24 +250,38 @@ def _blob_mould(
     """
 
     def _write(imprint: bytes, message_digest: bytes, value: bytes, stamped: bytes) -> bytes:
-        signer = cms.signer_info(
-            certificate=identity.chain[0],
-            digest_algorithm=algorithm,
-            signed_attributes=_attributes(message_digest, identity, options),
-            signature=value,
-            unsigned_attributes=(cms.attribute(ID_TIMESTAMP, stamped),) if stamped else (),
-        )
-        return cms.build_signed_data(
-            content_type=ID_INDIRECT_DATA,
-            content=indirect_data(subject, algorithm, imprint),
-            digest_algorithm=algorithm,
-            certificates=identity.chain,
-            signers=(signer,),
-            version=1,
-        )
+        content = indirect_data(subject, algorithm, imprint)
+        attributes = _attributes(message_digest, identity, options)
+        return _written(algorithm, identity, content, attributes, value, stamped)
 
     imprint, signature, token = sizes
     return der.Skeleton(_write, imprint, DIGEST_SIZES[algorithm], signature, token)
+
+
+# All that a blob is made of.
+def _written(
+    algorithm: DigestAlgorithm,
+    identity: Identity,
+    content: bytes,
+    attributes: tuple[bytes, ...],
+    value: bytes,
+    stamped: bytes,
+) -> bytes:
+    signer = cms.signer_info(
+        certificate=identity.chain[0],
+        digest_algorithm=algorithm,
+        signed_attributes=attributes,
+        signature=value,
+        unsigned_attributes=(cms.attribute(ID_TIMESTAMP, stamped),) if stamped else (),
+    )
+    return cms.build_signed_data(
+        content_type=ID_INDIRECT_DATA,
+        content=content,
+        digest_algorithm=algorithm,
+        certificates=identity.chain,
+        signers=(signer,),
+        version=1,
+    )
 
 
 def _attributes(

@@ -11,7 +11,7 @@ attributes, as ``signtool /as`` does. Firmware looks at every entry and at none 
 "UEFI Image Validation"), so in EFI images a further one becomes a further entry. Entries of other types stay where they
 are when a signature is added, and go with all others when signatures are replaced.
 
-Page hashes (SpcPeImagePageHashes2) are not written, and are no problem where they are found: they are content.
+Page hashes (``pe_pages.py``) are written where they are asked for, and checked wherever they are found.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 
 import msgspec
 
@@ -30,7 +29,9 @@ from privyseal.formats import (
     authenticode_later,
     content,
     pe_checksum,
+    pe_facts,
     pe_layout,
+    pe_pages,
     pe_table,
 )
 from privyseal.formats.pe_layout import PeLayout
@@ -57,20 +58,7 @@ from privyseal.terms.signatures import (
     ToBeSigned,
 )
 
-_SUBJECT = authenticode.SUBJECTS["pe"]
-_UNHASHED = 12
-"""Octets of the content that are not hashed: the checksum and the data directory."""
-_SMALLEST = 4 + 24 + 96 + 5 * 8 - _UNHASHED
-"""Octets covered of the smallest file: MZ, PE header, optional header of PE32 with five data directories."""
 _EXTENSIONS = (".exe", ".dll", ".sys", ".efi", ".ocx", ".cpl", ".scr", ".mui", ".pyd", ".node", ".drv", ".xll")
-
-
-class PeFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a description of a PE file says beside digest and size: three numbers of its headers, shown to approvers."""
-
-    machine: int
-    magic: int
-    subsystem: int
 
 
 class PortableExecutable:
@@ -109,16 +97,31 @@ class PortableExecutable:
                 hint="link it without gaps",
             )
         hashed, add = hashlib.new(digest), _Sum(layout.content_end)
-        _read_content(code, layout, [hashed.update, add])
+        sinks: list[content.Sink] = [hashed.update, add]
+        facts: dict[str, str | int | bool] = {
+            "machine": layout.machine,
+            "magic": layout.magic,
+            "subsystem": layout.subsystem,
+        }
+        pages = None
+        if options.page_hashes is not None:
+            pe_pages.require(code, layout, options.page_hashes)
+            pages = pe_pages.Table(layout, options.page_hashes)
+            sinks.append(pages)
+        _read_content(code, layout, sinks)
+        table = b"" if pages is None else pages.done()
+        if pages is not None:
+            facts |= {"page_hashes": pages.algorithm, "page_table": hashlib.sha256(table).hexdigest()}
         described = Described(
             format=self.name,
             filename=code.filename,
             digest_algorithm=digest,
             digest=_digest(hashed, layout),
-            size=_padded(layout.content_end) - _UNHASHED,
-            facts={"machine": layout.machine, "magic": layout.magic, "subsystem": layout.subsystem},
+            size=_padded(layout.content_end) - pe_facts.UNHASHED,
+            facts=facts,
         )
-        return Prepared((described,), msgspec.structs.replace(layout, word_sum=add.total))
+        layout = msgspec.structs.replace(layout, word_sum=add.total)
+        return Prepared((described,), layout, () if pages is None else (table,))
 
     def apply(self, code: Source, prepared: Prepared, options: Options, blobs: Sequence[bytes]) -> PatchPlan:
         """Plan the signed file: checksum, directory, zero octets up to a multiple of 8, certificate table.
@@ -162,10 +165,20 @@ class PortableExecutable:
         found = list(authenticode_blob.walk(_blobs(code, layout)))
         named = {one.blob.digest_algorithm for one in found if one.blob is not None}
         hashes = {name: hashlib.new(name) for name in DIGEST_SIZES if name in named}
-        _read_content(code, layout, [hashed.update for hashed in hashes.values()])
+        stated = [None if one.blob is None else pe_pages.found_in(one.blob.subject) for one in found]
+        pages = {
+            each[0]: pe_pages.Table(layout, each[0])
+            for each in stated
+            if each is not None and pe_pages.refusal(layout, each[0]) is None
+        }
+        _read_content(code, layout, [*(hashed.update for hashed in hashes.values()), *pages.values()])
         digests: dict[str, bytes] = {name: _digest(hashed, layout) for name, hashed in hashes.items()}
-        for index, one in enumerate(found):
-            yield authenticode_blob.judge(one, index, self.name, _SUBJECT, digests)
+        for index, (one, there) in enumerate(zip(found, stated, strict=True)):
+            judged = authenticode_blob.judge(one, index, self.name, pe_facts.SUBJECT, digests)
+            if there is not None and there[0] in pages and pages[there[0]].done() != there[1]:
+                wrong = Problem("page-hashes", "The page hashes under the signature are not those of the file's pages.")
+                judged = msgspec.structs.replace(judged, problems=(*judged.problems, wrong))
+            yield judged
 
     def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
         """Say which octets of a signed file no signature covers and nothing else fixes; nothing for an unsigned one."""
@@ -203,8 +216,8 @@ class PortableExecutable:
         self, described: Described, identity: Identity, options: Options, enclosed: bytes = b""
     ) -> Sequence[ToBeSigned]:
         """Build the signed attributes; BadInput for a description that ``prepare`` would not have made."""
-        _check_facts(described)
-        return (authenticode.to_be_signed(_SUBJECT, described, identity, options),)
+        subject = pe_facts.subject_of(described, options, enclosed)
+        return (authenticode.to_be_signed(subject, described, identity, options),)
 
     def finish(
         self,
@@ -216,12 +229,12 @@ class PortableExecutable:
         enclosed: bytes = b"",
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
-        _check_facts(described)
+        subject = pe_facts.subject_of(described, options, enclosed)
         if len(signed) != 1 or len(tokens) > 1:
             raise BadInput(
                 f"A PE file takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
             )
-        return authenticode.finish(_SUBJECT, described, identity, options, signed[0], tokens[0] if tokens else None)
+        return authenticode.finish(subject, described, identity, options, signed[0], tokens[0] if tokens else None)
 
 
 class _Sum:
@@ -337,24 +350,3 @@ def _table_problems(code: Source, layout: PeLayout) -> Iterator[Problem]:
             )
     if layout.size % 8:
         yield Problem("alignment", "The certificate table does not end at a multiple of 8.")
-
-
-def _check_facts(described: Described) -> None:
-    """Refuse a description that no PE file gives: other facts, impossible numbers, a size that is not covered."""
-    if described.format != pe_layout.NAME:
-        raise BadInput(f"This description is of the format {described.format}; {pe_layout.NAME} was expected.")
-    _check_headers(**described.facts)
-    if not _SMALLEST <= described.size <= pe_layout.MAX_FILE or (described.size + _UNHASHED) % 8:
-        raise BadInput(f"No PE file is described here: a signature cannot cover {described.size} octets of one.")
-
-
-@lru_cache(maxsize=256, typed=True)  # a build's programs say the same few things; typed, because True equals 1
-def _check_headers(**facts: str | int | bool) -> None:
-    try:
-        headers = msgspec.convert(facts, PeFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a PE file: {error}.") from None
-    if (why := pe_layout.contradiction(headers.machine, headers.magic)) is not None:
-        raise BadInput(f"No PE file is described here: {why}.")
-    if not (0 < headers.machine <= 0xFFFF and 0 <= headers.subsystem <= 0xFFFF):
-        raise BadInput("No PE file is described here: machine and subsystem are 16-bit numbers.")

@@ -63,7 +63,7 @@ _FIRST_READ = 4096
 
 _COFF = struct.Struct("<4sHH12xHH")  # signature, Machine, NumberOfSections, SizeOfOptionalHeader, Characteristics
 _SECTION = struct.Struct("<16xII16x")  # SizeOfRawData, PointerToRawData
-_CHECKSUM_AT, _SIZE_OF_HEADERS_AT, _SUBSYSTEM_AT = 64, 60, 68  # in the optional header
+_ALIGNMENT_AT, _SIZE_OF_HEADERS_AT, _CHECKSUM_AT, _SUBSYSTEM_AT = 32, 60, 64, 68  # in the optional header
 _COUNT_AT = {PE32: 92, PE32_PLUS: 108}  # NumberOfRvaAndSizes, which the directories follow
 _CERTIFICATE_TABLE = 4  # the index of its data directory
 
@@ -87,6 +87,14 @@ class PeLayout(Layout, frozen=True, kw_only=True):
     """Where headers and sections end; what follows up to ``content_end`` is overlay."""
     gap: tuple[int, int] | None = None
     """The first octets before the last section's end that belong to no section and no header."""
+    headers: int = 0
+    """SizeOfHeaders."""
+    alignment: int = 0
+    """SectionAlignment: how long a page is in memory."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """Where sections begin and end in the file, in the order of the file."""
+    in_order: bool = True
+    """Whether that is the order of the section table."""
     word_sum: int | None = None
     """Checksum of the content alone (``pe_checksum``), once it has been read."""
 
@@ -157,11 +165,12 @@ def read_layout(code: Source) -> PeLayout:
     checksum, headers = _number(head, optional + _CHECKSUM_AT), _number(head, optional + _SIZE_OF_HEADERS_AT)
     if not table_end <= headers <= code.size:
         raise _malformed(code, f"SizeOfHeaders is {headers}; the headers end at {table_end}, the file at {code.size}")
-    spans = sorted(
+    listed = [
         (pointer, pointer + size)
         for size, pointer in _SECTION.iter_unpack(head[table_end - 40 * sections : table_end])
         if size and pointer
-    )
+    ]
+    spans = sorted(listed)
     gap = _walk_sections(code, spans, headers)
     sections_end = max(headers, spans[-1][1] if spans else 0)
     end, size = _table(code, head, directory, sections_end)
@@ -178,6 +187,10 @@ def read_layout(code: Source) -> PeLayout:
         sections_end=sections_end,
         entries=read_entries(code, end, size) if size else (),
         gap=gap,
+        headers=headers,
+        alignment=_number(head, optional + _ALIGNMENT_AT),
+        spans=tuple(spans),
+        in_order=listed == spans,
     )
 
 
