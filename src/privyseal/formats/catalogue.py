@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from privyseal.errors import MalformedCode
+from privyseal.formats.appx import AppPackage
 from privyseal.formats.cab import Cabinet
 from privyseal.formats.cat import Catalogue
+from privyseal.formats.nuget import NugetPackage
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
@@ -20,6 +22,8 @@ FORMATS: tuple[CodeFormat, ...] = (
     VBSCRIPT,
     JSCRIPT,
     WINDOWS_SCRIPT_FILE,
+    AppPackage(),
+    NugetPackage(),
 )
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
