@@ -35,4 +35,4 @@ def test_no_command_that_talks_to_a_service_loads_one() -> None:
 
 def test_what_is_exempt_is_a_command() -> None:
     assert set(COMMANDS) >= AT_THE_MACHINE
-    assert "privyseal.cli.things" in LIGHT
+    assert "privyseal.cli.key" in LIGHT

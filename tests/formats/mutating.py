@@ -100,6 +100,12 @@ def read_every_way(octets: bytes) -> str:
         assert plan.size < len(octets) + 1000
     except BadInput:
         pass
+    try:
+        paged = Options(page_hashes="sha256")
+        prepared = code_format.prepare(code, examined.layout, Identity((), ""), paged, "sha256")
+        assert len(prepared.enclosed[0]) % 36 == 0
+    except MalformedCode:
+        pass
     assert code_format.remove(code, examined.layout).size <= len(octets)
     code_format.summarise(code, examined.layout)
     try:

@@ -82,6 +82,13 @@ def test_packages_of_scripts_are_told_apart():
     """A signature of an installer is none of a script, though both name an SpcSipInfo."""
     assert judged(finished("msi"), "powershell") == judged(finished("vbs"), "js") == {"other-format"}
     assert len({SUBJECTS[kind].value for kind in SUBJECTS}) == len(SUBJECTS)
+    signtools = SUBJECTS["msi"].value.replace(b"\2\1\1", b"\2\1\2", 1)
+    other = msgspec.structs.replace(SUBJECTS["msi"], value=signtools)
+    assert other != SUBJECTS["msi"] and authenticode.same_kind(other, SUBJECTS["msi"])
+    assert not authenticode.same_kind(other, SUBJECTS["js"])
+    for value in (b"", b"\x30\0", b"\x04"):
+        broken = msgspec.structs.replace(other, value=value)
+        assert not authenticode.same_kind(broken, other) and not authenticode.same_kind(broken, broken)
 
 
 def test_a_longer_imprint():

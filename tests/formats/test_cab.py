@@ -6,20 +6,25 @@ import itertools
 import shutil
 import struct
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from tests.formats.cab_builder import Built, cabinet, digest_as_jsign
 from tests.formats.samples import sample
-from tests.formats.signing import APPEND, PLAIN, signatory
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory
 from tests.formats.test_pe_layout import Held
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import cab_layout
 from privyseal.formats.catalogue import BY_NAME
-from privyseal.formats.protocol import Insert, Prepared
+from privyseal.formats.draft import Draft
+from privyseal.formats.patch import Ahead
+from privyseal.formats.protocol import Copy, Insert, Prepared, Source
+from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Described, Options
 
 CAB = BY_NAME["cab"]
@@ -289,3 +294,58 @@ def test_octets_that_are_signed_say_cabinet(cab: Path):
         )
     )
     assert wrong(cab) == {"other-format"}
+
+
+def test_a_large_cabinet_is_copied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its header grows, so all of it moves; it is copied ahead to where it will be, and not a second time."""
+    path, out = tmp_path / "large.cab", tmp_path / "out.cab"
+    path.write_bytes(cabinet(folders=[[bytes(range(256)) * 40_000]]))
+    copied: list[int] = []
+    copy = Draft.copy
+
+    def counted(draft: Draft, source: Source, step: Copy, at: int) -> Iterator[int]:
+        copied.append(step.count)
+        yield from copy(draft, source, step, at)
+
+    monkeypatch.setattr(Draft, "copy", counted)
+    who = signatory(P256)
+    with FileSource.open(path) as code:
+        layout = CAB.inspect(code)
+        assert layout.shift == 24
+        with Ahead(code, out, layout.shift) as draft:
+            prepared = CAB.prepare(code, layout, who.identity, PLAIN, "sha256")
+            draft.carry_out(CAB.apply(code, prepared, PLAIN, [blob_for(prepared, who)]))
+        assert copied == [code.size]
+    assert not wrong(out)
+    remove(out)
+    assert out.read_bytes() == path.read_bytes()
+
+
+_SIGN = """
+import sys
+from pathlib import Path
+from tests.formats.signing import signatory
+from tests.formats.walking import look, sign
+sign(Path(sys.argv[1]), signatory("ecdsa-p256"), target=Path(sys.argv[2]))
+assert look(Path(sys.argv[2])).signatures[0].problems == ()
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def test_a_large_cabinet_takes_little_memory(tmp_path: Path):
+    """200 MiB of blocks are signed into a new file and looked at in 64 MiB, Python and all its modules included."""
+    path, count, data = tmp_path / "large.cab", 3200, 65528
+    entry = struct.pack("<IIHHHH", count * 32768, 0, 0, 0x5A21, 0, 0x20) + b"large.bin\0"
+    at = 44 + len(entry)
+    end = at + count * (8 + data)
+    with path.open("wb") as out:
+        out.write(struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, end, 0, 44, 0, 3, 1, 1, 1, 0, 7, 0))
+        out.write(struct.pack("<IHH", at, count, 0) + entry)
+        for number in range(count):  # the file system keeps a page of each; the rest of a block is a hole
+            out.seek(at + number * (8 + data))
+            out.write(struct.pack("<IHH", 0, data, 32768))
+        out.truncate(end)
+    command = [sys.executable, "-c", _SIGN, path, tmp_path / "out.cab"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) < 64 << 10, done.stdout

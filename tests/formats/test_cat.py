@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from tests.formats.cat_builder import catalogue, member, trust_list, wrapped
 from tests.formats.samples import sample
-from tests.formats.signing import APPEND, PLAIN, signatory, stamp
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory, stamp
 from tests.formats.test_pe_layout import Held
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import authenticode, cat
@@ -244,3 +244,17 @@ def test_a_program_signature_is_none_of_a_catalogue(path: Path):
     plan = CAT.apply(code, prepared, PLAIN, [blob])
     assert sum(isinstance(step, Insert) for step in plan.steps) == 2
     assert certificates.outline(signatory(P256).identity.chain[0])
+
+
+def test_members_stay_within_their_list():
+    """An element that reaches beyond the list it stands in, into the certificates, is refused."""
+    value = der.read(trust_list(*MEMBERS)).content
+    fields = der.split(value)
+    short = der.tlv(der.SEQUENCE, fields[-1].content)[:-1]
+    broken = der.sequence(*(field.raw for field in fields[:-1]), short)
+    with pytest.raises(MalformedCode, match=r"passes its list's end"):
+        CAT.inspect(Held(wrapped(broken)))
+    members = der.split(fields[-1].content)
+    broken = der.sequence(*(field.raw for field in fields[:-1]), der.sequence(members[0].raw, members[1].raw[:-1]))
+    with pytest.raises(MalformedCode, match=r"passes its list's end"):
+        CAT.inspect(Held(wrapped(broken)))

@@ -38,6 +38,8 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sign(folder / "boot.efi", signatory("ecdsa-p256"), options=APPEND)
     (folder / "real.exe").write_bytes((resources.files("distlib") / "w32.exe").read_bytes())
     sign(folder / "real.exe", signatory("ecdsa-p256"))
+    (folder / "paged.exe").write_bytes(program(sections=(b"\xc3" * 9000,)))
+    sign(folder / "paged.exe", signatory("ecdsa-p256"), options=Options(page_hashes="sha256"))
     (folder / "unsigned.exe").write_bytes(program())
     return folder
 
@@ -54,7 +56,7 @@ def mutate(originals: Path, first: int, count: int) -> dict:
 
 @pytest.mark.parametrize("first", [0, 1500])
 def test_mutants(originals: Path, first: int):
-    """3,000 mutants of five files: each ends in a typed refusal or an objection, none in a traceback or 512 MiB."""
+    """3,000 mutants of six files: each ends in a typed refusal or an objection, none in a traceback or 512 MiB."""
     found = mutate(originals, first, 1500)
     assert not found["wrong"], found["wrong"]
     assert found["longest"] < SLOWEST

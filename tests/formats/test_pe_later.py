@@ -185,6 +185,16 @@ def test_other_peoples_signatures_come_off_too(tmp_path: Path):
     assert removed(signed) == source.read_bytes() == theirs.read_bytes()
 
 
+def test_a_timestamp_takes_the_place_of_an_old_countersignature(exe: Path):
+    """What signtool wrote before RFC 3161 goes, so that nothing that nobody judges is left."""
+    sign(exe, signatory("ecdsa-p256"))
+    found = look(exe).signatures[0]
+    old = cms.with_unsigned_attribute(found.blob, authenticode_later.ID_COUNTERSIGNATURE, der.sequence())
+    token = stamp().token(found.signature_value)
+    at_once = cms.with_unsigned_attribute(found.blob, authenticode.ID_TIMESTAMP, token.der)
+    assert authenticode_later.timestamped([old], {0: token}) == [at_once]
+
+
 class OneSignature(PortableExecutable):
     """A format that carries one signature and never loses it."""
 
@@ -202,3 +212,13 @@ def test_what_a_format_cannot_do_it_says():
         operations.require(OneSignature(), "remove")
     operations.require_for(OneSignature(), Options())
     operations.require(PE, "remove")
+
+
+def test_wishes_of_another_format():
+    """Page hashes are of programs; any other format says so before anything is signed."""
+    operations.require_for(PE, Options(page_hashes="sha256"))
+    other = OneSignature()
+    other.name = "cab"
+    operations.require_for(other, Options())
+    with pytest.raises(BadInput, match="The format cab has no page hashes; only pe has"):
+        operations.require_for(other, Options(page_hashes="sha256"))

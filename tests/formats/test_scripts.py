@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.samples import sample
 from tests.formats.script_rules import HOST, SAMPLES, digest, first_and_last, split, with_block
-from tests.formats.signing import APPEND, PLAIN, signatory
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory
 from tests.formats.test_pe_layout import Held
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import catalogue, content, textblock
@@ -327,6 +327,14 @@ def test_a_block_within_a_line_is_text(tmp_path: Path):
     path = script(tmp_path, "ps1", text)
     sign(path, signatory(P256))
     assert not wrong(path) and look(path).layout.at == len(text)  # type: ignore[attr-defined]
+
+
+def test_a_text_that_says_it_all_the_time():
+    """A text that says within its lines how blocks begin is read in bounded time, and without end refused."""
+    one = b"x # SIG # Begin signature block"
+    assert layout_of(one * 1000, "ps1").block == 0
+    with pytest.raises(MalformedCode, match="more than 100000 times"):
+        layout_of(one * 100_001, "ps1")
 
 
 # -- defects of peers -------------------------------------------------------------------------------------------------

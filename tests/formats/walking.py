@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.formats.signing import PLAIN, Signatory, stamp, troubles
+from tests.formats.signing import PLAIN, Signatory, blob_for, stamp, troubles
 
 from privyseal.formats import catalogue
 from privyseal.formats.examine import Examined, examine
 from privyseal.formats.patch import carry_out
-from privyseal.formats.protocol import Identity, Prepared
+from privyseal.formats.protocol import Identity
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Described, DigestAlgorithm, Options
-
-
-def blob_for(prepared: Prepared, who: Signatory, options: Options = PLAIN, stamped: bool = False) -> bytes:
-    """Play the key side of whatever format the description is of."""
-    described = prepared.described[0]
-    code_format = catalogue.BY_NAME[described.format]
-    signed = [who.sign(tbs) for tbs in code_format.to_be_signed(described, who.identity, options)]
-    tokens = [stamp().token(one.value) for one in signed] if stamped else []
-    return code_format.finish(described, who.identity, options, signed, tokens)
 
 
 def sign(

@@ -9,10 +9,9 @@ import click
 import msgspec
 
 from privyseal.cli.client import Service
+from privyseal.cli.connection import connect, send, service_options
 from privyseal.cli.fact_file import read_fact_file
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.subscriber import send
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.statements_of_parties import Accepted
 from privyseal.errors import BadInput, NotFound
 from privyseal.signing.forms_of_parties import Acceptance

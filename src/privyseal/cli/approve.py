@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privyseal.access.quorum import Granted, Refused, Waiting
 from privyseal.cli import own_key
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.request import asked_in_words
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Denied, Misused, NotPermitted, VerificationFailed
 from privyseal.signing.review import Review, changes
 from privyseal.strongroom.approvals import Tally, tally

@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from privyseal.cli import profile as profiles
+from privyseal.cli.bounded import bounded
 from privyseal.cli.gap import accept_gap
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.recover import add_logger, add_witness, recover
@@ -232,18 +233,6 @@ def _policy(log_policy: Path | None, directory: Path | None, profile: str | None
     if path is None:
         raise Misused("Nothing says whom to believe about the log.", hint="give --log-policy, or a profile that has it")
     return parse_policy(bounded(path, MAX_POLICY))
-
-
-def bounded(path: Path, limit: int) -> bytes:
-    """Read a file; BadInput where it cannot be read or has more than ``limit`` octets."""
-    try:
-        with path.open("rb") as file:
-            octets = file.read(limit + 1)
-    except OSError as error:
-        raise BadInput(f"{shown_path(path)}: {error.strerror}.") from error
-    if len(octets) > limit:
-        raise BadInput(f"{shown_path(path)} is larger than {limit} octets; it is nothing of ours.")
-    return octets
 
 
 def _fetch(url: str, context: ssl.SSLContext | None) -> bytes | None:

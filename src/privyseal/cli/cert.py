@@ -10,9 +10,8 @@ import msgspec
 
 from privyseal.cli.cert_life import compare, impact, plan
 from privyseal.cli.client import Service
+from privyseal.cli.connection import connect, send, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.subscriber import send
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.statements_of_certificates import RevocationAsked
 from privyseal.errors import BadInput, Denied, TooLarge
 from privyseal.pki import csr

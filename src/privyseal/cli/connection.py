@@ -1,4 +1,4 @@
-"""Which service a command speaks with, and on whose behalf: the options that say so, and the client they make."""
+"""Which service a command speaks with, and for whom: the options that say so, the client, and how it sends."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+import msgspec
 
 from privyseal.cli import profile as profiles
-from privyseal.cli.client import Service
+from privyseal.cli.client import Answer, Service
 
 
 def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,3 +26,9 @@ def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def connect(profile: str | None, url: str | None, subscriber: str | None) -> Service:
     """Return the service that options, environment and files name."""
     return Service(profiles.load({"url": url, "subscriber": subscriber}, profile))
+
+
+def send(service: Service, method: str, document: msgspec.Struct, *path: str) -> Answer:
+    """Send a document to a path of the Subscriber's, and return the answer."""
+    headers = {"Content-Type": "application/json"}
+    return service.ask(method, service.path(*path), msgspec.json.encode(document), headers)

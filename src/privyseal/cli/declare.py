@@ -10,10 +10,10 @@ from typing import Any
 import click
 import msgspec
 
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.evidence import Day, state, told
 from privyseal.cli.output import Command, JsonMode, Output, json_option
 from privyseal.cli.role import read_facts
-from privyseal.cli.things import connect, service_options
 from privyseal.cli.verify import read_whole
 from privyseal.compliance.modules import LARGEST_REGISTER, read_register
 from privyseal.compliance.statements import (

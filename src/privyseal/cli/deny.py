@@ -7,8 +7,8 @@ import hashlib
 import click
 import msgspec
 
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable
-from privyseal.cli.things import connect, service_options
 from privyseal.web.views import RequestView
 from privyseal.web.views_of_requests import Denial
 

@@ -13,8 +13,8 @@ import click
 import msgspec
 
 from privyseal.cli.client import PAUSES, Service
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.evidence import DOCUMENTS
 from privyseal.compliance.statements import Administered, Document, Matter, Own, Review
 from privyseal.compliance.statements_of_parties import Accepted, Stands

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import msgspec
 
+from privyseal.cli.connection import connect
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.things import connect
 from privyseal.errors import Misused
 from privyseal.web.views_of_requests import FreezeList, FreezeView
 

@@ -13,8 +13,8 @@ import click
 import msgspec
 
 from privyseal.cli import own_key
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.gates import LONGEST_OVERRIDE, Overridden, Override
 from privyseal.errors import BadInput, Misused
 from privyseal.strongroom.durable import write_whole

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from privyseal.access.quorum import Waiting
 from privyseal.cli import own_key
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.own_key import octets_of
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Denied, Misused, NotPermitted, VerificationFailed
 from privyseal.signing.forms_of_requests import GrantShown, NewGrant, Revocation, act_octets
 from privyseal.strongroom.acts import act_digest

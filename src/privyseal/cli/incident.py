@@ -7,8 +7,8 @@ import msgspec
 
 from privyseal.cli import impact as impacts
 from privyseal.cli.client import Answer
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.duty_facts import IncidentKind
 from privyseal.compliance.incidents import Case
 from privyseal.web.views_of_findings import CaseList, read_moment

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from privyseal.cli.connection import connect, send
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.errors import BadInput, Denied, NotFound, VerificationFailed
 from privyseal.pki import csr, names
@@ -45,9 +46,6 @@ def csr_command(  # noqa: PLR0913
 
     It is logged, and agreed to by the key's people, as a signature over code is.
     """
-    from privyseal.cli.subscriber import send  # both offer commands, this one among them
-    from privyseal.cli.things import connect
-
     service = connect(profile, url, subscriber)
     wish = NewCertificateRequest(ev=ev, attested=not without_attestation)
     if act_id is None:

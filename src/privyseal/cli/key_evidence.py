@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from privyseal.cli.connection import connect, send
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.verify import read_whole
 from privyseal.errors import PrivySealError, VerificationFailed
@@ -39,9 +40,6 @@ def attest(
     The files may stand in any order, in PEM, DER, JSON and PKCS #7. What no format of ours knows is kept as well, and
     shows nothing. Ends with 0 where the module is enough for a Signing Service (CSBR 6.2.7.3), with 3 where not.
     """
-    from privyseal.cli.subscriber import send  # both are offered beside this command
-    from privyseal.cli.things import connect
-
     service = connect(profile, url, subscriber)
     octets = tuple(read_whole(each, pieces.MOST_OCTETS) for each in files)
     seen = send(service, "POST", NewAttestation(files=octets), "keys", name, "attestation").read(AttestationView)
@@ -88,8 +86,6 @@ def evidence(  # noqa: PLR0913
     attestation as it was kept, what the service makes of it, and the log's proof of the key's birth.
     privyseal key verify-attestation checks it, offline.
     """
-    from privyseal.cli.things import connect  # which offers this command
-
     service = connect(profile, url, subscriber)
     made = service.ask("POST", service.path("keys", name, "evidence"), b"", {}).read(EvidenceView)
     pem = made.attestation_key.encode("ascii", "replace")

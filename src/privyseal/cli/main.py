@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "request": ("privyseal.cli.request:request", "Look at requests to sign, wait for one, take one back."),
     "approve": ("privyseal.cli.approve:approve", "Look at what would be signed, and agree to it with your own key."),
     "deny": ("privyseal.cli.deny:deny", "Say no to a request that waits for approval; that is final."),
-    "key": ("privyseal.cli.things:key", "List, show, amend and certify Key Pairs."),
+    "key": ("privyseal.cli.key:key", "List, show, amend and certify Key Pairs."),
     "cert": ("privyseal.cli.cert:cert", "Order, read, accept, compare, plan, list and revoke certificates."),
     "log": ("privyseal.cli.audit:log", "Show, prove and check what the log says."),
     "witness": ("privyseal.cli.witness:witness", "Run a witness, which cosigns heads of the logs it knows."),

@@ -7,10 +7,9 @@ from datetime import UTC, date, datetime, time
 import click
 
 from privyseal.cli.client import Service
+from privyseal.cli.connection import connect, send, service_options
 from privyseal.cli.evidence import Day
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.subscriber import send
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.statements_of_parties import AccountsReviewed, Left
 from privyseal.errors import Misused, NotFound
 from privyseal.signing.forms_of_parties import AccountList, NewMember, Reviewed

@@ -7,9 +7,8 @@ from typing import Literal
 
 import click
 
+from privyseal.cli.connection import connect, send, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.subscriber import send
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.statements_of_parties import PartyStands
 from privyseal.errors import Misused, NotFound
 from privyseal.signing.forms_of_parties import NewParty, Party, due

@@ -17,8 +17,8 @@ from privyseal.access.attestations import LARGEST_ENVELOPE, read_envelope, state
 from privyseal.access.deciding import Explained
 from privyseal.access.policies import LARGEST_FILE, MOST_FILES, Version, read_folder
 from privyseal.cli.client import Answer, Service
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path, terminal
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Misused, NotFound, NotPermitted
 from privyseal.signing.forms_of_requests import Moved, Plan, Proposal, Trial
 from privyseal.web.views_of_requests import Brought, Kept, PolicyList, PolicyView

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from privyseal.cli.bounded import bounded
 from privyseal.cli.output import Command, JsonMode, Output, json_option
 from privyseal.cli.output import mark as tick
 from privyseal.errors import BadInput
@@ -74,7 +75,6 @@ def recover(directory: Path, room: str, checkpoint: Path | None, apply: bool, js
 
 def _note(path: Path) -> bytes:
     """Read a signed head, or the one at the end of a receipt (C2SP tlog-proof)."""
-    from privyseal.cli.audit import bounded
     from privyseal.tlog.proof import FIRST_LINE, MAX_PROOF, parse_proof
 
     octets = bounded(path, MAX_PROOF)
@@ -95,7 +95,6 @@ def add_witness(directory: Path, vkey: str, url: str, quorum: int) -> None:
 
     The log policy beside the service then names the witnesses and the quorum; give it to those who verify.
     """
-    from privyseal.cli.audit import bounded
     from privyseal.strongroom import founding
     from privyseal.strongroom.durable import write_whole
     from privyseal.tlog.policy import MAX_POLICY, Group, Policy, Witness, parse_policy

@@ -24,7 +24,8 @@ from sqlalchemy import Connection
 
 from privyseal import config
 from privyseal.cli import report_manifest as papers
-from privyseal.cli.audit import Source, bounded, open_source
+from privyseal.cli.audit import Source, open_source
+from privyseal.cli.bounded import bounded
 from privyseal.cli.evidence import Day
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.report_archive import Content, write

@@ -17,7 +17,7 @@ import msgspec
 
 from privyseal.cli import report_archive as archive
 from privyseal.cli import report_manifest as papers
-from privyseal.cli.audit import bounded
+from privyseal.cli.bounded import bounded
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, shown_path
 from privyseal.cli.report_archive import Member
 from privyseal.cli.report_manifest import Manifest, StatementFile

@@ -8,9 +8,9 @@ import click
 import msgspec
 
 from privyseal.cli.client import Service
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, quiet_option
 from privyseal.cli.pieces import Pending
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, Denied, Failed, PrivySealError, Unavailable
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State

@@ -17,8 +17,8 @@ import click
 import msgspec
 
 from privyseal.cli.ballot import Day
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.things import connect, service_options
 from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.reference import document_of, wants_in_words

@@ -291,7 +291,8 @@ def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted
         return outcomes.kept(job, opened, ours, decision.why, receipt=maker.logs)
     if isinstance(maker, FileMaker):  # its file is made by the service
         return _make(opened, None, job, maker, wishes, decision, counted)
-    with Ahead(opened.code, job.out) as draft:  # made now, so that nothing is signed that could not be written
+    # Made now, so that nothing is signed that could not be written.
+    with Ahead(opened.code, job.out, opened.examined.layout.shift) as draft:
         return _make(opened, draft, job, maker, wishes, decision, counted)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
-from privyseal.cli.client import Answer, Service
+from privyseal.cli.client import Service
+from privyseal.cli.connection import connect, send, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.subscriber_identity import identity
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused
 from privyseal.signing.forms_of_parties import Enrolled
 from privyseal.terms.subscribers import STEPS, Standing
@@ -134,12 +133,6 @@ def close(  # noqa: PLR0913 - each argument is an option of the command line
 
 
 subscriber.add_command(identity)
-
-
-def send(service: Service, method: str, document: msgspec.Struct, *path: str) -> Answer:
-    """Send a document to a path of the Subscriber's, and return the answer."""
-    headers = {"Content-Type": "application/json"}
-    return service.ask(method, service.path(*path), msgspec.json.encode(document), headers)
 
 
 def _change(service: Service, name: str, change: Change, json_mode: JsonMode | None) -> None:

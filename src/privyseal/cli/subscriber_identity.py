@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from privyseal.cli import own_key
+from privyseal.cli.connection import connect, send, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused
 from privyseal.terms.identity import LegalIdentity, read_identity
 from privyseal.web.views_of_attested_keys import IdentityView, NewIdentity
@@ -34,8 +34,6 @@ def identity(  # noqa: PLR0913
 
     The subject of its requests for certificates is made of it. The operator's members write it; its own may read it.
     """
-    from privyseal.cli.subscriber import send  # which offers this command
-
     service = connect(profile, url, subscriber)
     if file is None:
         seen = service.get(service.path("subscribers", name, "identity")).read(IdentityView)

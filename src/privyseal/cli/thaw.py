@@ -8,9 +8,9 @@ import click
 import msgspec
 
 from privyseal.cli import own_key
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.freeze import in_words
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused, NotFound
 from privyseal.signing.forms_of_requests import Agreement
 from privyseal.web.views_of_requests import FreezeList, FreezeView

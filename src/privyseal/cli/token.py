@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from privyseal.access.permissions import OF_MACHINES
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import Misused
 from privyseal.signing.forms_of_parties import MOST_DAYS, NewToken
 from privyseal.web.views_of_parties import TokenList, TokenOnce, TokenView

@@ -13,9 +13,9 @@ import msgspec
 from privyseal.access import platforms, signed_tokens, trust
 from privyseal.access.platforms import PLATFORMS
 from privyseal.access.trust import NewRule, TrustRule
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.identity import table
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, ClaimMismatch, Misused, NotAuthenticated
 from privyseal.web.views_of_parties import RuleList, RuleView
 

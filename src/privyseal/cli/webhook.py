@@ -6,8 +6,8 @@ import click
 import msgspec
 
 from privyseal.cli.client import Answer
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
-from privyseal.cli.things import connect, service_options
 from privyseal.web.views_of_requests import DeliveryList, DeliveryView, WebhookList, WebhookView
 
 

@@ -11,8 +11,8 @@ import click
 import msgspec
 
 from privyseal.cli.client import Service
+from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.things import connect, service_options
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity

@@ -94,8 +94,19 @@ SUBJECTS: dict[str, Subject] = {
 
 
 def same_kind(one: Subject, other: Subject) -> bool:
-    """Tell whether two subjects are of one kind of file: where the type is SpcSipInfo, the package tells, not it."""
-    return one.kind == other.kind and (one.kind != ID_SIP_INFO or one.value == other.value)
+    """Tell whether two subjects are of one kind of file.
+
+    Where the type is SpcSipInfo, its package tells; its version does not (signtool writes 2 for installers, others 1).
+    """
+    return one.kind == other.kind and (one.kind != ID_SIP_INFO or _package(one) == _package(other) is not None)
+
+
+def _package(subject: Subject) -> bytes | None:
+    """Return the identifier of a subject interface package, in the order of its octets; None where there is none."""
+    try:
+        return next(e.content for e in der.children(der.read(subject.value)) if e.tag == der.OCTET_STRING)
+    except (BadInput, StopIteration):
+        return None
 
 
 _HASHES = {name: getattr(hashlib, name) for name in DIGEST_SIZES}

@@ -241,7 +241,8 @@ def judge(
 
 def _problems(blob: Blob, subject: authenticode.Subject, digests: Mapping[str, bytes]) -> Iterator[Problem]:
     if not authenticode.same_kind(blob.subject, subject):
-        kind = next((name for name, one in authenticode.SUBJECTS.items() if one == blob.subject), blob.subject.kind)
+        known = authenticode.SUBJECTS.items()
+        kind = next((name for name, one in known if authenticode.same_kind(one, blob.subject)), blob.subject.kind)
         yield Problem("other-format", f"The signature is about another kind of file ({kind}).")
     algorithm = blob.digest_algorithm
     if algorithm not in DIGEST_SIZES:

@@ -14,6 +14,9 @@ from privyseal.formats import authenticode, authenticode_blob
 from privyseal.pki import cms
 from privyseal.terms.signatures import TimestampToken
 
+ID_COUNTERSIGNATURE = "1.2.840.113549.1.9.6"
+"""The timestamp of before RFC 3161, a PKCS#9 counter-signature."""
+
 
 def nest(first: bytes, blob: bytes, content_type: str = authenticode.ID_INDIRECT_DATA) -> bytes:
     """Return the signature ``first`` with one more nested in it; MalformedCode where it cannot take one."""
@@ -35,8 +38,8 @@ def timestamped(
 ) -> list[bytes]:
     """Return a file's blobs with a token in each signature that ``tokens`` names, in the numbering of ``walk``.
 
-    A token takes the place of one that is there. BadInput where there is no signature of a number, MalformedCode where
-    it cannot take a token.
+    A token takes the place of all that are there, an old counter-signature included. BadInput where there is no
+    signature of a number, MalformedCode where it cannot take a token.
     """
     numbers = count()
     changed = [_timestamped(blob, tokens, content_type, numbers, 0) for blob in blobs]
@@ -67,6 +70,7 @@ def _timestamped(
     unsigned = dict(blob.signer.unsigned)
     if token is not None:
         unsigned[authenticode.ID_TIMESTAMP] = (token.der,)
+        unsigned.pop(ID_COUNTERSIGNATURE, None)
     if nested:
         unsigned[authenticode.ID_NESTED_SIGNATURE] = nested
     rows = [cms.attribute(kind, *values) for kind, values in unsigned.items()]

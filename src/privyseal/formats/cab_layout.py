@@ -67,6 +67,16 @@ class CabLayout(Layout, frozen=True, kw_only=True):
         return FIXED + (4 + self.reserve if self.has_reserve else 0)
 
     @property
+    def room(self) -> int:
+        """Return how many octets of reserve the signed cabinet has: as many as there are, if they are enough."""
+        return max(self.reserve, 4 + len(self.other) + POINTER)
+
+    @property
+    def shift(self) -> int:
+        """Return by how many octets the header grows, and so everything behind it moves."""
+        return FIXED + 4 + self.room - self.folders_at
+
+    @property
     def signature(self) -> tuple[int, int] | None:
         """Return offset and size of the signature, None where there is none."""
         if len(self.pointer) == POINTER:
@@ -221,11 +231,6 @@ def _chain_end(code: Source, layout: CabLayout, at: int, blocks: int) -> int:
 
 
 # -- what is written ---------------------------------------------------------------------------------------------------
-def room(layout: CabLayout) -> int:
-    """Return how many octets the reserve of a signed cabinet has: as many as there are, if they are enough."""
-    return max(layout.reserve, 4 + len(layout.other) + POINTER)
-
-
 def headers(code: Source, layout: CabLayout, reserve: int | None, pointer: bytes) -> bytes:
     """Return header and folders with a reserve of so many octets (None: without any) and this second structure.
 

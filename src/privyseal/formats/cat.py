@@ -8,8 +8,8 @@ file side puts the list in. A further signature is nested in the first and carri
 The signature is always through signed attributes. relic signs catalogues without them; signify does not accept that,
 jsign fails to show it (formats of both held against what signtool writes), and so here it is a named problem.
 
-Judges of what we write: osslsigncode, which hashes the list, and openssl for the structure. Whether the members are
-what the list says is not looked at: they are other files.
+Judges of what we write: osslsigncode, which hashes the list, openssl for the structure, and by hand signify. Whether
+the members are what the list says is not looked at: they are other files.
 """
 
 from __future__ import annotations
@@ -239,31 +239,29 @@ def _content(octets: bytes) -> tuple[int, int, int]:
 
 def _members(octets: bytes, at: int) -> int:
     """Count the members of the trust list at ``at``; BadInput where it is of another kind, or none."""
-    other = BadInput("Its content is of another kind than a catalogue's list.")
-    if octets[at] != der.SEQUENCE:
-        raise other
-    at, end = der.extent(octets, at)
-    usage, stop = der.extent(octets, at)
-    if octets[at] != der.SEQUENCE or octets[usage:stop] != der.oid(ID_CATALOGUE):
-        raise other
-    at, sequences = stop, 0
-    while at < end:  # identifier, number, dates, algorithm, and then the members: the second SEQUENCE
-        start, stop = der.extent(octets, at)
-        sequences += octets[at] == der.SEQUENCE
-        if sequences == 2:
-            return _count(octets, start, stop)
-        at = stop
-    return 0
+    start, end = der.extent(octets, at)
+    fields = list(_row(octets, start, end)) if octets[at] == der.SEQUENCE else []
+    lists = [field for field in fields if octets[field[0]] == der.SEQUENCE]
+    if not fields or fields[:1] != lists[:1] or octets[slice(*fields[0][1:])] != der.oid(ID_CATALOGUE):
+        raise BadInput("Its content is of another kind than a catalogue's list.")
+    # Use; identifier, number and dates; algorithm; then the members, if there are any.
+    return sum(1 for _ in _row(octets, *lists[2][1:])) if len(lists) > 2 else 0
 
 
-def _count(octets: bytes, at: int, end: int) -> int:
+def _row(octets: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield where each element of a row begins, where its value octets do, and where it ends."""
     count = 0
     while at < end:
-        at = der.extent(octets, at)[1]
+        start, stop = der.extent(octets, at)
         count += 1
-        if count > MAX_MEMBERS:
-            raise BadInput(f"It has more than {MAX_MEMBERS} members.")
-    return count
+        if stop > end or count > MAX_MEMBERS:
+            raise BadInput(
+                f"It has more than {MAX_MEMBERS} members."
+                if stop <= end
+                else f"An element at {at} passes its list's end."
+            )
+        yield at, start, stop
+        at = stop
 
 
 def _parts(blob: bytes) -> tuple[bytes, list[bytes]]:

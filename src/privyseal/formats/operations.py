@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from privyseal.errors import Impossible
+from privyseal.errors import BadInput, Impossible
 from privyseal.formats.protocol import CodeFormat, Operation
 from privyseal.terms.signatures import Options
+
+OF_ONE_FORMAT = {"page_hashes": "pe"}
+"""Wishes that mean something in one format only: the option, and the format's name."""
 
 
 def require(code_format: CodeFormat, operation: Operation) -> None:
@@ -14,5 +17,14 @@ def require(code_format: CodeFormat, operation: Operation) -> None:
 
 
 def require_for(code_format: CodeFormat, options: Options) -> None:
-    """Raise Impossible where what the requester wishes is nothing that the format can do."""
+    """Raise Impossible where what the requester wishes is nothing that the format can do, BadInput where it has none.
+
+    The latter are options that mean something in another format only.
+    """
     require(code_format, "append" if options.mode == "append" else "sign")
+    for name, owner in OF_ONE_FORMAT.items():
+        if code_format.name != owner and getattr(options, name) != getattr(_DEFAULTS, name):
+            raise BadInput(f"The format {code_format.name} has no {name.replace('_', ' ')}; only {owner} has.")
+
+
+_DEFAULTS = Options()

@@ -53,7 +53,7 @@ def carry_out(
     shorter, Unavailable where the disk is full or fails. After any of them the target is as it was.
     """
     with Draft(target, source) as draft:
-        _carry_out(plan, source, draft, follow, filled=False)
+        _carry_out(plan, source, draft, follow, filled=None)
         draft.put_in_place(settled)
 
 
@@ -64,9 +64,10 @@ class Ahead:
     :meth:`carry_out` leaves nothing behind. Small sources are not copied ahead, so it costs them nothing.
     """
 
-    def __init__(self, source: Source, target: str | os.PathLike[str]) -> None:
-        """Plan to rewrite ``source`` to ``target``, as :func:`carry_out` does."""
+    def __init__(self, source: Source, target: str | os.PathLike[str], shift: int = 0) -> None:
+        """Plan to rewrite ``source`` to ``target``, as :func:`carry_out` does, most of it ``shift`` octets later."""
         self._source = source
+        self._shift = shift
         self._draft = Draft(target, source)
         self._copier = threading.Thread(target=self._copy, name="ahead")
         self._copied = threading.Event()
@@ -97,12 +98,12 @@ class Ahead:
 
     def carry_out(self, plan: PatchPlan, *, follow: Follower | None = None, settled: bool = True) -> None:
         """Do as the function :func:`carry_out`; what is copied already need not be copied again."""
-        filled = self._copier.ident is not None
-        if filled:
+        filled = self._shift if self._copier.ident is not None else None
+        if filled is not None:
             self._copied.wait()
             self._check()
         _carry_out(plan, self._source, self._draft, follow, filled=filled)
-        if filled:
+        if filled is not None:
             # A failed write is told only to the first who waits for it (fsync(2)), and that may have been the copier.
             _join(self._copier)
             self._check()
@@ -114,7 +115,7 @@ class Ahead:
 
     def _copy(self) -> None:
         try:
-            for _ in self._draft.copy(self._source, Copy(0, self._source.size), 0):
+            for _ in self._draft.copy(self._source, Copy(0, self._source.size), self._shift):
                 if self._stopped:
                     return
             self._copied.set()
@@ -139,14 +140,14 @@ def settle(targets: Iterable[str | os.PathLike[str]]) -> None:
                 os.close(fd)
 
 
-def _carry_out(plan: PatchPlan, source: Source, draft: Draft, follow: Follower | None, *, filled: bool) -> None:
-    """Make the draft what ``plan`` says; ``filled`` says that it is a copy of the source already."""
+def _carry_out(plan: PatchPlan, source: Source, draft: Draft, follow: Follower | None, *, filled: int | None) -> None:
+    """Make the draft what ``plan`` says; it is a copy of the source from ``filled`` on already, if that is no None."""
     for step in plan.steps:
         if isinstance(step, Copy) and not 0 <= step.offset <= step.offset + step.count <= source.size:
             raise BadInput(
                 f"The plan copies {step.count} octets from {step.offset} of {source.filename}, which has {source.size}."
             )
-    if plan.size > SMALL or filled:
+    if plan.size > SMALL or filled is not None:
         _side_by_side(plan, source, draft, follow, filled)
         return
     draft.write_at_once(plan, source)
@@ -156,7 +157,7 @@ def _carry_out(plan: PatchPlan, source: Source, draft: Draft, follow: Follower |
     draft.sync()
 
 
-def _side_by_side(plan: PatchPlan, source: Source, draft: Draft, follow: Follower | None, filled: bool) -> None:
+def _side_by_side(plan: PatchPlan, source: Source, draft: Draft, follow: Follower | None, filled: int | None) -> None:
     """Write in a second thread while ``follow`` reads in this one."""
     progress = Progress(plan)
     draft.set_size(plan.size)
@@ -187,7 +188,7 @@ def _join(thread: threading.Thread, stop: Callable[[], None] = lambda: None) -> 
         raise interrupted
 
 
-def _write_through(plan: PatchPlan, source: Source, draft: Draft, progress: Progress, filled: bool) -> None:
+def _write_through(plan: PatchPlan, source: Source, draft: Draft, progress: Progress, filled: int | None) -> None:
     try:
         draft.write_inserts(plan)
         progress.reach(0)
@@ -196,7 +197,7 @@ def _write_through(plan: PatchPlan, source: Source, draft: Draft, progress: Prog
             if isinstance(step, Insert):
                 at += len(step.octets)
                 continue
-            if not (filled and step.offset == at):
+            if filled is None or step.offset + filled != at:
                 for done in draft.copy(source, step, at):
                     progress.reach(at + done)
             at += step.count

@@ -70,6 +70,11 @@ class Layout(msgspec.Struct, frozen=True):
     format: str
     size: int
 
+    @property
+    def shift(self) -> int:
+        """Return by how many octets the content moves when the file is signed: 0 in most formats."""
+        return 0
+
 
 class Summary(msgspec.Struct, frozen=True):
     """What a file's structure says in a few words, for ``inspect``."""

@@ -18,7 +18,7 @@ import base64
 import binascii
 import codecs
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -31,6 +31,8 @@ MAX_BLOB = 1 << 20
 """Octets of one signature in a block: 32 signatures with certificates and timestamps have 400 KiB."""
 _MAX_BLOCK = 4 * MAX_BLOB
 """Octets of a block: base64 in lines of 64, a dozen characters around each, and two octets a character."""
+_MAX_MENTIONS = 100_000
+"""How often a text may say within a line how a block begins; a text about signatures does so a few times."""
 _CHUNK = 1 << 20
 _WIDTH = 64
 
@@ -126,48 +128,55 @@ def malformed(code: Source, why: str) -> MalformedCode:
 
 
 class _Scan:
-    """One look at the whole text: where blocks begin, where the last ``before`` stands, what encoding it is in."""
+    """One look at the whole text: where blocks begin, where the last ``before`` stands, what encoding it is in.
+
+    It goes by in pieces; each is looked at with the end of the one before, so that nothing hides in between.
+    """
 
     def __init__(self, code: Source, dialect: Dialect, encoding: str, bom: int) -> None:
         self.begins: list[int] = []
         self.last = -1
-        self._bom, self._wide = bom, encoding.startswith("utf-16")
-        lines = [encode(end + dialect.begin, encoding) for end in "\n\r"]
-        before = encode(dialect.before, encoding) if dialect.before is not None else b""
-        longest = max(map(len, (*lines, before)))
+        self._code, self._bom = code, bom
+        self._unit = 2 if encoding.startswith("utf-16") else 1
+        self._begin = encode(dialect.begin, encoding)
+        self._before = encode(dialect.before or "", encoding)
+        self._ends = tuple(encode(end, encoding) for end in "\n\r")
+        self._mentions = 0
+        overlap = max(len(self._begin) + self._unit, len(self._before))
         at, window, ascii_only = bom, b"", True
         check = _checker(encoding, dialect.guesses_utf8)
-        if code.pread(bom, min(longest, code.size - bom)).startswith(lines[0][2 if self._wide else 1 :]):
-            raise malformed(code, "its signature block stands at its very beginning")
         while at < code.size:
             chunk = code.pread(at, min(_CHUNK, code.size - at))
-            plain = not self._wide and chunk.isascii()
-            ascii_only = ascii_only and plain
+            ascii_only = ascii_only and chunk.isascii()
             if why := check(chunk, at, at + len(chunk) == code.size):
                 raise malformed(code, why)
-            window = window[-longest + 1 :] + chunk
-            self._look(window, at + len(chunk) - len(window), len(chunk), lines, before)
+            window = window[-overlap:] + chunk
             at += len(chunk)
+            self._look(window, at - len(window), len(window) - len(chunk))
         self.encoding = encoding or ("ascii" if ascii_only else "utf-8" if check.valid else "windows-1252")
 
-    def _look(self, window: bytes, base: int, fresh: int, lines: list[bytes], before: bytes) -> None:
-        """Look into ``window``, which stands at ``base``; what ends before its last ``fresh`` octets was seen."""
-        for line in lines:
-            self.begins += self._all(window, base, line, max(0, len(window) - fresh - len(line) + 1))
-        self.begins.sort()
-        if before:
-            found = window.rfind(before)
-            while found >= 0 and self._wide and (base + found - self._bom) % 2:
-                found = window.rfind(before, 0, found + len(before) - 1)
-            self.last = base + found if found >= 0 else self.last
+    def _look(self, window: bytes, base: int, seen: int) -> None:
+        """Look into ``window``, which stands at ``base``; what ends within its first ``seen`` octets was seen."""
+        found = window.find(self._begin, max(0, seen - len(self._begin) + 1))
+        while found >= 0 and len(self.begins) < 2:  # one block too many is refused, however many follow
+            self._mention(window, base, found)
+            found = window.find(self._begin, found + 1)
+        found = window.rfind(self._before) if self._before else -1
+        while found >= 0 and (base + found - self._bom) % self._unit:
+            found = window.rfind(self._before, 0, found + len(self._before) - 1)
+        self.last = base + found if found >= 0 else self.last
 
-    def _all(self, window: bytes, base: int, what: bytes, start: int) -> Iterator[int]:
-        """Yield where ``what`` stands, twice at most: one block too many is refused, however many follow."""
-        found = window.find(what, start)
-        while found >= 0 and len(self.begins) < 2:
-            if not self._wide or (base + found - self._bom) % 2 == 0:
-                yield base + found
-            found = window.find(what, found + 1)
+    def _mention(self, window: bytes, base: int, found: int) -> None:
+        """Tell whether what looks like the first line of a block begins a line."""
+        if (base + found - self._bom) % self._unit:
+            return
+        if base + found == self._bom:
+            raise malformed(self._code, "its signature block stands at its very beginning")
+        if window[found - self._unit : found] in self._ends:
+            self.begins.append(base + found - self._unit)
+        self._mentions += 1
+        if self._mentions > _MAX_MENTIONS:
+            raise malformed(self._code, f"more than {_MAX_MENTIONS} times it says how a signature block begins")
 
 
 class _Narrow:

@@ -4,9 +4,10 @@ What is hashed: the text without the block and without a byte order mark, as UTF
 a 32-bit number of UTF-16 units, little endian. A Windows Script File has it before its last ``</job>``, the others at
 their end. Without a mark VBScript and JScript are of the machine's code page, 1252 here (see ``powershell.py``).
 
-No verifier of these runs on Linux. jsign, held against Windows by its author, is the oracle; its rules are written down
-again in the tests. osslsigncode signs js as if it were PowerShell: the wrong package, and no place in the hash (its
-issue 472), so that Windows takes its signatures for broken. Other tools than it must judge these.
+No verifier of these is in Debian, and Windows alone decides. jsign, held against Windows by its author, is the oracle:
+run by hand it agreed with every octet of ours, and the tests keep what it said and hold us against its rules written
+down again. osslsigncode signs js as if it were PowerShell: the wrong package, and no place in the hash (its issue
+472), so that Windows takes its signatures for broken. Other tools than it must judge these.
 """
 
 from __future__ import annotations

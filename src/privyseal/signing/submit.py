@@ -12,7 +12,7 @@ import msgspec
 
 from privyseal.access import permissions, quorum
 from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, NotFound, NotPermitted, PrivySealError
-from privyseal.formats import catalogue
+from privyseal.formats import catalogue, operations
 from privyseal.formats.protocol import Identity
 from privyseal.records import events, requests, signed
 from privyseal.records import uploads as stored
@@ -329,5 +329,6 @@ def check(
         code_format = catalogue.BY_NAME.get(described.format)
         if code_format is None:
             raise BadInput(f"No code format is named {described.format!r}; known are {', '.join(catalogue.BY_NAME)}.")
+        operations.require_for(code_format, request.options)
         octets.append(list(code_format.to_be_signed(described, identity, request.options)))
     return octets

@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 
 from privyseal.errors import BadInput, Denied, NotCompliant, NotPermitted
 from privyseal.formats import catalogue as formats
+from privyseal.formats import operations
 from privyseal.formats.protocol import Identity
 from privyseal.keystore.catalogue import store_name
 from privyseal.keystore.protocol import KeyStore
@@ -210,6 +211,7 @@ def _octets(request: SigningRequest, identity: Identity) -> tuple[ToBeSigned, ..
         code_format = formats.BY_NAME.get(described.format)
         if code_format is None:
             raise BadInput(f"No code format is called {described.format[:32]!r}.")
+        operations.require_for(code_format, request.options)
         found += code_format.to_be_signed(described, identity, request.options)
         if len(found) > MAX_USES:
             raise BadInput(f"The request needs more than {MAX_USES} signatures.", hint="divide it")

@@ -1,4 +1,4 @@
-"""``privyseal key``: the Key Pairs that the service keeps for a Subscriber, and how every command finds a service."""
+"""``privyseal key``: the Key Pairs that the service keeps for a Subscriber."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, p
 from privyseal.signing.forms_of_keys import LifeList, LifeShown
 from privyseal.terms.limits import in_words as limits_in_words
 from privyseal.web.views import KeyList, KeyView
-
-__all__ = ["connect", "key", "service_options"]
 
 
 @click.group()
