@@ -136,6 +136,10 @@ def test_description_options_and_table_belong_together():
     ("octets", "words"),
     [
         (Image(sections=()).build(), "it has no sections"),
+        (
+            program(sections=(b"a" * 512, b"b" * 512), fields={"section_0_size": 0}),
+            "512 octets at 512 that belong to no",
+        ),
         (program(fields={"section_0_at": 0x600, "section_1_at": 0x400, "section_0_size": 0x200}), "as in their table"),
         (program(fields={"size_of_headers": 0x2000}, sections=(), overlay=bytes(0x3000)), "more than a page"),
     ],

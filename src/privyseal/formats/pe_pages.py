@@ -37,7 +37,8 @@ CLASS = bytes.fromhex("a6b586d5 b4a12466 ae05a217 da8e60d6")
 _FLAGS = (der.bit_string(b""), der.bit_string(b"\x80", 7))
 """Of the SpcPeImageData: none, as signtool has it, or includeResources, as osslsigncode has it."""
 PAGE = 4096
-"""Octets of a page on every machine that Windows runs on now. With another SectionAlignment no two tools agree."""
+"""Octets of a page on every machine that Windows runs on now. Where pages are another size, or sections leave gaps, no
+two tools agree on what is hashed, and nobody could tell which one Windows is with: such files get no page hashes."""
 MAX_TABLE = MAX_ENCLOSED - (256 << 10)
 """Octets: it has to fit into a certificate table beside certificates and timestamp."""
 
@@ -50,6 +51,8 @@ def refusal(layout: PeLayout, algorithm: PageAlgorithm) -> str | None:
         return f"its headers have {layout.headers} octets, more than a page"
     if not layout.spans or not layout.in_order:
         return "its sections do not stand in the file as in their table" if layout.spans else "it has no sections"
+    if layout.gap is not None:  # osslsigncode hashes the sections, signify what is up to the next
+        return f"it has {layout.gap[1] - layout.gap[0]} octets at {layout.gap[0]} that belong to no section"
     rows = 2 + sum(-(-(end - start) // PAGE) for start, end in layout.spans)
     if (size := rows * (4 + SIZES[algorithm])) > MAX_TABLE:
         return f"the table would have {size} octets; it may have {MAX_TABLE}"
