@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.formats.pe_builder import program
 from tests.formats.signing import signatory
+from tests.formats.test_navx import app
 from tests.formats.walking import sign
 from tests.formats.zip_builder import app_package, nuget_package
 from tests.rehearsal import Rehearsal, initialise, serving
@@ -48,6 +49,7 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
         "fields.appx": app_package(publisher, dialect="makemsix", digest="sha512"),
         "all.msixbundle": app_package(publisher, bundle=True),
         "Example.Package.1.2.3.nupkg": nuget_package(),
+        "example.app": app(),
     }
     out = tmp_path / "out"
     out.mkdir()
@@ -57,7 +59,7 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)["files"]
     assert [(one["status"], one["verdict"]) for one in said] == [("signed", "valid")] * len(names)
-    assert [one["format"] for one in said] == ["appx", "appx", "appx", "nuget"]
+    assert [one["format"] for one in said] == ["appx", "appx", "appx", "nuget", "navx"]
     files = [out / name for name in names]
     for one in json.loads(service.run("verify", *files, "--json").stdout)["files"]:
         assert one["verdict"] == "valid" and one["signatures"][0]["log"]["index"] > 0, one
@@ -70,7 +72,8 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
     shown = json.loads(service.run("inspect", out / "all.msixbundle", "--json", profile=False).stdout)
     assert shown["kind"] == f"bundle Example.App of {publisher}, 5 entries"
     assert service.run("remove", *files, profile=False).returncode == 0
-    assert (out / "Example.Package.1.2.3.nupkg").read_bytes() == names["Example.Package.1.2.3.nupkg"]
+    for name in ("Example.Package.1.2.3.nupkg", "example.app"):
+        assert (out / name).read_bytes() == names[name]
     unsigned = json.loads(service.run("verify", *files, "--json").stdout)["files"]
     assert [one["verdict"] for one in unsigned] == ["unsigned"] * len(names)
 

@@ -59,8 +59,20 @@ def _number(octets: bytearray, chance: random.Random) -> None:
 mutating_documents.OWN.update(dict.fromkeys((".msix", ".appxbundle", ".nupkg"), _number))
 
 
+def _header(octets: bytearray, chance: random.Random) -> None:
+    """Break a number of an app's header, or of what stands around its signature."""
+    at = chance.choice((chance.randrange(40), max(0, len(octets) - chance.randrange(1, 12))))
+    octets[at : at + 4] = struct.pack("<I", chance.choice((*EDGES, *LARGE_EDGES, len(octets), len(octets) - 40)))
+
+
+mutating_documents.OWN[".app"] = _header
+
+
 def made_up(suffix: str, chance: random.Random) -> bytes:
     """Return a package of the kind that nobody ever wrote: odd names, XML, forms, entries twice, bombs, two ends."""
+    if suffix == ".app":
+        size, rest = chance.choice((0, 5, 1 << 31, 1 << 63)), chance.choice((b"", b"NXSB", b"NXSB0\0-\0\0\0NXSB"))
+        return b"NAVX" + bytes(24) + struct.pack("<Q", size) + b"NAVX" + b"12345" + rest
     files = nuget_files() if suffix == ".nupkg" else app_files("CN=Test rsa-3072", bundle=suffix == ".appxbundle")
     for _ in range(chance.choice((0, 1, 1, 3))):
         at = chance.randrange(len(files))

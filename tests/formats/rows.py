@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lief
-from tests.formats import cab_builder, cat_builder, script_rules, test_nuget, test_windows_strangers, zip_builder
+from tests.formats import (
+    cab_builder,
+    cat_builder,
+    script_rules,
+    test_navx,
+    test_nuget,
+    test_windows_strangers,
+    zip_builder,
+)
 from tests.formats.pe_builder import program
 from tests.formats.signing import blob_for, sign, signatory, stamp
 from tests.formats.test_pe_later import with_checksum
@@ -103,6 +111,12 @@ def by_nugets_rules(path: Path, folder: Path) -> bool:
     return found.digest == test_nuget.package_hash(path.read_bytes(), found.digest_algorithm)
 
 
+def by_jsigns_rules_of_apps(path: Path, folder: Path) -> bool:
+    with FileSource.open(path) as code:
+        (found,) = examine(catalogue.recognise(code), code).signatures
+    return found.digest == test_navx.jsigns_digest(path.read_bytes(), found.digest_algorithm)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
@@ -140,6 +154,7 @@ ROWS: tuple[Row, ...] = (
         zip_builder.nuget_package,
         {"openssl": by_openssl, "NuGet's rules": by_nugets_rules},
     ),
+    Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
 )
 """One row for each format of the catalogue, in its order."""
 

@@ -6,6 +6,7 @@ from privyseal.errors import MalformedCode
 from privyseal.formats.appx import AppPackage
 from privyseal.formats.cab import Cabinet
 from privyseal.formats.cat import Catalogue
+from privyseal.formats.navx import NavxApp
 from privyseal.formats.nuget import NugetPackage
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
@@ -24,6 +25,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     WINDOWS_SCRIPT_FILE,
     AppPackage(),
     NugetPackage(),
+    NavxApp(),
 )
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
