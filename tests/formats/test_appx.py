@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.formats.samples import sample
 from tests.formats.signing import APPEND, PLAIN, signatory
 from tests.formats.test_pe_layout import Held
 from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
 from tests.formats.zip_builder import TYPES, File, app_files, app_package, archive, publisher_of
+from tests.pki import mint
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
 from privyseal.formats import appx_publisher, operations, zipdir
@@ -112,7 +118,14 @@ def test_what_is_signed(package: Path):
 
 
 def test_signtools_package_is_as_we_would_have_written_it(tmp_path: Path):
-    """Real packages: those that others signed hold, also what relic wrote; unsigned ones are read."""
+    """The one that says how Windows writes a directory: its digests hold, and nothing in it is loose."""
+    path = tmp_path / "signtool.msix"
+    path.write_bytes(sample("jsign/minimal-signed-by-signtool.msix"))
+    assert not wrong(path) and len(look(path).signatures) == 1
+
+
+def test_real_packages(tmp_path: Path):
+    """What relic signed holds; unsigned ones of makemsix are read."""
     path = tmp_path / "App1.appx"
     path.write_bytes(sample("relic/App1_1.0.3.0_x64.appx"))
     assert not wrong(path) and len(look(path).signatures) == 1
@@ -158,6 +171,31 @@ def test_publishers_are_read(publisher: str, expected: list[tuple[str, str]]):
 def test_publishers_that_are_none(publisher: str):
     with pytest.raises(BadInput, match="publisher"):
         appx_publisher.parse(publisher)
+
+
+def _certificate(*subject: tuple[x509.ObjectIdentifier, str]) -> bytes:
+    """Return a certificate for a subject of several attributes, in this order."""
+    key = mint.key(P256, 92)
+    name = x509.Name([x509.NameAttribute(*one) for one in subject])
+    draft = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    draft = draft.serial_number(1).not_valid_before(mint.NOW).not_valid_after(mint.NOW + timedelta(days=1))
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return draft.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def test_publishers_are_written_last_attribute_first():
+    """As Windows writes names. The same attributes in the certificate's order are another publisher."""
+    subject = ((NameOID.COUNTRY_NAME, "US"), (NameOID.ORGANIZATION_NAME, 'A "B", Inc.'), (NameOID.COMMON_NAME, "C"))
+    certificate = _certificate(*subject)
+    expected = 'CN=C, O="A ""B"", Inc.", C=US'
+    assert appx_publisher.of_certificate(certificate) == expected
+    assert appx_publisher.mismatch(expected, certificate) is None
+    assert appx_publisher.mismatch('C=US, O="A ""B"", Inc.", CN=C', certificate) is not None
+    assert appx_publisher.mismatch(expected.replace("CN=C", "CN=c"), certificate) is not None
+    other = _certificate(
+        (x509.ObjectIdentifier("1.3.6.1.4.1.311.60.2.1.3"), "PL"), (NameOID.STATE_OR_PROVINCE_NAME, "M")
+    )
+    assert appx_publisher.of_certificate(other) == "S=M, OID.1.3.6.1.4.1.311.60.2.1.3=PL"
 
 
 def test_the_publisher_has_to_be_the_certificates_subject(package: Path):
