@@ -183,7 +183,7 @@ def test_an_old_backup_goes_on_from_the_newest_log(drilled: Drilled) -> None:
     mirror = house.folder / "gone" / "log"
     known = ["--known", f"{signed[1]}.tlog-proof", "--log", mirror]
     said = house.restore(old, *known, *house.agreed(old, "cem", "bob"))
-    assert "demo/release: 1 signatures since the backup" in said
+    assert "demo/release: 1 signature since the backup" in said
     assert (house.seal / "log" / "checkpoint").read_bytes() == (mirror / "checkpoint").read_bytes()
     assert "1 requests of demo are missing" in privyseal("log", "accept-gap", "--dir", house.seal)
     with closing(sqlite3.connect(house.seal / "signer" / "journal.sqlite3")) as database:

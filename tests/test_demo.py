@@ -48,6 +48,7 @@ STORY = (
     r"✓ CSBR 9\.6\.5 \(CSBR-9\.6\.5-04\)",
     r"✗ demo, 4 signatures",
     r"✓ acme, 2 signatures",
+    r"✓ acme, 2 signatures: The certificate was accepted",
     r"✓ Alan Turing agrees to K-",
     r"Key Pair release is destroyed since",
     *(rf"UTC  {state} +by M-" for state in ("planned", "generated", "certified", "active", "suspended")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from privyseal.cli.demo_turned import AUTHENTICATION, compared, report, turned
+from privyseal.cli.demo_turned import ACCEPTANCE, AUTHENTICATION, compared, report, turned
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Kind
 from privyseal.web.views_of_findings import FindingView
@@ -33,4 +33,11 @@ def test_signatures_are_compared_as_they_are() -> None:
     people = [found(AUTHENTICATION, Verdict.MET, kind=Kind.SIGNATURE, text="Passkeys.")]
     people += [found("CSBR-6.2.7.3-01", Verdict.NOT_MET, kind=Kind.SIGNATURE, text="Soft.")]
     lines = compared((("demo", alone), ("acme", people)))
-    assert lines[1:] == ["  ✗ demo, 4 signatures: One factor.", "  ✓ acme, 1 signature: Passkeys."]
+    assert lines[1:3] == ["  ✗ demo, 4 signatures: One factor.", "  ✓ acme, 1 signature: Passkeys."]
+    assert "9.6.3" in lines[3] and len(lines) == 4
+
+
+def test_an_accepted_certificate_is_told() -> None:
+    """Of each Subscriber's signatures, behind their factors."""
+    read = [found(ACCEPTANCE, Verdict.MET, kind=Kind.SIGNATURE, number=2, text="Accepted before this use.")]
+    assert compared((("acme", read),))[-1] == "  ✓ acme, 2 signatures: Accepted before this use."

@@ -21,10 +21,10 @@ def launcher(name: str) -> bytes:
     return (resources.files("distlib") / name).read_bytes()
 
 
-def osslsigncode(*arguments: object) -> str:
+def osslsigncode(*arguments: object, seconds: float = 60) -> str:
     """Run it and return all it said; its exit code says little, so the callers read."""
     command = ["osslsigncode", *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     return done.stdout + done.stderr
 
 

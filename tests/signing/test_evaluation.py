@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from tests.signing import ordering
+from tests.signing.ordering import ADA
 from tests.world import SUBSCRIBER, Plan, World
 
 from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
@@ -16,7 +18,7 @@ from privyseal.compliance.requirement import Kind
 from privyseal.errors import Conflict
 from privyseal.records import events, findings, keys, parties
 from privyseal.records.findings import Kept
-from privyseal.signing import duties, evaluation, judging
+from privyseal.signing import acceptance, authorities, duties, evaluation, judging
 from privyseal.signing.evaluation import SETTLED, Walked
 from privyseal.terms.keys import Assurance
 from privyseal.terms.parties import Actor, Factor, Member, Role
@@ -146,6 +148,28 @@ def test_a_changed_verdict_is_a_new_row_and_is_told(world: World) -> None:
         told = events.events_about(tx, "key-pair release CSBR-6.2.7.3-03")
     assert [each.what for each in told] == ["verdict met"]
     assert walk(world).changed == 0
+
+
+def test_what_is_to_be_done_changes_with_the_same_verdict(world: World) -> None:
+    """A key without a certificate is told otherwise than one that has it; it is open since the same moment."""
+    pair = ordering.pair(world)
+    walk(world)
+    place = ("key-pair", "CSBR-6.2.7.4.2-02", "not-evidenced")
+    before = _of(world, pair.name)[place]
+    assert "issuance" in before.mend
+    order = authorities.ask(world.seal, ADA, SUBSCRIBER, ordering.order("rehearsal"))
+    acceptance.accept(world.seal, ADA, SUBSCRIBER, order.id, order.fingerprint)
+    world.now += timedelta(minutes=5)
+    walk(world)
+    after = _of(world, pair.name)[place]
+    assert "issuance" not in after.mend and "add evidence" in after.mend
+    assert (after.begun, after.at) == (before.begun, world.now)
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        assert events.events_about(tx, f"key-pair {pair.name} CSBR-6.2.7.4.2-02") == []
+
+
+def _of(world: World, key: str) -> dict[tuple[str, str, str], Kept]:
+    return current(world, subject=key)
 
 
 def test_a_new_day_is_another_question(world: World) -> None:

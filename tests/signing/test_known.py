@@ -43,7 +43,8 @@ def _known(world: World):  # type: ignore[no-untyped-def]
 def _verdict(world: World, requirement: str) -> Verdict | None:
     with world.seal.records.reading_all_subscribers() as connection:
         found = findings.verdicts_of_all_subscribers(connection, Kind.ORGANISATION, None, [world.seal.service.name])
-    return found.get((world.seal.service.name, requirement))
+    last = found.get((world.seal.service.name, requirement))
+    return None if last is None else last.verdict
 
 
 def test_what_was_stated_is_known_at_once(world: World) -> None:

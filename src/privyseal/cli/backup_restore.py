@@ -126,7 +126,8 @@ def _tell(output: Output, about: tuple[Path, Sequence[str]], brought: Sequence[B
         if each.missing:
             output.warn(f"{name}: its Private Key is not in the backup; it is lost if it is nowhere else")
         if each.uses:
-            output.warn(f"{name}: {each.uses} signatures since the backup, which its records may not know")
+            made = "1 signature" if each.uses == 1 else f"{each.uses} signatures"
+            output.warn(f"{name}: {made} since the backup, which its records may not know")
         if each.amended:
             entries = ", ".join(map(str, each.amended[:8]))
             output.warn(

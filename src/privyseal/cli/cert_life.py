@@ -88,7 +88,7 @@ def _planned(each: Renewal) -> list[str]:
     lines += fill("ask from", f"{each.ask_from:%Y-%m-%d}") + fill("have by", f"{each.have_by:%Y-%m-%d}")
     if each.overlap_from is not None:
         lines += fill("overlap", f"{each.overlap_from:%Y-%m-%d} to {each.ends:%Y-%m-%d}, next {each.successor[:16]}")
-    lines += fill("next one", f"ends on {each.next_ends_by:%Y-%m-%d} at the latest, if it is a public one")
+    lines += fill("next one", f"ends on {each.next_ends_on} at the latest, if it is a public one")
     may = "may be used on" if each.same_key else "is not to be used on"
     return [*lines, *fill("same key", f"{may}: {printable(each.same_key_because, 300)}")]
 

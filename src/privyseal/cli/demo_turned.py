@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from privyseal.cli.output import WIDTH, mark, printable
 from privyseal.compliance.catalogue import BY_ID
@@ -13,6 +13,8 @@ from privyseal.web.views_of_findings import FindingView
 
 AUTHENTICATION = "CSBR-6.2.7.3-02"
 """More than one factor, or server to server: what passkeys and workload tokens are for."""
+ACCEPTANCE = "CSBR-9.6.3-08"
+"""Nothing is signed before the certificate was reviewed: what accepting it is for."""
 
 
 def turned(before: Sequence[FindingView], after: Sequence[FindingView]) -> list[FindingView]:
@@ -30,15 +32,17 @@ def report(before: Sequence[FindingView], after: Sequence[FindingView], subscrib
     return lines + [line for each in found for line in _line(True, each.clause, each.requirement, each.text)]
 
 
-def compared(findings: Iterable[tuple[str, Sequence[FindingView]]]) -> list[str]:
-    """Return how the signatures of several Subscribers stand with the requirement on factors, one after the other."""
-    lines = [f"  {BY_ID[AUTHENTICATION].cited}, {BY_ID[AUTHENTICATION].title.lower()}:"]
-    for subscriber, found in findings:
-        mine = [each for each in found if (each.requirement, each.kind) == (AUTHENTICATION, Kind.SIGNATURE)]
-        for each in mine:
-            good = {Verdict.MET: True, Verdict.NOT_MET: False}.get(each.verdict)
-            number = "1 signature" if each.number == 1 else f"{each.number} signatures"
-            lines += _line(good, f"{subscriber}, {number}", "", each.text)
+def compared(findings: Sequence[tuple[str, Sequence[FindingView]]]) -> list[str]:
+    """Return how the signatures of several Subscribers stand with what their people did, one after the other."""
+    lines = []
+    for identifier in (AUTHENTICATION, ACCEPTANCE):
+        lines.append(f"  {BY_ID[identifier].cited}, {BY_ID[identifier].title.lower()}:")
+        for subscriber, found in findings:
+            mine = [each for each in found if (each.requirement, each.kind) == (identifier, Kind.SIGNATURE)]
+            for each in mine:
+                good = {Verdict.MET: True, Verdict.NOT_MET: False}.get(each.verdict)
+                number = "1 signature" if each.number == 1 else f"{each.number} signatures"
+                lines += _line(good, f"{subscriber}, {number}", "", each.text)
     return lines
 
 

@@ -8,7 +8,7 @@ does bind is that nothing is signed under a certificate that has ended (9.6.3), 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from msgspec import Struct
@@ -85,8 +85,9 @@ class Renewal(Struct, frozen=True, kw_only=True):
     """Fingerprint of the next certificate, where it is here."""
     overlap_from: datetime | None = None
     """Since when, or from when on, both are in force; they are until ``ends``."""
-    next_ends_by: datetime
-    """When a public certificate that is issued at ``ask_from``, or now if that is past, ends at the latest."""
+    next_ends_on: date
+    """The day, UTC, on which a public certificate that is issued at ``ask_from``, or now if that is past, ends at the
+    latest."""
     same_key: bool
     """Whether the same key may be used on under the next certificate."""
     same_key_because: str
@@ -122,7 +123,7 @@ def _plan(held: Held, at: datetime) -> Renewal:
         have_by=current.not_after - HAVE_BEFORE,
         successor="" if successor is None else successor.fingerprint,
         overlap_from=None if successor is None else max(successor.not_before, current.not_before),
-        next_ends_by=max(ask_from, at).replace(microsecond=0) + LONGEST - timedelta(seconds=1),
+        next_ends_on=(max(ask_from, at) + LONGEST - timedelta(seconds=1)).astimezone(UTC).date(),
         same_key=same_key,
         same_key_because=because,
         text=_text(stage, current, successor, at),

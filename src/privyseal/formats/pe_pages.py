@@ -26,11 +26,14 @@ from privyseal.formats.protocol import MAX_ENCLOSED, Source
 from privyseal.pki import der
 
 PageAlgorithm = Literal["sha1", "sha256"]
+"""Digests that page hashes are by; Windows knows no others."""
 ATTRIBUTES: Final[dict[PageAlgorithm, str]] = {
     "sha1": "1.3.6.1.4.1.311.2.3.1",
     "sha256": "1.3.6.1.4.1.311.2.3.2",
 }
+"""SpcPeImagePageHashes1 and 2: the attribute for each digest."""
 SIZES: Final[dict[PageAlgorithm, int]] = {"sha1": 20, "sha256": 32}
+"""Octets of a digest (FIPS 180-4)."""
 CLASS = bytes.fromhex("a6b586d5 b4a12466 ae05a217 da8e60d6")
 """Class of the moniker, in the order of its octets."""
 

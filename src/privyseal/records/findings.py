@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, and_, func, insert, select
@@ -30,9 +31,18 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     sample: str = ""
     """Of signatures, the request of the first."""
     begun: datetime
-    """Of signatures, when the count began that the row belongs to; else the same as ``at``."""
+    """Of signatures, when the count began that the row belongs to; else since when the verdict is the same: what is to
+    be done about it may have changed ``at`` a later time."""
     text: str
     mend: str = ""
+
+
+class Last(NamedTuple):
+    """What was found last of one subject by one requirement."""
+
+    verdict: Verdict
+    mend: str
+    begun: datetime
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,13 +83,14 @@ def add_of_all_subscribers(connection: Connection, found: Sequence[Kept]) -> Non
 
 def verdicts_of_all_subscribers(
     connection: Connection, kind: Kind, subscriber: str | None, subjects: Collection[str]
-) -> dict[tuple[str, str], Verdict]:
-    """Return the last verdicts on some subjects of one Subscriber, by (subject, requirement)."""
-    wanted = select(findings.c.subject, findings.c.requirement, findings.c.verdict).where(
-        findings.c.subscriber == subscriber, findings.c.kind == kind.value, findings.c.subject.in_(subjects)
+) -> dict[tuple[str, str], Last]:
+    """Return what was found last of some subjects of one Subscriber, by (subject, requirement)."""
+    of = findings.c
+    wanted = select(of.subject, of.requirement, of.verdict, of.mend, of.begun).where(
+        of.subscriber == subscriber, of.kind == kind.value, of.subject.in_(subjects)
     )
-    rows = connection.execute(wanted.order_by(findings.c.id))
-    return {(row.subject, row.requirement): Verdict(row.verdict) for row in rows}
+    rows = connection.execute(wanted.order_by(of.id))
+    return {(row.subject, row.requirement): Last(Verdict(row.verdict), row.mend, row.begun) for row in rows}
 
 
 def note_progress_of_all_subscribers(connection: Connection, kind: Kind, progress: Progress) -> None:

@@ -131,8 +131,8 @@ class _Things:
                 begun=self._at,
                 text=why,
             )
-            for (_, requirement), verdict in before.items()
-            if verdict is not Verdict.NOT_APPLICABLE
+            for (_, requirement), was in before.items()
+            if was.verdict is not Verdict.NOT_APPLICABLE
         ]
         self._verdicts.append(gone)
 

@@ -1,10 +1,16 @@
-"""Where what was found is kept: a verdict that is another than before is a new row, and is told."""
+"""Where what was found is kept: a verdict that is another than before is a new row, and is told.
+
+Where the verdict is the same and something else is to be done about it, that is a new row as well, and nobody is told.
+Words alone change nothing: some say of which moment they are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from privyseal.compliance.outcome import Finding, Verdict
 from privyseal.compliance.requirement import Kind
@@ -66,13 +72,17 @@ class Verdicts:
                 for subject in some:
                     for finding in find(subject):
                         was = before.pop((subject.label, finding.requirement), None)
-                        if was is finding.verdict or (was is None and finding.verdict in unsaid):
+                        if was is None and finding.verdict in unsaid:
+                            continue
+                        same = was is not None and was.verdict is finding.verdict
+                        if was is not None and same and was.mend == finding.mend:
                             continue
                         row = kept(owner, kind, subject.label, finding, self._at)
-                        new.append(row)
-                        if was is not None:
+                        new.append(msgspec.structs.replace(row, begun=was.begun) if was is not None and same else row)
+                        if was is not None and not same:
                             changed.append(row)
-                new += [_ended(owner, kind, place, self._at) for place, was in before.items() if was not in APPLIES]
+                over = [place for place, was in before.items() if was.verdict not in APPLIES]
+                new += [_ended(owner, kind, place, self._at) for place in over]
         self.append(new, changed)
 
     def append(self, new: Sequence[Kept], changed: Sequence[Kept] = ()) -> None:

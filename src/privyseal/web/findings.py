@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.gates import GATES, NEVER_OVERRIDDEN, Overridden
 from privyseal.compliance.outcome import Verdict
+from privyseal.compliance.requirement import Kind
 from privyseal.errors import BadInput
 from privyseal.records import findings
 from privyseal.records import gates as kept
@@ -74,7 +75,7 @@ def finding_view(kept_row: Kept) -> FindingView:
         verdict=kept_row.verdict,
         number=kept_row.number,
         sample=kept_row.sample,
-        since=kept_row.at,
+        since=kept_row.at if kept_row.kind is Kind.SIGNATURE else kept_row.begun,
         text=kept_row.text,
         mend=kept_row.mend,
     )
