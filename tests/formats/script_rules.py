@@ -1,7 +1,8 @@
-"""How scripts are hashed, written down a second time, from jsign's rules: whole texts, regular expressions, no streams.
+"""How scripts are hashed, written down a second time: whole texts, regular expressions, no streams.
 
-jsign is the one open signer whose author held every one of these languages against Windows. What these functions say
-is what our files are held against where no other program on Linux can judge them.
+The rules are jsign's, the one open signer whose author held every one of these languages against Windows; but how
+PowerShell guesses an encoding is as PowerShell-OpenAuthenticode has it, whose author asked PowerShell's maintainers.
+What these functions say is what our files are held against where no other program on Linux can judge them.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ def decoded(octets: bytes, kind: str) -> str:
     for mark, encoding in MARKS:
         if octets.startswith(mark):
             return octets.decode(encoding)
-    if kind not in ("vbs", "js", "ps1xml", "psc1", "cdxml"):
+    head = octets if kind == "wsf" else octets[:32]
+    if kind not in ("vbs", "js") and not head.isascii():
         try:
+            head.decode("utf-8")
             return octets.decode("utf-8")
         except UnicodeDecodeError:
             pass
@@ -84,7 +87,11 @@ def with_block(text: str, kind: str, blob: bytes) -> str:
     """Return a text with a block, as signtool writes it."""
     first, last = first_and_last(kind)
     held = base64.b64encode(blob).decode("ascii")
-    pieces = [LINES[kind][1].format(held[at : at + 64]) for at in range(0, len(held), 64)]
+    if kind in HOST:  # 44 a line, and the last takes what would be a line of one group
+        cut = re.findall("(?s).{44}(?:.{4}$)?|.+", held)
+    else:
+        cut = re.findall("(?s).{1,64}", held)
+    pieces = [LINES[kind][1].format(piece) for piece in cut]
     block = "\r\n".join(("", first, *pieces, last, ""))
     place = text.rindex("</job>") if kind == "wsf" else len(text)
     return text[:place] + block + text[place:]

@@ -1,12 +1,15 @@
 """What jsign itself says our scripts and cabinets hash to.
 
 jsign (release 8.0 in the making, July 2026) was compiled and run by hand: it found our one signature in each of these,
-computed these digests of it before and after, and wrote the same file from the same signature, octet for octet; of
-cabinets all but the zeros that fill the signature up, which it does not write. So the second writing-down of its rules
+computed these digests of it before and after, and wrote the same file from the same signature, octet for octet. Only
+lines of Windows Script Host's blocks it has longer than signtool, and of cabinets it leaves out the zeros that fill the
+signature up. So the second writing-down of its rules
 (``script_rules.py``, ``cab_builder.py``) is right where these are, and the suite needs no Java.
 
-One difference was found, and it is a defect of jsign: a PowerShell script or wsf that is no UTF-8 and has no byte order
-mark it reads as UTF-8 all the same, and what it writes has U+FFFD in place of every character that is none.
+Two differences were found, and both are defects of jsign. A PowerShell script or wsf that is no UTF-8 and has no byte
+order mark it reads as UTF-8 all the same, and what it writes has U+FFFD in place of every character that is none. And
+it does not guess as PowerShell's package does, from the first 32 octets: XML files it takes for the code page always,
+other scripts never.
 """
 
 from __future__ import annotations
@@ -27,7 +30,6 @@ SCRIPTS = {
     "utf-8-bom.ps1": "99630576952e1292ca836ccced69b06dabfdba07f7bd85475845e092fa9afe79",
     "utf-16-be.ps1": "9a761ad732b87448db21009c54c05317319663d5cd9adc6af8911dbc236318b7",
     "ascii.ps1xml": "2626dc38a7d9a973890065418a22a05cc68790307e22bae244851f6cb545bb6d",
-    "utf-8.ps1xml": "3bf21067b9e8500d0882d1774088b48c7174f1039be4dbf020fa1fe08446c236",
     "utf-8-bom.ps1xml": "da2ecb4b7ff143b3fcf279d075f07dd012be37e8dcc0dd167547bffd156bafff",
     "utf-16-be.ps1xml": "87dff1f70d2070aa406ea90574fc3a5eb618015f9ebe4ac7dcd9f5ecd3c0547c",
     "windows-1252.ps1xml": "83c26b4e3aaffeb6c33bcd81623e7677a3e245dae03a3209ee3560a06608486f",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_there_and_back(tmp_path: Path, kind: str, encoding: str):
     original = ENCODED[encoding](SAMPLES[kind])
     path = script(tmp_path, kind, original)
     first = describe(path)
-    takes_1252 = encoding == "utf-8" and kind in ("vbs", "js", "ps1xml", "psc1", "cdxml")
+    takes_1252 = encoding == "utf-8" and kind in ("vbs", "js")
     assert first.facts == {"encoding": "windows-1252" if takes_1252 else encoding}
     assert first.digest == digest(original, kind) and first.size == len(original)
     blob = sign(path, signatory(P256))
@@ -337,6 +338,56 @@ def test_a_text_that_says_it_all_the_time():
         layout_of(one * 100_001, "ps1")
 
 
+HEADS = {
+    b"": False,
+    b"a" * 32: False,
+    "\xe4".encode() + b"a" * 30: True,
+    b"a" * 30 + "\xe4".encode(): True,
+    b"a" * 31 + "\xe4".encode()[:1]: False,
+    b"a" * 29 + "\u20ac".encode(): True,
+    b"a" * 30 + "\u20ac".encode()[:2]: False,
+    "\xe4\u20ac\U0001f600".encode() + b"a" * 23: True,
+    b"\xe4bc": False,
+    b"\x80": False,
+    b"a\xc3\xa4\xe4": False,
+    b"\xff" + b"\x80" * 7: True,
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_what_looks_like_utf8(head: bytes):
+    """A character of several octets, and the last of the first 32 octets ends one: so PowerShell's package guesses.
+
+    It does not look closely: seven octets may follow FF, which no UTF-8 has. Such a text is then refused.
+    """
+    assert textblock.looks_like_utf8(head) is HEADS[head]
+
+
+@pytest.mark.parametrize("kind", ["ps1", "psm1", "ps1xml", "mof"])
+def test_only_the_first_32_octets_tell(tmp_path: Path, kind: str):
+    """An umlaut in UTF-8 behind them is two characters of the code page to Windows; jsign has one, and is wrong.
+
+    dotnet-install.ps1 was signed so, with a dash in line 942, and was taken for changed wherever the code page was
+    another than the signer's.
+    """
+    early, late = b"# \xc3\xa4\r\n" + b"#" * 40, b"#" * 31 + b"\xc3\xa4\r\n"
+    for octets, encoding in (
+        (early, "utf-8"),
+        (b"#" + late, "windows-1252"),
+        (late, "windows-1252"),
+        (late[1:], "utf-8"),
+    ):
+        path = script(tmp_path, kind, octets)
+        sign(path, signatory(P256))
+        assert not wrong(path) and describe(path).facts == {"encoding": encoding}
+        text = octets.decode("utf-8" if encoding == "utf-8" else "cp1252")
+        assert look(path).signatures[0].digest == hashlib.sha256(text.encode("utf-16-le")).digest()
+        remove(path)
+        assert path.read_bytes() == octets
+    with pytest.raises(MalformedCode, match="it begins as UTF-8, and near octet 46 it is not"):
+        layout_of(early + b"\xe4\r\n", kind)
+
+
 # -- defects of peers -------------------------------------------------------------------------------------------------
 def test_a_js_signed_as_osslsigncode_does_is_invalid(tmp_path: Path):
     """osslsigncode (from 2.10 on) signs .js as PowerShell: Windows calls that invalid (its issue 472), and so do we.
@@ -411,6 +462,15 @@ def test_any_text_in_any_pieces(text: str, data: st.DataObject):
     assert found.digest == digest(octets, kind)
 
 
+def test_a_script_that_changes_while_it_is_read():
+    """What was UTF-8 when its structure was read, and is not when it is hashed, is refused in a sentence."""
+    code = held("# \xe4\r\n".encode(), "ps1")
+    layout = catalogue.BY_NAME["powershell"].inspect(code)
+    code.octets = b"# \xe4\xe4\r\n"
+    with pytest.raises(MalformedCode, match="changed while it was read"):
+        catalogue.BY_NAME["powershell"].prepare(code, layout, signatory(P256).identity, PLAIN, "sha256")
+
+
 # -- the key side -----------------------------------------------------------------------------------------------------
 GOOD = Described(
     format="powershell",
@@ -451,7 +511,7 @@ def test_key_side_refuses_what_prepare_would_not_make(change: dict[str, object],
 def test_key_side_knows_what_each_language_can_be():
     """VBScript is never in UTF-8 without a mark, so a description that says so was not made by reading one."""
     who = signatory(P256)
-    for name in ("vbs", "js", "powershell-xml"):
+    for name in ("vbs", "js"):
         described = msgspec.structs.replace(GOOD, format=name)
         with pytest.raises(BadInput, match="none is in 'utf-8'"):
             catalogue.BY_NAME[name].to_be_signed(described, who.identity, PLAIN)
@@ -467,3 +527,31 @@ def test_a_signature_of_one_language_is_none_of_another(tmp_path: Path):
     assert js.name == turned.described[0].format
     path = script(tmp_path, "vbs", with_block(SAMPLES["vbs"], "vbs", blob).encode())
     assert wrong(path) == {"other-format"}
+
+
+@pytest.mark.parametrize("kind", HOST)
+def test_lines_as_signtool_has_them(tmp_path: Path, kind: str):
+    """44 characters a line where Windows Script Host reads them; jsign's lines of 64 are known too, no others."""
+    path = script(tmp_path, kind)
+    blob = sign(path, signatory(P256))
+    lines = [line for line in path.read_bytes().decode().split("\r\n") if " SIG " in line and "block" not in line]
+    sizes = {len(line.rpartition(" ")[2]) for line in lines[:-1]}
+    assert sizes == {44} and 4 < len(lines[-1].rpartition(" ")[2]) <= 48
+    text = SAMPLES[kind]
+    for octets, found in ((64, set()), (40, {"signature-block"})):
+        held_text = base64.b64encode(blob).decode()
+        first, last = first_and_last(kind)
+        opening = lines[0].rpartition(" ")[0] + " "
+        pieces = [opening + held_text[at : at + octets] for at in range(0, len(held_text), octets)]
+        place = text.rindex("</job>") if kind == "wsf" else len(text)
+        path.write_text(text[:place] + "\r\n".join(("", first, *pieces, last, "")) + text[place:], newline="")
+        assert wrong(path) == found
+
+
+def test_a_last_line_that_takes_four_more():
+    """What would be a line of four characters stands in the one before; a line of eight is one of its own."""
+    dialect = catalogue.BY_NAME["vbs"]._dialect
+    for octets, ends in ((33, [44]), (36, [48]), (39, [44, 8]), (66, [44, 44]), (69, [44, 48])):
+        lines = dialect.forms(bytes(octets))[0].split("\r\n")[2:-2]
+        assert [len(line) - len("'' SIG '' ") for line in lines] == ends
+        assert with_block("", "vbs", bytes(octets)) == dialect.forms(bytes(octets))[0]

@@ -23,6 +23,7 @@ from privyseal.timestamp.token import verify_token
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 
 FLIPS = (0x01, 0x80, 0xFF)
+"""One of the three at each place, by turns; the nightly test flips every bit."""
 KINDS: dict[str, bytes] = {
     **{kind: SAMPLES[kind].encode() for kind in ("ps1", "ps1xml", "mof", "vbs", "js", "wsf")},
     "utf-16.ps1": SAMPLES["ps1"].encode("utf-16"),
@@ -57,11 +58,11 @@ def objections(octets: bytes, filename: str) -> set[str]:
     return slugs
 
 
-def flipped(path: Path, places: list[int], flips: tuple[int, ...] = FLIPS) -> list[tuple[int, int]]:
+def flipped(path: Path, places: list[int], flips: tuple[int, ...] = ()) -> list[tuple[int, int]]:
     octets, silent = bytearray(path.read_bytes()), []
     assert not objections(bytes(octets), path.name)
     for at in places:
-        for flip in flips:
+        for flip in flips or (FLIPS[at % 3],):
             octets[at] ^= flip
             if not objections(bytes(octets), path.name):
                 silent.append((at, flip))
@@ -113,7 +114,7 @@ def test_nothing_can_be_added_or_taken_away(tmp_path: Path, kind: str):
     sign(path, signatory("ecdsa-p256"))
     octets = path.read_bytes()
     near = len(KINDS[kind]) + 100
-    for at in {*range(0, min(near, len(octets)), 3), *range(near, len(octets), 97), len(octets) - 1, len(octets) - 2}:
+    for at in {*range(0, min(near, len(octets)), 5), *range(near, len(octets), 97), len(octets) - 1, len(octets) - 2}:
         assert objections(octets[:at] + octets[at + 1 :], path.name), at
         for more in (b"\0", b"\n", b"A", octets[at : at + 1]):
             assert objections(octets[:at] + more + octets[at:], path.name), (at, more)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from privyseal.errors import MalformedCode
 from privyseal.formats.appx import AppPackage
 from privyseal.formats.cab import Cabinet
@@ -30,6 +32,8 @@ FORMATS: tuple[CodeFormat, ...] = (
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
 
+_MOST_KNOWN = 100
+"""Characters that the formats' names may take in a message."""
 _ENDS = 4096
 """Octets of beginning and end by which a format is told."""
 
@@ -40,6 +44,6 @@ def recognise(source: Source) -> CodeFormat:
     tail = head if source.size <= _ENDS else source.pread(source.size - _ENDS, _ENDS)
     best = max(FORMATS, key=lambda one: one.recognises(head, tail, source.filename))
     if best.recognises(head, tail, source.filename) == 0:
-        known = ", ".join(one.title for one in FORMATS)
+        known = textwrap.shorten(", ".join(one.name for one in FORMATS), _MOST_KNOWN, placeholder=" ...")
         raise MalformedCode(f"{source.filename} is of no format that can be signed here.", hint=f"known: {known}")
     return best

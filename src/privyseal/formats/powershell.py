@@ -1,13 +1,14 @@
 """PowerShell scripts, modules and data, its XML files, and Managed Object Format: one subject interface package.
 
 What is hashed: the text without the block, as UTF-16LE, with the byte order mark where there is one. Line ends are
-hashed as they stand. Without a mark Windows takes ps1, psm1 and psd1 for UTF-8 where they can be, and XML files for its
-code page always (jsign, which was held against Windows, and osslsigncode and relic, which take all of them for UTF-8,
-disagree on the latter: for ps1xml with other than ASCII and no mark, jsign is the oracle). Which code page it is
-depends on the machine; 1252, that of western Europe and America, is taken here. A mark in the file ends the guessing.
+hashed as they stand (PowerShell issue 25246). Without a mark the package looks at the first 32 octets: if they hold
+UTF-8 beyond ASCII the text is taken for that, else for the machine's code page (``textblock.looks_like_utf8``). So the
+same script has another hash on a machine of another code page, as Microsoft says ("Hash of the file does not match
+when running signed PowerShell script"); 1252, that of western Europe and America, is taken here. A mark ends the
+guessing. osslsigncode and relic take every text without a mark for UTF-8, jsign all but XML files; what they sign of a
+script whose first umlaut comes after 32 octets Windows calls changed.
 
-Judges of what we write: osslsigncode, and jsign's rules written down again in the tests. osslsigncode and relic take
-MOF without a mark for UTF-8; nobody has said what Windows does, so that is followed.
+Judges of what we write: osslsigncode where it reads the same, and rules written down again in the tests.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from privyseal.formats.textblock import Dialect
 _BEGIN, _END = "SIG # Begin signature block", "SIG # End signature block"
 
 
-def _dialect(before: str, behind: str = "", *, guesses_utf8: bool = True) -> Dialect:
+def _dialect(before: str, behind: str = "") -> Dialect:
     return Dialect(
         begin=f"{before}{_BEGIN}{behind}",
         end=f"{before}{_END}{behind}",
         open=before,
         close=behind,
-        guesses_utf8=guesses_utf8,
+        guess="head",
     )
 
 
@@ -38,7 +39,7 @@ POWERSHELL_XML = Script(
     "powershell-xml",
     "PowerShell XML file",
     SUBJECTS["powershell"],
-    _dialect("<!-- ", " -->", guesses_utf8=False),
+    _dialect("<!-- ", " -->"),
     (".ps1xml", ".psc1", ".cdxml"),
 )
 """The format ``powershell-xml``: types, formats, consoles and cmdlet definitions."""

@@ -197,8 +197,8 @@ class Script:
             facts = msgspec.convert(described.facts, ScriptFacts, strict=True)
         except msgspec.ValidationError as error:
             raise BadInput(f"The facts of this description are not those of a script: {error}.") from None
-        possible = facts.encoding in textblock.ENCODINGS and (facts.encoding != "utf-8" or self._dialect.guesses_utf8)
-        if not possible:
+        guesses = self._dialect.guess != "never"
+        if facts.encoding not in textblock.ENCODINGS or (facts.encoding == "utf-8" and not guesses):
             raise BadInput(f"No {self.title} is described here: none is in {facts.encoding[:40]!r}.")
         if not 1 <= described.size <= textblock.MAX_TEXT:
             raise BadInput(f"No script is described here: a signature cannot cover {described.size} octets of one.")
@@ -244,15 +244,15 @@ class Script:
             raise MalformedCode(
                 f"{code.filename} would have a signature of {len(blob)} octets; it may have {textblock.MAX_BLOB}."
             )
-        return _with(code, layout, textblock.encode(self._dialect.block(blob), layout.encoding))
+        return _with(code, layout, textblock.encode(self._dialect.forms(blob)[0], layout.encoding))
 
     def _loose_block(self, code: Source, layout: TextLayout, blob: bytes) -> str:
         """Say why a block is not as it would be written, or nothing."""
         there = textblock.octets_of_block(code, layout)
-        written = self._dialect.block(blob)
-        if there == textblock.encode(written, layout.encoding):
+        forms = self._dialect.forms(blob)
+        if there in [textblock.encode(form, layout.encoding) for form in forms]:
             return ""
-        if there == textblock.encode(written.replace("\r\n", "\n"), layout.encoding):
+        if there in [textblock.encode(form.replace("\r\n", "\n"), layout.encoding) for form in forms]:
             return "The lines of the signature block end in LF; Windows looks for CRLF and so sees no signature."
         return "The signature block is not written as signing tools write it, so octets of it are loose."
 

@@ -19,6 +19,7 @@ import binascii
 import codecs
 from array import array
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -34,7 +35,8 @@ _MAX_BLOCK = 4 * MAX_BLOB
 _MAX_MENTIONS = 100_000
 """How often a text may say within a line how a block begins; a text about signatures does so a few times."""
 _CHUNK = 1 << 20
-_WIDTH = 64
+_HEAD = 32
+_WIDE, _SHORT, _MERGED = 64, 44, 4
 
 WINDOWS_1252 = (
     bytes(range(256))
@@ -59,13 +61,31 @@ class Dialect(msgspec.Struct, frozen=True):
     close: str = ""
     before: str | None = None
     """A block stands directly before the last of these words, for the text goes on; None where it ends the text."""
-    guesses_utf8: bool = True
-    """Whether Windows takes text without a byte order mark for UTF-8 where it can be; else it is of its code page."""
+    guess: Literal["never", "head", "whole"] = "never"
+    """What of a text without a byte order mark Windows looks at to take it for UTF-8; else it is of its code page.
 
-    def block(self, blob: bytes) -> str:
-        """Return the block that holds ``blob``, with the line end before it that belongs to it."""
+    ``head``: its first 32 octets, which must hold a character of several octets and end with a whole one.
+    """
+    short: bool = False
+    """Whether a line has 44 characters of base64, as Windows Script Host's have, and not 64."""
+
+    def forms(self, blob: bytes) -> tuple[str, ...]:
+        """Return the block that holds ``blob``, with the line end before it that belongs to it, in each known form.
+
+        The first is the one written here. Lines of 44 are signtool's, which puts four characters too many into the last
+        one rather than into one of their own; jsign has lines of 64 everywhere.
+        """
         text = base64.b64encode(blob).decode("ascii")
-        lines = (f"{self.open}{text[at : at + _WIDTH]}{self.close}" for at in range(0, len(text), _WIDTH))
+        wide = [text[at : at + _WIDE] for at in range(0, len(text), _WIDE)]
+        if not self.short:
+            return (self._block(wide),)
+        narrow = [text[at : at + _SHORT] for at in range(0, len(text), _SHORT)]
+        if len(narrow) > 1 and len(narrow[-1]) <= _MERGED:
+            narrow[-2:] = [narrow[-2] + narrow[-1]]
+        return self._block(narrow), self._block(wide)
+
+    def _block(self, pieces: list[str]) -> str:
+        lines = (f"{self.open}{piece}{self.close}" for piece in pieces)
         return "\r\n".join(("", self.begin, *lines, self.end, ""))
 
 
@@ -144,7 +164,9 @@ class _Scan:
         self._mentions = 0
         overlap = max(len(self._begin) + self._unit, len(self._before))
         at, window, ascii_only = bom, b"", True
-        check = _checker(encoding, dialect.guesses_utf8)
+        if not encoding and dialect.guess == "head" and looks_like_utf8(code.pread(0, min(_HEAD, code.size))):
+            encoding = "utf-8"
+        check = _checker(encoding, dialect.guess == "whole")
         while at < code.size:
             chunk = code.pread(at, min(_CHUNK, code.size - at))
             ascii_only = ascii_only and chunk.isascii()
@@ -179,11 +201,31 @@ class _Scan:
             raise malformed(self._code, f"more than {_MAX_MENTIONS} times it says how a signature block begins")
 
 
-class _Narrow:
-    """Checks text of one octet a unit: no NUL, and whether it is UTF-8."""
+def looks_like_utf8(head: bytes) -> bool:
+    """Tell whether the first octets of a text are of UTF-8 and not only of ASCII, as PowerShell's package has it.
 
-    def __init__(self, must: bool, guess: bool) -> None:
-        self.valid = must or guess
+    It counts leading bits and no more. Source: PowerShell-OpenAuthenticode, PowerShellScriptProvider.GetScriptEncoding,
+    after what PowerShell's maintainers said.
+    """
+    to_come, several = 0, False
+    for octet in head:
+        if to_come:
+            if octet >> 6 != 0b10:
+                return False
+            to_come -= 1
+        elif octet >= 0x80:
+            to_come = 7 - (octet ^ 0xFF).bit_length()
+            several = True
+            if to_come <= 0:
+                return False
+    return several and to_come == 0
+
+
+class _Narrow:
+    """Checks text of one octet a unit: no NUL, and whether it is UTF-8, which it must be where ``must`` says why."""
+
+    def __init__(self, must: str, guess: bool) -> None:
+        self.valid = bool(must) or guess
         self._must = must
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
@@ -196,7 +238,7 @@ class _Narrow:
             except UnicodeDecodeError as error:
                 self.valid = False
                 if self._must:
-                    return f"its byte order mark says UTF-8, and near octet {at + error.start} it is not"
+                    return f"{self._must}, and near octet {at + error.start} it is not"
         return ""
 
 
@@ -215,7 +257,10 @@ class _Wide:
 
 
 def _checker(encoding: str, guess: bool) -> _Narrow | _Wide:
-    return _Wide(encoding) if encoding.startswith("utf-16") else _Narrow(encoding == "utf-8-bom", guess)
+    if encoding.startswith("utf-16"):
+        return _Wide(encoding)
+    must = {"utf-8-bom": "its byte order mark says UTF-8", "utf-8": "it begins as UTF-8"}
+    return _Narrow(must.get(encoding, ""), guess)
 
 
 def _block(code: Source, begin: int, dialect: Dialect, encoding: str, bom: int) -> tuple[int, int]:
@@ -302,7 +347,16 @@ _Convert = Callable[[memoryview], bytes]
 
 def _from_utf8() -> _Convert:
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    return lambda octets: decode(bytes(octets)).encode("utf-16-le")
+
+    def convert(octets: memoryview) -> bytes:
+        try:
+            return decode(bytes(octets)).encode("utf-16-le")
+        except UnicodeDecodeError:  # it was UTF-8 a moment ago, when the structure was read
+            raise MalformedCode(
+                "The script changed while it was read.", hint="is another program writing it?"
+            ) from None
+
+    return convert
 
 
 def _from_windows_1252() -> _Convert:
