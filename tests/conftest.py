@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.rehearsal import Rehearsal, initialise, serving
+from tests.remembered import remembered
+
+CRASH = Path(__file__).parent / "crash"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background so, and whatever is interrupted in a test would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the campaigns, which take minutes, so that at the end no worker waits for another."""
+    items.sort(key=lambda item: not item.path.is_relative_to(CRASH))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the million objects of what was collected, which live to the end."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let everything go in order; libraries with leak checks of their own look."""
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _done_once() -> Iterator[None]:
+    """Stretch each passphrase and read each Private Key once in this process."""
+    with remembered():
+        yield
 
 
 @pytest.fixture(scope="session")

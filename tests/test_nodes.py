@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,24 +96,22 @@ def test_a_frozen_nodes_late_write_is_refused(town: Town) -> None:
     *_, request = town.requests(91)
     before, logger = town.intents(), logger_of(town.nodes[0])
     key, frozen, late = "frozen", town.nodes[1], []
-    os.kill(logger, signal.SIGSTOP)  # so that the walk stands still after it has taken the request
-    try:
-        asking = threading.Thread(target=lambda: late.append(town.ask(frozen, request, key)))
-        asking.start()
-        until = time.monotonic() + 30
-        while _row(town, key)["lease_node"] != "n2":
-            assert time.monotonic() < until, "the node never took the request"
-            time.sleep(0.05)
-        frozen.process.send_signal(signal.SIGSTOP)
-    finally:
-        os.kill(logger, signal.SIGCONT)
-    status, done = 202, {}
-    until = time.monotonic() + 60
-    while status != 201:
-        assert time.monotonic() < until, f"nobody took it over: {status} {done}"
-        status, done = town.ask(town.nodes[2], request, key)
-    released = _row(town, key)
-    frozen.process.send_signal(signal.SIGCONT)
+    asking = threading.Thread(target=lambda: late.append(town.ask(frozen, request, key)))
+    with _woken_at_the_end(frozen.process.pid):
+        with _woken_at_the_end(logger):
+            _freeze(logger)  # so that the walk stands still after it has taken the request
+            asking.start()
+            until = time.monotonic() + 30
+            while _row(town, key)["lease_node"] != "n2":
+                assert time.monotonic() < until, "the node never took the request"
+                time.sleep(0.05)
+            _freeze(frozen.process.pid)
+        status, done = 202, {}
+        until = time.monotonic() + 60
+        while status != 201:
+            assert time.monotonic() < until, f"nobody took it over: {status} {done}"
+            status, done = town.ask(town.nodes[2], request, key)
+        released = _row(town, key)
     asking.join(60)
     assert late[0][0] in (201, 409), late
     assert late[0][0] == 409 or late[0][1] == done, "the frozen node answered something else"
@@ -123,13 +122,39 @@ def test_a_frozen_nodes_late_write_is_refused(town: Town) -> None:
     assert town.intents() == before + 1
 
 
+def _freeze(pid: int) -> None:
+    """Stop a process, and wait until each of its threads has: they hear of it one after the other."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + 30
+    while not all(_is_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < until, "the process does not stand still"
+        time.sleep(0.005)
+
+
+def _is_stopped(task: Path) -> bool:
+    """Tell whether a thread is stopped (state T of proc_pid_stat(5)) or gone."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@contextmanager
+def _woken_at_the_end(pid: int) -> Iterator[None]:
+    """Let a process go on when the block ends, however it ends, for the tests that come after share it."""
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_who_waits_at_one_node_hears_of_another(town: Town) -> None:
     """A client that waits with Prefer: wait at n3 is answered when the request is finished through n2."""
     *_, request = town.requests(92)
     logger = logger_of(town.nodes[0])
-    os.kill(logger, signal.SIGSTOP)
-    try:
-        asking = threading.Thread(target=lambda: town.ask(town.nodes[1], request, "heard"))
+    asking = threading.Thread(target=lambda: town.ask(town.nodes[1], request, "heard"))
+    with _woken_at_the_end(logger):
+        _freeze(logger)
         asking.start()
         until = time.monotonic() + 30
         while _row(town, "heard")["lease_node"] is None:
@@ -141,8 +166,6 @@ def test_who_waits_at_one_node_hears_of_another(town: Town) -> None:
         seen: list[dict[str, Any]] = []
         reader = threading.Thread(target=lambda: seen.append(json.loads(urllib.request.urlopen(waiting).read())))
         reader.start()
-    finally:
-        os.kill(logger, signal.SIGCONT)
     asking.join(60)
     reader.join(60)
     assert seen[0]["state"] == "released"

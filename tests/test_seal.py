@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -340,7 +340,17 @@ def test_the_persons_pytest_arguments_come_last(seal: ModuleType, monkeypatch: p
     assert seal.test(["tests/tlog", "-n", "0"]) == 5
     (command,) = started
     assert command[1:3] == ["-m", "pytest"]
-    assert command[command.index("not nightly") + 1 :] == ["-n", "2", "tests/tlog", "-n", "0"]
+    assert command[command.index("not nightly") + 1 :] == ["-n", "2", "--dist", "worksteal", "tests/tlog", "-n", "0"]
+
+
+def test_what_is_compiled_is_kept(seal: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the container says: each of a thousand processes would compile the product anew."""
+    given: list[Mapping[str, str]] = []
+    monkeypatch.setattr(seal, "ensure_tools", lambda *_, **__: None)
+    monkeypatch.setattr(seal, "run", lambda _, env: given.append(env) or 0)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert seal.test([]) == 0
+    assert given[0]["PYTHONDONTWRITEBYTECODE"] == ""
 
 
 def test_files_of_the_tests_are_in_memory_where_there_is_room(

@@ -11,10 +11,12 @@ files.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import shutil
 import sqlite3
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -97,14 +99,25 @@ class Ledger:
 
 
 def found(directory: Path, scheme: str = "ecdsa-p256", home: Home = "sqlite") -> Path:
-    """Make a rehearsal service once; worlds are copies of it, because its CA's keys take seconds."""
-    directory.mkdir(parents=True)
+    """Make a rehearsal service once; worlds are copies of it, because its CA's keys take seconds.
+
+    In SQLite it is itself a copy of the first that this process of tests made.
+    """
     if home == "postgresql":
+        directory.mkdir(parents=True)
         made = postgres.cluster().database()
         found_rehearsal(directory, scheme, "World", config.RecordsSection(url=made.url), made.owner)
         (directory / "database").write_text(made.name)
     else:
-        found_rehearsal(directory, scheme, "World")
+        shutil.copytree(_founded(scheme), directory)
+    return directory
+
+
+@functools.cache
+def _founded(scheme: str) -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="founded-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    found_rehearsal(directory, scheme, "World")
     return directory
 
 

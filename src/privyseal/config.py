@@ -28,6 +28,7 @@ from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.scanning import catalogue
 from privyseal.scanning.catalogue import Section as ScannerSection
 from privyseal.signing import rehearsal_ca
+from privyseal.signing.attestation_roots import AttestationSection, by_format
 from privyseal.signing.doorkeys import ConsoleSection, OidcSection, gatehouse
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.postbox import NoticesSection, post
@@ -228,6 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     console: ConsoleSection = ConsoleSection()
     oidc: tuple[OidcSection, ...] = ()
     authorities: Annotated[tuple[AuthoritySection, ...], Meta(max_length=16)] = ()
+    attestation: AttestationSection = AttestationSection()
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -273,6 +275,7 @@ def load(directory: Path) -> Settings:
 def _check(settings: Settings, path: Path) -> None:
     node, records = settings.node, settings.records
     settings.workloads.known(path.parent)
+    settings.attestation.read(path.parent)
     if (node.rooms == "join") != (node.sockets is not None):
         raise Misused(f"{path}: [node] sockets is for a node whose rooms are joined, and it needs them.")
     if node.rooms == "join" and records.url.startswith("sqlite"):
@@ -386,6 +389,7 @@ def privy_seal(
         probe_hours=settings.keys.probe_hours,
         authorities=authorities(settings.authorities, directory.resolve(), ca),
         rehearsal_ca=ca,
+        attestation_roots=by_format(settings.attestation.read(directory.resolve())),
     )
 
 

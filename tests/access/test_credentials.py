@@ -2,6 +2,8 @@
 
 import hashlib
 import secrets
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -82,3 +84,10 @@ def test_no_header_makes_it_fall_over(headers: list[tuple[bytes, bytes]]) -> Non
     """Whatever arrives, the answer is NotAuthenticated."""
     with pytest.raises(NotAuthenticated):
         who([*headers, (b"authorization", b"Bearer")], lookup)
+
+
+def test_a_password_is_stretched_as_rfc_9106_recommends() -> None:
+    """Section 4, the second option: 64 MiB, three passes, four lanes. The tests themselves stretch less."""
+    code = "import os; from privyseal.access import passwords; print(passwords.digest('correct horse', os.urandom))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("$argon2id$v=19$m=65536,t=3,p=4$")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.pki import mint
-from tests.pki.attestation import makers
+from tests.pki.attestation import makers, nshield_maker
 from tests.pki.attestation.makers import SAMPLES
 
 from privyseal.cli.main import run
@@ -141,6 +141,23 @@ def test_a_key_that_can_leave_is_attested_and_not_suitable(folder: Path, capsys:
     code, report = verified(capsys, "hsm0.der", "hsm1.der", "hsm2.der", "--anchors", "root.pem")
     assert (code, report["verdict"], report["suitable"]) == (3, "attested", False)
     assert "not generated in the module" in report["text"]
+    assert any("serves no method" in each for each in report["notes"])
+
+
+def test_an_nshield_bundle_by_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of Entrust's documents: one key cannot leave, and the other can be had by whoever holds the cards."""
+    monkeypatch.chdir(tmp_path)
+    for which, ended in (("softcard", 0), ("module", 3)):
+        (tmp_path / which).write_bytes(nshield_maker.documented(which))
+        code, report = verified(capsys, which)
+        assert (code, report["verdict"], report["format"], report["root"]) == (ended, "attested", "nshield", "maker")
+        assert report["chain"] == []
+        assert any("serves method 2" in each for each in report["notes"]) == (ended == 0)
+    cut = nshield_maker.documented("softcard").replace(b"KWARN-1", b"KWARN-2")
+    (tmp_path / "cut").write_bytes(cut)
+    assert verified(capsys, "cut")[0] == 3
 
 
 def test_words_fit_into_eighty_columns_and_move_no_cursor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,12 @@ def test_no_command_that_talks_to_a_service_loads_one() -> None:
     assert json.loads(found) == {}, "by the first module that loads it"
 
 
+def test_a_service_starts_without_the_linters() -> None:
+    """They take a quarter of a second, and only who reads a certificate needs them."""
+    looked = [sys.executable, "-c", LOOK, '["privyseal.cli.serve", "privyseal.web.app"]', '["pkilint", "badkeys"]']
+    assert json.loads(subprocess.run(looked, check=True, capture_output=True, text=True, timeout=120).stdout) == {}
+
+
 def test_what_is_exempt_is_a_command() -> None:
     assert set(COMMANDS) >= AT_THE_MACHINE
     assert "privyseal.cli.key" in LIGHT

@@ -132,6 +132,8 @@ def test_which_method_of_the_ca_it_serves() -> None:
     first, second = served("YubiKey PIV", makers_root=True)
     assert "serves method 2 of CSBR 6.2.7.4.2" in first
     assert "asks for the maker's own" in served("YubiKey PIV", makers_root=False)[0]
+    for makers in (True, False):
+        assert "serves no method" in served("YubiKey PIV", makers_root=makers, shown=False)[0]
     assert "does not satisfy CSBR 6.2.7.3" in second
 
 

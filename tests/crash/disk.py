@@ -194,40 +194,62 @@ class Image:
             (directory / name).chmod(0o600)
 
 
-def cut(trace: Trace, after: int, mode: Mode, chance: random.Random) -> Image:
-    """Cut the power after so many operations; unsynced ones are dropped, kept, or torn."""
-    contents: dict[int, bytearray] = {}
-    names: _Names = {}
-    for number, (name, octets) in enumerate(trace.base.items(), start=1):
-        names[name], contents[number] = number, bytearray(octets)
-    names |= dict.fromkeys(trace.folders, 0)
-    data: dict[int, list[Op]] = {}
-    links: list[Op] = []
-    acknowledged: dict[str, list[Any]] = {}
-    for op in trace.ops[:after]:
-        kind = op[0]
-        if kind == "ack":
-            acknowledged.setdefault(op[1], []).append(op[2])
-        elif kind in ("write", "truncate"):
-            data.setdefault(op[1], []).append(op)
-        elif kind == "sync":
-            for each in data.pop(op[1], []):
-                _apply(contents, each)
-            if len(op) > 2:  # SQLite syncs the directory when it syncs a journal for the first time
-                links = _settled(names, links, lambda each, file=op[1]: each[-1] == file)
-        elif kind == "syncdir":
-            links = _settled(names, links, lambda each, folder=op[1]: folder in _parents(each))
-        else:
-            links.append(op)
-    for op in links:
-        if mode == "keep" or (mode == "torn" and chance.random() < 0.5):
-            _name(names, op)
-    for op in (each for pending in data.values() for each in pending):
-        if mode == "keep":
-            _apply(contents, op)
-        elif mode == "torn":
-            _tear(contents, op, chance)
-    return _image(contents, names, acknowledged)
+class Disk:
+    """What is on the disk after so many operations, and what was done and is not synced; it only goes forward."""
+
+    def __init__(self, trace: Trace) -> None:
+        """Begin before the first operation."""
+        self._trace, self._done = trace, 0
+        self._contents = {number: bytearray(octets) for number, octets in enumerate(trace.base.values(), start=1)}
+        self._names: _Names = {name: number for number, name in enumerate(trace.base, start=1)}
+        self._names |= dict.fromkeys(trace.folders, 0)
+        self._data: dict[int, list[Op]] = {}
+        self._links: list[Op] = []
+        self._acknowledged: dict[str, list[Any]] = {}
+
+    def advance(self, after: int) -> None:
+        """Go on until so many operations were done."""
+        assert after >= self._done
+        for op in self._trace.ops[self._done : after]:
+            kind = op[0]
+            if kind == "ack":
+                self._acknowledged.setdefault(op[1], []).append(op[2])
+            elif kind in ("write", "truncate"):
+                self._data.setdefault(op[1], []).append(op)
+            elif kind == "sync":
+                for each in self._data.pop(op[1], []):
+                    _apply(self._contents, each)
+                if len(op) > 2:  # SQLite syncs the directory when it syncs a journal for the first time
+                    self._settle(lambda each, file=op[1]: each[-1] == file)
+            elif kind == "syncdir":
+                self._settle(lambda each, folder=op[1]: folder in _parents(each))
+            else:
+                self._links.append(op)
+        self._done = after
+
+    def cut(self, mode: Mode, chance: random.Random) -> Image:
+        """Cut the power now; what is not synced is dropped, kept, or torn."""
+        contents, names = dict(self._contents), dict(self._names)
+        for file in self._data:
+            contents[file] = bytearray(contents.get(file, b""))
+        for op in self._links:
+            if mode == "keep" or (mode == "torn" and chance.random() < 0.5):
+                _name(names, op)
+        for op in (each for pending in self._data.values() for each in pending):
+            if mode == "keep":
+                _apply(contents, op)
+            elif mode == "torn":
+                _tear(contents, op, chance)
+        return _image(contents, names, {what: list(values) for what, values in self._acknowledged.items()})
+
+    def _settle(self, which: Any) -> None:
+        left = []
+        for op in self._links:
+            if which(op):
+                _name(self._names, op)
+            else:
+                left.append(op)
+        self._links = left
 
 
 def _image(contents: dict[int, bytearray], names: _Names, acknowledged: dict[str, list[Any]]) -> Image:
@@ -244,16 +266,6 @@ def _image(contents: dict[int, bytearray], names: _Names, acknowledged: dict[str
 def _parents(op: Op) -> set[str]:
     given = op[1:3] if op[0] == "rename" else op[1:2]
     return {os.path.dirname(each) for each in given}
-
-
-def _settled(names: _Names, links: list[Op], which: Any) -> list[Op]:
-    left = []
-    for op in links:
-        if which(op):
-            _name(names, op)
-        else:
-            left.append(op)
-    return left
 
 
 def _name(names: _Names, op: Op) -> None:

@@ -200,7 +200,7 @@ def at_random(folder: Path, home: str, kills: int, seed: int, clients: int = 4) 
     """Kill real processes at random moments under load, and look whenever the load has paused."""
     (folder / "clients").mkdir(parents=True)
     chance = random.Random(seed)
-    with victim(folder / "seal", home) as running:
+    with victim(folder / "seal", home, points=True) as running:  # none is armed
         campaign = Campaign(running, folder / "clients")
         while campaign.figures.kills < kills:
             with _Load(campaign, clients) as load:

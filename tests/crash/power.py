@@ -20,7 +20,7 @@ from typing import Any
 from unittest import mock
 
 import sqlalchemy
-from tests.crash.disk import Image, Mode, Trace, cut, recording
+from tests.crash.disk import Disk, Image, Mode, Trace, recording
 from tests.crash.invariants import roots_of
 from tests.crash.recorded_sqlite import Module, digest
 from tests.world import World, found
@@ -206,8 +206,10 @@ def campaign(folder: Path, images: int | None, seed: int, synchronous: str = "FU
     seen = Found(operations=len(run.trace.ops))
     fast = Path(tempfile.mkdtemp(prefix="cut-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     try:
+        disk = Disk(run.trace)
         for at, mode, tear in cuts(run, images, seed):
-            look(run, cut(run.trace, at, mode, random.Random(tear * 1_000_003 + at)), fast / "image", seen)
+            disk.advance(at)
+            look(run, disk.cut(mode, random.Random(tear * 1_000_003 + at)), fast / "image", seen)
     finally:
         shutil.rmtree(fast)
     return seen

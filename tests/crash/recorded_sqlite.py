@@ -15,6 +15,7 @@ from typing import Any
 
 import apsw
 import apsw.ext
+import msgspec
 from tests.crash.disk import Trace
 
 CHECKPOINT_PAGES = 20
@@ -207,6 +208,6 @@ def digest(ask: Any) -> str:
     for (table,) in ask(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
     ):
-        rows = sorted(map(repr, ask(f'SELECT * FROM "{table}"')))
-        state.update(f"{table} {len(rows)} {rows}".encode())
+        rows = sorted(map(msgspec.msgpack.encode, ask(f'SELECT * FROM "{table}"')))
+        state.update(msgspec.msgpack.encode((table, rows)))
     return state.hexdigest()

@@ -44,7 +44,7 @@ def test_a_death_of_serve_at_any_named_point_breaks_no_promise_on_postgresql(fol
 @pytest.mark.timeout(3 * 3600)
 @pytest.mark.parametrize(
     ("home", "kills"),
-    [("sqlite", 90), ("postgresql", 20), *(pytest.param(home, 1500, marks=NIGHTLY) for home in HOMES)],
+    [("sqlite", 72), ("postgresql", 18), *(pytest.param(home, 1500, marks=NIGHTLY) for home in HOMES)],
 )
 def test_a_death_at_any_moment_under_load_breaks_no_promise(folder: Path, home: str, kills: int) -> None:
     """serve, its rooms and the database server die at random, alone and together, while clients ask without pause."""

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.remembered import empty_store
 from tests.strongroom.logroom import VERIFIER, LogRoom, client
 
 from privyseal.formats import catalogue
@@ -122,7 +123,8 @@ class SignRoom:
         self.log = client(self.logger)
         self.now = START
         self.rehearsal_ca, self.private_ca, self.unknown_ca = Authority("R"), Authority("P"), Authority("U")
-        self.keys = SoftFile.create(directory / "keys", PASSPHRASE.encode(), lambda: self.now)
+        empty_store(directory / "keys", PASSPHRASE.encode())
+        self.keys = SoftFile.open(directory / "keys", PASSPHRASE.encode(), lambda: self.now)
         self.stores: dict[str, KeyStore] = {"softfile": self.keys}
         self.operators = Operators(tuple(one.approver for one in operators), operator_quorum, rehearsal)
         self.notes: list[str] = []

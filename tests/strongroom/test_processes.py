@@ -1,5 +1,6 @@
 """Signer and stamper as real processes beside a real logger: they sign, end, come back, and tell no secret."""
 
+import functools
 import hashlib
 import os
 import socket
@@ -34,13 +35,19 @@ TAG_KEY = os.urandom(32)
 SALT = os.urandom(32)
 
 
+@functools.cache
+def _authority() -> RehearsalAuthority:
+    """Make the CA of all sites, whose keys take a second."""
+    return RehearsalAuthority.create(datetime.now(UTC), "Processes")
+
+
 class Site:
     """Three founded processes, started and asked over their sockets."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         now = datetime.now(UTC)
-        self.authority = RehearsalAuthority.create(now, "Processes")
+        self.authority = _authority()
         vkey = founding.create_logger(directory / "logger", directory / "log", directory / "marks/log", "log.example/p")
         anchor = Anchor("rehearsal", pem(self.authority.root).decode())
         founding.create_signer(

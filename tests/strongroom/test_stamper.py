@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
+from tests.remembered import empty_store
 from tests.shim import Shim
 from tests.softhsm import SoftHsm, store
 
@@ -39,7 +40,8 @@ class Site:
     def __init__(self, directory: Path, authority: RehearsalAuthority, scheme: str = "ecdsa-p256") -> None:
         self.now = START
         self.mark = directory / "time.mark"
-        self.keys = SoftFile.create(directory / "keys", b"passphrase", lambda: self.now)
+        empty_store(directory / "keys", b"passphrase")
+        self.keys = SoftFile.open(directory / "keys", b"passphrase", lambda: self.now)
         self.uri = self.keys.generate("stamper/timestamp", SCHEMES[scheme])
         own = authority.issue_timestamp_authority(self.keys.public_key(self.uri), START)
         self.chain = (own, authority.timestamp_issuer)

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from litestar.testing import TestClient
 from tests import postgres
+from tests.web.standing import application
 
 from privyseal.errors import NotFound, PrivySealError
 from privyseal.records import keys, lives, requests
@@ -37,7 +38,7 @@ from privyseal.terms.life import KeyState
 from privyseal.terms.parties import Affiliation, Role, SigningService
 from privyseal.terms.requests import Approval, Dossier, Intent, SigningRequest, State, approved_octets
 from privyseal.terms.signatures import Described, Options
-from privyseal.web import app, desk, problem
+from privyseal.web import desk, problem
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -265,7 +266,7 @@ def build_house(empty: Path | None, folder: Path, monkeypatch: pytest.MonkeyPatc
     public_log = folder / "log"
     public_log.mkdir()
     made = desk.Desk(seal, public_log)
-    with TestClient(app.build(made), raise_server_exceptions=False) as client:
+    with application(made) as app, TestClient(app, raise_server_exceptions=False) as client:
         yield House(seal, made, client, tokens, members, walk, (der,), pairs, approver, public_log, database)
     premises.workshop.close()
     records.close()

@@ -13,16 +13,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 import msgspec
 import pytest
 from tests.web.house import House
+from tests.web.standing import application
 
 from privyseal.errors import Misused, PrivySealError
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.submit import Submission
 from privyseal.terms.requests import Dossier
-from privyseal.web import app, desk, intake, problem, serving
+from privyseal.web import desk, intake, problem, serving
 from privyseal.web.desk import Desk
 from privyseal.web.front import Front
 
@@ -37,7 +39,9 @@ class Served:
         self.url = ""
         self._ready = threading.Event()
         self.desk = Desk(house.seal, house.public_log)
-        self.front = Front(app.build(self.desk), requests=1000, metrics=self.desk.metrics)
+        self._standing = ExitStack()
+        routed = self._standing.enter_context(application(self.desk))
+        self.front = Front(routed, requests=1000, metrics=self.desk.metrics)
         bounds = serving.Bounds(connections=connections, under_way=lambda: self.front.under_way)
         self.server = serving.Server(self.front, self._is_ready, self._stop, bounds)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listening]})
@@ -56,6 +60,7 @@ class Served:
         self.server.should_exit = True
         self._thread.join(30)
         assert not self._thread.is_alive()
+        self._standing.close()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.access.clients import Authority, Key, key_digest, new_key, write
 from tests.web.house import House
+from tests.web.standing import application
 
 from privyseal.errors import Conflict, Misused, NotAuthenticated, NotFound
 from privyseal.records import events, parties
 from privyseal.signing import enrol
 from privyseal.terms.parties import Role
-from privyseal.web import app, serving
+from privyseal.web import serving
 from privyseal.web.desk import Desk
 from privyseal.web.tls import TlsFiles
 
@@ -47,7 +49,9 @@ class Served:
         self.port = self._listening.getsockname()[1]
         ready = threading.Event()
         desk = Desk(house.seal, house.public_log)
-        self.server = serving.Server(app.build(desk), ready.set, desk.stop, tls=self.files)
+        self._standing = ExitStack()
+        routed = self._standing.enter_context(application(desk))
+        self.server = serving.Server(routed, ready.set, desk.stop, tls=self.files)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listening]})
         self._thread.start()
         assert ready.wait(20)
@@ -58,6 +62,7 @@ class Served:
         self.server.should_exit = True
         self._thread.join(30)
         assert not self._thread.is_alive()
+        self._standing.close()
 
     def present(self, certificate: x509.Certificate, key: Key, **more: Any) -> ssl.SSLContext:
         """Return a context for a client with this certificate."""

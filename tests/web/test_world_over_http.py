@@ -6,17 +6,18 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
+from tests.web.standing import application
 from tests.world import HOMES, SUBSCRIBER, WAYS, Ledger, Plan, World, found
 
 from privyseal.signing import enrol
 from privyseal.terms.parties import Role
-from privyseal.web import app
 from privyseal.web.desk import Desk
 
 
@@ -29,16 +30,15 @@ def founded(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 class Town:
     """A world behind its web, and clients with a token."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, standing: ExitStack) -> None:
         self.world = world
         plan, world.plan = world.plan, None
         member = enrol.member(world.seal, SUBSCRIBER, "client over http", (Role.REQUESTER,))
         self.token = enrol.token(world.seal, member)
         world.writes.clear()
         world.plan = plan
-        self.client = TestClient(
-            app.build(Desk(world.seal, world.directory / "log")), raise_server_exceptions=False, timeout=60
-        )
+        routed = standing.enter_context(application(Desk(world.seal, world.directory / "log")))
+        self.client = TestClient(routed, raise_server_exceptions=False, timeout=60)
 
     def ask(self, ledger: Ledger) -> Any:
         """Let one client post its request and keep what it is given."""
@@ -69,9 +69,10 @@ class Town:
 def town(founded: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Town]:
     """Build a town whose world has the plan given as this fixture's parameter."""
     world = World(founded, tmp_path / "world", getattr(request, "param", None))
-    made = Town(world)
-    with made.client:
-        yield made
+    with ExitStack() as standing:
+        made = Town(world, standing)
+        with made.client:
+            yield made
     world.discard()
 
 

@@ -25,13 +25,20 @@ from privyseal.errors import BadInput, TooLarge
 LARGEST_ENVELOPE = 256 * 1024
 """Octets; SLSA provenance of a large build has some ten thousand."""
 MOST_SIGNATURES = 8
+"""Of one envelope; a build service makes one, a release with co-signers a few."""
 MOST_SUBJECTS = 1024
+"""Artifacts that one statement is about."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+"""What the payload of an envelope is, as DSSE signs it along (in-toto attestation framework, envelope)."""
 STATEMENT = "https://in-toto.io/Statement/v1"
+"""The type of an in-toto statement, version 1."""
 PROVENANCE = "https://slsa.dev/provenance/v1"
+"""The predicate type of SLSA provenance, version 1."""
 
 Base64 = Annotated[str, Meta(max_length=4 * LARGEST_ENVELOPE // 3 + 4)]
+"""The octets of an envelope's field, base64."""
 Line = Annotated[str, Meta(min_length=1, max_length=400)]
+"""A name, a type or an address in a statement, in characters."""
 
 
 class _Signature(Struct, frozen=True):

@@ -19,6 +19,7 @@ from privyseal.access.rule_index import RuleIndex
 from privyseal.terms.parties import Actor, Role
 
 SCANNED = {"clean": "a scan that found nothing"}
+"""What a rule wants of a scan, by the word that it uses, as people read it."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ GITHUB = Platform(
     attempt=("run_attempt",),
     shown=("repository", "workflow_file", "ref", "environment"),
 )
+"""GitHub Actions (docs.github.com, OpenID Connect reference)."""
 
 GITLAB = Platform(
     name="gitlab",
@@ -96,6 +97,7 @@ GITLAB = Platform(
     shown=("project_path", "ref", "environment"),
     minted=False,
 )
+"""GitLab CI (docs.gitlab.com, ID tokens)."""
 
 AZURE = Platform(
     name="azure",
@@ -113,6 +115,7 @@ AZURE = Platform(
     run=("run_id",),
     shown=("sub", "rpo_uri", "rpo_ref"),
 )
+"""Azure Pipelines (learn.microsoft.com, workload identity federation)."""
 
 BUILDKITE = Platform(
     name="buildkite",
@@ -131,6 +134,7 @@ BUILDKITE = Platform(
     attempt=("job_id",),
     shown=("organization_slug", "pipeline_slug", "build_branch", "build_tag"),
 )
+"""Buildkite (buildkite.com/docs, OpenID Connect in pipelines)."""
 
 CIRCLECI = Platform(
     name="circleci",
@@ -150,6 +154,7 @@ CIRCLECI = Platform(
     attempt=("oidc.circleci.com/job-id",),
     shown=("oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref"),
 )
+"""CircleCI (circleci.com/docs, OpenID Connect tokens)."""
 
 GOOGLE = Platform(
     name="google",
@@ -164,6 +169,7 @@ GOOGLE = Platform(
     run=("google.compute_engine.instance_id",),
     shown=("email", "google.compute_engine.project_id"),
 )
+"""Google Cloud's service accounts (cloud.google.com, identity tokens)."""
 
 KUBERNETES = Platform(
     name="kubernetes",
@@ -178,6 +184,7 @@ KUBERNETES = Platform(
     shown=("sub", "kubernetes.io.pod.name"),
     minted=False,
 )
+"""A cluster's service accounts (kubernetes.io, bound service account tokens)."""
 
 SPIFFE = Platform(
     name="spiffe",
@@ -188,6 +195,7 @@ SPIFFE = Platform(
     minted=False,
     uses=("sig", "jwt-svid"),  # SPIFFE Trust Domain and Bundle 4.2.2
 )
+"""A trust domain's workloads (SPIFFE, JWT-SVID)."""
 
 PLATFORMS: dict[str, Platform] = {
     each.name: each for each in (GITHUB, GITLAB, AZURE, BUILDKITE, CIRCLECI, GOOGLE, KUBERNETES, SPIFFE)

@@ -40,15 +40,20 @@ from privyseal.terms.parties import Role
 LARGEST_FILE = 256 * 1024
 """Octets of one file of rules; a thousand rules have about as many."""
 MOST_FILES = 100
+"""Files of one set of rules."""
 MOST_RULES = 2000
 """Rules of one set: twice what the figures of ADR 0041 were measured with."""
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
+"""One value that a rule asks for, in characters."""
 Values = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
 """Any of these; ``*`` in one stands for any characters."""
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+"""How often something may be done."""
 RuleName = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,62}\Z")]
+"""What a rule is called, in its file and in decisions."""
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+"""A day of the week, as rules name it."""
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """As ``datetime.weekday`` counts them."""
 
@@ -153,6 +158,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
 
 _UNLIMITED = AtMost()
 Rules = dict[RuleName, Rule]
+"""The rules of one set, by their names."""
 
 
 class PolicySet(Struct, frozen=True):

@@ -41,6 +41,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 9.2.1)."""
 
 Kind = Literal["browser", "command-line"]
+"""Where somebody signed in from."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

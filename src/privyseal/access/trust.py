@@ -30,6 +30,7 @@ _FORMS = {Kind.NUMBER: _NUMBER, Kind.UUID: _UUID, Kind.FLAG: re.compile("true|fa
 _REFS = ("refs/tags/", "refs/heads/")
 
 Word = Annotated[str, Meta(min_length=1, max_length=255)]
+"""A claim's name or value, in characters."""
 
 
 class TrustRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ import click
 from privyseal import config
 from privyseal.cli.diagnosis import Diagnosis
 from privyseal.cli.doctor_duties import duties
+from privyseal.cli.doctor_roots import roots
 from privyseal.cli.doctor_tokens import tokens
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
@@ -124,6 +125,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
         yield check()
     yield from duties(settings, directory)
     yield from scanners(settings, directory)
+    yield from roots(settings, directory)
     at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     answers = _answers(at, context)
     yield answers

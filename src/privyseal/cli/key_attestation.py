@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from privyseal.compliance.modules import Keeper, ModuleJudged
 from privyseal.compliance.outcome import Verdict
 from privyseal.errors import BadInput, Misused, PrivySealError, VerificationFailed
 from privyseal.pki import certificates
-from privyseal.pki.attestation import anchors, catalogue, devices, pieces
+from privyseal.pki.attestation import catalogue, devices, pieces
 from privyseal.pki.attestation.judge import VERIFIER, NotEvidenced
 from privyseal.pki.attestation.protocol import Attested
 from privyseal.signing import confined
@@ -69,6 +68,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     birth: str = ""
     """What an enclosed log's proof of the key's birth shows; empty where it was not checked."""
     anchor: str = ""
+    """SHA-256 of the root in which it ends."""
+    root: str = ""
+    """Who says that this is the maker's root: ``maker``, whose root is shipped, or ``caller``, who named it."""
     chain: tuple[Link, ...] = ()
     level: Level | None = None
     """None where it was not asked."""
@@ -146,10 +148,10 @@ def _report(found: confined.Proven, at: datetime, keeper: Keeper, judged: Module
     attested = found.attested
     of_key = modules.of_key(modules.module_of(attested))
     level = None if judged is None else _level(keeper, judged)
-    fit = of_key.verdict is Verdict.MET and (judged is None or judged.outcome.verdict is Verdict.MET)
-    shipped = {hashlib.sha256(each).hexdigest() for each in anchors.of_format(attested.format)}
+    shown = of_key.verdict is Verdict.MET
+    fit = shown and (judged is None or judged.outcome.verdict is Verdict.MET)
     title = catalogue.BY_NAME[attested.format].title
-    notes = [*modules.served(title, makers_root=attested.anchor in shipped)]
+    notes = [*modules.served(title, makers_root=attested.root == "maker", shown=shown)]
     if judged is None:
         notes.insert(0, "Whether the module is certified was not asked: --register names what is known of modules.")
     return Report(
@@ -169,6 +171,7 @@ def _report(found: confined.Proven, at: datetime, keeper: Keeper, judged: Module
         birth=found.birth,
         claims=attested.claims,
         anchor=attested.anchor,
+        root=attested.root,
         chain=_links(attested),
         level=level,
         notes=tuple(notes),
@@ -217,7 +220,7 @@ def in_words(report: Report) -> list[str]:
         lines += fill("birth", printable(report.birth, 400))
     for each in report.chain:
         lines += fill("chain", f"{printable(each.subject)}, until {each.not_after:%Y-%m-%d}")
-    lines += fill("root", report.anchor)
+    lines += fill("root", report.anchor + (", which you named" if report.root == "caller" else ""))
     if report.level is not None:
         lines += fill("level", f"{report.level.verdict}: {printable(report.level.text, 1000)}")
     for note in report.notes:

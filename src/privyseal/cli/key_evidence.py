@@ -48,6 +48,8 @@ def attest(
     lines = [f"{mark(good or None)} {printable(seen.verdict)}: {printable(seen.text, 1000)}"]
     lines += fill("key id", seen.key_id)
     lines += fill("module", printable(seen.module or "not said"))
+    if seen.root:
+        lines += fill("root", seen.anchor + ("" if seen.root == "maker" else ", which the operator added"))
     for each, text in seen.claims.items():
         lines += fill("says", printable(f"{each}: {text}", 600))
     for sha256 in seen.evidence:

@@ -128,7 +128,14 @@ class Validation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return None if len(set(days)) == len(days) else f"The {self.title} became two things on one day."
 
 
-class AttestedModule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+_ROOTS: Mapping[str, str] = {
+    "maker": "",
+    "operator": " (by a root that the operator added)",
+    "caller": " (by a root that whoever asked named)",
+}
+
+
+class AttestedModule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What an attestation says of the module, and of the key in it."""
 
     maker: Name
@@ -138,12 +145,17 @@ class AttestedModule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     serial: Annotated[str, Meta(max_length=200)]
     generated_inside: bool | None
     never_extractable: bool | None
+    root: Literal["maker", "operator", "caller"] = "maker"
+    """Who says that the attestation's root is the maker's: the program, in which it is shipped, or somebody else."""
 
     @property
     def title(self) -> str:
-        """Return what it is called: ``Yubico YubiKey 5 FIPS, firmware 5.4.3``."""
+        """Return what it is called: ``Yubico YubiKey 5 FIPS, firmware 5.4.3``; and by whose root, if not the maker's.
+
+        Every verdict on a module has these words in it, so none is silent about a root that somebody added.
+        """
         named = f"{self.maker} {self.model}".strip()
-        return f"{named}, firmware {self.firmware}" if self.firmware else named
+        return (f"{named}, firmware {self.firmware}" if self.firmware else named) + _ROOTS[self.root]
 
 
 class ModuleJudged(Struct, frozen=True):
@@ -163,6 +175,7 @@ def module_of(attested: Attested) -> AttestedModule:
         serial=attested.serial,
         generated_inside=attested.generated_inside,
         never_extractable=attested.never_extractable,
+        root=attested.root or "caller",
     )
 
 
@@ -257,14 +270,21 @@ COUNTER_SIGNED = 2
 """The method of CSBR 6.2.7.4.2 that a module's attestation serves: a request counter-signed under the maker's root."""
 
 
-def served(form: str, *, makers_root: bool) -> tuple[str, str]:
+def served(form: str, *, makers_root: bool, shown: bool = True) -> tuple[str, str]:
     """Say which method of CSBR 6.2.7.4.2 an attestation of a format serves as the CA's proof, and what not.
 
     ``makers_root``: it ends in a root that is pinned as its maker's, and not in one that whoever asks trusts besides.
+    ``shown``: it shows a key that was born in its module and cannot leave it, which that method asks for.
 
     Methods 1 (a module from the CA), 3 (a prescribed library), 4 (an IT audit), 5 (a report of the cloud), 6 (a
     witnessed ceremony) and 7 (an agreement with a Signing Service) take other evidence than an attestation.
     """
+    if not shown:
+        return (
+            f"It serves no method of CSBR 6.2.7.4.2: number {COUNTER_SIGNED} asks for a key that was made in its module"
+            " and cannot leave it.",
+            "Nor does it satisfy CSBR 6.2.7.3.",
+        )
     if not makers_root:
         return (
             f"Its root was given by you: method {COUNTER_SIGNED} of CSBR 6.2.7.4.2 asks for the maker's own.",

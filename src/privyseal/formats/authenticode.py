@@ -34,17 +34,27 @@ from privyseal.terms.signatures import (
 )
 
 ID_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
+"""SPC_INDIRECT_DATA_OBJID: the content that is signed."""
 ID_STATEMENT_TYPE = "1.3.6.1.4.1.311.2.1.11"
+"""SPC_STATEMENT_TYPE_OBJID: the attribute that says for whom was signed."""
 ID_OPUS_INFO = "1.3.6.1.4.1.311.2.1.12"
+"""SPC_SP_OPUS_INFO_OBJID: the attribute with the program's name and address."""
 ID_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.15"
+"""SPC_PE_IMAGE_DATAOBJ: that the digest is one of a PE image."""
 ID_INDIVIDUAL = "1.3.6.1.4.1.311.2.1.21"
+"""SPC_INDIVIDUAL_SP_KEY_PURPOSE_OBJID: for an individual, in the statement type."""
 ID_CAB_DATA = "1.3.6.1.4.1.311.2.1.25"
+"""SPC_CAB_DATA_OBJID: that the digest is one of a cabinet."""
 ID_SIP_INFO = "1.3.6.1.4.1.311.2.1.30"
+"""SPC_SIPINFO_OBJID: that a subject interface package, named by its GUID, made the digest."""
 ID_TRUST_LIST = "1.3.6.1.4.1.311.10.1"
 """szOID_CTL: what a catalogue holds (Microsoft, wincrypt.h)."""
 ID_NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
+"""szOID_NESTED_SIGNATURE: the unsigned attribute with a further signature of the same file."""
 ID_TIMESTAMP = "1.3.6.1.4.1.311.3.3.1"
+"""szOID_RFC3161_counterSign: the unsigned attribute with an RFC 3161 token."""
 ID_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"
+"""id-aa-signingCertificateV2 (RFC 5035 3): the attribute with the certificate's digest."""
 
 FAMILIES = frozenset({Family.RSA, Family.ECDSA})
 """Keys under whose signatures Windows runs code; it has no verifier of Authenticode for others."""

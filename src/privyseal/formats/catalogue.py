@@ -29,8 +29,10 @@ FORMATS: tuple[CodeFormat, ...] = (
     NugetPackage(),
     NavxApp(),
 )
+"""Every code format there is: a literal list."""
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
+"""The same by their names, as requests have them."""
 
 _MOST_KNOWN = 100
 """Characters that the formats' names may take in a message."""

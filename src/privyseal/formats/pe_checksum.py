@@ -21,6 +21,7 @@ _BLOCK = 1 << 12
 """Octets turned into one number at a time: less costs calls, more a long division at the end."""
 
 Adder = Callable[[memoryview], int]
+"""Adds the 16-bit words of octets up, as far as the checksum needs them."""
 
 
 class _Rent:

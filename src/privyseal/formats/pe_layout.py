@@ -16,6 +16,7 @@ from privyseal.formats.pe_table import Entry, read_entries
 from privyseal.formats.protocol import Layout, Source
 
 NAME: Final = "pe"
+"""What the format is called in requests, results and records."""
 
 PE32, PE32_PLUS = 0x10B, 0x20B
 """Magic numbers of the optional header."""

@@ -17,6 +17,7 @@ from privyseal.formats.protocol import Source
 PKCS_SIGNED_DATA = 0x0002
 """WIN_CERT_TYPE_PKCS_SIGNED_DATA: the only type that Authenticode uses."""
 REVISION = 0x0200
+"""WIN_CERT_REVISION_2_0 of an entry (PE format, attribute certificate table)."""
 
 MAX_TABLE = 8 << 20
 """Octets. Cutting a blob up takes some twenty times its size; the page hashes of 900 MiB of code need 8 MiB."""

@@ -18,6 +18,7 @@ DIGEST_OIDS: dict[DigestAlgorithm, str] = {
     "sha384": "2.16.840.1.101.3.4.2.2",
     "sha512": "2.16.840.1.101.3.4.2.3",
 }
+"""Object identifiers of digests (NIST CSOR), dotted."""
 _DIGEST_NAMES: dict[str, str] = {dotted: name for name, dotted in DIGEST_OIDS.items()} | {
     "1.3.14.3.2.26": "sha1",
     "1.2.840.113549.2.5": "md5",

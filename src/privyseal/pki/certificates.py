@@ -37,6 +37,7 @@ HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
+"""Digests as ``cryptography`` has them."""
 UNREADABLE: tuple[type[Exception], ...] = (
     ValueError,
     TypeError,

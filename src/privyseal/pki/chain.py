@@ -24,6 +24,7 @@ from privyseal.pki import certificates
 from privyseal.terms.certificates import Certificate, Standing
 
 Purpose = Literal["code-signing", "timestamping"]
+"""What a chain is judged for, by the extended key usage of its leaf."""
 
 MAX_DEPTH = 8
 """Certificates between leaf and anchor; public code signing has 1 to 3, OpenSSL stops at 100."""
@@ -32,6 +33,7 @@ MAX_CHECKS = 100
 MAX_PATHS = 8
 """Paths judged before the first one's faults are told."""
 MAX_OTHERS = 64
+"""Certificates beside the leaf among which issuers are looked for; as in one CMS signature (``cms``)."""
 MAX_CRL_OCTETS = 64 << 20
 """Octets of one CRL; the largest of a public code signing CA has about 10 MiB."""
 

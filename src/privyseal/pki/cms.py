@@ -20,10 +20,15 @@ from privyseal.pki import algorithms, ber, certificates, der
 from privyseal.terms.signatures import DIGEST_SIZES, PURE_FAMILIES, DigestAlgorithm, ToBeSigned
 
 ID_DATA = "1.2.840.113549.1.7.1"
+"""id-data: content of no further type (RFC 5652 4), dotted as all that follow."""
 ID_SIGNED_DATA = "1.2.840.113549.1.7.2"
+"""id-signedData (RFC 5652 5.1)."""
 ID_CONTENT_TYPE = "1.2.840.113549.1.9.3"
+"""The signed attribute contentType (RFC 5652 11.1)."""
 ID_MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+"""The signed attribute messageDigest (RFC 5652 11.2)."""
 ID_SIGNING_TIME = "1.2.840.113549.1.9.5"
+"""The signed attribute signingTime (RFC 5652 11.3)."""
 
 MAX_CERTIFICATES = 64
 """Certificates in one signature; the longest bag met in the wild has 11. OpenSSL stops paths at 100."""

@@ -18,9 +18,13 @@ import msgspec
 from privyseal.errors import BadInput
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID, ENUMERATED = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0A
+"""Tags of universal types (X.690 8), one octet each."""
 UTF8_STRING, PRINTABLE_STRING, IA5_STRING, BMP_STRING = 0x0C, 0x13, 0x16, 0x1E
+"""Tags of strings."""
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+"""Tags of times."""
 SEQUENCE, SET = 0x30, 0x31
+"""Tags of constructed types, with the bit that says so."""
 
 MAX_OCTETS = 16 << 20
 """Octets of one DER value; as a frame between our processes. The page hashes of 200 MiB of code need 1 MiB."""

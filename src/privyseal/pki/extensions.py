@@ -27,6 +27,7 @@ POLICY_CONSTRAINTS = "2.5.29.36"
 EXTENDED_KEY_USAGE = "2.5.29.37"
 INHIBIT_ANY_POLICY = "2.5.29.54"
 AUTHORITY_INFORMATION_ACCESS = "1.3.6.1.5.5.7.1.1"
+"""Extensions of certificates and CRLs (RFC 5280 4.2.1, 4.2.2), dotted."""
 
 WORDS: dict[str, str] = {
     SUBJECT_KEY_IDENTIFIER: "subjectKeyIdentifier",
@@ -48,8 +49,11 @@ WORDS: dict[str, str] = {
 
 OCSP = "1.3.6.1.5.5.7.48.1"
 CA_ISSUERS = "1.3.6.1.5.5.7.48.2"
+"""Ways in authorityInfoAccess (RFC 5280 4.2.2.1): where status is told, and where the issuer's certificate is."""
 CPS = "1.3.6.1.5.5.7.2.1"
+"""id-qt-cps (RFC 5280 4.2.1.4): the qualifier that points to a CPS."""
 ANY_POLICY = "2.5.29.32.0"
+"""anyPolicy (RFC 5280 4.2.1.4)."""
 
 KEY_USAGES = (
     "digitalSignature",

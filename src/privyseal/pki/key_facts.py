@@ -12,8 +12,11 @@ from privyseal.pki import der
 from privyseal.pki.algorithms import digest_name
 
 RSA, RSA_PSS = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10"
+"""rsaEncryption and id-RSASSA-PSS (RFC 4055): keys for both paddings, and for PSS alone."""
 EC = "1.2.840.10045.2.1"
+"""id-ecPublicKey (RFC 5480 2.1.1)."""
 DSA = "1.2.840.10040.4.1"
+"""id-dsa (RFC 3279 2.3.2)."""
 _MGF1 = "1.2.840.113549.1.1.8"
 
 CURVES: dict[str, str] = {

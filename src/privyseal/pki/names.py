@@ -19,9 +19,11 @@ BUSINESS_CATEGORY = "2.5.4.15"
 POSTAL_CODE = "2.5.4.17"
 DOMAIN_COMPONENT = "0.9.2342.19200300.100.1.25"
 EMAIL = "1.2.840.113549.1.9.1"
+"""Attributes of names (X.520; RFC 4519; RFC 5280 4.1.2.6 and appendix A), dotted."""
 JURISDICTION_LOCALITY = "1.3.6.1.4.1.311.60.2.1.1"
 JURISDICTION_STATE = "1.3.6.1.4.1.311.60.2.1.2"
 JURISDICTION_COUNTRY = "1.3.6.1.4.1.311.60.2.1.3"
+"""Where an EV subject is registered (CSBR 7.1.4.2; EV Guidelines 9.2.4), dotted."""
 
 WORDS: dict[str, str] = {
     COMMON_NAME: "commonName",

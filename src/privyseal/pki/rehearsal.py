@@ -42,6 +42,7 @@ TIMESTAMP_DAYS = 455
 ISSUER_DAYS = 5 * 365
 """CSBR 6.2.7.2 asks for offline keys of timestamp CAs that live longer than 72 months."""
 ROOT_DAYS = 10 * 365
+"""Days of the rehearsal's root."""
 CODE_SIGNING_CRL_DAYS = 10
 """CSBR 4.9.7: nextUpdate at most ten days on."""
 ISSUER_CRL_DAYS = 365
@@ -59,6 +60,7 @@ _PEM = serialization.Encoding.PEM
 Part = Literal["root", "code-signing", "timestamping"]
 """Which of the three CAs; also what its files are called: ``code-signing.crl``, ``code-signing.cer``."""
 PARTS: tuple[Part, ...] = ("root", "code-signing", "timestamping")
+"""All three, the root first."""
 
 
 class Revocation(msgspec.Struct, frozen=True):

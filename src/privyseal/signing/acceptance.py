@@ -7,11 +7,11 @@ log, which the gate looks for before the first signature under it.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from privyseal.access import permissions
-from privyseal.compliance.lint import Linted, lint
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Asked
 from privyseal.compliance.statement_words import MOST_REQUIREMENTS
@@ -27,6 +27,9 @@ from privyseal.signing.instance import PrivySeal
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.orders import FOLLOWS, Order, OrderState
 from privyseal.terms.parties import Actor
+
+if TYPE_CHECKING:
+    from privyseal.compliance.lint import Linted
 
 _OPEN = frozenset({Verdict.NOT_EVIDENCED, Verdict.JUDGEMENT})
 _BAD = frozenset({Verdict.NOT_MET, Verdict.BROKEN})
@@ -119,6 +122,8 @@ def refuse(seal: PrivySeal, actor: Actor, subscriber: str, order_id: str, reason
 
 def _judged(seal: PrivySeal, order: Order) -> Linted:
     """Judge the certificate by the clauses in force when it was issued, beside those above it."""
+    from privyseal.compliance.lint import lint  # a quarter of a second, which a service that starts does without
+
     with seal.records.reading_all_subscribers() as connection:
         choices = seal.stated.known_of_all_subscribers(connection).choices
     first, *above = order.chain

@@ -12,7 +12,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -41,6 +41,8 @@ class Job(msgspec.Struct, frozen=True):
     at: datetime
     policy: bytes | None = None
     """A log policy, by which an enclosed proof of the key's birth is checked."""
+    added: dict[str, tuple[bytes, ...]] = {}
+    """Roots that the operator trusts beside ours, by the name of the format for which."""
 
 
 class Proven(msgspec.Struct, frozen=True, tag="attested"):
@@ -71,6 +73,7 @@ def attested(
     pinned: Sequence[bytes] = (),
     request: bytes | None = None,
     policy: bytes | None = None,
+    added: Mapping[str, tuple[bytes, ...]] | None = None,
 ) -> Proven | NotEvidenced:
     """Judge files as :func:`privyseal.pki.attestation.judge.judge` does, in a child; raises what that raises.
 
@@ -79,7 +82,7 @@ def attested(
     """
     if len(files) > pieces.MOST_FILES or sum(map(len, files)) > pieces.MOST_OCTETS:
         pieces.unpack(files)  # raises
-    job = msgspec.msgpack.encode(Job(tuple(files), request, tuple(pinned), at, policy))
+    job = msgspec.msgpack.encode(Job(tuple(files), request, tuple(pinned), at, policy, dict(added or {})))
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LD_LIBRARY_PATH")}
     command = [sys.executable, "-I", "-m", "privyseal.signing.confined"]
     try:
@@ -113,7 +116,7 @@ def answered(job: Job) -> Proven | NotEvidenced | Refused:
             if not pieces.unpack((job.request,)).requests:
                 raise BadInput("The file of the certificate request holds none.", hint="expected PKCS #10, PEM or DER")
             files = (*files, job.request)
-        found = judge(files, job.at, job.pinned)
+        found = judge(files, job.at, job.pinned, job.added)
         if isinstance(found, NotEvidenced):
             return found
         return Proven(found, len(pieces.unpack(files).requests), _birth(files, found, job.policy))

@@ -99,6 +99,7 @@ class PrivySeal:
         probe_hours: int = 0,
         authorities: Mapping[str, CertificateAuthority] | None = None,
         rehearsal_ca: RehearsalCa | None = None,
+        attestation_roots: Mapping[str, tuple[bytes, ...]] | None = None,
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -109,7 +110,8 @@ class PrivySeal:
         nobody is told of anything; without a ``gatehouse`` people cannot sign in. Keys that nobody used for
         ``idle_days`` suspend themselves, and active ones sign a probe every ``probe_hours``; for 0, none.
         Certificates are asked for at ``authorities``, by their names; ``rehearsal_ca`` is the one whose lists and
-        status this service tells.
+        status this service tells. Attestations of keys may end in the makers' roots that are shipped, and in
+        ``attestation_roots``, DER, by the name of the format for which.
         """
         self.service = service
         self.records = records
@@ -131,6 +133,7 @@ class PrivySeal:
         self.probe_hours = probe_hours
         self.authorities = dict(authorities or {})
         self.rehearsal_ca = rehearsal_ca
+        self.attestation_roots = dict(attestation_roots or {})
         self.standings = Standings(signer)
         self.stated = Memory()
         self._owed: list[Dossier] = []

@@ -61,14 +61,15 @@ def attest(
 ) -> Judged:
     """Keep the module's attestation of a key and state what it proves; what no format of ours knows is kept as well.
 
-    ``pinned`` are roots, DER, trusted beside those that are shipped. Raises VerificationFailed where it is wrong or of
-    another key, BadInput where it cannot be read, or is a service's own Evidence, with which nobody attests himself.
+    ``pinned`` are roots, DER, trusted beside those that are shipped and those that the operator added. Raises
+    VerificationFailed where it is wrong or of another key, BadInput where it cannot be read, or is a service's own
+    Evidence, with which nobody attests himself.
     """
     _let_in(seal, actor, subscriber, key)
     moment = seal.clock().replace(microsecond=0)
     with seal.records.reading(subscriber) as tx:
         pair = keys.key_pair(tx, key)
-    found = confined.attested(files, moment, pinned)
+    found = confined.attested(files, moment, pinned, added=seal.attestation_roots)
     if isinstance(found, confined.Proven):
         _require_of(pair, found)
     kept = [_kept(seal, each) for each in files]

@@ -118,7 +118,10 @@ def _attested(last: Iterable[Stated]) -> dict[str, KeyAttested]:
 
 def _attestation(stated: KeyAttested) -> Held:
     """Return an attestation that was verified as the document it is: the files are kept by their SHA-256."""
-    maker = "" if stated.module is None else stated.module.maker
+    module = stated.module
+    maker = "" if module is None else module.maker
+    if module is not None and module.root != "maker":
+        maker = f"{maker} by the operator's word"
     return Held(kind="key-attestation", sha256=stated.evidence[0], issuer=maker, valid_from=stated.as_of.date())
 
 

@@ -11,6 +11,7 @@ import msgspec
 from privyseal.errors import BadInput
 
 T = TypeVar("T")
+"""What octets are decoded into."""
 
 _building = threading.Lock()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}

@@ -39,9 +39,13 @@ LARGEST_PROOF = 16 * 1024
 """Octets of a proof: of an identity token, at most (``access/workloads.py``)."""
 
 Word = Annotated[str, Meta(min_length=1, max_length=255)]
+"""An issuer, an audience, or a claim's name or value, in characters."""
 Member = Annotated[str, Meta(min_length=1, max_length=40)]
+"""Id of a member."""
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
+"""A Subscriber's or a Key Pair's name."""
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""SHA-256, 64 lower-case hex digits."""
 PublicJwk = dict[Annotated[str, Meta(pattern=r"\A(?:kty|kid|use|alg|crv|n|e|x|y)\Z")], str]
 """A public key of an issuer (RFC 7517), without anything that is not needed to verify with it."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 OURS = "privyseal"
+"""The package whose types are learnt."""
 
 
 def learn_types() -> int:

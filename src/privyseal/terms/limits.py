@@ -17,6 +17,7 @@ from privyseal.errors import BadInput
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Days of the week, as Python's ``weekday()`` counts them."""
 MINUTES = 24 * 60
+"""Of a day."""
 MOST_WINDOWS = 28
 """Windows of a week: four a day."""
 MOST_SIGNATURES = 100_000_000
@@ -27,6 +28,7 @@ LONGEST_IDLE = 1100
 _WINDOW = re.compile(r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? (?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)\Z")
 
 Moment = Annotated[datetime, Meta(tz=True)]
+"""A time with its zone."""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

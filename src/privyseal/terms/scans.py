@@ -15,6 +15,7 @@ ScannerName = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
 """What a scanner is called in the configuration, in requests and in metrics."""
 
 Moment = Annotated[datetime, Meta(tz=True)]
+"""A time with its zone."""
 
 _Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 

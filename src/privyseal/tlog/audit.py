@@ -36,6 +36,7 @@ MAX_TRACKED = 1_000_000
 CUT_OFF = 16
 """Tiles missing in a row, together with their entries, after which the rest of the log counts as cut off."""
 CHECKPOINT_PATH = "checkpoint"
+"""Where the newest signed head is (C2SP tlog-tiles, checkpoints)."""
 
 Widths = Callable[[str], Sequence[int]]
 """Returns the widths of the partials that are kept of the tile or bundle whose full name is given."""
@@ -56,6 +57,7 @@ Code = Literal[
     "too-many",  # more keys, open intents or unread entries than can be followed
     "intent-open",  # the one warning: an intent without a completion may still be under way
 ]
+"""What an audit can find, one word for each."""
 
 
 class Finding(Struct, frozen=True):

@@ -28,6 +28,7 @@ from privyseal.terms.canonical import canonical_json, decode_canonical, tagged_d
 MAX_ENTRY = 0xFFFF
 """Octets of an entry; its length stands in a uint16 (C2SP tlog-tiles, log entries)."""
 SALT_SIZE = 32
+"""Octets of a salt, which keeps what is committed to from being guessed."""
 SUBMISSION_TAG = "privyseal/submission/v1"
 """Domain tag of a submission's identity, by which the logger knows what it has logged before."""
 
@@ -44,6 +45,7 @@ Verb = Annotated[str, Meta(pattern=r"\A[a-z][a-z-]{0,31}\Z")]
 Topic = Annotated[str, Meta(pattern=r"\A[a-z][a-z-]{0,31}\Z")]
 """What a statement is about, such as ``evidence`` or ``override``; which topics there are is the service's to say."""
 Outcome = Literal["signed", "aborted"]
+"""What became of an intent."""
 
 
 class Intent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="intent"):
@@ -82,6 +84,7 @@ class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
 
 
 Entry = Intent | Completion | Statement
+"""Whatever can stand in the log."""
 
 
 class IntentSubmission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="intent"):

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 HASH_SIZE = 32
+"""Octets of SHA-256."""
 EMPTY_ROOT = hashlib.sha256().digest()
 """Root of a tree without leaves (RFC 6962 2.1): SHA-256 of nothing."""
 LONGEST_PROOF = 63

@@ -30,7 +30,9 @@ MAX_SIGNATURES = 100
 MAX_NAME = 1024
 """Characters of a key's name; it is often a URL."""
 KEY_ID_SIZE = 4
+"""Octets of a key's id (C2SP signed-note, signatures)."""
 PUBLIC_KEY_SIZE = 32
+"""Octets of an Ed25519 public key (RFC 8032 5.1)."""
 LATEST_TIME = 2**63 - 1
 """The largest time of a cosignature (tlog-cosignature, format)."""
 

@@ -22,6 +22,7 @@ MAX_POLICY = 256 * 1024
 MAX_DEFINED = 256
 """Logs, and witnesses and groups; eight times what the specification asks for."""
 NO_QUORUM = "none"
+"""The word by which a policy asks for no witness."""
 
 _FORBIDDEN = re.compile(rb"[^\x09\x0a\x20-\x7e\x80-\xff]")
 _BLANK = re.compile(r"[ \t]+")

@@ -18,7 +18,9 @@ from privyseal.tlog.entry import MAX_ENTRY
 from privyseal.tlog.merkle import HASH_SIZE
 
 TILE_HEIGHT = 8
+"""Levels of the tree in one tile (C2SP tlog-tiles, parameters)."""
 TILE_WIDTH = 256
+"""Hashes of a full tile, and entries of a full bundle."""
 MAX_TILE_LEVEL = 7
 """The highest level a tree of less than 2**63 leaves has; the specification allows names up to 63."""
 MAX_BUNDLE = TILE_WIDTH * (2 + MAX_ENTRY)

@@ -35,10 +35,12 @@ MAX_REQUEST = MAX_NOTE + LONGEST_PROOF * 45 + 32
 SIZE_TYPE = "text/x.tlog.size"
 """Content type of an answer that is the size of the latest head (tlog-witness: 409)."""
 TEXT_TYPE = "text/plain; charset=utf-8"
+"""Content type of all other answers."""
 PATH = "/add-checkpoint"
 """What follows the submission prefix in the address."""
 
 OK, MALFORMED, FORBIDDEN, UNKNOWN, CONFLICT, UNPROVEN, ROLLED_BACK = 200, 400, 403, 404, 409, 422, 503
+"""Statuses of an answer: those of tlog-witness (add-checkpoint), and ROLLED_BACK of ours: the witness cannot vouch."""
 
 
 class Request(Struct, frozen=True):

@@ -30,6 +30,8 @@ async def attest_key(
         generated_inside=None if said.module is None else said.module.generated_inside,
         never_extractable=None if said.module is None else said.module.never_extractable,
         claims=said.claims,
+        root="" if said.module is None else said.module.root,
+        anchor=said.anchor,
         evidence=said.evidence,
         verdict=judged.verdict,
         text=judged.text,

@@ -88,10 +88,11 @@ def handler(route: Route) -> HTTPRouteHandler:
 
 
 def _responses(route: Route) -> dict[int, ResponseSpec]:
+    kinds = problem.kinds().values()
     refusals = {
         status: ResponseSpec(
             problem.Problem,
-            description=", ".join(sorted(k.code for k in problem.kinds().values() if k.status == status)),
+            description=", ".join(sorted(k.code for k in kinds if k.status == status)),
             media_type=problem.MEDIA_TYPE,
             generate_examples=False,
         )

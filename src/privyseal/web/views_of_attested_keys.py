@@ -78,6 +78,11 @@ class AttestationView(Struct, frozen=True, kw_only=True):
     generated_inside: bool | None
     never_extractable: bool | None
     claims: dict[str, str]
+    root: str
+    """Who says that the root in which it ends is the maker's: ``maker``, whose root is shipped, or ``operator``, who
+    added it; empty where none of our formats knows the files."""
+    anchor: str
+    """SHA-256 of that root; empty likewise."""
     evidence: tuple[str, ...]
     """SHA-256 of each file, as it is kept."""
     verdict: str

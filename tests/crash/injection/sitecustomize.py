@@ -1,5 +1,8 @@
 """Python runs this at the start of every process whose PYTHONPATH names this folder: it lays the crash points.
 
+It also has ``serve`` start a room again at once, where it else lets half a second pass for one that cannot start: a
+campaign of hundreds of deaths is the harder for it, and shorter.
+
 A page of memory, shared with the campaign through a file that is mapped before any confinement, says which point is
 armed. So one service serves for many kills, and no process needs to be told anew. Processes that are neither
 ``privyseal serve`` nor a guarded process are left alone.
@@ -26,6 +29,9 @@ from crash_points import LABELS, POINTS, Point
 PAGE = "SEAL_CRASH_PAGE"
 """The variable that names the page's file."""
 SIZE = 16384
+RESTARTS = "privyseal.cli.processes"
+"""The module that looks for dead rooms and starts them again."""
+_RESTART_PAUSE = 0.05  # seconds
 _COUNTERS = 1024  # an octet offset; a counter of eight octets for each point
 _ORDER = struct.Struct("<IIII")  # armed, point, calls still to let pass, pid of who died of it
 
@@ -117,6 +123,8 @@ def _patch(module: ModuleType, wanted: dict[str, list[tuple[int, Point]]], page:
         for only in {point.only for point in POINTS if point.only.startswith("label ")}:
             name = only.removeprefix("label ")
             setattr(module, name, _labelled(name, getattr(module, name)))
+    if module.__name__ == RESTARTS:
+        module.RESTART_PAUSE = _RESTART_PAUSE  # type: ignore[attr-defined]
     for target, points in wanted.items():
         where, _, attribute = target.partition(":")
         if where == module.__name__:
@@ -133,7 +141,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def __init__(self, wanted: dict[str, list[tuple[int, Point]]], page: mmap.mmap) -> None:
         self._wanted = wanted
         self._page = page
-        self._modules = {target.partition(":")[0] for target in wanted} | {LABELS}
+        self._modules = {target.partition(":")[0] for target in wanted} | {LABELS, RESTARTS}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
         if name not in self._modules:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from privyseal.pki.attestation.luna_pkc import LunaPkc
 from privyseal.pki.attestation.marvell import Marvell
+from privyseal.pki.attestation.nshield import Nshield
 from privyseal.pki.attestation.pkix_evidence import PkixEvidence
 from privyseal.pki.attestation.protocol import Format
 from privyseal.pki.attestation.tpm2 import Tpm2
@@ -18,10 +19,13 @@ FORMATS: tuple[Format, ...] = (
     LunaPkc(),
     Tpm2(),
     Marvell(),
+    Nshield(),
     PkixEvidence(),
 )
+"""Every attestation format; the first that recognises files reads them."""
 
 BY_NAME: dict[str, Format] = {each.name: each for each in FORMATS}
+"""The same by their names, as verdicts and statements have them."""
 
 
 def recognise(files: Sequence[bytes]) -> Format | None:

@@ -26,6 +26,7 @@ MOST_EXTENSIONS = 64
 BASIC_CONSTRAINTS = "2.5.29.19"
 KEY_USAGE = "2.5.29.15"
 EXTENDED_KEY_USAGE = "2.5.29.37"
+"""Extensions that decide who may issue what (RFC 5280 4.2.1.9, 4.2.1.3, 4.2.1.12), dotted."""
 _COMMON_NAME = "2.5.4.3"
 _KEY_CERT_SIGN = 0x04  # bit 5 of keyUsage, RFC 5280 4.2.1.3
 
@@ -43,6 +44,7 @@ _ECDSA: Mapping[str, hashes.HashAlgorithm] = {
 _ED25519 = "1.3.101.112"
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+"""The kinds of keys with which devices and their makers sign."""
 
 
 class Extension(Struct, frozen=True):

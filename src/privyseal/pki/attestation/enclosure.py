@@ -20,6 +20,7 @@ from privyseal.terms.canonical import canonical_json, decode_canonical
 LABEL = "KEY EVIDENCE ENCLOSURE"
 """Of the PEM block."""
 EVIDENCE_LABEL = "EVIDENCE"
+"""Of the PEM block of the Evidence that the enclosure is bound to."""
 
 _Text = Annotated[str, Meta(max_length=4000)]
 

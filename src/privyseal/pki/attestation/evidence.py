@@ -22,19 +22,28 @@ ARC = "1.3.6.1.5.5.999"
 ATTESTATION_KEY = "1.3.6.1.5.5.7.3.999"
 """id-kp-attestationKey, likewise: the purpose of a certificate whose key signs Evidence."""
 VERSION = 1
+"""Of what is signed (TbsPkixEvidence.version), the only one there is."""
 MOST_OCTETS = 1 << 20
+"""Octets of one piece of Evidence, as of all files of an attestation together (``pieces``)."""
 MOST_ELEMENTS = 64
 """Elements, and claims of each: a platform has fourteen claims, a key eight."""
 MOST_SIGNATURES = 8
+"""Signatures over one piece of Evidence."""
 MOST_CERTIFICATES = 16
+"""Certificates that come along in one piece of Evidence."""
 
 TRANSACTION, PLATFORM, KEY = (f"{ARC}.0.{number}" for number in range(3))
+"""Types of elements: the asking itself, what attests, and a key; dotted, as all that follow."""
 NONCE, TIMESTAMP, AK_SPKI = (f"{ARC}.1.0.{number}" for number in range(3))
+"""Claims of the asking: what the asker gave along, when, and which key signs."""
 VENDOR, HWMODEL, HWVERSION, HWSERIAL = (f"{ARC}.1.1.{number}" for number in (0, 2, 3, 4))
+"""Claims of what attests, of its hardware: maker, model, version and serial number."""
 SWNAME, SWVERSION, FIPSBOOT, FIPSVER, FIPSLEVEL = (f"{ARC}.1.1.{number}" for number in (5, 6, 10, 11, 12))
+"""Claims of what attests, of its software and of FIPS 140: name, version, mode, edition and level."""
 IDENTIFIER, SPKI, EXTRACTABLE, SENSITIVE, NEVER_EXTRACTABLE, LOCAL, EXPIRY, PURPOSE = (
     f"{ARC}.1.2.{number}" for number in range(8)
 )
+"""Claims of a key: name, public key, and the attributes that PKCS #11 has under the same names."""
 PURPOSES = ("encrypt", "decrypt", "wrap", "unwrap", "sign", "sign-recover", "verify", "verify-recover", "derive")
 """id-evidence-key-capability 0 to 8, by their names."""
 

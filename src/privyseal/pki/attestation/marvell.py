@@ -29,6 +29,7 @@ from privyseal.pki.attestation.devices import Algorithm, DeviceCertificate
 from privyseal.pki.attestation.protocol import Attested
 
 SIGNATURE_OCTETS = 256
+"""Octets of the partition's signature, RSA 2048, at the end of an attestation."""
 LARGEST = 64 << 10
 """Octets of an attestation, inflated; those of a key pair have some 2,000."""
 MOST_ATTRIBUTES = 128
@@ -37,9 +38,11 @@ RESPONSE_OCTETS, INFO_OCTETS, OLD_HEAD = 16, 8, 20
 """Octets of the response's header, of the header of its objects, and of what stands before the one object of firmware
 before 3."""
 CLASS, KEY_TYPE, SENSITIVE, SIGN, MODULUS, EXPONENT = 0x0000, 0x0100, 0x0103, 0x0108, 0x0120, 0x0122
+"""Attributes of a key, by the numbers that Marvell gives them (OBJ_ATTR_*)."""
 EXTRACTABLE, LOCAL, NEVER_EXTRACTABLE, CHECK_VALUE = 0x0162, 0x0163, 0x0164, 0x1003
 """CHECK_VALUE (OBJ_ATTR_EKCV) is SHA-256 of the key's SubjectPublicKeyInfo, DER."""
 PRIVATE_KEY, RSA, EC = 3, 0, 3
+"""Values: the class of a Private Key (OBJ_CLASS_PRIVATE_KEY), and the key types of RSA and EC."""
 
 _GZIP = b"\x1f\x8b"
 _SHA256_WITH_RSA = Algorithm("1.2.840.113549.1.1.11", None)

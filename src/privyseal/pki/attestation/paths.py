@@ -21,6 +21,7 @@ MOST_CHECKS = 100
 """Signatures checked in looking for a path, as in ``chain.MAX_CHECKS``."""
 
 Path = tuple[DeviceCertificate, ...]
+"""Certificates from an attestation to its root, each followed by its issuer."""
 
 _UNDERSTOOD = frozenset(
     {

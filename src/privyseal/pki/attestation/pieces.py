@@ -34,6 +34,7 @@ _PKCS7_LABELS = frozenset({"PKCS7", "CMS"})
 
 
 Piece = TypeVar("Piece")
+"""A certificate or request, DER, or a piece of another kind."""
 
 
 class Other(Struct, frozen=True):

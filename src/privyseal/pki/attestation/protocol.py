@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
+
+Whose = Literal["", "maker", "operator", "caller"]
+"""Who says that a root is its maker's: this program, in which it is shipped; the operator, in the configuration; or
+whoever asks, this once. Empty where nobody has said yet."""
 
 
 class Attested(Struct, frozen=True, kw_only=True):
@@ -35,9 +39,13 @@ class Attested(Struct, frozen=True, kw_only=True):
     claims: dict[str, str]
     """Other facts, in words: touch policy, FIPS mode, domains. Nothing is decided by them alone."""
     chain: tuple[bytes, ...]
-    """The certificates from the attestation to the pinned root, DER, leaf first, the root last."""
+    """The certificates from the attestation to the pinned root, DER, leaf first, the root last; none where the format
+    has no certificates."""
     anchor: str
-    """SHA-256 of the pinned root in which the chain ends, 64 lower-case hex digits."""
+    """SHA-256 of the pinned root in which the chain ends, 64 lower-case hex digits: of its certificate, or of its
+    SubjectPublicKeyInfo where it is a bare key."""
+    root: Whose = ""
+    """Who says that the pinned root is the maker's; formats leave it open, and whoever pinned it fills it in."""
 
 
 class Format(Protocol):
@@ -53,11 +61,11 @@ class Format(Protocol):
         ...
 
     def read(self, files: Sequence[bytes], anchors: Sequence[bytes], at: datetime) -> Attested:
-        """Verify the attestation in these files, which stand in any order, up to one of ``anchors``, DER.
+        """Verify the attestation in these files, which stand in any order, up to one of ``anchors``.
 
-        Every certificate below the anchor must be in force at ``at``. The files may hold certificates that have nothing
-        to do with it, and a certificate request; any other piece that the format does not use is refused. BadInput
-        where they cannot be understood; VerificationFailed where a signature, name, date or purpose is wrong, or no
-        path leads to an anchor.
+        Anchors are certificates, DER, and for nShield a bare SubjectPublicKeyInfo. Every certificate below the anchor
+        must be in force at ``at``. The files may hold certificates that have nothing to do with it, and a certificate
+        request; any other piece that the format does not use is refused. BadInput where they cannot be understood;
+        VerificationFailed where a signature, name, date or purpose is wrong, or no path leads to an anchor.
         """
         ...

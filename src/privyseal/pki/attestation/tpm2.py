@@ -36,7 +36,9 @@ MOST_OCTETS = 4096
 """Octets of one structure; a TPMT_PUBLIC of RSA 4096 has 540."""
 
 FIXED_TPM, FIXED_PARENT, SENSITIVE_DATA_ORIGIN = 1 << 1, 1 << 4, 1 << 5
+"""Bits of TPMA_OBJECT that say where a key is from and where it can be."""
 USER_WITH_AUTH, RESTRICTED, DECRYPT, SIGN = 1 << 6, 1 << 16, 1 << 17, 1 << 18
+"""Bits of TPMA_OBJECT that say what a key is for."""
 _RSA, _ECC = 0x0001, 0x0023
 _NULL = 0x0010
 _HASHES = {0x000B: "sha256", 0x000C: "sha384", 0x000D: "sha512"}

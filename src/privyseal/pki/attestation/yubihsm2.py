@@ -22,13 +22,21 @@ from privyseal.pki.attestation.protocol import Attested
 
 _ARC = "1.3.6.1.4.1.41482.4"
 FIRMWARE = f"{_ARC}.1"
+"""Three octets, one for each part of the version."""
 SERIAL = f"{_ARC}.2"
+"""The device's serial number, an INTEGER; also in the device's own certificate."""
 ORIGIN = f"{_ARC}.3"
+"""How the key came in, a BIT STRING of eight bits."""
 DOMAINS = f"{_ARC}.4"
+"""In which of the sixteen domains it is, a BIT STRING."""
 CAPABILITIES = f"{_ARC}.5"
+"""What it can be used for, a BIT STRING of 64 bits."""
 OBJECT_ID = f"{_ARC}.6"
+"""The number by which the device knows it, an INTEGER."""
 LABEL = f"{_ARC}.9"
+"""What it was called when it was made."""
 FIPS = f"{_ARC}.10"
+"""That the device is of the FIPS series."""
 
 GENERATED, IMPORTED, IMPORTED_WRAPPED = 0x01, 0x02, 0x10
 """Bits of the origin."""

@@ -7,7 +7,9 @@ read, so a file that was changed is refused.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +28,7 @@ class Root(Struct, frozen=True):
     formats: tuple[str, ...]
     """By name; what the root can vouch for."""
     sha256: str
-    """Of the certificate, DER, 64 lower-case hex digits."""
+    """Of the certificate, DER, or of the SubjectPublicKeyInfo where it is a bare key; 64 lower-case hex digits."""
 
 
 ROOTS: tuple[Root, ...] = (
@@ -72,6 +74,12 @@ ROOTS: tuple[Root, ...] = (
         ("marvell",),
         "17644de0d33bc73b2f4ef4c20a11f6c8cc1f723a4cd83ee600361cbb24d8d2e5",
     ),
+    Root(
+        "entrust-nshield-kwarn-1.pem",
+        "Entrust",
+        ("nshield",),
+        "df8f05a39596bb9c4a8cc4d3b6de10607f362d7182e881ea82a5edc7cdcdf84f",
+    ),
 )
 """Every root that is shipped."""
 
@@ -79,11 +87,15 @@ INTERMEDIATES: dict[str, str] = {"Yubico": "yubico-intermediates.pem"}
 """Files of certificates between a maker's roots and its devices. They prove nothing that a root has not signed."""
 
 _FOLDER = Path(__file__).parent
+_BARE = re.compile(rb"-----BEGIN PUBLIC KEY-----\n([A-Za-z0-9+/=\n]+)-----END PUBLIC KEY-----")
 
 
 @lru_cache(maxsize=16)
 def of_format(name: str) -> tuple[bytes, ...]:
-    """Return the roots that can vouch for a format, DER; Misused where a file is not the one that was pinned."""
+    """Return the roots that can vouch for a format, DER, certificates or bare keys.
+
+    Misused where a file is not the one that was pinned.
+    """
     return tuple(_root(each) for each in ROOTS if name in each.formats)
 
 
@@ -95,7 +107,9 @@ def intermediates(maker: str) -> Sequence[bytes]:
 
 
 def _root(root: Root) -> bytes:
-    found = certificates.pem_certificates((_FOLDER / root.file).read_bytes())
+    text = (_FOLDER / root.file).read_bytes()
+    bare = _BARE.fullmatch(text.strip())
+    found = certificates.pem_certificates(text) if bare is None else [base64.b64decode(bare[1])]
     if len(found) != 1 or hashlib.sha256(found[0]).hexdigest() != root.sha256:
         raise Misused(
             f"The root {root.file} that came with this program is not the one that was pinned.",
