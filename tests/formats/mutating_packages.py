@@ -62,7 +62,9 @@ mutating_documents.OWN.update(dict.fromkeys((".msix", ".appxbundle", ".nupkg"), 
 def _header(octets: bytearray, chance: random.Random) -> None:
     """Break a number of an app's header, or of what stands around its signature."""
     at = chance.choice((chance.randrange(40), max(0, len(octets) - chance.randrange(1, 12))))
-    octets[at : at + 4] = struct.pack("<I", chance.choice((*EDGES, *LARGE_EDGES, len(octets), len(octets) - 40)))
+    octets[at : at + 4] = struct.pack(
+        "<I", chance.choice((*EDGES, *LARGE_EDGES, len(octets), max(0, len(octets) - 40)))
+    )
 
 
 mutating_documents.OWN[".app"] = _header
