@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import files, lint, log, nodes, policy, service, softhsm, stamps, start, windows
+from bench import files, lint, log, nodes, packages, policy, service, softhsm, stamps, start, windows
 from bench.harness import ROUNDS, Row, table, write
 
 SOURCES = Path(__file__).parents[1] / "src"
@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "large": files.one_large,
     "windows": windows.against_osslsigncode,
     "mixed": windows.many_mixed,
+    "packages": packages.large,
     "service": service.throughput,
     "softhsm": softhsm.throughput,
     "listing": softhsm.listing,

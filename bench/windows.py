@@ -84,7 +84,7 @@ def against_osslsigncode(folder: Path, rounds: int) -> list[Row]:
         ("PowerShell", large_script, "large.ps1", 100),
     ):
         path = make(folder / name, mib << 20)
-        rows += _rows(folder, f"{mib} MiB {work}", path, rounds)
+        rows += rows_against(folder, f"{mib} MiB {work}", path, rounds)
         path.unlink()
     return rows
 
@@ -157,7 +157,8 @@ def _catalogue(folder: Path, number: int) -> Path:
     return path
 
 
-def _rows(folder: Path, work: str, path: Path, rounds: int) -> list[Row]:
+def rows_against(folder: Path, work: str, path: Path, rounds: int, peer: bool = True) -> list[Row]:
+    """Sign one file into a new one, beside osslsigncode if it is a ``peer``, and beside hashing and copying it once."""
     key, certificate = key_and_certificate(folder)
     subprocess.run(["cat", path], stdout=subprocess.DEVNULL, check=True)
     peaks: dict[str, list[float]] = {"ours": [], "theirs": []}
@@ -192,17 +193,15 @@ def _rows(folder: Path, work: str, path: Path, rounds: int) -> list[Row]:
         ]
         return timed("theirs", ["osslsigncode", *how])
 
-    subject, limit, ratio, each = against(theirs, ours, rounds)
+    beside = against(theirs, ours, rounds) if peer else None
     floor = against(_hashed_and_copied(path, outs["theirs"]), ours, rounds)
     for out in outs.values():
         out.unlink(missing_ok=True)
-    most = {name: max(found) for name, found in peaks.items()}
-    ratio_of_peaks = most["ours"] / most["theirs"]
-    return [
-        Row(f"sign, {work}: wall / osslsigncode", subject, limit, ratio, "s", "1.0", "lower", "", each),
-        Row(f"sign, {work}: wall / hash once, copy", *floor[:3], "s", "1.3", "lower", "", floor[3]),
-        Row(f"sign, {work}: peak memory", most["ours"], most["theirs"], ratio_of_peaks, "MiB", "64", "lower"),
-    ]
+    rows = [Row(f"sign, {work}: wall / hash once, copy", *floor[:3], "s", "1.3", "lower", "", floor[3])]
+    if beside is not None:
+        rows.insert(0, Row(f"sign, {work}: wall / osslsigncode", *beside[:3], "s", "1.0", "lower", "", beside[3]))
+    most, other = max(peaks["ours"]), max(peaks["theirs"], default=float(64))
+    return [*rows, Row(f"sign, {work}: peak memory", most, other, most / other, "MiB", "64", "lower")]
 
 
 def _hashed_and_copied(path: Path, target: Path) -> Callable[[], float]:

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import lief
-from tests.formats import cab_builder, cat_builder, script_rules, test_windows_strangers
+from tests.formats import (
+    cab_builder,
+    cat_builder,
+    script_rules,
+    test_navx,
+    test_nuget,
+    test_windows_strangers,
+    zip_builder,
+)
 from tests.formats.pe_builder import program
 from tests.formats.signing import blob_for, sign, signatory, stamp
 from tests.formats.test_pe_later import with_checksum
@@ -86,6 +95,28 @@ def by_cabextract(path: Path, folder: Path) -> bool:
     return done.returncode == 0 and "all done, no errors" in done.stdout.lower()
 
 
+def by_openssl(path: Path, folder: Path) -> bool:
+    """Verify the message in a NuGet package against the root; what it is over, NuGet's rules say."""
+    _, _, root = signatory().write_pem(folder)
+    with zipfile.ZipFile(path) as package:
+        (folder / "message.p7s").write_bytes(package.read(".signature.p7s"))
+    command = ["openssl", "cms", "-verify", "-inform", "DER", "-in", folder / "message.p7s", "-CAfile", root]
+    return subprocess.run([*command, "-purpose", "any"], capture_output=True, check=False).returncode == 0
+
+
+def by_nugets_rules(path: Path, folder: Path) -> bool:
+    """Hash the package as NuGet's specification says, written down again."""
+    with FileSource.open(path) as code:
+        (found,) = examine(catalogue.recognise(code), code).signatures
+    return found.digest == test_nuget.package_hash(path.read_bytes(), found.digest_algorithm)
+
+
+def by_jsigns_rules_of_apps(path: Path, folder: Path) -> bool:
+    with FileSource.open(path) as code:
+        (found,) = examine(catalogue.recognise(code), code).signatures
+    return found.digest == test_navx.jsigns_digest(path.read_bytes(), found.digest_algorithm)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
@@ -110,6 +141,20 @@ ROWS: tuple[Row, ...] = (
     script("vbs", "vbs", RULES, {}),
     script("js", "js", RULES, {}),
     script("wsf", "wsf", RULES, {}),
+    Row(
+        "appx",
+        "example.msix",
+        lambda: zip_builder.app_package(zip_builder.publisher_of(signatory())),
+        OSSLSIGNCODE,
+        THEY_SIGN,
+    ),
+    Row(
+        "nuget",
+        "Example.Package.1.2.3.nupkg",
+        zip_builder.nuget_package,
+        {"openssl": by_openssl, "NuGet's rules": by_nugets_rules},
+    ),
+    Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
 )
 """One row for each format of the catalogue, in its order."""
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import textwrap
 
 from privyseal.errors import MalformedCode
+from privyseal.formats.appx import AppPackage
 from privyseal.formats.cab import Cabinet
 from privyseal.formats.cat import Catalogue
+from privyseal.formats.navx import NavxApp
+from privyseal.formats.nuget import NugetPackage
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
@@ -22,6 +25,9 @@ FORMATS: tuple[CodeFormat, ...] = (
     VBSCRIPT,
     JSCRIPT,
     WINDOWS_SCRIPT_FILE,
+    AppPackage(),
+    NugetPackage(),
+    NavxApp(),
 )
 """Every code format there is: a literal list."""
 

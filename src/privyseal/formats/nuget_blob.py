@@ -1,0 +1,268 @@
+"""The CMS message in a NuGet package: what an author signs, and one that is found, cut and judged.
+
+Source: NuGet, "Package Signatures Technical Details" and "Repository Signatures and Countersignatures Technical
+Specification". The content is a text with the package's hash; the signed attributes say that the signer is where the
+package comes from (RFC 5126 5.11.1, proof of origin) and by which certificate (RFC 5035). The timestamp is the unsigned
+attribute of RFC 3161 appendix A. Keys are RSA: NuGet has no other.
+
+NuGet wants a signing time (RFC 5652 11.3) and believes only the timestamp. No clock is read here: what is stated is the
+earliest moment at which it can have been signed, when the package was complete and the certificate had become valid.
+
+As in Authenticode, every certificate of the chain is named by its hash under the signature, so that each of its octets
+is bound.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from privyseal.errors import BadInput
+from privyseal.formats.protocol import Identity, Problem
+from privyseal.pki import algorithms, certificates, cms, der
+from privyseal.terms.signatures import (
+    DIGEST_SIZES,
+    Described,
+    DigestAlgorithm,
+    Family,
+    Signature,
+    TimestampToken,
+    ToBeSigned,
+)
+
+ID_COMMITMENT: Final = "1.2.840.113549.1.9.16.2.16"
+ID_ORIGIN: Final = "1.2.840.113549.1.9.16.6.1"
+ID_RECEIPT: Final = "1.2.840.113549.1.9.16.6.2"
+"""What a repository commits itself to: that it has received the package."""
+ID_SIGNING_CERTIFICATE: Final = "1.2.840.113549.1.9.16.2.47"
+ID_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.14"
+ID_COUNTER_SIGNATURE: Final = "1.2.840.113549.1.9.6"
+MAX_CHAIN: Final = 16
+"""Certificates put into one signature; the longest code signing chains have 4."""
+
+_OIDS: dict[DigestAlgorithm, str] = {
+    "sha256": "2.16.840.1.101.3.4.2.1",
+    "sha384": "2.16.840.1.101.3.4.2.2",
+    "sha512": "2.16.840.1.101.3.4.2.3",
+}
+_BY_OID = {dotted: name for name, dotted in _OIDS.items()}
+_CONTENT = re.compile(rb"Version:1\n\n([0-9.]{1,40})-Hash:([A-Za-z0-9+/]{1,100}={0,2})\n\n", re.ASCII)
+_RSA_PSS = "1.2.840.113549.1.1.10"
+
+
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """A package's signature in its parts."""
+
+    signed: cms.SignedData
+    signer: cms.SignerInfo
+    digest_algorithm: DigestAlgorithm
+    digest: bytes
+    """What its content says the package hashes to."""
+    repository: bool
+    """A repository made it, and no author."""
+    timestamps: tuple[bytes, ...]
+
+
+# -- making ------------------------------------------------------------------------------------------------------------
+def content(algorithm: DigestAlgorithm, digest: bytes) -> bytes:
+    """Return the text that is signed."""
+    return f"Version:1\n\n{_OIDS[algorithm]}-Hash:{base64.b64encode(digest).decode()}\n\n".encode()
+
+
+def to_be_signed(described: Described, identity: Identity, complete: datetime) -> ToBeSigned:
+    """Return the signed attributes as the octets a key signs; ``complete`` is when the package was.
+
+    BadInput where the identity is no RSA chain.
+    """
+    attributes = _attributes(described, identity, complete)
+    return ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm)
+
+
+def finish(
+    described: Described, identity: Identity, complete: datetime, signed: Signature, token: TimestampToken | None
+) -> bytes:
+    """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
+    if signed.to_be_signed != to_be_signed(described, identity, complete):
+        raise BadInput("The signature is over other octets than this description and identity make.")
+    signer = cms.signer_info(
+        certificate=identity.chain[0],
+        digest_algorithm=described.digest_algorithm,
+        signed_attributes=_attributes(described, identity, complete),
+        signature=signed.value,
+        unsigned_attributes=() if token is None else (cms.attribute(ID_TIMESTAMP, token.der),),
+    )
+    return cms.build_signed_data(
+        content_type=cms.ID_DATA,
+        content=der.octet_string(content(described.digest_algorithm, described.digest)),
+        digest_algorithm=described.digest_algorithm,
+        certificates=identity.chain,
+        signers=(signer,),
+        version=1,
+    )
+
+
+def _attributes(described: Described, identity: Identity, complete: datetime) -> tuple[bytes, ...]:
+    algorithm, digest = described.digest_algorithm, described.digest
+    if len(digest) != DIGEST_SIZES[algorithm]:
+        raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
+    message = hashlib.new(algorithm, content(algorithm, digest)).digest()
+    bound = _signing_certificate(identity.chain, identity.scheme)
+    earliest = max(complete, certificates.read(identity.chain[0]).not_before)
+    return (
+        cms.attribute(cms.ID_CONTENT_TYPE, der.oid(cms.ID_DATA)),
+        cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(message)),
+        cms.attribute(cms.ID_SIGNING_TIME, der.utc_time(earliest)),
+        cms.attribute(ID_COMMITMENT, der.sequence(der.oid(ID_ORIGIN))),
+        bound,
+    )
+
+
+@lru_cache(maxsize=256)
+def _signing_certificate(chain: tuple[bytes, ...], scheme: str) -> bytes:
+    """Return the SigningCertificateV2 attribute over the whole chain; ESSCertIDv2 with its default, SHA-256."""
+    if not 1 <= len(chain) <= MAX_CHAIN:
+        raise BadInput(f"A signature carries from 1 to {MAX_CHAIN} certificates; {len(chain)} were given.")
+    actual = certificates.scheme_of(certificates.outline(chain[0]).spki)
+    if actual.name != scheme:
+        raise BadInput(f"The signer's certificate is for a key of scheme {actual.name}, and {scheme} was named.")
+    if actual.family != Family.RSA:
+        raise BadInput(
+            f"NuGet accepts signatures by RSA keys; the certificate is for one of scheme {scheme}.",
+            hint="sign with an RSA key",
+        )
+    return cms.attribute(ID_SIGNING_CERTIFICATE, der.sequence(der.sequence(*map(_named, chain))))
+
+
+def _named(certificate: bytes) -> bytes:
+    """Return the ESSCertIDv2 of a certificate, with issuer and serial number."""
+    parts = certificates.outline(certificate)
+    issuer = der.sequence(der.sequence(der.explicit(4, parts.issuer)), parts.serial_element)
+    return der.sequence(der.octet_string(hashlib.sha256(certificate).digest()), issuer)
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+def read(octets: bytes) -> Blob:
+    """Cut a blob into its parts; BadInput where it is no signature of a NuGet package."""
+    signed = cms.parse(octets)
+    if signed.content_type != cms.ID_DATA or len(signed.signers) != 1:
+        raise BadInput("The signature is none of a NuGet package: its content is no plain data, or of several signers.")
+    stated = _CONTENT.fullmatch(signed.content_octets or b"")
+    algorithm = None if stated is None else _BY_OID.get(stated.group(1).decode())
+    digest = b"" if stated is None else base64.b64decode(stated.group(2) + b"=" * (-len(stated.group(2)) % 4))
+    if (
+        algorithm is None
+        or len(digest) != DIGEST_SIZES[algorithm]
+        or signed.content_octets != content(algorithm, digest)
+    ):
+        raise BadInput("The signature is none of a NuGet package: its content does not state one hash of version 1.")
+    signer = signed.signers[0]
+    commitments = signer.attributes.get(ID_COMMITMENT, ())
+    return Blob(
+        signed=signed,
+        signer=signer,
+        digest_algorithm=algorithm,
+        digest=digest,
+        repository=any(der.oid(ID_RECEIPT) in one for one in commitments),
+        timestamps=signer.unsigned.get(ID_TIMESTAMP, ()),
+    )
+
+
+def problems(blob: Blob, digest: bytes) -> Iterator[Problem]:
+    """Say what is wrong with a signature over a package that hashes to ``digest``."""
+    if digest != blob.digest:
+        yield Problem(
+            "digest-mismatch",
+            f"The content has changed since it was signed: it hashes to {digest.hex()}, "
+            f"and {blob.digest.hex()} is signed.",
+        )
+    try:
+        for flaw in cms.flaws(blob.signed, blob.signer, content=blob.signed.content_octets or b""):
+            yield Problem(flaw.code, flaw.text)
+        signer = cms.signer_certificate(blob.signed, blob.signer)
+        if signer is not None and certificates.family_of(certificates.outline(signer).spki) != Family.RSA:
+            yield Problem("signature-algorithm", "It is signed with another key than RSA; NuGet knows no other.")
+        if signer is not None and not _binds(blob, signer):
+            yield Problem("certificate-binding", "The certificates are not those whose hashes are under the signature.")
+    except BadInput as error:
+        yield Problem("malformed-signature", error.detail)
+    expected = (ID_ORIGIN, ID_RECEIPT)
+    if blob.signer.attributes.get(ID_COMMITMENT) not in [(der.sequence(der.oid(one)),) for one in expected]:
+        yield Problem("commitment", "The signature does not say whether an author or a repository made it.")
+
+
+def _bound(blob: Blob) -> list[bytes | None]:
+    """Return the certificates under the signature, None for each that is not carried; BadInput for nonsense."""
+    values = blob.signer.attributes.get(ID_SIGNING_CERTIFICATE, ())
+    if len(values) != 1:
+        raise BadInput("The signature does not state its certificate exactly once.")
+    found: list[bytes | None] = []
+    for element in der.children(der.Fields(der.read(values[0]), "A SigningCertificateV2").take(der.SEQUENCE), 64):
+        entry = der.Fields(element, "An ESSCertIDv2")
+        stated = entry.maybe(der.SEQUENCE)
+        algorithm = "sha256" if stated is None else algorithms.digest_name(stated)
+        if algorithm not in DIGEST_SIZES:
+            raise BadInput(f"The signature names its certificate by {algorithm}; SHA-256 or stronger was expected.")
+        digest = der.octets_of(entry.take(der.OCTET_STRING))
+        carried = blob.signed.certificates
+        found.append(next((one for one in carried if hashlib.new(algorithm, one).digest() == digest), None))
+    return found
+
+
+def _binds(blob: Blob, signer: bytes) -> bool:
+    bound = _bound(blob)
+    return bool(bound) and None not in bound and bound[0] == signer
+
+
+def loose(blob: Blob) -> Iterator[Problem]:
+    """Say what of a blob could be changed without its signature failing, timestamp tokens left out."""
+    if blob.signed.ber:
+        yield Problem("not-der", "The signature is not in DER, so it could be encoded otherwise.")
+        return
+    for kind in blob.signer.unsigned:
+        if kind not in (ID_TIMESTAMP, ID_COUNTER_SIGNATURE):
+            yield Problem("unsigned-attribute", f"The signature carries an attribute that nothing covers ({kind}).")
+    if len(blob.timestamps) > 1:
+        yield Problem("several-timestamps", f"The signature carries {len(blob.timestamps)} timestamps; one is judged.")
+    try:
+        rebuilt = with_unsigned(blob, {kind: tuple(blob.signer.unsigned[kind]) for kind in blob.signer.unsigned})
+        bound = _bound(blob)
+    except BadInput as error:
+        yield Problem("not-canonical", f"The signature could not be built anew: {error.detail}")
+        return
+    if rebuilt != blob.signed.der:
+        text = "The signature is not encoded as it would be written, so octets of it are loose."
+        yield Problem("not-canonical", text)
+    if len(bound) > 1 and tuple(bound) != blob.signed.certificates[: len(bound)]:
+        yield Problem("certificate-order", "The certificates do not stand in the order in which they are signed.")
+
+
+def with_unsigned(blob: Blob, unsigned: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Return the message built anew from its signed parts, with these unsigned attributes."""
+    signed, signer = blob.signed, blob.signer
+    certificate = cms.signer_certificate(signed, signer)
+    if certificate is None or signer.signed_attributes is None or signer.digest_algorithm not in DIGEST_SIZES:
+        raise BadInput("it lacks its signer's certificate, signed attributes or a digest of the SHA-2 family.")
+    algorithm = next(name for name in DIGEST_SIZES if name == signer.digest_algorithm)
+    info = cms.signer_info(
+        certificate=certificate,
+        digest_algorithm=algorithm,
+        signed_attributes=[one.raw for one in der.children(der.read(signer.signed_attributes))],
+        signature=signer.signature,
+        unsigned_attributes=[cms.attribute(kind, *values) for kind, values in unsigned.items()],
+        padding="pss" if signer.signature_algorithm == _RSA_PSS else "pkcs1v15",
+    )
+    return cms.build_signed_data(
+        content_type=signed.content_type,
+        content=signed.content,
+        digest_algorithm=algorithm,
+        certificates=signed.certificates,
+        signers=(info,),
+        version=signed.version,
+    )

@@ -1,0 +1,106 @@
+"""App packages and NuGet packages through a real service, in both modes, with the commands that people type."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.formats.pe_builder import program
+from tests.formats.signing import signatory
+from tests.formats.test_navx import app
+from tests.formats.walking import sign
+from tests.formats.zip_builder import app_package, nuget_package
+from tests.rehearsal import Rehearsal, initialise, serving
+
+from privyseal.formats import appx_publisher
+from privyseal.formats.catalogue import recognise
+from privyseal.formats.examine import examine
+from privyseal.formats.source import FileSource
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    directory = tmp_path_factory.mktemp("packages") / "seal"
+    initialise(directory, "--scheme", "rsa-3072")
+    with serving(directory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def publisher(service: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return whom the service's certificate is for, as a manifest names it; a signed program tells."""
+    path = tmp_path_factory.mktemp("known") / "program.exe"
+    path.write_bytes(program())
+    assert service.run("sign", path).returncode == 0
+    with FileSource.open(path) as code:
+        (found,) = examine(recognise(code), code).signatures
+    assert found.signer is not None
+    return appx_publisher.of_certificate(found.signer)
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode: str) -> None:
+    """Signed in one command, verified with receipts, judged by strangers, looked at, taken apart."""
+    names = {
+        "example.msix": app_package(publisher),
+        "fields.appx": app_package(publisher, dialect="makemsix", digest="sha512"),
+        "all.msixbundle": app_package(publisher, bundle=True),
+        "Example.Package.1.2.3.nupkg": nuget_package(),
+        "example.app": app(),
+    }
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, octets in names.items():
+        (tmp_path / name).write_bytes(octets)
+    done = service.run("sign", "--mode", mode, "--json", "-o", out, *(tmp_path / name for name in names))
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)["files"]
+    assert [(one["status"], one["verdict"]) for one in said] == [("signed", "valid")] * len(names)
+    assert [one["format"] for one in said] == ["appx", "appx", "appx", "nuget", "navx"]
+    files = [out / name for name in names]
+    for one in json.loads(service.run("verify", *files, "--json").stdout)["files"]:
+        assert one["verdict"] == "valid" and one["signatures"][0]["log"]["index"] > 0, one
+        assert one["signatures"][0]["timestamp"] is not None
+    anchors, crl = service.directory / "ca.pem", service.directory / "ca.crl"
+    for path in files[:3]:
+        command = ["osslsigncode", "verify", "-CAfile", anchors, "-TSA-CAfile", anchors, "-CRLfile", crl, "-in", path]
+        judged = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert judged.returncode == 0 and "Signature verification: ok" in judged.stdout, judged.stdout + judged.stderr
+    shown = json.loads(service.run("inspect", out / "all.msixbundle", "--json", profile=False).stdout)
+    assert shown["kind"] == f"bundle Example.App of {publisher}, 5 entries"
+    assert service.run("remove", *files, profile=False).returncode == 0
+    for name in ("Example.Package.1.2.3.nupkg", "example.app"):
+        assert (out / name).read_bytes() == names[name]
+    unsigned = json.loads(service.run("verify", *files, "--json").stdout)["files"]
+    assert [one["verdict"] for one in unsigned] == ["unsigned"] * len(names)
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_what_cannot_be_signed_is_exit_2_and_untouched(
+    service: Rehearsal, publisher: str, tmp_path: Path, mode: str
+) -> None:
+    """Another publisher, an archive that contradicts itself, a second signature: one sentence each, no traceback."""
+    bad = {
+        "other.msix": app_package("CN=Contoso, C=US"),
+        "cut.nupkg": nuget_package()[:-1],
+        "two.nupkg": nuget_package() + nuget_package()[-22:],
+    }
+    for name, octets in bad.items():
+        (tmp_path / name).write_bytes(octets)
+    done = service.run("sign", "--mode", mode, *(tmp_path / name for name in bad))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    for words in ("names the publisher 'CN=Contoso, C=US'", "no end of a central directory", "end records begin at"):
+        assert words in said, done.stderr
+    assert publisher in said
+    assert {name: (tmp_path / name).read_bytes() for name in bad} == bad
+    theirs = tmp_path / "theirs.nupkg"
+    theirs.write_bytes(nuget_package())
+    sign(theirs, signatory())
+    once = theirs.read_bytes()
+    more = service.run("sign", "--mode", mode, "--if-signed", "add", theirs)
+    assert more.returncode == 2 and "replace it instead" in " ".join(more.stderr.split()), more.stderr
+    assert theirs.read_bytes() == once
