@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from privyseal.errors import MalformedCode
+from privyseal.formats.msi import WindowsInstaller
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.protocol import CodeFormat, Source
 
-FORMATS: tuple[CodeFormat, ...] = (PortableExecutable(),)
+FORMATS: tuple[CodeFormat, ...] = (PortableExecutable(), WindowsInstaller())
 
 BY_NAME: dict[str, CodeFormat] = {code_format.name: code_format for code_format in FORMATS}
 

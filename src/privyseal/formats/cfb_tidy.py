@@ -4,7 +4,8 @@ Between the streams there is room that no reader looks at: sectors that belong t
 of a stream, entries that are not used, fields without meaning. Windows leaves there what was in its memory, and anybody
 could put something there later. A file is *tidy* where all of it is zero, or what MS-CFB says stands there when there
 is nothing. Left out are five things that a writer may choose and no reader heeds: the minor version, the transaction
-number, the root's two times, and the colours of the tree.
+number, the root's two times, and the colours of the tree. Where writers differ about what stands for nothing (an entry
+that is not used, the start of one without content), either way is tidy.
 """
 
 from __future__ import annotations
