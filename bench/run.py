@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import files, lint, log, nodes, policy, service, softhsm, start, tokens
+from bench import files, installers, lint, log, nodes, policy, service, softhsm, start, tokens
 from bench.harness import ROUNDS, Row, table, write
 
 SOURCES = Path(__file__).parents[1] / "src"
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "log": log.growth,
     "many": files.many_small,
     "large": files.one_large,
+    "installers": installers.one_installer,
     "service": service.throughput,
     "softhsm": softhsm.throughput,
     "listing": softhsm.listing,
