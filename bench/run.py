@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import files, lint, log, nodes, packages, policy, service, softhsm, stamps, start, windows
+from bench import files, installers, lint, log, nodes, packages, policy, service, softhsm, stamps, start, windows
 from bench.harness import ROUNDS, Row, table, write
 
 SOURCES = Path(__file__).parents[1] / "src"
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[Path, int], list[Row]]] = {
     "windows": windows.against_osslsigncode,
     "mixed": windows.many_mixed,
     "packages": packages.large,
+    "installers": installers.one_installer,
     "service": service.throughput,
     "softhsm": softhsm.throughput,
     "listing": softhsm.listing,

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests.formats.msi_builder import installer
 from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, serving, start, stop, wait_ready
 
 from privyseal.terms.canonical import canonical_json
@@ -99,6 +100,23 @@ def test_both_modes_give_the_same_file(service: Rehearsal, tmp_path: Path) -> No
     _signed(service, server, "--no-timestamp")
     assert abs(local.stat().st_size - server.stat().st_size) <= 16
     assert local.read_bytes()[1000:90_000] == server.read_bytes()[1000:90_000]
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_an_installer_in_either_mode(service: Rehearsal, tmp_path: Path, mode: str) -> None:
+    """Described here or read there: signed, logged, accepted by osslsigncode; a second command of it is skipped."""
+    file = installer(tmp_path / f"{mode}.msi", major=3 if mode == "local" else 4)
+    more = ["--no-extended"] if mode == "server" else []
+    assert service.run("sign", file, "--mode", mode, *more).returncode == 0
+    verdict = json.loads(service.run("verify", file, "--json").stdout)["files"][0]
+    assert (verdict["format"], verdict["verdict"]) == ("msi", "valid") and verdict["signatures"][0]["log"]
+    assert verdict["signatures"][0]["timestamp"] is not None
+    command = ["osslsigncode", "verify", "-CAfile", service.directory / "ca.pem", "-TSA-CAfile"]
+    done = subprocess.run([*command, service.directory / "ca.pem", "-in", file], capture_output=True, text=True)
+    assert "Succeeded" in done.stdout and "MISMATCH" not in done.stdout
+    assert ("MsiDigitalSignatureEx stream doesn't exist" in done.stdout) == (mode == "server")
+    before = file.read_bytes()
+    assert service.run("sign", file, "--mode", mode).returncode == 0 and file.read_bytes() == before
 
 
 def test_a_second_run_sends_and_signs_nothing(service: Rehearsal, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from tests.formats import pe_builder, signing
+from tests.formats import msi_builder, pe_builder, signing
 from tests.pki import mint
 from tests.rehearsal import PRIVYSEAL, Rehearsal
 
@@ -32,6 +32,7 @@ def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for ours, theirs in LAUNCHERS.items():
         (folder / ours).write_bytes(resources.files("distlib").joinpath(theirs).read_bytes())
     (folder / "tiny.exe").write_bytes(pe_builder.program())
+    msi_builder.installer(folder / "setup.msi", major=3)
     (folder / "notes.txt").write_text("no program\n")
     (folder / "empty.exe").touch()
     (folder / "cut.exe").write_bytes((folder / "app.exe").read_bytes()[:300])

@@ -114,9 +114,9 @@ def sign(
 
 
 def look(path: Path) -> Examined:
-    """Return what a PE file says of itself."""
+    """Return what a file says of itself."""
     with FileSource.open(path) as code:
-        return examine(PE, code)
+        return examine(catalogue.recognise(code), code)
 
 
 def troubles(examined: Examined) -> set[str]:

@@ -71,7 +71,14 @@ def test_every_field_is_under_the_digest() -> None:
         a_request(expires_at=base.expires_at + timedelta(seconds=1)),
         a_request(described=base.described * 2),
     ]
-    for field, value in {"program_name": None, "program_url": "u", "mode": "append", "timestamp": False}.items():
+    for field, value in {
+        "program_name": None,
+        "program_url": "u",
+        "mode": "append",
+        "timestamp": False,
+        "page_hashes": "sha256",
+        "extended": False,
+    }.items():
         others.append(a_request(options=msgspec.structs.replace(base.options, **{field: value})))
     for field, value in {
         "format": "msi",

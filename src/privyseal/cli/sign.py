@@ -101,6 +101,7 @@ class FileMaker(Protocol):
     help="With --keyfile: sign each page of a program too, as drivers need it.",
 )
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
+@click.option("--no-extended", is_flag=True, help="MSI: leave names and times of its streams out of the signature.")
 @click.option(
     "--if-signed",
     type=click.Choice(["fail", "skip", "add", "replace"]),
@@ -153,6 +154,7 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
             program_name=wanted.program_name,
             program_url=wanted.program_url,
             timestamp=timestamp,
+            extended=not wanted.no_extended,
             page_hashes=wanted.page_hashes,
         ),
         digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
@@ -173,6 +175,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     digest: DigestAlgorithm | None
     page_hashes: Literal["sha256", "sha1"] | None
     no_timestamp: bool
+    no_extended: bool
     if_signed: IfSigned
     again: bool
     mode: str

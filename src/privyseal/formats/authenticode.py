@@ -92,6 +92,7 @@ SUBJECTS: dict[str, Subject] = {
     ),
     "cab": Subject(ID_CAB_DATA, _OBSOLETE),
     "msi": _sip(1, "f1100c00 00000000 c0000000 00000046"),
+    "msi-extended": _sip(2, "f1100c00 00000000 c0000000 00000046"),
     "powershell": _sip(0x10000, "1fcc3b60 594b084e b724d2c6 297ef351"),
     # Windows Script Host: each language has a subject interface package of its own.
     "vbs": _sip(1, "4ef02916 9927b54d 8fe5ace1 0f17ebab"),

@@ -8,6 +8,7 @@ from privyseal.errors import MalformedCode
 from privyseal.formats.appx import AppPackage
 from privyseal.formats.cab import Cabinet
 from privyseal.formats.cat import Catalogue
+from privyseal.formats.msi import WindowsInstaller
 from privyseal.formats.navx import NavxApp
 from privyseal.formats.nuget import NugetPackage
 from privyseal.formats.pe import PortableExecutable
@@ -17,6 +18,7 @@ from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_F
 
 FORMATS: tuple[CodeFormat, ...] = (
     PortableExecutable(),
+    WindowsInstaller(),
     Cabinet(),
     Catalogue(),
     POWERSHELL,

@@ -98,6 +98,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     mode: Literal["replace", "append"] = "replace"
     """Replace every signature the file carries, or append one more."""
     timestamp: bool = True
+    extended: bool = True
+    """Of a Windows Installer file: cover names, sizes and times of its streams as well (MsiDigitalSignatureEx)."""
     page_hashes: Literal["sha1", "sha256"] | None = None
     """For PE: sign a digest of each page too, as Windows asks of drivers and protected processes. SHA-1 is for systems
     before Windows 8; the signature itself is by SHA-2 in any case."""
