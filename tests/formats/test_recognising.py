@@ -34,7 +34,7 @@ def test_recognises_content_not_names():
     for octets in (b"", b"text", b"\x7fELF" + bytes(5000), b"PE\0\0" + bytes(100)):
         with pytest.raises(MalformedCode, match="no format that can be signed here") as caught:
             catalogue.recognise(Held(bytes(octets)))
-        assert "pe, cab, cat" in str(caught.value)
+        assert "pe, msi, cab, cat" in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [0, 1, content.BUFFER - 1, content.BUFFER, content.BUFFER + 1, 3 * content.BUFFER + 7])

@@ -20,6 +20,7 @@ DIFAT_SECTOR = 0xFFFFFFFC
 FAT_SECTOR = 0xFFFFFFFD
 END_OF_CHAIN = 0xFFFFFFFE
 FREE = 0xFFFFFFFF
+"""DIFSECT, FATSECT, ENDOFCHAIN and FREESECT (MS-CFB 2.1): what a sector is, in the place of the next one's number."""
 
 _MANY = 1024
 """Links compared at once."""

@@ -22,8 +22,10 @@ from privyseal.formats.cfb_directory import ROOT, STORAGE, STREAM, Entry
 from privyseal.formats.protocol import Layout, Source
 
 NAME = "msi"
+"""What requests call the format."""
 SIGNATURE = "\5DigitalSignature"
 EXTENDED = "\5MsiDigitalSignatureEx"
+"""The streams of the signature, and of the digest over names, sizes and times."""
 _SIGNATURES = frozenset(name.encode("utf-16-le") for name in (SIGNATURE, EXTENDED))
 
 KINDS: dict[bytes, str] = {

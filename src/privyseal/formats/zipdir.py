@@ -30,21 +30,26 @@ MAX_DIRECTORY: Final = 32 << 20
 MAX_NAME: Final = 4096
 """Octets of a name, as of a path in Linux (PATH_MAX)."""
 STORED: Final = 0
+"""Compression method 0 (APPNOTE 4.4.5): the octets as they are."""
 DEFLATED: Final = 8
+"""Compression method 8: deflate."""
 LOCAL: Final = b"PK\x03\x04"
-
 CENTRAL: Final = b"PK\x01\x02"
 END: Final = b"PK\x05\x06"
 END64: Final = b"PK\x06\x06"
 LOCATOR: Final = b"PK\x06\x07"
+"""With what headers, directory entries, and the records of the end begin (APPNOTE 4.3.7 to 4.3.16)."""
 _DESCRIPTOR = b"PK\x07\x08"
-RECORD: Final = struct.Struct(
-    "<4sHHHHIIIIHHHHHII"
-)  # made by, needed, flags, method, time, crc, sizes, lengths, disk, attrs, at
-HEADER: Final = struct.Struct("<4sHHHIIIIHH")  # needed, flags, method, time, crc, sizes, lengths
-LAST: Final = struct.Struct("<4sHHHHIIH")  # disk, its directory, entries on it, entries, size, offset, comment
-LAST64: Final = struct.Struct("<4sQHHIIQQQQ")  # size of the rest, made by, needed, disks, entries, size, offset
-LOCATE: Final = struct.Struct("<4sIQI")  # disk, offset of the record before, disks
+RECORD: Final = struct.Struct("<4sHHHHIIIIHHHHHII")
+"""Of the directory: made by, needed, flags, method, time, crc, sizes, lengths, disk, attributes, offset."""
+HEADER: Final = struct.Struct("<4sHHHIIIIHH")
+"""Before an entry: needed, flags, method, time, crc, sizes, lengths."""
+LAST: Final = struct.Struct("<4sHHHHIIH")
+"""The end: disk, its directory, entries on it, entries, size, offset, comment."""
+LAST64: Final = struct.Struct("<4sQHHIIQQQQ")
+"""The end of ZIP64: size of the rest, made by, needed, disks, entries, size, offset."""
+LOCATE: Final = struct.Struct("<4sIQI")
+"""Where that stands: disk, offset, disks."""
 _MOST_COMMENT = 0xFFFF
 FULL16: Final = 0xFFFF
 FULL32: Final = 0xFFFFFFFF
