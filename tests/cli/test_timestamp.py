@@ -34,7 +34,12 @@ from privyseal.timestamp.token import verify_token
 from privyseal.verify import Trust, verify_file
 
 NOW = mint.NOW
+"""When this process began; the tests of a whole suite come many minutes later."""
 ROOT = misbehaving.root().der
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def authorities(answer: Callable[[bytes], bytes]) -> Authorities:
@@ -45,13 +50,13 @@ def authorities(answer: Callable[[bytes], bytes]) -> Authorities:
     return Authorities([Address("http://tsa.example/")], means, Trusted(Anchors((ROOT,))))
 
 
-def stamped(path: Path, out: Path | None = None, *, renew: int | None = None, at: datetime = NOW) -> Outcome:
+def stamped(path: Path, out: Path | None = None, *, renew: int | None = None, at: datetime | None = None) -> Outcome:
     """Run the command on one file, with an authority in this process."""
     wishes = Wishes(
         digest="sha256",
         renew=None if renew is None else timedelta(days=renew),
         trusted=Trusted(Anchors((ROOT,))),
-        at=at,
+        at=at or now(),
     )
     asked = authorities(lambda body: reply("good", body))
     return timestamp._stamp(Job(str(path), str(out or path)), asked, wishes)
@@ -138,9 +143,9 @@ def accepted(path: Path, folder: Path, *roots: bytes) -> None:
     assert said.count("Timestamp Server Signature verification: ok") == indexes > 0, said
 
 
-def judged(path: Path, *roots: bytes, at: datetime = NOW) -> tuple[str, set[str]]:
+def judged(path: Path, *roots: bytes, at: datetime | None = None) -> tuple[str, set[str]]:
     with FileSource.open(path) as code:
-        found = verify_file(code, trust=Trust(Anchors((ROOT, *roots))), at=at)
+        found = verify_file(code, trust=Trust(Anchors((ROOT, *roots))), at=at or now())
     return found.verdict, {each.code for one in (found, *found.signatures) for each in (*one.problems, *one.notes)}
 
 
@@ -248,9 +253,9 @@ def test_renewing_goes_on_for_as_long_as_somebody_renews(path: Path, tmp_path: P
     renewed = look(path).signatures[0].timestamp or b""
     assert renewal.without_renewals(renewed) == first
     accepted(path, tmp_path, *trusted)
-    assert judged(path, *trusted, at=NOW + timedelta(minutes=1)) == ("valid", set())
+    assert judged(path, *trusted, at=now() + timedelta(minutes=1)) == ("valid", set())
     with FileSource.open(path) as code:
-        (one,) = verify_file(code, trust=Trust(Anchors((ROOT, *trusted))), at=NOW + timedelta(minutes=1)).signatures
+        (one,) = verify_file(code, trust=Trust(Anchors((ROOT, *trusted))), at=now() + timedelta(minutes=1)).signatures
     assert one.timestamp is not None and one.timestamp.authority == "CN=Timestamps"
     assert [each.authority for each in one.renewals] == ["CN=TSU good"] * 2
 
@@ -269,13 +274,13 @@ def test_every_octet_of_a_renewed_file_counts(path: Path) -> None:
     sign(path, signatory(), stamped=True)
     assert stamped(path, renew=400).end is None
     good, trusted = path.read_bytes(), (signatory().root, signing.stamp().root)
-    assert judged(path, *trusted, at=NOW + timedelta(minutes=1))[0] == "valid"
+    assert judged(path, *trusted, at=now() + timedelta(minutes=1))[0] == "valid"
     start = look(path).layout.entries[0].at  # type: ignore[attr-defined]
     for position in range(start, len(good), 41):
         changed = bytearray(good)
         changed[position] ^= 1 << position % 8
         path.write_bytes(changed)
-        assert judged(path, *trusted, at=NOW + timedelta(minutes=1))[0] != "valid", position
+        assert judged(path, *trusted, at=now() + timedelta(minutes=1))[0] != "valid", position
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
@@ -299,7 +304,7 @@ def test_an_authority_that_lies_leaves_the_file_alone(path: Path) -> None:
     """Whatever it answers: exit 8, and no byte changed."""
     sign(path, signatory())
     before = path.read_bytes()
-    wishes = Wishes(digest="sha256", renew=None, trusted=Trusted(Anchors((ROOT,))), at=NOW)
+    wishes = Wishes(digest="sha256", renew=None, trusted=Trusted(Anchors((ROOT,))), at=now())
     for how in ("wrong-nonce", "other-imprint", "other-purpose", "stranger", "garbage", "a-day-early", "refuses"):
         asked = authorities(lambda body, how=how: reply(how, body))  # type: ignore[misc]
         outcome = timestamp._stamp(Job(str(path), str(path)), asked, wishes)

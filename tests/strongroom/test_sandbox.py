@@ -71,8 +71,8 @@ def tried(act):
         return errno.errorcode.get(error.errno, error.strerror)
 
 def intruded(builder):
-    def build(config, clock, note):
-        built = builder(config, clock, note)
+    def build(config, clock, note, **more):
+        built = builder(config, clock, note, **more)
         handle, asked = built.room.handle, []
         def handler(question):
             if len(asked) == 1:  # the first question from outside; the look at the start came before it was shut in

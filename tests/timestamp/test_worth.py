@@ -103,7 +103,10 @@ def test_whom_nobody_trusts() -> None:
     stranger = mint.certify("Stranger", mint.key("ecdsa-p256", 90), ca=True)
     assert said(judged(token(NOW), anchors=Anchors((stranger.der,)))) == ("untrusted", {"timestamp-no-path"}, set())
     by_old_ca = misbehaving.token(
-        hashlib.sha256(VALUE).digest(), misbehaving.unit("expired-issuer"), more=(misbehaving.old_issuer().der,)
+        hashlib.sha256(VALUE).digest(),
+        misbehaving.unit("expired-issuer"),
+        when=NOW,
+        more=(misbehaving.old_issuer().der,),
     )
     assert said(judged(by_old_ca)) == ("invalid", {"timestamp-expired"}, set())
     assert said(judged(token(NOW)[:-1])) == ("invalid", {"timestamp"}, set())
