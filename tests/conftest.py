@@ -28,6 +28,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Hold each test to leaving interrupts as they were: what a later test starts would inherit it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        pytest.fail(f"{item.nodeid} left SIGINT ignored; a command line is run in this process by main.run, not main")
+
+
 def pytest_sessionfinish() -> None:
     """Let everything go in order; libraries with leak checks of their own look."""
     gc.unfreeze()

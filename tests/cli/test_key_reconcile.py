@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from privyseal.cli.main import main
+from privyseal.cli import main
 from privyseal.strongroom.door import Door
 from privyseal.strongroom.messages import Answer, Question
 from privyseal.strongroom.messages_of_homes import CloudsAsked, CloudsCounted
@@ -51,9 +51,7 @@ def signer(folder: Path, *homes: CloudUses) -> Iterator[list[Question]]:
 
 
 def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["key", "reconcile", *arguments])
-    return int(ended.value.code or 0)
+    return main.run(["key", "reconcile", *arguments])
 
 
 def test_counts_that_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
