@@ -13,13 +13,15 @@ from litestar.params import FromPath
 
 from privyseal.errors import BadInput, NotFound
 from privyseal.signing import stamps
-from privyseal.web.desk import TheDesk
+from privyseal.web.desk import Desk, TheDesk
 from privyseal.web.intake import Incoming, require_media_type
 from privyseal.web.views_of_stamps import TokenPlace
 
 QUERY, REPLY = "application/timestamp-query", "application/timestamp-reply"
 
 OCTETS = "application/octet-stream"
+HEADERS = {"Cache-Control": "no-store"}
+"""Of each reply: it is for whoever asked."""
 
 QUERY_LIMIT = 64 * 1024
 """Octets of a query; one with a SHA-512 imprint, policy and nonce has under 200."""
@@ -53,17 +55,19 @@ async def timestamp_legacy(request: Incoming, desk: TheDesk) -> Response[bytes]:
     Only a service whose operator asked for it offers it, and never with a publicly trusted key.
     """
     require_media_type(request.headers.get("content-type"), OCTETS)
-    return Response(
-        await desk.stamp_legacy(await request.body()), media_type=OCTETS, headers={"Cache-Control": "no-store"}
-    )
+    return Response(await desk.stamp_legacy(await request.body()), media_type=OCTETS, headers=HEADERS)
 
 
 async def _answer(request: Incoming, desk: TheDesk, policy: str) -> Response[bytes]:
     require_media_type(request.headers.get("content-type"), QUERY)
-    query = await request.body()
+    return Response(await answer(desk, await request.body(), policy), media_type=REPLY, headers=HEADERS)
+
+
+async def answer(desk: Desk, query: bytes, policy: str = "") -> bytes:
+    """Return the TimeStampResp for a query as it came; 400 where there is none."""
     if not query:
         raise ClientException("The body is empty; a DER TimeStampReq was expected.")
-    return Response(await desk.stamp(query, policy), media_type=REPLY, headers={"Cache-Control": "no-store"})
+    return await desk.stamp(query, policy)
 
 
 async def token_place(request: Incoming, time: FromPath[str], leaf: FromPath[str], desk: TheDesk) -> TokenPlace:
