@@ -24,9 +24,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module, resources
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, BinaryIO, NamedTuple, get_args
 
 import click
+import pyrage
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -35,11 +36,12 @@ from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, stop, wait_ready
 from tests.softhsm import SoftHsm, store
 from tests.strongroom.processes import wait_until
 
+from privyseal.cli.backup_restore import opened
 from privyseal.cli.main import COMMANDS
 from privyseal.keystore import messages as worker_messages
 from privyseal.keystore.catalogue import KEY_STORES
 from privyseal.keystore.softfile import SoftFile
-from privyseal.strongroom import acts
+from privyseal.strongroom import acts, age
 from privyseal.strongroom import messages as room_messages
 from privyseal.terms.signatures import SCHEMES
 from privyseal.web.app import ROUTES
@@ -220,6 +222,32 @@ def test_no_file_has_it_but_the_sealed_store_and_that_only_sealed(watched: Watch
     with tarfile.open(tmp_path / "backup.tar.gz", "w:gz") as backup:
         backup.add(watched.service.directory, "seal")
     assert watched.canary.found((tmp_path / "backup.tar.gz").read_bytes()) == ""
+
+
+def test_no_backup_has_it_in_the_clear(watched: Watched, tmp_path: Path) -> None:
+    """Not even decrypted, and with the Subscriber's leave: the key in it is sealed as in its store."""
+    service, file = watched.service, tmp_path / "backup"
+    own = [pyrage.x25519.Identity.generate() for _ in range(2)]
+    profile = ("--profile", service.directory / "administrator.toml", "--url", service.url)
+    leave = ("declare", "backup", "release", "--allowed", "--note", "an agreement", *profile)
+    recipients = [str(each) for one in own for each in ("--recipient", one.to_public())]
+    create = ("backup", "create", file, "--dir", service.directory, *recipients)
+    for command in (leave, create):
+        done = service.run(*command, profile=False)
+        assert done.returncode == 0, done.stderr
+    assert watched.canary.found(file.read_bytes()) == ""
+    names = []
+
+    def look(name: str, content: BinaryIO) -> None:
+        assert watched.canary.found(content.read()) == "", name
+        names.append(name)
+
+    with opened(file, service.directory / "log-policy") as (found, _):
+        for part in found.manifest.parts:
+            sealed = found.part(part.name)
+            assert sealed is not None
+            age.unseal(sealed, own[:1], look)
+    assert any(name.endswith(".key") and "signer/keys/" in name and "release" in name for name in names), names
 
 
 # -- no way in or out --------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ of a :class:`Said`) to which a statement in the log commits; nothing here is sto
 
 What is said anew takes the place of what was said of the same thing, which is its *slot*; both stay. Each slot counts
 its statements from 0 without gaps, so that one that is left out of a report is seen to be missing.
+
+The matters of each subject have files of their own; what passes 400 lines here is the list of them all.
 """
 
 from __future__ import annotations
