@@ -25,11 +25,12 @@ from privyseal.errors import (
     BadInput,
     Failed,
     Misused,
+    NotFound,
     PrivySealError,
     Unavailable,
     VerificationFailed,
 )
-from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
+from privyseal.formats.protocol import ENCLOSED, EmbeddedSignature, Identity, Prepared
 from privyseal.pki import certificates
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State, request_digest
@@ -84,7 +85,29 @@ class Requester:
 
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
         """Have one file signed. ``again`` asks for a new signature where this one was made before."""
-        return self.ask(self.request(prepared, options), again, self.post)
+        post = self.after(lambda: self._enclose(prepared)) if any(prepared.enclosed) else self.post
+        return self.ask(self.request(prepared, options), again, post)
+
+    def after(self, send: Callable[[], None]) -> Callable[[bytes, str], Answer]:
+        """Return what asks for a signature, and where the service does not have what it needs, sends that and asks
+        again."""
+
+        def post(body: bytes, key: str) -> Answer:
+            try:
+                return self.post(body, key)
+            except NotFound:
+                send()
+                return self.post(body, key)
+
+        return post
+
+    def _enclose(self, prepared: Prepared) -> None:
+        """Send what travels beside the descriptions."""
+        from privyseal.cli import sending  # few files need it
+
+        for described, octets in zip(prepared.described, prepared.enclosed, strict=True):
+            code = sending.Octets(octets, described.filename)
+            sending.send(self.service, code, str(described.facts[ENCLOSED]), lambda _count: None)
 
     def request(self, prepared: Prepared, options: Options, sha256: str | None = None) -> SigningRequest:
         """Return the request for one file; with its SHA-256, in hex, it is in mode ``server``."""

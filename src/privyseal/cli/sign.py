@@ -98,7 +98,7 @@ class FileMaker(Protocol):
 @click.option(
     "--page-hashes",
     type=click.Choice(["sha256", "sha1"]),
-    help="With --keyfile: sign each page of a program too, as drivers need it.",
+    help="Sign each page of a program too, as drivers need it.",
 )
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
 @click.option("--no-extended", is_flag=True, help="MSI: leave names and times of its streams out of the signature.")
@@ -193,7 +193,7 @@ def _service(given: Given, output: Output) -> Maker:
     from privyseal.cli.client import Service  # http.client and ssl: not for --keyfile
     from privyseal.cli.requests import Requester
 
-    for option in ("certs", "tsa", "rehearsal_anchor", "page_hashes"):
+    for option in ("certs", "tsa", "rehearsal_anchor"):
         if getattr(given, option):
             raise Misused(f"--{option.replace('_', '-')} goes with --keyfile only.")
     found = profiles.load({"url": given.url, "subscriber": given.subscriber, "key": given.key}, given.profile)

@@ -111,7 +111,7 @@ class PortableExecutable:
         _read_content(code, layout, sinks)
         table = b"" if pages is None else pages.done()
         if pages is not None:
-            facts |= {"page_hashes": pages.algorithm, "page_table": hashlib.sha256(table).hexdigest()}
+            facts |= {"page_hashes": pages.algorithm, "enclosed": hashlib.sha256(table).hexdigest()}
         described = Described(
             format=self.name,
             filename=code.filename,

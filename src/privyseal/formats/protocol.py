@@ -32,6 +32,10 @@ Operation = Literal["sign", "append", "replace", "remove", "timestamp", "verify"
 MAX_ENCLOSED = 8 << 20
 """Octets that travel beside one description; the page hashes of 900 MiB of code need as many."""
 
+ENCLOSED = "enclosed"
+"""The fact, of a description that something travels beside, which holds the SHA-256 of that: lower-case hex. The one
+name that is the same in all formats, so that who carries requests finds it without knowing the format."""
+
 
 class Source(Protocol):
     """Code that can be read at an offset; never more than ``size`` octets, never the whole of it at once."""
@@ -92,8 +96,8 @@ class Prepared(msgspec.Struct, frozen=True):
     layout: Layout
     enclosed: tuple[bytes, ...] = ()
     """What travels beside each description, where the key side needs more than fits into one: a table of page hashes,
-    a list. Empty, or one for each description; at most MAX_ENCLOSED octets. The description holds its SHA-256 as a
-    fact, so that what was approved is what is signed."""
+    a list. Empty, or one for each description; at most MAX_ENCLOSED octets. The description holds its SHA-256 as the
+    fact ENCLOSED, so that what was approved is what is signed."""
 
 
 class Copy(msgspec.Struct, frozen=True):
