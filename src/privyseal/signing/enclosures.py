@@ -93,7 +93,7 @@ def into(seal: PrivySeal, walk: Sequence[Case]) -> None:
 def let_go(seal: PrivySeal, walk: Sequence[Case]) -> None:
     """Delete what came beside requests that were just released, unless others need it; the duties mend the rest."""
     for case in walk:
-        if not case.stands(State.RELEASED) or not case.enclosed:
+        if not case.stands(State.RELEASED) or not named(case.request):
             continue
         try:
             with seal.records.writing(case.dossier.subscriber) as tx:
