@@ -241,8 +241,8 @@ ELSEWHERE = {
 """Other administrative acts, and where they are tested; that each announces itself is held below."""
 
 OF_REQUESTS = {
-    "approve.approve", "artifacts.", "ask.", "case.store", "enclosures.", "duties.begin", "duties.expire", "evaluation.", "granted.",
-    "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.", "decline._end",
+    "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.", "granted.",
+    "enclosures.", "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.", "decline._end",
     "scans._put_away", "policies.bring", "verdicts.append", "log_check.check", "exchange.exchange",
     "signin.", "commandline.",  # who comes in is an event
     "agreed_acts._mark",  # how an act stands; what it did was announced by who did it
