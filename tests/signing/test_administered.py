@@ -242,7 +242,8 @@ ELSEWHERE = {
 
 OF_REQUESTS = {
     "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.", "granted.",
-    "enclosures.", "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.", "decline._end",
+    "enclosures.",  # uploads that come beside a request
+    "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.", "decline._end",
     "scans._put_away", "policies.bring", "verdicts.append", "log_check.check", "exchange.exchange",
     "signin.", "commandline.",  # who comes in is an event
     "agreed_acts._mark",  # how an act stands; what it did was announced by who did it
