@@ -11,6 +11,7 @@ import pytest
 from tests.formats.pe_builder import program
 from tests.formats.signing import signatory
 from tests.formats.test_navx import app
+from tests.formats.test_xap import application
 from tests.formats.walking import sign
 from tests.formats.zip_builder import app_package, nuget_package
 from tests.rehearsal import Rehearsal, initialise, serving
@@ -50,6 +51,7 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
         "all.msixbundle": app_package(publisher, bundle=True),
         "Example.Package.1.2.3.nupkg": nuget_package(),
         "example.app": app(),
+        "example.xap": application(),
     }
     out = tmp_path / "out"
     out.mkdir()
@@ -59,7 +61,7 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)["files"]
     assert [(one["status"], one["verdict"]) for one in said] == [("signed", "valid")] * len(names)
-    assert [one["format"] for one in said] == ["appx", "appx", "appx", "nuget", "navx"]
+    assert [one["format"] for one in said] == ["appx", "appx", "appx", "nuget", "navx", "xap"]
     files = [out / name for name in names]
     for one in json.loads(service.run("verify", *files, "--json").stdout)["files"]:
         assert one["verdict"] == "valid" and one["signatures"][0]["log"]["index"] > 0, one
@@ -72,7 +74,7 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
     shown = json.loads(service.run("inspect", out / "all.msixbundle", "--json", profile=False).stdout)
     assert shown["kind"] == f"bundle Example.App of {publisher}, 5 entries"
     assert service.run("remove", *files, profile=False).returncode == 0
-    for name in ("Example.Package.1.2.3.nupkg", "example.app"):
+    for name in ("Example.Package.1.2.3.nupkg", "example.app", "example.xap"):
         assert (out / name).read_bytes() == names[name]
     unsigned = json.loads(service.run("verify", *files, "--json").stdout)["files"]
     assert [one["verdict"] for one in unsigned] == ["unsigned"] * len(names)

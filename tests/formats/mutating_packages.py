@@ -70,11 +70,28 @@ def _header(octets: bytearray, chance: random.Random) -> None:
 mutating_documents.OWN[".app"] = _header
 
 
+def _trailer(octets: bytearray, chance: random.Random) -> None:
+    """Break a number of the archive, or one of those around the signature behind it."""
+    at = octets.rfind(b"\1\0\1\0")
+    if at < 0 or chance.random() < 0.5:
+        _number(octets, chance)
+        return
+    at = chance.choice((at, at + 2, at + 4, len(octets) - 10, len(octets) - 6, len(octets) - 4))
+    octets[at : at + 4] = struct.pack("<I", chance.choice((*EDGES, *LARGE_EDGES, len(octets), len(octets) - at)))
+
+
+mutating_documents.OWN[".xap"] = _trailer
+
+
 def made_up(suffix: str, chance: random.Random) -> bytes:
     """Return a package of the kind that nobody ever wrote: odd names, XML, forms, entries twice, bombs, two ends."""
     if suffix == ".app":
         size, rest = chance.choice((0, 5, 1 << 31, 1 << 63)), chance.choice((b"", b"NXSB", b"NXSB0\0-\0\0\0NXSB"))
         return b"NAVX" + bytes(24) + struct.pack("<Q", size) + b"NAVX" + b"12345" + rest
+    if suffix == ".xap":
+        body = archive([File(b"AppManifest.xaml", chance.randbytes(9)), File(chance.choice(NAMES), b"x")])
+        size = chance.choice((*EDGES, *LARGE_EDGES, 10, 18))
+        return body + struct.pack("<HHI", 1, 1, 2) + b"0\0XapS" + struct.pack("<HI", 1, size)
     files = nuget_files() if suffix == ".nupkg" else app_files("CN=Test rsa-3072", bundle=suffix == ".appxbundle")
     for _ in range(chance.choice((0, 1, 1, 3))):
         at = chance.randrange(len(files))

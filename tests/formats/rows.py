@@ -23,6 +23,7 @@ from tests.formats import (
     test_navx,
     test_nuget,
     test_windows_strangers,
+    test_xap,
     zip_builder,
 )
 from tests.formats.pe_builder import program
@@ -121,6 +122,12 @@ def by_jsigns_rules_of_apps(path: Path, folder: Path) -> bool:
     return found.digest == test_navx.jsigns_digest(path.read_bytes(), found.digest_algorithm)
 
 
+def by_relics_rules_of_xap(path: Path, folder: Path) -> bool:
+    with FileSource.open(path) as code:
+        (found,) = examine(catalogue.recognise(code), code).signatures
+    return found.digest == test_xap.relics_digest(path.read_bytes(), found.digest_algorithm)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
@@ -167,6 +174,7 @@ ROWS: tuple[Row, ...] = (
         {"openssl": by_openssl, "NuGet's rules": by_nugets_rules},
     ),
     Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
+    Row("xap", "example.xap", test_xap.application, {"relic's rules": by_relics_rules_of_xap}),
 )
 """One row for each format of the catalogue, in its order."""
 

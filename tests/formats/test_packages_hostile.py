@@ -12,6 +12,7 @@ import pytest
 from tests.formats.signing import signatory
 from tests.formats.test_navx import app
 from tests.formats.test_windows_hostile import MEMORY, SLOWEST
+from tests.formats.test_xap import application
 from tests.formats.walking import sign
 from tests.formats.zip_builder import app_package, nuget_package, publisher_of
 
@@ -19,7 +20,7 @@ from privyseal.errors import MalformedCode
 
 COUNT = 2000
 """Mutants of each kind in every run of the suite; the nightly one reads ten times as many."""
-KINDS = ("msix", "nupkg", "app")
+KINDS = ("msix", "nupkg", "app", "xap")
 
 
 def originals(folder: Path, kind: str) -> Path:
@@ -29,6 +30,8 @@ def originals(folder: Path, kind: str) -> Path:
         shapes = [nuget_package(), nuget_package(), nuget_package(bytes(70_000))]
     elif kind == "app":
         shapes = [app(), app(), app(b"")]
+    elif kind == "xap":
+        shapes = [application(), application(zip64=True), application(b"")]
     else:
         dialects = ("windows", "makemsix", "plain", "windows")
         shapes = [app_package(publisher_of(who), dialect=one, bundle=number > 1) for number, one in enumerate(dialects)]

@@ -15,6 +15,7 @@ from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
+from privyseal.formats.xap import SilverlightApplication
 
 FORMATS: tuple[CodeFormat, ...] = (
     PortableExecutable(),
@@ -30,6 +31,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     AppPackage(),
     NugetPackage(),
     NavxApp(),
+    SilverlightApplication(),
 )
 """Every code format there is: a literal list."""
 
