@@ -11,6 +11,7 @@ from privyseal.formats.cat import Catalogue
 from privyseal.formats.msi import WindowsInstaller
 from privyseal.formats.navx import NavxApp
 from privyseal.formats.nuget import NugetPackage
+from privyseal.formats.opc import OPC, VSIX
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
@@ -32,6 +33,8 @@ FORMATS: tuple[CodeFormat, ...] = (
     NugetPackage(),
     NavxApp(),
     SilverlightApplication(),
+    VSIX,
+    OPC,
 )
 """Every code format there is: a literal list."""
 

@@ -297,6 +297,11 @@ def canonical(
     return "".join(writer.parts).encode()
 
 
+def quoted(value: str) -> str:
+    """Return a text as it stands between the quotes of an attribute's value in canonical form."""
+    return value.translate(_IN_VALUE) if _SPECIAL.search(value) else value
+
+
 def _scope(element: Element | None) -> dict[str, str]:
     """Return the namespaces in scope within an element, by prefix."""
     ways: list[Element] = []
@@ -367,11 +372,10 @@ class _Writer:
         self.parts.append(f"<{element.prefix}:{element.name}" if element.prefix else f"<{element.name}")
         for prefix in sorted(said):
             name = f"xmlns:{prefix}" if prefix else "xmlns"
-            self.parts.append(f' {name}="{said[prefix].translate(_IN_VALUE)}"')
+            self.parts.append(f' {name}="{quoted(said[prefix])}"')
         for one in sorted(attributes, key=lambda each: (each.namespace, each.name)):
             name = f"{one.prefix}:{one.name}" if one.prefix else one.name
-            value = one.value.translate(_IN_VALUE) if _SPECIAL.search(one.value) else one.value
-            self.parts.append(f' {name}="{value}"')
+            self.parts.append(f' {name}="{quoted(one.value)}"')
         self.parts.append(">")
         return {**rendered, **said}
 
