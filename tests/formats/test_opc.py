@@ -189,6 +189,7 @@ CHANGES: dict[str, tuple[str, bytes | None, set[str]]] = {
     "a part more": ("evil.dll", b"other", {"uncovered-part"}),
     "another content type": ("[Content_Types].xml", b"", {"content-type"}),
     "the list of signatures": (ORIGIN_LIST, b"", {"digest-mismatch", "signature-list"}),
+    "type of the signature": ("[Content_Types].xml", b"-xmlsignature+xml", {"content-type"}),
     "relationships of a part": ("_rels/Example.dll.rels", f'<Relationships xmlns="{opc_layout.RELATIONSHIPS}">'
                                 '<Relationship Id="a" Type="b" Target="c"/></Relationships>'.encode(),
                                 {"uncovered-part"}),
@@ -201,7 +202,7 @@ def test_what_was_changed_is_told(path: Path, change: str):
     name, octets, expected = CHANGES[change]
     old = contents(path.read_bytes()).get(name, b"")
     if name == "[Content_Types].xml":
-        octets = old.replace(b"text/xml", b"text/plain")
+        octets = old.replace(octets or b"text/xml", b"text/plain")
     if name == ORIGIN_LIST:
         octets = old.replace(b'Id="R1"', b'Id="R2"')
     path.write_bytes(opc_rules.changed(path, name, octets))
@@ -245,9 +246,13 @@ DOCUMENT_CHANGES = {
     "certificates": (b"</X509Certificate><X509Certificate>", b"", {"certificate-binding"}),
     "base64": (b"<SignatureValue>", b"<SignatureValue>!", {"malformed-signature"}),
     "not a part": (b'URI="/Example.dll?', b'URI="Example.dll?', {"malformed-signature"}),
+    "another thing that is covered": (b"#idSigningCertificates", b"#idSigningCertificatez", {"reference"}),
+    "its digest": (b"</DigestValue></Reference></SignedInfo>", b"!</DigestValue></Reference></SignedInfo>",
+                   {"malformed-signature"}),
+    "transform": (b"<Transforms>", b'<Transforms><Transform Algorithm="x"></Transform>', {"reference"}),
     "entities": (b"<Signature ", b"<!DOCTYPE a [<!ENTITY b 'c'>]><Signature ", {"malformed-signature"}),
     "another form": (b'c14n-20010315"></Can', b'c14n-20010316"></Can', {"canonical-form", "signature-value"}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("change", DOCUMENT_CHANGES)

@@ -232,6 +232,8 @@ class OpcPackage:
             ours += 1
             manifest = octets[parsed.package.start : opc_layout.end_of(parsed.package, octets)]
             yield from opc_blob.loose(octets, parsed, manifest)
+        if layout.signed:
+            yield from _kind_problems(layout)
         names = [opc_layout.text(one.entry) for one in layout.signed]
         if ours and ours == len(names) and layout.listed != opc_writing.plain_list(names):
             yield Problem("signature-list", "The list of signatures is not written as it would be.")
@@ -295,6 +297,18 @@ def _parsed(octets: bytes) -> Parsed | Problem:
         return opc_blob.read(octets)
     except BadInput as error:
         return Problem("malformed-signature", error.detail)
+
+
+def _kind_problems(layout: OpcLayout) -> Iterable[Problem]:
+    """Say which of the parts that lead to signatures, or are some, have another content type than OPC gives them."""
+    expected = {
+        layout.origin: opc_layout.ORIGIN_TYPE,
+        opc_layout.relationships_of(layout.origin): opc_layout.RELATIONSHIPS_TYPE,
+        **{opc_layout.text(one.entry): opc_layout.SIGNATURE_TYPE for one in layout.signed},
+    }
+    for name, kind in expected.items():
+        if (stated := layout.stated.of(name) or "").lower() != kind:
+            yield Problem("content-type", f"The content type of {name!r} is {stated[:80]!r}; {kind} was expected.")
 
 
 def _check_room(code: Source, layout: OpcLayout) -> None:

@@ -173,6 +173,13 @@ def problems(parsed: Parsed, carried: Sequence[bytes]) -> Iterator[Problem]:
 
     ``carried`` are the certificates, those that are parts of their own included; the signer's is the first.
     """
+    try:
+        yield from _problems(parsed, carried)
+    except BadInput as error:
+        yield Problem("malformed-signature", error.detail)
+
+
+def _problems(parsed: Parsed, carried: Sequence[bytes]) -> Iterator[Problem]:
     if (algorithm := _BY_METHOD.get(parsed.method)) is None:
         yield Problem("signature-algorithm", f"It is signed by {parsed.method[:80]!r}; RSA with SHA-2 was expected.")
         return

@@ -170,6 +170,9 @@ def read(code: Source, format_name: str) -> OpcLayout:
         listed = zipdir.whole(code, beside, MAX_EDITED)
         lists = relationships(code, listed, text(beside))
         signed = tuple(_signatures(code, origin, lists, names))
+    for entry in archive.entries:
+        if entry.size == 0 and (text(entry) == origin or text(entry).endswith("/")):
+            zipdir.whole(code, entry, 0)  # nothing else would look at what is packed there
     for one in signed:
         own |= {text(one.entry), relationships_of(text(one.entry)), *map(text, one.certificates)}
     return OpcLayout(
