@@ -57,7 +57,7 @@ def test_every_octet_counts(tmp_path: Path, kind: str):
     skipped = (
         {"[Content_Types].xml"} if kind == "vsix" else {"[Content_Types].xml", "_rels/.rels", "_rels/a.fdseq.rels"}
     )
-        assert flipped(path, heeded(octets, skipped), (0x01,)) == []
+    assert flipped(path, heeded(octets, skipped), (0x01,)) == []
 
 
 @pytest.mark.parametrize("every", [SAMPLED, pytest.param(1, marks=pytest.mark.nightly)])
