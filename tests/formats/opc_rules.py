@@ -57,8 +57,10 @@ def content_type(package: zipfile.ZipFile, name: str) -> str | None:
 
 
 def transformed(package: zipfile.ZipFile, name: str, taken: set[str]) -> bytes:
+    """Return the relationships that are named by Id or by type, transformed."""
     root = Tree.Element("Relationships", xmlns=SPACE[1:-1])
-    rows = [one for one in Tree.fromstring(package.read(name)).iter(SPACE + "Relationship") if one.get("Id") in taken]
+    rows = list(Tree.fromstring(package.read(name)).iter(SPACE + "Relationship"))
+    rows = [one for one in rows if {one.get("Id"), one.get("Type")} & taken]
     for one in sorted(rows, key=lambda each: each.attrib["Id"]):
         Tree.SubElement(root, "Relationship", {"TargetMode": "Internal", **one.attrib})
     return Tree.canonicalize(Tree.tostring(root, encoding="unicode")).encode()
@@ -75,7 +77,7 @@ def signatures(path: Path) -> list[Found]:
             assert package.read(start) == b""
             for one in relationships(package, start):
                 assert one["Type"] == KIND + "signature"
-                name = one["Target"].lstrip("/")
+                name = posixpath.normpath(posixpath.join("/", posixpath.dirname(start), one["Target"])).lstrip("/")
                 assert content_type(package, name) == (
                     "application/vnd.openxmlformats-package.digital-signature-xmlsignature+xml"
                 )
@@ -95,9 +97,9 @@ def _held(package: zipfile.ZipFile, name: str) -> Found:
         octets = package.read(part)
         if ways:
             assert ways[0] == TRANSFORM
-            octets = transformed(
-                package, part, {each.attrib["SourceId"] for each in one.iter() if "SourceId" in each.attrib}
-            )
+            named = {each.attrib["SourceId"] for each in one.iter() if "SourceId" in each.attrib}
+            named |= {each.attrib["SourceType"] for each in one.iter() if "SourceType" in each.attrib}
+            octets = transformed(package, part, named)
         algorithm = HASHES[one.find(DSIG + "DigestMethod").attrib["Algorithm"]]
         digest = base64.b64decode(one.findtext(DSIG + "DigestValue"))
         if hashlib.new(algorithm, octets).digest() != digest or kind != content_type(package, part):

@@ -19,6 +19,7 @@ from tests.formats import (
     cat_builder,
     msi_builder,
     opc_builder,
+    opc_other,
     opc_rules,
     script_rules,
     test_msi_strangers,
@@ -194,7 +195,7 @@ ROWS: tuple[Row, ...] = (
     Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
     Row("xap", "example.xap", test_xap.application, {"relic's rules": by_relics_rules_of_xap}),
     Row("vsix", "example.vsix", opc_builder.vsix, XMLDSIG),
-    Row("opc", "example.xps", opc_builder.document, XMLDSIG, adder="rsa-4096"),
+    Row("opc", "example.xps", opc_builder.document, XMLDSIG, {"xmlsec1": opc_other.sign}, adder="rsa-4096"),
 )
 """One row for each format of the catalogue, in its order."""
 

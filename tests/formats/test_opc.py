@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.formats import opc_rules
+from tests.formats import opc_other, opc_rules
 from tests.formats.opc_builder import (
     MANIFEST,
     ROOT,
@@ -234,6 +234,56 @@ def test_nothing_hides_behind_a_certificate(xps: Path):
     assert {"signature-value", "certificate-binding"} & wrong(xps)
 
 
+def test_nothing_hides_as_the_origin(xps: Path):
+    """Somebody has the package lead to signatures from a part of his own: it is content, and nobody signed it."""
+    sign(xps, RSA)
+    files = contents(xps.read_bytes())
+    for name, octets in (
+        (
+            "_rels/.rels",
+            files["_rels/.rels"].replace(b"/package/services/digital-signature/origin.psdor", b"/evil.png"),
+        ),
+        ("evil.png", b"evil"),
+        ("_rels/evil.png.rels", files[ORIGIN_LIST]),
+        (ORIGIN_LIST, None),
+        ("package/services/digital-signature/origin.psdor", None),
+    ):
+        xps.write_bytes(opc_rules.changed(xps, name, octets))
+    assert len(look(xps).signatures) == 1 and wrong(xps) >= {"uncovered-part"}
+    found = [each.text for one in look(xps).signatures for each in one.problems]
+    assert any("evil.png" in text for text in found), found
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_others_sign(xps: Path, tmp_path: Path, beside: bool):
+    """Verified, with the certificate in the document or in a part; a timestamp later, one more beside it, taken off."""
+    before = contents(xps.read_bytes())
+    opc_other.sign(xps, xps, tmp_path, beside=beside)
+    (theirs,) = look(xps).signatures
+    assert not wrong(xps) and theirs.signer == RSA.identity.chain[0]
+    stamp_later(xps, 0)
+    assert not wrong(xps) and look(xps).signatures[0].timestamp is not None
+    sign(xps, RSA, options=APPEND)
+    assert len(look(xps).signatures) == 2 and not wrong(xps)
+    assert [one.wrong for one in opc_rules.signatures(xps)[1:]] == [[]]
+    for name, change, expected in (
+        ("b/c.png", b"other", "digest-mismatch"),
+        ("evil.png", b"evil", "uncovered-part"),
+    ):
+        other = tmp_path / "other.xps"
+        other.write_bytes(opc_rules.changed(xps, name, change))
+        assert wrong(other) == {expected}
+    remove(xps)
+    after = contents(xps.read_bytes())
+    types = (
+        '<Default Extension="cer" ContentType="application/vnd.openxmlformats-package.digital-signature-certificate"/>'
+    )
+    assert after.pop("[Content_Types].xml").decode().replace(types, "") == before.pop("[Content_Types].xml").decode()
+    assert {name: octets for name, octets in before.items() if name[-1] != "/"} == {
+        name: octets for name, octets in after.items() if name[-1] != "/"
+    }
+
+
 DOCUMENT_CHANGES = {
     "space": (b"<SignedInfo>", b"<SignedInfo> ", {"signature-value"}),
     "comment": (b"</KeyInfo>", b"</KeyInfo><!---->", {"not-canonical"}),
@@ -243,7 +293,7 @@ DOCUMENT_CHANGES = {
     "no list": (b'Id="idPackageObject"', b'Id="idPackageObjecT"', {"malformed-signature"}),
     "method": (b"#rsa-sha256", b"#rsa-sha1", {"signature-algorithm"}),
     "digest": (b"2001/04/xmlenc#sha256", b"2000/09/xmldsig#sha1", {"weak-digest", "signature-value"}),
-    "certificates": (b"</X509Certificate><X509Certificate>", b"", {"certificate-binding"}),
+    "certificates": (b"</X509Data>", b"<X509Certificate>AAAA</X509Certificate></X509Data>", {"certificate-binding"}),
     "base64": (b"<SignatureValue>", b"<SignatureValue>!", {"malformed-signature"}),
     "not a part": (b'URI="/Example.dll?', b'URI="Example.dll?', {"malformed-signature"}),
     "another thing that is covered": (b"#idSigningCertificates", b"#idSigningCertificatez", {"reference"}),
@@ -334,6 +384,18 @@ def test_no_package_unpacks_to_a_hundred_times_its_size(path: Path, monkeypatch:
     monkeypatch.setattr(opc_layout, "MAX_UNPACKED", 1 << 16)
     path.write_bytes(vsix(bytes(1 << 20)))
     with pytest.raises(MalformedCode, match="would be unpacked to"):
+        sign(path, RSA)
+
+
+def test_large_parts_are_read_two_at_a_time(path: Path):
+    """And a packed one, an unpacked one and a broken one are told apart."""
+    large = [File(b"one.dll", bytes(5 << 20)), File(b"two.dll", bytes(6 << 20), packed=False)]
+    path.write_bytes(octets := archive([*vsix_files(), *large]))
+    sign(path, RSA)
+    assert not wrong(path) and opc_rules.signatures(path)[0].wrong == []
+    at = octets.index(b"two.dll") + 100
+    path.write_bytes(octets[:at] + b"x" + octets[at + 1 :])
+    with pytest.raises(MalformedCode, match="not those of its checksum"):
         sign(path, RSA)
 
 

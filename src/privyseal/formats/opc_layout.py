@@ -40,13 +40,21 @@ MAX_EDITED: Final = 1 << 20
 """Octets of content types and of the package's relationships, which signing changes; the largest have some 50 KiB."""
 
 RELATIONSHIPS_TYPE: Final = "application/vnd.openxmlformats-package.relationships+xml"
+"""The content type of relationships."""
 ORIGIN_TYPE: Final = "application/vnd.openxmlformats-package.digital-signature-origin"
+"""The content type of the origin of signatures."""
 SIGNATURE_TYPE: Final = "application/vnd.openxmlformats-package.digital-signature-xmlsignature+xml"
+"""The content type of a signature."""
 TO_ORIGIN: Final = "http://schemas.openxmlformats.org/package/2006/relationships/digital-signature/origin"
+"""The type of the relationship from the package to the origin."""
 TO_SIGNATURE: Final = "http://schemas.openxmlformats.org/package/2006/relationships/digital-signature/signature"
+"""Of one from the origin to a signature."""
 TO_CERTIFICATE: Final = "http://schemas.openxmlformats.org/package/2006/relationships/digital-signature/certificate"
+"""Of one from a signature to a certificate."""
 RELATIONSHIPS: Final = "http://schemas.openxmlformats.org/package/2006/relationships"
+"""The namespace of relationships."""
 CONTENT_TYPES: Final = "http://schemas.openxmlformats.org/package/2006/content-types"
+"""The namespace of content types."""
 
 _PART = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*[A-Za-z0-9\-_~!$&'()*+,;=:@%])+", re.ASCII)
 """A part's name (OPC 9.1.1.1): segments of URI characters, none empty, none that ends with a dot."""

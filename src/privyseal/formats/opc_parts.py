@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from privyseal.errors import MalformedCode
 from privyseal.formats import content, opc_layout, xml_canonical, zipdir
@@ -19,6 +21,8 @@ from privyseal.formats.xml_canonical import canonical, quoted
 from privyseal.formats.zipdir import Entry
 from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm
 
+LARGE: Final = 8 << 20
+"""Octets of all parts from which a second thread is worth it."""
 _ALLOWED = ((), (C14N,), (COMMENTED,), (RELATIONSHIP_TRANSFORM, C14N), (RELATIONSHIP_TRANSFORM, COMMENTED))
 
 
@@ -37,6 +41,18 @@ def digests(code: Source, entry: Entry, algorithms: Collection[str]) -> dict[str
             for each in hashes.values():
                 each.update(piece)
     return {name: each.digest() for name, each in hashes.items()}
+
+
+def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) -> dict[str, dict[str, bytes]]:
+    """Return the digests of several parts, by the names they are given; two at a time where they are large.
+
+    Unpacking and hashing let go of the interpreter lock, so the second core does half of it.
+    """
+    if len(wanted) < 2 or sum(entry.size for entry, _ in wanted.values()) < LARGE:
+        return {name: digests(code, entry, algorithms) for name, (entry, algorithms) in wanted.items()}
+    with ThreadPoolExecutor(2, "parts") as pool:
+        found = pool.map(lambda one: digests(code, *one), wanted.values())
+        return dict(zip(wanted, found, strict=True))
 
 
 class _Checksum:
@@ -80,20 +96,19 @@ def listed(
     names = entries.keys() | (written.keys() - {opc_layout.TYPES} if raw else set())
     types = written.get(opc_layout.TYPES)
     stated = layout.stated if types is None else opc_layout.content_types(code, types)
-    found = []
     for name in sorted(names):
-        kind = stated.of(name)
         if not opc_layout.is_part(name):
             opc_layout.refuse(code, f"its entry {name[:80]!r} is not named as a part has to be")
-        if not kind:
+        if not stated.of(name):
             opc_layout.refuse(code, f"its {opc_layout.TYPES} says nothing of {name[:80]!r}, so it is no part")
+    plain = [name for name in entries if name not in written and (raw or not opc_layout.is_relationships(name))]
+    read = of_all(code, {name: (entries[name], (algorithm,)) for name in plain})
+    found = []
+    for name in sorted(names):
+        kind = stated.of(name) or ""
         if raw or not opc_layout.is_relationships(name):
             octets = written.get(name)
-            digest = (
-                digests(code, entries[name], (algorithm,))[algorithm]
-                if octets is None
-                else hashlib.new(algorithm, octets).digest()
-            )
+            digest = read[name][algorithm] if octets is None else hashlib.new(algorithm, octets).digest()
             found.append(Reference(name, kind, algorithm, digest))
             continue
         links = [one for one in _links(code, entries[name]) if one.kind != opc_layout.TO_ORIGIN]
@@ -117,7 +132,7 @@ class Held:
         self._entries = {opc_layout.text(one): one for one in layout.archive.entries}
         self._folded = {name.lower(): name for name in self._entries}
         self._wanted: dict[str, set[str]] = {}
-        self._digests: dict[str, dict[str, bytes]] = {}
+        self._digests: dict[str, dict[str, bytes]] | None = None
         for one in (each for references in lists for each in references):
             if not one.transforms and one.algorithm in DIGEST_SIZES:
                 self._wanted.setdefault(one.name.lower(), set()).add(one.algorithm)
@@ -153,14 +168,26 @@ class Held:
             return "transform"
         entry = self._entries[name]
         if not one.transforms:
-            if name not in self._digests:
-                self._digests[name] = digests(self._code, entry, self._wanted[name.lower()])
-            return None if self._digests[name][one.algorithm] == one.digest else "digest-mismatch"
+            return None if self._read()[name][one.algorithm] == one.digest else "digest-mismatch"
         try:
             octets = self._transformed(entry, one)
         except MalformedCode:
             return "transform"
         return None if hashlib.new(one.algorithm, octets).digest() == one.digest else "digest-mismatch"
+
+    def _read(self) -> dict[str, dict[str, bytes]]:
+        """Return the digests of all parts that any signature names as they are; they are read when first asked for."""
+        if self._digests is None:
+            named = {name: self._folded.get(name) for name in self._wanted}
+            self._digests = of_all(
+                self._code,
+                {
+                    name: (self._entries[name], self._wanted[folded])
+                    for folded, name in named.items()
+                    if name is not None and name != opc_layout.TYPES
+                },
+            )
+        return self._digests
 
     def _transformed(self, entry: Entry, one: Reference) -> bytes:
         if one.transforms[0] == RELATIONSHIP_TRANSFORM:

@@ -45,18 +45,23 @@ MAX_CHAIN: Final = 16
 """Certificates put into one signature; the longest code signing chains have 4."""
 
 XADES = "http://uri.etsi.org/01903/v1.3.2#"
+"""The namespace of the hashes of certificates (ETSI EN 319 132-1)."""
 PACKAGE, BOUND = "idPackageObject", "idSigningCertificates"
+"""The Ids of the Object with the list of parts, which OPC fixes, and of ours with the hashes of certificates."""
 _FORMAT = "YYYY-MM-DDThh:mm:ss.sTZD"
 DIGESTS: dict[DigestAlgorithm, str] = {
     "sha256": "http://www.w3.org/2001/04/xmlenc#sha256",
     "sha384": "http://www.w3.org/2001/04/xmldsig-more#sha384",
     "sha512": "http://www.w3.org/2001/04/xmlenc#sha512",
 }
+"""The URI of each digest algorithm (RFC 6931 2.1)."""
 METHODS: dict[DigestAlgorithm, str] = {
     name: f"http://www.w3.org/2001/04/xmldsig-more#rsa-{name}" for name in DIGEST_SIZES
 }
+"""The URI of RSA, PKCS#1 v1.5, with each of them (RFC 6931 2.3.2 to 2.3.4)."""
 _DECLARATION = '<?xml version="1.0" encoding="utf-8"?>'
 COMMENTED = C14N + "#WithComments"
+"""The canonical form in which comments stay."""
 
 
 class Reference(msgspec.Struct, frozen=True):
