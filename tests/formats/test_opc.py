@@ -286,6 +286,8 @@ def test_what_others_sign(xps: Path, tmp_path: Path, beside: bool):
 
 DOCUMENT_CHANGES = {
     "space": (b"<SignedInfo>", b"<SignedInfo> ", {"signature-value"}),
+    "line in a tag": (b'Property Id="', b'Property Id\n="', {"not-canonical"}),
+    "element that closes itself": (b"></SignatureMethod>", b"/>", {"not-canonical"}),
     "comment": (b"</KeyInfo>", b"</KeyInfo><!---->", {"not-canonical"}),
     "time": (b"<Format>YYYY", b"<Format>yyyy", {"digest-mismatch"}),
     "two lists": (b"</KeyInfo>", b'</KeyInfo><Object Id="idPackageObject"/>', {"malformed-signature"}),

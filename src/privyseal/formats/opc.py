@@ -230,8 +230,7 @@ class OpcPackage:
             if not isinstance(parsed, Parsed) or parsed.bound is None:
                 continue
             ours += 1
-            manifest = octets[parsed.package.start : opc_layout.end_of(parsed.package, octets)]
-            yield from opc_blob.loose(octets, parsed, manifest)
+            yield from opc_blob.loose(octets, parsed)
         if layout.signed:
             yield from _kind_problems(layout)
         names = [opc_layout.text(one.entry) for one in layout.signed]

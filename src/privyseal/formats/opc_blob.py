@@ -222,27 +222,23 @@ def _reference_problems(root: Element, reference: Element) -> Iterator[Problem]:
         yield Problem("digest-mismatch", f"What it covers as {uri[:80]!r} has changed since it was signed.")
 
 
-def loose(octets: bytes, parsed: Parsed, listed: bytes) -> Iterator[Problem]:
-    """Say what of a signature made here could be changed without its failing; nothing of those of others.
-
-    ``listed``: the list of parts as it stands in the document.
-    """
+def loose(octets: bytes, parsed: Parsed) -> Iterator[Problem]:
+    """Say what of a signature made here could be changed without its failing; nothing of those of others."""
     if parsed.bound is None:
         return
     if len(parsed.timestamps) > 1:
-        yield Problem(
-            "several-timestamps", f"The signature carries {len(parsed.timestamps)} timestamps; one is judged."
-        )
-    if octets != _rebuilt(parsed, listed, parsed.timestamps):
+        text = f"The signature carries {len(parsed.timestamps)} timestamps; one is judged."
+        yield Problem("several-timestamps", text)
+    if octets != _rebuilt(parsed):
         yield Problem("not-canonical", "The signature is not written as it would be, so octets of it are loose.")
 
 
-def _rebuilt(parsed: Parsed, listed: bytes, tokens: Sequence[bytes]) -> bytes:
-    """Return the document built anew from what is signed in it, with these timestamps."""
+def _rebuilt(parsed: Parsed) -> bytes:
+    """Return the document built anew from what is signed in it, with its timestamps."""
     space = f' xmlns="{DSIG}"'.encode()
     bound = next(one for one in parsed.root.called(DSIG, "Object") if one.get("Id") == BOUND)
-    info, binding = (canonical(one).replace(space, b"", 1) for one in (parsed.info, bound))
-    return whole(document(info, parsed.value, parsed.certificates, binding, tokens), listed)
+    info, binding, listed = (canonical(one).replace(space, b"", 1) for one in (parsed.info, bound, parsed.package))
+    return whole(document(info, parsed.value, parsed.certificates, binding, parsed.timestamps), listed)
 
 
 def timestamped(octets: bytes, parsed: Parsed, token: TimestampToken) -> bytes:
