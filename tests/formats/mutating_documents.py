@@ -154,6 +154,17 @@ def made_up(suffix: str, chance: random.Random) -> bytes:
     return mark + "".join(pieces).encode(encoding, "replace")
 
 
+ROOM: dict[str, int] = {}
+"""By how many octets more a file may grow, also when signatures are removed: what was packed is written anew."""
+BLOBS: dict[str, bytes] = {}
+"""What is taken for a signature, where those of a kind are not in DER."""
+
+
+def same(octets: bytes, original: bytes, suffix: str) -> bool:
+    """Tell whether a file says the same as the original: in most formats, whether it is the same."""
+    return octets == original
+
+
 def read_every_way(octets: bytes, filename: str) -> str:
     """Inspect, examine, describe, add to, remove; return what came of it. Only our own errors are let through."""
     from tests.formats.test_pe_layout import Held
@@ -177,16 +188,16 @@ def read_every_way(octets: bytes, filename: str) -> str:
     try:
         prepared = code_format.prepare(code, examined.layout, Identity((), ""), Options(), "sha256")
         for mode in ("append", "replace"):
-            blob = b"\x30\x03\x02\x01\x01"
+            blob = BLOBS.get(Path(filename).suffix, b"\x30\x03\x02\x01\x01")
             plan = code_format.apply(code, prepared, Options(mode=mode), [blob])  # type: ignore[arg-type]
-            assert plan.size < 2 * len(octets) + 1000
+            assert plan.size < 2 * len(octets) + 1000 + ROOM.get(Path(filename).suffix, 0)
     except BadInput:
         pass
     bare = b"".join(
         step.octets if isinstance(step, Insert) else code.pread(step.offset, step.count)
         for step in code_format.remove(code, examined.layout).steps
     )
-    assert len(bare) <= len(octets)
+    assert len(bare) <= len(octets) + ROOM.get(Path(filename).suffix, 0)
     rest = Held(bare)
     rest.filename = filename
     assert not list(code_format.signatures(rest, code_format.inspect(rest))), "a signature is left"
@@ -227,7 +238,7 @@ def main(folder: Path, first: int, count: int, limit: int) -> None:
         except BaseException as error:
             outcome = "failed"
             wrong.append(f"{seed} ({name}): {type(error).__name__}: {error}")
-        if outcome == "accepted" and octets != original:
+        if outcome == "accepted" and not same(octets, original, suffix):
             outcome = "accepted anew"
         outcomes[outcome] += 1
         longest = max(longest, time.perf_counter() - start)

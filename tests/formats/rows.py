@@ -18,11 +18,16 @@ from tests.formats import (
     cab_builder,
     cat_builder,
     msi_builder,
+    opc_builder,
+    opc_other,
+    opc_rules,
     script_rules,
     test_msi_strangers,
     test_navx,
     test_nuget,
+    test_opc_strangers,
     test_windows_strangers,
+    test_xap,
     zip_builder,
 )
 from tests.formats.pe_builder import program
@@ -59,6 +64,8 @@ class Row:
     others: Mapping[str, Other] = field(default_factory=dict)
     second: DigestAlgorithm = "sha384"
     """The digest algorithm of the signature that is added; another than the first one's wherever that can be."""
+    adder: str = "ecdsa-p384"
+    """The scheme of who adds it."""
 
     @property
     def code_format(self) -> CodeFormat:
@@ -121,12 +128,31 @@ def by_jsigns_rules_of_apps(path: Path, folder: Path) -> bool:
     return found.digest == test_navx.jsigns_digest(path.read_bytes(), found.digest_algorithm)
 
 
+def by_xmlsec(path: Path, folder: Path) -> bool:
+    """Verify every signature in an OPC package; what its list of parts says, OPC's rules hold against them."""
+    _, _, root = signatory().write_pem(folder)
+    return all(test_opc_strangers.by_xmlsec(one.document, root, folder) for one in opc_rules.signatures(path))
+
+
+def by_opcs_rules(path: Path, folder: Path) -> bool:
+    """Hold the parts of a package against what the signatures list, and the timestamps against the signatures."""
+    found = opc_rules.signatures(path)
+    return not any(one.wrong or not test_opc_strangers.by_openssl(one.document, folder) for one in found)
+
+
+def by_relics_rules_of_xap(path: Path, folder: Path) -> bool:
+    with FileSource.open(path) as code:
+        (found,) = examine(catalogue.recognise(code), code).signatures
+    return found.digest == test_xap.relics_digest(path.read_bytes(), found.digest_algorithm)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
 
 OSSLSIGNCODE: dict[str, Judge] = {"osslsigncode": osslsigncode_of}
 RULES: dict[str, Judge] = {"jsign's rules": by_rules}
+XMLDSIG: dict[str, Judge] = {"xmlsec1": by_xmlsec, "OPC's rules": by_opcs_rules}
 THEY_SIGN: dict[str, Other] = {"osslsigncode": osslsigncode_signs}
 
 ROWS: tuple[Row, ...] = (
@@ -167,6 +193,9 @@ ROWS: tuple[Row, ...] = (
         {"openssl": by_openssl, "NuGet's rules": by_nugets_rules},
     ),
     Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
+    Row("xap", "example.xap", test_xap.application, {"relic's rules": by_relics_rules_of_xap}),
+    Row("vsix", "example.vsix", opc_builder.vsix, XMLDSIG),
+    Row("opc", "example.xps", opc_builder.document, XMLDSIG, {"xmlsec1": opc_other.sign}, adder="rsa-4096"),
 )
 """One row for each format of the catalogue, in its order."""
 
@@ -193,7 +222,7 @@ def played(row: Row, folder: Path) -> str:
     if "append" in row.code_format.cannot:
         cells["append"] = "no"
     else:
-        sign(path, signatory("ecdsa-p384"), options=Options(mode="append"), digest=row.second, stamped=True)
+        sign(path, signatory(row.adder), options=Options(mode="append"), digest=row.second, stamped=True)
         assert len(_look(row, path).signatures) == 2
         cells["append"] = judged()
     sign(path, signatory())

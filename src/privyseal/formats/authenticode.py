@@ -101,6 +101,7 @@ SUBJECTS: dict[str, Subject] = {
     "appx": _sip(0x01010000, "4bdfc50a 07cee24d b76e23c8 39a09fd1"),
     "appxbundle": _sip(0x01010000, "b3585f0f deaa9a4b a4349574 2d92eceb"),
     "navx": _sip(1, "12341234 f8040000 781d1234 12341234"),
+    "xap": _sip(1, "6fa608ba 3b11584d 9329a1b3 7af30f0e"),
 }
 """Every kind we can write, by the name of its format: a format is one row here and the way it hashes."""
 

@@ -11,10 +11,12 @@ from privyseal.formats.cat import Catalogue
 from privyseal.formats.msi import WindowsInstaller
 from privyseal.formats.navx import NavxApp
 from privyseal.formats.nuget import NugetPackage
+from privyseal.formats.opc import OPC, VSIX
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
+from privyseal.formats.xap import SilverlightApplication
 
 FORMATS: tuple[CodeFormat, ...] = (
     PortableExecutable(),
@@ -30,6 +32,9 @@ FORMATS: tuple[CodeFormat, ...] = (
     AppPackage(),
     NugetPackage(),
     NavxApp(),
+    SilverlightApplication(),
+    VSIX,
+    OPC,
 )
 """Every code format there is: a literal list."""
 

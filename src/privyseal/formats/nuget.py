@@ -10,7 +10,6 @@ Judge of what we write: NuGet's own client (``nuget.exe verify -Signatures`` und
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -306,13 +305,8 @@ def _digest(code: Source, plan: PatchPlan, algorithm: DigestAlgorithm) -> bytes:
 
 
 def _complete(archive: Archive) -> str:
-    """Return when the newest entry is from, 1 January 1980 where none says so sensibly."""
-    newest = datetime(1980, 1, 1, tzinfo=UTC)
-    for entry in archive.entries:
-        date, clock = entry.time >> 16, entry.time & 0xFFFF
-        fields = (1980 + (date >> 9), date >> 5 & 15, date & 31, clock >> 11, clock >> 5 & 63, 2 * (clock & 31))
-        with contextlib.suppress(ValueError):
-            newest = newest if entry.name == SIGNATURE else max(newest, datetime(*fields, tzinfo=UTC))
+    """Return when the newest entry but the signature is from, as far as a UTCTime can say it."""
+    newest = zipdir.newest(one for one in archive.entries if one.name != SIGNATURE)
     return min(newest, _LATEST).strftime(_WRITTEN)
 
 
