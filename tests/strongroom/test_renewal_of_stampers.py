@@ -1,5 +1,7 @@
-"""A new timestamp key, step by step, with a failure at each: not done, or done and nobody told. Done again, all is as it
-would have been: one key more in the store, one entry of each sort in the diary, and a stamper that signs throughout.
+"""A new timestamp key, step by step, with a failure at each: not done, or done and nobody told.
+
+Done again, all is as it would have been: one key more in the store, one entry of each sort in the diary, and a stamper
+that signs throughout.
 """
 
 from __future__ import annotations

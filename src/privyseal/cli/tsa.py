@@ -13,6 +13,7 @@ from privyseal.cli.bounded import bounded
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, shown_path
 from privyseal.cli.verify import read_whole
 from privyseal.compliance import ceremonies
+from privyseal.compliance.clocks_timestamps import REMOVED_MONTHS, must_go, signs_until
 from privyseal.compliance.periods import months_after
 from privyseal.errors import Conflict, Misused, NotFound
 from privyseal.pki import bundle, certificates, csr
@@ -20,13 +21,11 @@ from privyseal.pki.chain import PinnedAnchor
 from privyseal.pki.rehearsal import MARK, RehearsalAuthority
 from privyseal.records import schema
 from privyseal.signing import rehearsal_ca, timestamp_keys
-from privyseal.signing.stamped import REMOVED_MONTHS
 from privyseal.signing.timestamp_certificates import SCHEMES, require_fit
 from privyseal.strongroom import renewal_of_stampers as renewal
 from privyseal.strongroom.durable import write_whole
 from privyseal.strongroom.settings import StamperSettings
 from privyseal.strongroom.settings import load as load_settings
-from privyseal.timestamp.authority import USE_MONTHS
 
 _DIRECTORY = click.option(
     "--dir", "directory", type=click.Path(path_type=Path), required=True, help="The service's directory."
@@ -236,6 +235,6 @@ def remove_key(
 
 def _shown(key: renewal.TimestampKey) -> KeyShown:
     own = certificates.read(key.chain[0])
-    signs = months_after(own.not_before, USE_MONTHS)
-    gone = months_after(own.not_before, REMOVED_MONTHS) if own.not_after >= signs else None
-    return KeyShown(own.key_id, key.in_use, own.not_before, own.not_after, min(signs, own.not_after), gone)
+    signs = signs_until(own.not_before, own.not_after)
+    gone = months_after(own.not_before, REMOVED_MONTHS) if must_go(own.not_before, own.not_after) else None
+    return KeyShown(own.key_id, key.in_use, own.not_before, own.not_after, signs, gone)

@@ -1,9 +1,9 @@
 """A timestamp certificate from another CA is judged before the stamper signs under it (CSBR 6.3.2, 6.8, 7.1.2.3).
 
-What a verifier would refuse nobody gets in: another purpose, dates, a chain that does not hold. Under an anchor that is
-not pinned as private, and so counts as public, the Requirements are asked as well: of the certificate itself none that
-binds may be not met, and its key may not be kept in software. What is found of the CAs above is told, and stops nothing,
-but that the one that issued it is for timestamps.
+What a verifier would refuse nobody gets in: another purpose, dates, a chain that does not hold. Under an anchor that
+is not pinned as private, and so counts as public, the Requirements are asked as well: of the certificate itself none
+that binds may be not met, and its key may not be kept in software. What is found of the CAs above is told, and stops
+nothing, but that the one that issued it is for timestamps.
 """
 
 from __future__ import annotations

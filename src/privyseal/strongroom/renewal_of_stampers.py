@@ -157,9 +157,9 @@ def install(room: Path, clock: Clock, chain: Sequence[bytes]) -> TimestampKey:
             raise _none_waits()
         with _store(room, asked, clock) as store:
             spki = store.public_key(held.key)
-            if own.key_id != certificates.key_id(spki):
+            if own.key_id != (mine := certificates.key_id(spki)):
                 raise BadInput(
-                    f"The certificate is for the key {own.key_id[:16]}..., and {certificates.key_id(spki)[:16]}... waits.",
+                    f"The certificate is for the key {own.key_id[:16]}..., and {mine[:16]}... waits.",
                     hint="give the certificate that was issued for the request",
                 )
             _prove(store, held, spki)
