@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.softhsm import SoftHsm
 
-from privyseal.errors import Conflict, KeyStoreUnavailable, NotFound
+from privyseal.errors import BadInput, Conflict, KeyStoreUnavailable, NotFound, VerificationFailed
 from privyseal.keystore.pkcs11 import Pkcs11, Pkcs11Section
 from privyseal.keystore.softfile import SoftFile
 from privyseal.pki import certificates, csr
@@ -235,3 +235,32 @@ def test_what_else_stands_in_the_settings_stays(site: Site) -> None:
     assert text.startswith("legacy = true") and text.count("[[anchors]]") == 1 and "[waiting]" not in text
     assert text.count("[[former]]") == 1
     site.stamps()
+
+
+def test_a_key_that_does_not_sign_is_not_put_in_use(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate may be right and the key gone wrong: it shows itself first, and what is in use stays."""
+    fresh = renewal.wait(site.room, site.clock)
+    before = (site.room / "stamper.toml").read_bytes()
+    real = SoftFile.sign
+
+    def wrong(self: SoftFile, uri: str, tbs: Any) -> list[bytes]:
+        return [value[:-1] + bytes([value[-1] ^ 1]) for value in real(self, uri, tbs)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SoftFile, "sign", wrong)
+        with pytest.raises(VerificationFailed):
+            renewal.install(site.room, site.clock, site.issue(fresh.spki))
+        with pytest.raises(VerificationFailed):
+            renewal.request(site.room, site.clock, SUBJECT)
+    assert (site.room / "stamper.toml").read_bytes() == before and site.diary() == ["key born"]
+    with pytest.raises(BadInput, match="is for the key"):
+        renewal.install(site.room, site.clock, renewal.keys(site.room)[0].chain)
+
+
+def test_what_the_door_saw_is_in_the_diary(site: Site) -> None:
+    """Once, however often the same knocks (CSBR 5.4.1.2)."""
+    built = rooms.ROOMS["stamper"](site.room / "stamper.toml", site.clock)
+    for uid in (7, 7, 8):
+        built.noted(f"a process of uid {uid} was turned away")
+    built.room.close()
+    assert site.diary() == ["door", "door"]
