@@ -123,6 +123,22 @@ def test_turning_the_clock_stops_it_and_says_why_everywhere(service: Service, tm
     assert "Status: Granted." in service.stamp(tmp_path) and service.ready()
 
 
+def test_a_key_waits_for_another_ca_while_the_service_stamps(service: Service, tmp_path: Path) -> None:
+    """It is born beside the running stamper, and each act is in the log; the stamper goes on with the one in use."""
+    wait_until(service.ready, 30)
+    where = ("--dir", service.rehearsal.directory)
+    before = service.logged()
+    asked = ("tsa", "renew", *where, "--csr", tmp_path / "tsa.csr", "--subject", "CN=Example TSA,O=Example,C=DE")
+    done = service.rehearsal.run(*asked, profile=False)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: service.logged() >= before + 2, 60)
+    assert "Status: Granted." in service.stamp(tmp_path)
+    again = service.rehearsal.run("tsa", "renew", *where, profile=False)
+    assert again.returncode == 8 and "waits for another CA" in again.stderr and "Traceback" not in again.stderr
+    assert service.rehearsal.run("tsa", "cancel", *where, profile=False).returncode == 0
+    wait_until(lambda: service.logged() >= before + 3, 60)
+
+
 def test_every_token_is_proven_from_the_log(service: Service, tmp_path: Path) -> None:
     """Not before its hour is over; then by a proof that anybody verifies offline, and that is for this token alone."""
     wait_until(service.ready, 30)

@@ -27,7 +27,7 @@ def page(state: StamperState | None) -> str:
     """Return the block of the overview, as anybody would be shown it."""
     member = SimpleNamespace(name="Ada", subscriber="demo", roles=())
     session = SimpleNamespace(member=member, factors=("passkey",), said="", proved_at=None)
-    shows: dict[str, Any] = dict.fromkeys(("todo", "waiting", "held", "frozen", "counts"), ())
+    shows: dict[str, Any] = dict.fromkeys(("todo", "waiting", "held", "frozen", "counts", "reminders"), ())
     template = environment().get_template("home.html")
     context = template.new_context(shows | {"me": session, "stamper": state})
     return "".join(template.blocks["main"](context))

@@ -26,6 +26,7 @@ from privyseal import config
 from privyseal.cli.diagnosis import Diagnosis
 from privyseal.cli.doctor_duties import duties
 from privyseal.cli.doctor_roots import roots
+from privyseal.cli.doctor_timestamps import timestamp_keys
 from privyseal.cli.doctor_tokens import tokens
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
@@ -124,6 +125,8 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     for check in checks:
         yield check()
     yield from duties(settings, directory)
+    if settings.node.rooms == "start":
+        yield from timestamp_keys(directory, datetime.now(UTC))
     yield from scanners(settings, directory)
     yield from roots(settings, directory)
     at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"

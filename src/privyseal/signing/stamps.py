@@ -7,9 +7,11 @@ the two was away. Another node that is quicker makes it a Conflict, which is as 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from privyseal.compliance.statements import Matter, Own
-from privyseal.compliance.statements_of_timestamps import StamperNoted, TimestampKeyUsed, TokensGiven
+from privyseal.compliance.statements_of_timestamps import BooksCompared, StamperNoted, TimestampKeyUsed, TokensGiven
 from privyseal.errors import NotFound
 from privyseal.pki import certificates
 from privyseal.records import statements
@@ -17,7 +19,7 @@ from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import announce, paper
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.messages_of_stamps import PlaceRead, StamperState
+from privyseal.strongroom.messages_of_stamps import DiaryEntry, PlaceRead, StampBatch, StamperState
 from privyseal.tlog.entry import StatementSubmission
 
 EACH = "token"
@@ -28,6 +30,12 @@ MOST_EACH = 20_000
 """Tokens in one round of duties."""
 TOLD = frozenset({"adjusted", "refused", "trusted"})
 """What of the diary is an event, too, so that people are told of it."""
+COMPARED_EVERY = timedelta(days=1)
+"""How often the stamper's books are held against the log."""
+COMPARED = 256
+"""The newest entries and batches that are: as many as the stamper tells at once."""
+MOST_ALTERED = 32
+"""Differences that are named."""
 
 
 def take_over(seal: PrivySeal) -> int:
@@ -52,18 +60,14 @@ def take_over(seal: PrivySeal) -> int:
         if key is not None:
             paper.note(tx, seal, key)
         for each in books.entries:
-            noted = StamperNoted(books=name, number=each.number, at=each.at, what=each.what, detail=each.detail)
+            noted = _noted(name, each)
             if each.what in TOLD:
                 event = Event(seal.clock(), paper.SERVICE, f"clock {each.what}", each.detail)
                 announce.stated(seal, tx, event, noted)
             else:
                 paper.note(tx, seal, noted)
         for one in books.batches:
-            root = one.root.hex()
-            given = TokensGiven(
-                books=name, number=one.number, first=one.first, last=one.last, count=one.count, root=root
-            )
-            paper.note(tx, seal, given)
+            paper.note(tx, seal, _given(name, one))
     paper.finish(seal)
     return len(books.entries) + len(books.batches)
 
@@ -135,4 +139,68 @@ def _key_of(state: StamperState) -> TimestampKeyUsed | None:
         until=own.not_after,
         used_until=state.used_until,
         protection=state.protection,
+        issuers=tuple(hashlib.sha256(each).hexdigest() for each in state.chain[1:]),
+    )
+
+
+def compare(seal: PrivySeal) -> tuple[str, ...]:
+    """Hold the stamper's newest entries and batches against what was stated of them, once a day; return what differs.
+
+    What the log has cannot be taken back, so whoever changes the books, or puts an older copy in their place, is seen.
+    """
+    owner = seal.service.operator
+    state = seal.stamper.health()
+    if owner is None or not (name := state.books):
+        return ()
+    now = seal.clock()
+    with seal.records.reading(owner) as tx:
+        before = _said_last(tx, f"books-compared:{name}")
+        if isinstance(before, BooksCompared) and now - before.at < COMPARED_EVERY:
+            return ()
+        entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
+        first_entry, first_batch = max(0, entry - COMPARED), max(0, batch - COMPARED)
+        stated = [_numbered(tx, f"stamper:{name}", number) for number in range(first_entry, entry)]
+        given = [_numbered(tx, f"tokens:{name}", number) for number in range(first_batch, batch)]
+    books = seal.stamper.books(first_entry, first_batch)
+    held = {each.number: _noted(name, each) for each in books.entries}
+    closed = {each.number: _given(name, each) for each in books.batches}
+    altered = _differing("entry", stated, held) + _differing("batch", given, closed)
+    compared = BooksCompared(
+        books=name,
+        at=now.replace(microsecond=0),
+        entries=len(stated),
+        batches=len(given),
+        altered=tuple(altered[:MOST_ALTERED]),
+    )
+    with seal.records.writing(owner) as tx:
+        if altered:
+            event = Event(now, paper.SERVICE, "timestamp books altered", ", ".join(altered)[:200])
+            announce.stated(seal, tx, event, compared)
+        else:
+            paper.note(tx, seal, compared)
+    paper.finish(seal)
+    return tuple(altered)
+
+
+def _differing(what: str, stated: Sequence[Matter | Own | None], held: Mapping[int, Own]) -> list[str]:
+    """Say which of what was stated is missing in the books, or otherwise there."""
+    found = []
+    for each in stated:
+        if isinstance(each, StamperNoted | TokensGiven) and held.get(each.number) != each:
+            found.append(f"{what} {each.number} {'is changed' if each.number in held else 'is missing'}")
+    return found
+
+
+def _numbered(tx: Transaction, slot: str, number: int) -> Matter | Own | None:
+    written = statements.numbered(tx, slot, number)
+    return None if written is None else statements.said_in(written.octets).matter
+
+
+def _noted(name: str, each: DiaryEntry) -> StamperNoted:
+    return StamperNoted(books=name, number=each.number, at=each.at, what=each.what, detail=each.detail)
+
+
+def _given(name: str, each: StampBatch) -> TokensGiven:
+    return TokensGiven(
+        books=name, number=each.number, first=each.first, last=each.last, count=each.count, root=each.root.hex()
     )

@@ -147,7 +147,9 @@ def service_files(taken: Taken) -> Iterator[Kept]:
             yield Kept(f"{room}/{room}.toml", without_secrets((root / room / f"{room}.toml").read_bytes()))
     yield Kept("logger/log.key", root / "logger" / house.logger.key)
     yield Kept(JOURNAL, taken.journal)
-    for name in (house.stamper.chain, house.stamper.mark):
+    own = house.stamper
+    waits = (own.waiting.request,) if own.waiting is not None and own.waiting.request else ()
+    for name in (own.chain, own.mark, *(each.chain for each in own.former), *waits):
         yield Kept(f"stamper/{Path(name).name}", root / "stamper" / name)
     if (root / "issuer" / "register.sqlite3").is_file():
         copied = taken.journal.with_name("register.sqlite3")

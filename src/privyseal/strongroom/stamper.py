@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from privyseal.errors import (
@@ -56,6 +56,10 @@ from privyseal.timestamp.authority import STEP_BACK, Authority
 
 MAX_STAMPS = 4096
 """Tokens asked for at once; about ten seconds of one core with an RSA-3072 key, and 12 MiB of answer."""
+
+
+TALLY = timedelta(hours=1)
+"""How often the requests that were refused are written down, by why (CSBR 5.4.1.2)."""
 
 
 class Books(NamedTuple):
@@ -104,6 +108,7 @@ class Stamper:
         self._protection: KeyProtection | None = None
         self._legacy_standing: Standing | None = None
         self._given = self._mark.read().number
+        self._tallied = self._wall()
         policies = (policy,) if isinstance(policy, str) else tuple(policy)
         self._authority = Authority(chain, self._sign, policies, self._time, os.urandom, self._account)
         threads = os.cpu_count() or 1
@@ -145,6 +150,7 @@ class Stamper:
         self._store.close()
         self._mark.close()
         if self._stamps is not None:
+            self._tally(self._wall())
             self._stamps.note(self._wall(), [("stopped", "The stamper stops.")])
             self._stamps.close()
 
@@ -175,8 +181,19 @@ class Stamper:
             if question.logged is not None:
                 self._stamps.note_logged(*question.logged)
             return LeavesRead(*self._stamps.unlogged())
-        batches = self._stamps.batches(question.batch, self._wall())
+        now = self._wall()
+        if now - self._tallied >= TALLY:
+            self._tally(now)
+        batches = self._stamps.batches(question.batch, now)
         return BooksRead(self._stamps.entries(question.entry), batches)
+
+    def _tally(self, now: datetime) -> None:
+        """Write down how many requests were refused since the last time, by why; what a crash loses was not counted."""
+        if self._stamps is not None and (refused := self._authority.refused()):
+            named = ", ".join(f"{each.name.lower()} {count}" for each, count in sorted(refused.items()))
+            words = f"Since {self._tallied:%Y-%m-%d %H:%M:%S} UTC: {named}."
+            self._stamps.note(now, [("requests refused", words)])
+        self._tallied = now
 
     def _account(self, times: Sequence[str], infos: Sequence[bytes]) -> None:
         """Write tokens down before they are signed; TimestampUnavailable if that may not be on the disk."""

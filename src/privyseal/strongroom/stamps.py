@@ -134,9 +134,8 @@ class Stamps:
 
     def note_once(self, at: datetime, what: str, detail: str) -> None:
         """Write down how something is, where that is otherwise than when it was written down last."""
-        before = self.database.read("SELECT detail FROM diary WHERE what = ? ORDER BY number DESC LIMIT 1", (what,))
-        if not before or before[0][0] != detail:
-            self.note(at, [(what, detail)])
+        with self.database.writing() as connection:
+            _note_once(connection, at, what, detail)
 
     def entries(self, after: int) -> tuple[DiaryEntry, ...]:
         """Return what was noted behind the entry ``after``, the oldest first."""
@@ -260,6 +259,27 @@ class Stamps:
             for start in range(0, count, BUNDLE):
                 opened.add(self._leaves(number, start, min(count, start + BUNDLE)))
         return opened
+
+
+def note_beside(path: Path, at: datetime, what: str, detail: str) -> None:
+    """Write into the diary of a stamper that may be running, from another process; twice in a row is as once.
+
+    TimestampUnavailable where that may not be on the disk.
+    """
+    database = Database(path, _SCHEMA, TimestampUnavailable)
+    try:
+        with database.writing() as connection:
+            _note_once(connection, at, what, detail)
+    finally:
+        database.close()
+
+
+def _note_once(connection: sqlite3.Connection, at: datetime, what: str, detail: str) -> None:
+    last = "SELECT detail FROM diary WHERE what = ? ORDER BY number DESC LIMIT 1"
+    before = connection.execute(last, (what,)).fetchone()
+    if before is None or before[0] != detail:
+        when = at.astimezone(UTC).isoformat(timespec="seconds")
+        connection.execute("INSERT INTO diary (at, what, detail) VALUES (?, ?, ?)", (when, what, detail))
 
 
 def _closed(connection: sqlite3.Connection, batch: _Open) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from calendar import monthrange
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -161,8 +162,15 @@ class Authority:
         self._random = random
         self._lock = threading.Lock()
         self._last = datetime.fromtimestamp(0, UTC)
+        self._refused: Counter[Failure] = Counter()
         self.used_until = _months_later(self._certificate.not_before, USE_MONTHS)
         """Until when the key signs: 15 months after its certificate's notBefore (CSBR 6.3.2)."""
+
+    def refused(self) -> dict[Failure, int]:
+        """Return how many requests got no token since the last time this was asked, by why, and count anew."""
+        with self._lock:
+            told, self._refused = self._refused, Counter()
+        return dict(told)
 
     def reply(self, request: bytes, policy: str = "") -> bytes:
         """Answer one TimeStampReq with a TimeStampResp, DER: a token or a rejection, never an exception.
@@ -170,6 +178,7 @@ class Authority:
         ``policy`` is the one to whose address it came; empty where it came to none's.
         """
         draft = self._draft(request, policy)
+        self._count([draft])
         if isinstance(draft, _Rejection):
             return messages.rejected(draft.failure, draft.why)
         try:
@@ -184,6 +193,7 @@ class Authority:
         """
         addressed = policies or [""] * len(requests)
         outcomes = [self._draft(*each) for each in zip(requests, addressed, strict=True)]
+        self._count(outcomes)
         drafts = [outcome for outcome in outcomes if isinstance(outcome, _Draft)]
         try:
             granted = iter([messages.granted(token) for token in self._finished(drafts)])
@@ -207,6 +217,12 @@ class Authority:
         return self._finished(
             [self._template.draft(policy, one, (self._serial(), time), b"", True) for one in imprints]
         )
+
+    def _count(self, outcomes: Sequence[_Draft | _Rejection]) -> None:
+        rejections = [each.failure for each in outcomes if isinstance(each, _Rejection)]
+        if rejections:
+            with self._lock:
+                self._refused.update(rejections)
 
     def _finished(self, drafts: list[_Draft]) -> list[bytes]:
         if not drafts:
