@@ -103,7 +103,7 @@ class Stamper:
         self._guard = threading.Lock()
         self._protection: KeyProtection | None = None
         self._legacy_standing: Standing | None = None
-        self._given = self._mark.read().number
+        self._given = max(self._mark.read().number, _newest(self._stamps))
         policies = (policy,) if isinstance(policy, str) else tuple(policy)
         self._authority = Authority(chain, self._sign, policies, self._time, os.urandom, self._account)
         threads = os.cpu_count() or 1
@@ -175,6 +175,7 @@ class Stamper:
             if question.logged is not None:
                 self._stamps.note_logged(*question.logged)
             return LeavesRead(*self._stamps.unlogged())
+        self._stamps.compare(question, self._wall())
         batches = self._stamps.batches(question.batch, self._wall())
         return BooksRead(self._stamps.entries(question.entry), batches)
 
@@ -200,10 +201,10 @@ class Stamper:
             why = error.detail
         own = self._certificate
         clock = self._clock.state() if isinstance(self._clock, Timekeeping) else None
-        books = "" if self._stamps is None else self._stamps.name
+        books, lost = ("", ()) if self._stamps is None else (self._stamps.name, self._stamps.lost_leaves)
         until = self._authority.used_until
         guard = self._guarded()
-        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard)
+        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard, lost)
 
     def _guarded(self) -> KeyProtection | None:
         """Ask the key store once what guards the key, and again where it did not tell."""
@@ -242,3 +243,9 @@ class Stamper:
             return [value for answer in answers for value in answer]
         except KeyStoreUnavailable as error:
             raise TimestampUnavailable(error.detail, hint=error.hint) from None
+
+
+def _newest(stamps: Stamps | None) -> int:
+    """Return the last second in the books: a mark that was put back to an older state does not give it again."""
+    last = "" if stamps is None else stamps.newest()
+    return int(datetime.strptime(last, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()) if last else 0
