@@ -199,6 +199,25 @@ def test_an_old_file_that_was_put_back_by_hand_is_noticed(site: Site, tmp_path: 
     assert (len(site.log.entries), len(site.log.batches)) == before
 
 
+@pytest.mark.parametrize("since", [[], ["another two"], ["another two", "three"]])
+def test_an_old_diary_is_noticed(site: Site, tmp_path: Path, since: list[str]) -> None:
+    """Though no token was given, and its next entry has the number and the time of one that was stated."""
+    site.note("one")
+    site.books.close()
+    shutil.copy(site.path, tmp_path / "old")
+    site.books = Stamps(site.path)
+    site.note("two")
+    site.log.take_over(site.books, site.now)
+    site.put_back(tmp_path / "old")
+    for each in since:
+        site.note(each)
+    site.log.take_over(site.books, site.now)
+    assert [site.log.entries[number].detail for number in (1, 2)] == ["one", "two"]
+    said = [each.detail for each in site.log.entries.values()]
+    assert [said.count(each) for each in since] == [1] * len(since)
+    assert [each.what for each in site.log.entries.values()].count("restored") == 1
+
+
 def test_what_stands_in_the_log_token_by_token_is_not_forgotten(site: Site, tmp_path: Path) -> None:
     """The place up to which it does moves with its batch."""
     site.give(3)

@@ -135,6 +135,7 @@ def test_what_came_after_a_backup_is_lost_and_no_number_comes_twice(
     def more(it: World) -> None:
         missed.extend(give(it))
         hours(it)
+        it._rooms["stamper"]._stamps.note(it.now, [("adjusted", "The clock was set by +1.000 s.")])
         missed.extend(give(it))
         hours(it)
         missed.extend(give(it))
@@ -182,13 +183,11 @@ def test_time_goes_on_from_the_newest_that_anybody_knows(founded: Path, tmp_path
     toml.write_text(f'mark = "{elsewhere}"\n' + toml.read_text())
     house = House.of(world.directory)
     bring_books_forward(house, world.checkpoint().size, made, world.now)
-    assert _second(elsewhere) == int(made.timestamp()) + 100 and mark.exists()
+    assert _second(elsewhere) == int(made.timestamp()) + 100 and not mark.exists()
     elsewhere.unlink()
+    MarkFile.create(mark, Mark(int(made.timestamp()) + 50, bytes(32)))
     bring_books_forward(house, world.checkpoint().size, made, world.now)
-    assert _second(elsewhere) == int(made.timestamp()) and not mark.exists()
-    world._start()
-    assert len(give(world)) == 2
-    world.stop()
+    assert _second(elsewhere) == int(made.timestamp()) + 50 and not mark.exists()
 
 
 def test_a_mark_alone_that_is_older_does_not_turn_time_back(founded: Path, tmp_path: Path) -> None:
@@ -205,6 +204,37 @@ def test_a_mark_alone_that_is_older_does_not_turn_time_back(founded: Path, tmp_p
         give(world)
     world.now += timedelta(seconds=4, milliseconds=500)
     assert told(give(world)[0])[0] == last
+    world.stop()
+
+
+def test_books_on_another_disk_that_outlived_the_machine_are_used(founded: Path, tmp_path: Path) -> None:
+    """And where they did not, the backup's come to where the settings want them."""
+    world = World(founded, tmp_path / "world")
+    toml = world.directory / "stamper" / "stamper.toml"
+    elsewhere = tmp_path / "other disk" / "books"
+    toml.write_text(f'stamps = "{elsewhere}"\n' + toml.read_text())
+    elsewhere.parent.mkdir()
+    world.crash()
+    give(world)
+    (tmp_path / "copy").mkdir()
+    taken = take(House.of(world.directory), world.directory / "records.db", tmp_path / "copy")
+    tokens = give(world)
+    world.stop()
+    house, came = House.of(world.directory), world.directory / "stamper" / "books"
+    assert taken.books is not None
+    shutil.copy(taken.books, came)
+    assert bring_books_forward(house, world.checkpoint().size, world.now, world.now) == BooksBrought(
+        None, outlived=True
+    )
+    assert not came.exists()
+    for path in elsewhere.parent.iterdir():
+        path.unlink()
+    shutil.copy(taken.books, came)
+    brought = bring_books_forward(house, world.checkpoint().size, world.now, world.now)
+    assert brought.lost is not None and elsewhere.exists() and not came.exists()
+    world._start()
+    hours(world)
+    assert [proven(world, each) for each in tokens] == [False, False]
     world.stop()
 
 

@@ -147,6 +147,9 @@ def _tell(output: Output, about: tuple[Path, Sequence[str]], brought: Sequence[B
 def _tell_books(output: Output, books: BooksBrought) -> None:
     from privyseal.strongroom.older_books import said
 
+    if books.outlived:
+        output.say("the stamper's books were on another disk, and are used as they are there")
+        return
     if books.lost is None:
         output.warn("the backup has no books of the stamper: tokens from before cannot be led to the log any more")
         return

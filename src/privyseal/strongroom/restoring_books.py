@@ -12,6 +12,7 @@ that outlived the machine, the last token in the books, and the moment at which 
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from msgspec import Struct
 
 from privyseal.strongroom import older_books
 from privyseal.strongroom.backing_up import House
+from privyseal.strongroom.durable import sync_directory
 from privyseal.strongroom.mark import Mark, MarkFile
 from privyseal.strongroom.messages_of_stamps import LostLeaves
 from privyseal.strongroom.stamps import Stamps
@@ -35,7 +37,9 @@ class BooksBrought(Struct, frozen=True):
     """What became of the stamper's books."""
 
     lost: LostLeaves | None
-    """What they lack; None where the backup has no books, so that new ones are begun."""
+    """What they lack; None where the backup has no books, so that new ones are begun, or none were put back."""
+    outlived: bool = False
+    """Whether those on another disk outlived the machine, and are used as they are."""
     stated: tuple[int, ...] = ()
     """Entries of the log since the copy that are about tokens: their leaves are lost, or they are in the books."""
 
@@ -52,9 +56,11 @@ def bring_books_forward(house: House, size: int, made: datetime, now: datetime) 
         books = Stamps(path)
         try:
             copied = older_books.copied(books.database)
-            if copied is not None:
-                read = DirectoryTileStore(house.public).read
-                brought = BooksBrought(books.put_back(size, now), stated(read, min(copied.size, size), size))
+            if copied is None:
+                brought = BooksBrought(None, outlived=True)
+            else:
+                found = stated(DirectoryTileStore(house.public).read, min(copied.size, size), size)
+                brought = BooksBrought(books.put_back(size, now), stated=found)
             if last := books.newest():
                 given = max(given, int(datetime.strptime(last, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()))
         finally:
@@ -79,22 +85,23 @@ def _placed(house: House, name: str) -> Path:
     wanted, came = house.directory / "stamper" / name, house.directory / "stamper" / Path(name).name
     if came.exists() and not wanted.exists():
         wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.replace(came, wanted)
+        shutil.move(came, wanted)
+        with wanted.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_directory(wanted.parent)
+    if came.exists() and not came.samefile(wanted):
+        came.unlink()  # the one on another disk outlived the machine, and is newer than any copy
     return wanted
 
 
 def _raise_mark(house: House, given: int) -> None:
-    came = house.directory / "stamper" / Path(house.stamper.mark).name
     path = _placed(house, house.stamper.mark)
-    marks = {each for each in (came, path) if each.exists()}  # two, where the one on another disk outlived the machine
-    for each in marks:
-        file = MarkFile(each)
-        given = max(given, file.read().number)
-        file.close()
     if not path.exists():
         MarkFile.create(path, Mark(given, bytes(32)))
         return
     file = MarkFile(path)
-    if given > file.read().number:
-        file.raise_to(Mark(given, bytes(32)))
-    file.close()
+    try:
+        if given > file.read().number:
+            file.raise_to(Mark(given, bytes(32)))
+    finally:
+        file.close()
