@@ -162,6 +162,29 @@ def test_what_came_after_a_backup_is_lost_and_no_number_comes_twice(
     world.stop()
 
 
+def test_an_old_file_that_somebody_put_there_is_noticed_by_what_was_stated(founded: Path, tmp_path: Path) -> None:
+    """Without a restore: the service says what it stated last, and the books see that they are older."""
+    world = World(founded, tmp_path / "world")
+    tokens = give(world)
+    hours(world)
+    world.stop()
+    books = world.directory / "stamper" / "stamps.sqlite3"
+    shutil.copy(books, tmp_path / "old")
+    world._start()
+    lost = give(world)
+    hours(world)
+    known = roots(world)
+    world.stop()
+    put(tmp_path / "old", books)
+    world._start()
+    tokens += give(world)
+    hours(world)
+    assert [proven(world, each) for each in tokens] == [True] * 4
+    assert [proven(world, each) for each in lost] == [False] * 2
+    assert {number: roots(world)[number] for number in known} == known and len(roots(world)) == 3
+    world.stop()
+
+
 def test_time_goes_on_from_the_newest_that_anybody_knows(founded: Path, tmp_path: Path) -> None:
     """The backup's own moment, the books' last token, the mark that came with it or outlived the machine."""
     world = World(founded, tmp_path / "world")
