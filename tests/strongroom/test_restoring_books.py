@@ -6,12 +6,17 @@ The whole service is in memory here; ``tests/test_backup_service.py`` has the dr
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.strongroom.processes import wait_until
 from tests.world import SUBSCRIBER, World, found
 
 from privyseal.compliance.statements_of_timestamps import StamperNoted, TokensGiven
@@ -182,6 +187,41 @@ def test_an_old_file_that_somebody_put_there_is_noticed_by_what_was_stated(found
     assert [proven(world, each) for each in tokens] == [True] * 4
     assert [proven(world, each) for each in lost] == [False] * 2
     assert {number: roots(world)[number] for number in known} == known and len(roots(world)) == 3
+    world.stop()
+
+
+def test_a_copy_that_is_taken_while_tokens_are_given_is_whole(founded: Path, tmp_path: Path) -> None:
+    """It has every token that was answered before it was begun, and none in part; the stamper does not wait for it."""
+    world = World(founded, tmp_path / "world")
+    answered: list[bytes] = []
+    ending, client = threading.Event(), world.seal.stamper
+
+    def work() -> None:
+        while not ending.is_set():
+            answered.extend(client.stamp("sha256", [os.urandom(32) for _ in range(20)]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    house = House.of(world.directory)
+    try:
+        for number in range(4):
+            folder = tmp_path / f"copy{number}"
+            folder.mkdir()
+            until = len(answered) + 60
+            wait_until(lambda until=until: len(answered) >= until, 30)
+            before = [told(each)[1] for each in list(answered)]
+            taken = take(house, None, folder)
+            assert taken.books is not None
+            with closing(sqlite3.connect(taken.books)) as database:
+                assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                ((count,),) = database.execute("SELECT count FROM batches")
+                rows = database.execute("SELECT hashes FROM leaves ORDER BY place").fetchall()
+            leaves = b"".join(row[0] for row in rows)
+            assert len(leaves) == 32 * count
+            assert set(before) <= {leaves[at : at + 32] for at in range(0, len(leaves), 32)}
+    finally:
+        ending.set()
+        thread.join()
     world.stop()
 
 
