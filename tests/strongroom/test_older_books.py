@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from privyseal.errors import NotFound
+from privyseal.errors import BadInput, NotFound
 from privyseal.strongroom import older_books
 from privyseal.strongroom.messages_of_stamps import BooksAsked, DiaryEntry, StampBatch
-from privyseal.strongroom.older_books import Copied
+from privyseal.strongroom.older_books import HIGHEST, Copied
 from privyseal.strongroom.stamps import Stamps
 from privyseal.tlog import merkle
 
@@ -216,6 +216,23 @@ def test_an_old_diary_is_noticed(site: Site, tmp_path: Path, since: list[str]) -
     said = [each.detail for each in site.log.entries.values()]
     assert [said.count(each) for each in since] == [1] * len(since)
     assert [each.what for each in site.log.entries.values()].count("restored") == 1
+
+
+def test_a_service_that_lies_does_not_use_up_the_numbers(site: Site) -> None:
+    """It can make the books go on above what it says, and no further; no leaf is lost by that."""
+    site.give(2)
+    for asked in (BooksAsked(0, HIGHEST + 1), BooksAsked(2**53 - 1, 0)):
+        with pytest.raises(BadInput, match="under such a number"):
+            site.books.compare(asked, site.now)
+    for number in (HIGHEST - 5, HIGHEST, HIGHEST - 1):
+        site.books.compare(BooksAsked(0, number), site.now)
+        site.give(1)
+        site.now += timedelta(hours=2)
+    assert len(site.books.lost_leaves) == 2
+    site.log.known = (None, StampBatch(HIGHEST, "", "", "", 0, bytes(32)))
+    site.log.take_over(site.books, site.now)
+    assert all(site.proven(*each) for each in site.given)
+    assert sorted(site.log.batches) == [HIGHEST + 1, HIGHEST + 2, HIGHEST + 3]  # one for each hour
 
 
 def test_what_stands_in_the_log_token_by_token_is_not_forgotten(site: Site, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class StamperState(Message, frozen=True, tag="stamper-state"):
     protection: KeyProtection | None = None
     """What guards its key, as the key store says; None where that does not tell."""
     lost: tuple[LostLeaves, ...] = ()
-    """What its books lack because they were put back to an older state."""
+    """What its books lack because they were put back to an older state, the last times that they were."""
 
 
 class DiaryEntry(Message, frozen=True, tag="diary-entry"):
@@ -117,8 +117,8 @@ class BooksAsked(Message, frozen=True, tag="books-asked"):
     Those two were stated last, in these words and with this root: so the stamper sees whether its books are older.
     """
 
-    entry: Annotated[int, Meta(ge=0)]
-    batch: Annotated[int, Meta(ge=0)]
+    entry: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    batch: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     noted: DiaryEntry | None = None
     root: bytes = b""
 

@@ -35,6 +35,11 @@ CREATE TABLE IF NOT EXISTS copied (
 """``told``: up to where the service stated what is in these books, word for word. ``gaps``: numbers that are not in
 them, and between which times leaves may be lost. ``copied``: only in a copy, when it was made and how long the log was.
 """
+HIGHEST = 1 << 48
+"""Up to which number the stamper takes the service's word for what was stated. A log would take nine years to it, at a
+million entries a second; and whoever has taken over the service cannot use up the numbers (statements have 53 bits)."""
+MOST_SHOWN = 16
+"""Times that the books were put back which the health tells of, the last ones."""
 NUMBER_OF_NEXT = "SELECT max((SELECT ifnull(max(number), 0) FROM batches), (SELECT ifnull(max(last), 0) FROM gaps)) + 1"
 """The number of the next batch: above every one that is there, or that was."""
 

@@ -46,6 +46,7 @@ from privyseal.strongroom.messages_of_stamps import (
     StamperHealth,
     StamperState,
 )
+from privyseal.strongroom.older_books import MOST_SHOWN
 from privyseal.strongroom.stamps import Stamps
 from privyseal.strongroom.timekeeping import Timekeeping
 from privyseal.terms.certificates import Standing
@@ -201,7 +202,7 @@ class Stamper:
             why = error.detail
         own = self._certificate
         clock = self._clock.state() if isinstance(self._clock, Timekeeping) else None
-        books, lost = ("", ()) if self._stamps is None else (self._stamps.name, self._stamps.lost_leaves)
+        books, lost = ("", ()) if self._stamps is None else (self._stamps.name, self._stamps.lost_leaves[-MOST_SHOWN:])
         until = self._authority.used_until
         guard = self._guarded()
         return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard, lost)

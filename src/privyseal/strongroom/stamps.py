@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from privyseal.errors import NotFound, TimestampUnavailable, TooLarge
+from privyseal.errors import BadInput, NotFound, TimestampUnavailable, TooLarge
 from privyseal.strongroom import older_books
 from privyseal.strongroom.durable import Database
 from privyseal.strongroom.messages_of_stamps import BooksAsked, DiaryEntry, LostLeaves, StampBatch
@@ -136,12 +136,17 @@ class Stamps:
         return str(last)
 
     def compare(self, stated: BooksAsked, now: datetime) -> None:
-        """Hold the books against what was stated of them last; where they are older, they go on above that."""
+        """Hold the books against what was stated of them last; where they are older, they go on above that.
+
+        BadInput for a number that nothing can have.
+        """
         with self._guard:
             entry, batch = older_books.fit(self.database, stated)
             if entry and batch:
                 older_books.note_told(self.database, stated)
                 return
+            if max(stated.entry, stated.batch) > older_books.HIGHEST:
+                raise BadInput("Nothing was ever stated of the stamper's books under such a number.")
             told = older_books.told(self.database)
             after = Ends(
                 max(told.entry, stated.entry) if entry else min(told.entry, stated.entry - 1),
