@@ -24,6 +24,7 @@ import click
 
 from privyseal import config
 from privyseal.cli.diagnosis import Diagnosis
+from privyseal.cli.doctor_books import books
 from privyseal.cli.doctor_duties import duties
 from privyseal.cli.doctor_roots import roots
 from privyseal.cli.doctor_timestamps import timestamp_keys
@@ -134,6 +135,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     yield answers
     if settings.node.rooms == "start":
         yield from tokens(directory)
+        yield from books(directory)
     if answers.state == "good":
         yield from _watched(at, context)
 

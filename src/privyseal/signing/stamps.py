@@ -28,8 +28,13 @@ AT_ONCE = 1000
 """Tokens in one question to the logger."""
 MOST_EACH = 20_000
 """Tokens in one round of duties."""
-TOLD = frozenset({"adjusted", "refused", "trusted"})
-"""What of the diary is an event, too, so that people are told of it."""
+TOLD = {
+    "adjusted": "clock adjusted",
+    "refused": "clock refused",
+    "trusted": "clock trusted",
+    "restored": "stamper restored",
+}
+"""What of the diary is an event, too, so that people are told of it, and what that is called."""
 COMPARED_EVERY = timedelta(days=1)
 """How often the stamper's books are held against the log."""
 COMPARED = 256
@@ -51,21 +56,23 @@ def take_over(seal: PrivySeal) -> int:
     if not name:
         return 0
     with seal.records.reading(owner) as tx:
-        entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
+        entry, batch = _said_last(tx, f"stamper:{name}"), _said_last(tx, f"tokens:{name}")
         new_key = key is not None and _said_last(tx, key.slot) != key
-    books = seal.stamper.books(entry, batch)
+    noted = DiaryEntry(entry.number, entry.at, entry.what, entry.detail) if isinstance(entry, StamperNoted) else None
+    number, root = (batch.number, bytes.fromhex(batch.root)) if isinstance(batch, TokensGiven) else (0, b"")
+    books = seal.stamper.books(0 if noted is None else noted.number, number, noted, root)
     if not books.entries and not books.batches and not new_key:
         return 0
     with seal.records.writing(owner) as tx:
         if key is not None:
             paper.note(tx, seal, key)
         for each in books.entries:
-            noted = _noted(name, each)
+            matter = _noted(name, each)
             if each.what in TOLD:
-                event = Event(seal.clock(), paper.SERVICE, f"clock {each.what}", each.detail)
-                announce.stated(seal, tx, event, noted)
+                event = Event(seal.clock(), paper.SERVICE, TOLD[each.what], each.detail)
+                announce.stated(seal, tx, event, matter)
             else:
-                paper.note(tx, seal, noted)
+                paper.note(tx, seal, matter)
         for one in books.batches:
             paper.note(tx, seal, _given(name, one))
     paper.finish(seal)
@@ -110,16 +117,31 @@ def place(seal: PrivySeal, time: str, leaf: bytes) -> tuple[PlaceRead, statement
     written = None
     if owner is not None:
         with seal.records.reading(owner) as tx:
-            written = statements.numbered(tx, f"tokens:{state.books}", found.batch - 1)
+            written = _stated(tx, f"tokens:{state.books}", found.batch)
     if written is None or written.entry is None:
         raise NotFound("The token's hour is not in the log yet.", hint="try again in a minute")
     return found, written
 
 
-def _last(tx: Transaction, slot: str) -> int:
-    """Return the number of what was stated last of a stamper's books, 0 for nothing."""
-    matter = _said_last(tx, slot)
-    return matter.number if isinstance(matter, StamperNoted | TokensGiven) else 0
+def _stated(tx: Transaction, slot: str, batch: int) -> statements.Written | None:
+    """Return the statement of a batch: the one of its own place, or one before it where numbers are missing."""
+    low, high = 0, batch
+    while low < high:
+        middle = high - 1 if high == batch else (low + high) // 2  # most books have no gap, so the last is tried first
+        written = statements.numbered(tx, slot, middle)
+        number = None if written is None else _number(written)
+        if number == batch:
+            return written
+        if number is not None and number < batch:
+            low = middle + 1
+        else:
+            high = middle
+    return None
+
+
+def _number(written: statements.Written) -> int:
+    matter = statements.said_in(written.octets).matter
+    return matter.number if isinstance(matter, TokensGiven) else 0
 
 
 def _said_last(tx: Transaction, slot: str) -> Matter | Own | None:

@@ -46,6 +46,7 @@ from privyseal.strongroom.messages_of_stamps import (
     StamperHealth,
     StamperState,
 )
+from privyseal.strongroom.older_books import MOST_SHOWN
 from privyseal.strongroom.stamps import Stamps
 from privyseal.strongroom.timekeeping import Timekeeping
 from privyseal.terms.certificates import Standing
@@ -107,7 +108,7 @@ class Stamper:
         self._guard = threading.Lock()
         self._protection: KeyProtection | None = None
         self._legacy_standing: Standing | None = None
-        self._given = self._mark.read().number
+        self._given = max(self._mark.read().number, _newest(self._stamps))
         self._tallied = self._wall()
         policies = (policy,) if isinstance(policy, str) else tuple(policy)
         self._authority = Authority(chain, self._sign, policies, self._time, os.urandom, self._account)
@@ -184,6 +185,7 @@ class Stamper:
         now = self._wall()
         if now - self._tallied >= TALLY:
             self._tally(now)
+        self._stamps.compare(question, now)
         batches = self._stamps.batches(question.batch, now)
         return BooksRead(self._stamps.entries(question.entry), batches)
 
@@ -217,10 +219,10 @@ class Stamper:
             why = error.detail
         own = self._certificate
         clock = self._clock.state() if isinstance(self._clock, Timekeeping) else None
-        books = "" if self._stamps is None else self._stamps.name
+        books, lost = ("", ()) if self._stamps is None else (self._stamps.name, self._stamps.lost_leaves[-MOST_SHOWN:])
         until = self._authority.used_until
         guard = self._guarded()
-        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard)
+        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard, lost)
 
     def _guarded(self) -> KeyProtection | None:
         """Ask the key store once what guards the key, and again where it did not tell."""
@@ -259,3 +261,9 @@ class Stamper:
             return [value for answer in answers for value in answer]
         except KeyStoreUnavailable as error:
             raise TimestampUnavailable(error.detail, hint=error.hint) from None
+
+
+def _newest(stamps: Stamps | None) -> int:
+    """Return the last second in the books: a mark that was put back to an older state does not give it again."""
+    last = "" if stamps is None else stamps.newest()
+    return int(datetime.strptime(last, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()) if last else 0

@@ -133,7 +133,7 @@ class _Template:
 class Authority:
     """One timestamp authority: a certificate with its chain, somebody who signs with its key, its policies, a clock.
 
-    Safe to use from several threads; the lock guards nothing but the last time given out.
+    Safe to use from several threads; the lock guards the clock and the last time given out.
     """
 
     def __init__(
@@ -280,11 +280,11 @@ class Authority:
 
     def _moment(self) -> datetime | _Rejection:
         """Return the clock's whole second, never one before the last that was given out."""
-        try:
-            now = self._clock().replace(microsecond=0)
-        except Unavailable as error:
-            return _Rejection(Failure.TIME_NOT_AVAILABLE, error.detail)
-        with self._lock:
+        with self._lock:  # around the clock too: else a thread that slept in between would seem to see it go back
+            try:
+                now = self._clock().replace(microsecond=0)
+            except Unavailable as error:
+                return _Rejection(Failure.TIME_NOT_AVAILABLE, error.detail)
             if now < self._last - STEP_BACK:
                 why = "The clock went back; no time is given until it has caught up."
                 return _Rejection(Failure.TIME_NOT_AVAILABLE, why)
