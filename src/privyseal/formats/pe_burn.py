@@ -63,7 +63,7 @@ def find(code: Source) -> Bundle | None:
 
 
 def require_signed_engine(code: Source, layout: PeLayout) -> None:
-    """Refuse a bundle whose engine is not signed, and to which its container is attached; MalformedCode says what to do.
+    """Refuse a bundle with an attached container and an engine that is not signed; MalformedCode says what to do.
 
     Allowed are a detached engine, a bundle with nothing attached, and one whose engine's signature is inside.
     """
