@@ -25,6 +25,7 @@ from privyseal.cli.pieces import Counted, Decision, IfSigned, Job, Made, Opened,
 from privyseal.cli.progress import Progress
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.formats import operations, uefi_facts
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
@@ -100,6 +101,10 @@ class FileMaker(Protocol):
     type=click.Choice(["sha256", "sha1"]),
     help="With --keyfile: sign each page of a program too, as drivers need it.",
 )
+@click.option("--efi-variable", metavar="NAME", help="UEFI: db, dbx, KEK, PK, or NAME-GUID, where the name is silent.")
+@click.option("--efi-time", metavar="TIME", help="UEFI variable: now, or a time such as 2026-12-01T08:00:00Z.")
+@click.option("--efi-append", is_flag=True, help="UEFI variable: add to what is there, as for dbx.")
+@click.option("--efi-attributes", metavar="NUMBER", help="UEFI variable: its attributes, such as 0x27, the usual ones.")
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
 @click.option("--no-extended", is_flag=True, help="MSI: leave names and times of its streams out of the signature.")
 @click.option(
@@ -156,6 +161,9 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
             timestamp=timestamp,
             extended=not wanted.no_extended,
             page_hashes=wanted.page_hashes,
+            efi_variable=wanted.efi_variable,
+            efi_time=wanted.stated_time(datetime.now(UTC)),
+            efi_attributes=wanted.attributes(),
         ),
         digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
         if_signed=wanted.if_signed,
@@ -174,6 +182,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     program_url: str | None
     digest: DigestAlgorithm | None
     page_hashes: Literal["sha256", "sha1"] | None
+    efi_variable: str | None
+    efi_time: str | None
+    efi_append: bool
+    efi_attributes: str | None
     no_timestamp: bool
     no_extended: bool
     if_signed: IfSigned
@@ -186,6 +198,19 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     certs: str | None
     tsa: tuple[str, ...]
     rehearsal_anchor: tuple[str, ...]
+
+    def stated_time(self, now: datetime) -> str | None:
+        """Return the time of a UEFI variable, ``now`` for the word."""
+        return f"{now:%Y-%m-%dT%H:%M:%SZ}" if self.efi_time == "now" else self.efi_time
+
+    def attributes(self) -> int | None:
+        """Return the attributes of a UEFI variable; Misused where they are no number, None where none are asked for."""
+        usual = hex(uefi_facts.USUAL) if self.efi_append else None
+        stated = self.efi_attributes or usual
+        try:
+            return None if stated is None else int(stated, 0) | uefi_facts.APPEND * self.efi_append
+        except ValueError:
+            raise Misused(f"--efi-attributes is no number: {printable(stated or '')}.", hint="such as 0x27") from None
 
 
 def _service(given: Given, output: Output) -> Maker:
@@ -312,7 +337,7 @@ def _make(  # noqa: PLR0913
     opened: Opened, draft: Ahead | None, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
 ) -> Outcome:
     ours = decision.ours
-    options = msgspec.structs.replace(wishes.options, mode=decision.mode)
+    options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
     prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted)
     if isinstance(maker, FileMaker):
         made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)

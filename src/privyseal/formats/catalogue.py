@@ -14,6 +14,7 @@ from privyseal.formats.nuget import NugetPackage
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.uefi_variable import UefiVariable
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
 
 FORMATS: tuple[CodeFormat, ...] = (
@@ -30,6 +31,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     AppPackage(),
     NugetPackage(),
     NavxApp(),
+    UefiVariable(),
 )
 """Every code format there is: a literal list."""
 

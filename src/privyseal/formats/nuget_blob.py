@@ -19,14 +19,14 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from privyseal.errors import BadInput
+from privyseal.formats import bound_certificates
 from privyseal.formats.protocol import Identity, Problem
-from privyseal.pki import algorithms, certificates, cms, der
+from privyseal.pki import certificates, cms, der
 from privyseal.terms.signatures import (
     DIGEST_SIZES,
     Described,
@@ -41,11 +41,8 @@ ID_COMMITMENT: Final = "1.2.840.113549.1.9.16.2.16"
 ID_ORIGIN: Final = "1.2.840.113549.1.9.16.6.1"
 ID_RECEIPT: Final = "1.2.840.113549.1.9.16.6.2"
 """What a repository commits itself to: that it has received the package."""
-ID_SIGNING_CERTIFICATE: Final = "1.2.840.113549.1.9.16.2.47"
 ID_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.14"
 ID_COUNTER_SIGNATURE: Final = "1.2.840.113549.1.9.6"
-MAX_CHAIN: Final = 16
-"""Certificates put into one signature; the longest code signing chains have 4."""
 
 _OIDS: dict[DigestAlgorithm, str] = {
     "sha256": "2.16.840.1.101.3.4.2.1",
@@ -113,38 +110,15 @@ def _attributes(described: Described, identity: Identity, complete: datetime) ->
     if len(digest) != DIGEST_SIZES[algorithm]:
         raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
     message = hashlib.new(algorithm, content(algorithm, digest)).digest()
-    bound = _signing_certificate(identity.chain, identity.scheme)
+    bound_certificates.require_rsa(identity.chain, identity.scheme, "NuGet")
     earliest = max(complete, certificates.read(identity.chain[0]).not_before)
     return (
         cms.attribute(cms.ID_CONTENT_TYPE, der.oid(cms.ID_DATA)),
         cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(message)),
         cms.attribute(cms.ID_SIGNING_TIME, der.utc_time(earliest)),
         cms.attribute(ID_COMMITMENT, der.sequence(der.oid(ID_ORIGIN))),
-        bound,
+        bound_certificates.attribute(identity.chain),
     )
-
-
-@lru_cache(maxsize=256)
-def _signing_certificate(chain: tuple[bytes, ...], scheme: str) -> bytes:
-    """Return the SigningCertificateV2 attribute over the whole chain; ESSCertIDv2 with its default, SHA-256."""
-    if not 1 <= len(chain) <= MAX_CHAIN:
-        raise BadInput(f"A signature carries from 1 to {MAX_CHAIN} certificates; {len(chain)} were given.")
-    actual = certificates.scheme_of(certificates.outline(chain[0]).spki)
-    if actual.name != scheme:
-        raise BadInput(f"The signer's certificate is for a key of scheme {actual.name}, and {scheme} was named.")
-    if actual.family != Family.RSA:
-        raise BadInput(
-            f"NuGet accepts signatures by RSA keys; the certificate is for one of scheme {scheme}.",
-            hint="sign with an RSA key",
-        )
-    return cms.attribute(ID_SIGNING_CERTIFICATE, der.sequence(der.sequence(*map(_named, chain))))
-
-
-def _named(certificate: bytes) -> bytes:
-    """Return the ESSCertIDv2 of a certificate, with issuer and serial number."""
-    parts = certificates.outline(certificate)
-    issuer = der.sequence(der.sequence(der.explicit(4, parts.issuer)), parts.serial_element)
-    return der.sequence(der.octet_string(hashlib.sha256(certificate).digest()), issuer)
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -188,36 +162,13 @@ def problems(blob: Blob, digest: bytes) -> Iterator[Problem]:
         signer = cms.signer_certificate(blob.signed, blob.signer)
         if signer is not None and certificates.family_of(certificates.outline(signer).spki) != Family.RSA:
             yield Problem("signature-algorithm", "It is signed with another key than RSA; NuGet knows no other.")
-        if signer is not None and not _binds(blob, signer):
+        if signer is not None and not bound_certificates.binds(blob.signer, blob.signed.certificates, signer):
             yield Problem("certificate-binding", "The certificates are not those whose hashes are under the signature.")
     except BadInput as error:
         yield Problem("malformed-signature", error.detail)
     expected = (ID_ORIGIN, ID_RECEIPT)
     if blob.signer.attributes.get(ID_COMMITMENT) not in [(der.sequence(der.oid(one)),) for one in expected]:
         yield Problem("commitment", "The signature does not say whether an author or a repository made it.")
-
-
-def _bound(blob: Blob) -> list[bytes | None]:
-    """Return the certificates under the signature, None for each that is not carried; BadInput for nonsense."""
-    values = blob.signer.attributes.get(ID_SIGNING_CERTIFICATE, ())
-    if len(values) != 1:
-        raise BadInput("The signature does not state its certificate exactly once.")
-    found: list[bytes | None] = []
-    for element in der.children(der.Fields(der.read(values[0]), "A SigningCertificateV2").take(der.SEQUENCE), 64):
-        entry = der.Fields(element, "An ESSCertIDv2")
-        stated = entry.maybe(der.SEQUENCE)
-        algorithm = "sha256" if stated is None else algorithms.digest_name(stated)
-        if algorithm not in DIGEST_SIZES:
-            raise BadInput(f"The signature names its certificate by {algorithm}; SHA-256 or stronger was expected.")
-        digest = der.octets_of(entry.take(der.OCTET_STRING))
-        carried = blob.signed.certificates
-        found.append(next((one for one in carried if hashlib.new(algorithm, one).digest() == digest), None))
-    return found
-
-
-def _binds(blob: Blob, signer: bytes) -> bool:
-    bound = _bound(blob)
-    return bool(bound) and None not in bound and bound[0] == signer
 
 
 def loose(blob: Blob) -> Iterator[Problem]:
@@ -232,7 +183,7 @@ def loose(blob: Blob) -> Iterator[Problem]:
         yield Problem("several-timestamps", f"The signature carries {len(blob.timestamps)} timestamps; one is judged.")
     try:
         rebuilt = with_unsigned(blob, {kind: tuple(blob.signer.unsigned[kind]) for kind in blob.signer.unsigned})
-        bound = _bound(blob)
+        bound = bound_certificates.bound(blob.signer, blob.signed.certificates)
     except BadInput as error:
         yield Problem("not-canonical", f"The signature could not be built anew: {error.detail}")
         return

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from privyseal.errors import BadInput, Impossible
 from privyseal.formats.protocol import CodeFormat, Operation
 from privyseal.terms.signatures import Options
 
-OF_ONE_FORMAT = {"page_hashes": "pe"}
+OF_ONE_FORMAT = {
+    "page_hashes": "pe",
+    "efi_variable": "uefi-variable",
+    "efi_time": "uefi-variable",
+    "efi_attributes": "uefi-variable",
+    "monotonic_count": "uefi-capsule",
+    "nuget_repository": "nuget",
+    "nuget_owners": "nuget",
+}
 """Wishes that mean something in one format only: the option, and the format's name."""
 
 
@@ -19,12 +29,21 @@ def require(code_format: CodeFormat, operation: Operation) -> None:
 def require_for(code_format: CodeFormat, options: Options) -> None:
     """Raise Impossible where what the requester wishes is nothing that the format can do, BadInput where it has none.
 
-    The latter are options that mean something in another format only.
+    The latter are options that mean something in another format only. A timestamp is wished unless ``fitting`` or the
+    requester says otherwise, so it counts as wished.
     """
     require(code_format, "append" if options.mode == "append" else "sign")
+    if options.timestamp:
+        require(code_format, "timestamp")
     for name, owner in OF_ONE_FORMAT.items():
         if code_format.name != owner and getattr(options, name) != getattr(_DEFAULTS, name):
             raise BadInput(f"The format {code_format.name} has no {name.replace('_', ' ')}; only {owner} has.")
+
+
+def fitting(code_format: CodeFormat, options: Options) -> Options:
+    """Return the options without a timestamp where the format has no place for one."""
+    stamps = "timestamp" not in code_format.cannot
+    return options if stamps else msgspec.structs.replace(options, timestamp=False)
 
 
 _DEFAULTS = Options()
