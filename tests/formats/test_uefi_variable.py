@@ -325,19 +325,16 @@ def test_the_key_side_refuses(path: Path):
 
 
 def test_certificates_that_have_nothing_to_do_with_it(path: Path):
-    """Nothing would bind them; nor one that stands there twice."""
+    """Nothing would bind them. One that stands there twice is bound twice."""
     stranger = mint.certify("Stranger", mint.key("rsa-3072", 97), ca=True).der
-    for chain, why in (
-        ((*RSA.identity.chain, stranger), "certificate-binding"),
-        (RSA.identity.chain * 2, "certificate-order"),
-    ):
+    for chain, why in (((*RSA.identity.chain, stranger), {"certificate-binding"}), (RSA.identity.chain * 2, set())):
         path.write_bytes(db())
         other = msgspec.structs.replace(RSA, identity=Identity(chain, "rsa-3072"))
         with FileSource.open(path) as code:
             prepared = VARIABLE.prepare(code, VARIABLE.inspect(code), other.identity, PLAIN, "sha256")
             blob = blob_for(prepared, other, PLAIN)
         sign(path, other, options=PLAIN)
-        assert blob in path.read_bytes() and troubles(look(path)) == {why}
+        assert blob in path.read_bytes() and troubles(look(path)) == why
     path.write_bytes(db())
     rooted = signatory(with_root=True)
     sign(path, rooted, options=PLAIN)

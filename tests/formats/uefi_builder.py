@@ -69,3 +69,41 @@ def openssl_verifies(message: bytes, content: bytes, root: bytes, folder: Path) 
     command = ["openssl", "smime", "-verify", "-binary", "-inform", "DER", "-in", paths["p7"]]
     command += ["-content", paths["bin"], "-CAfile", paths["pem"], "-purpose", "any", "-out", "/dev/null"]
     return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def capsule(
+    images: Sequence[bytes] = (b"firmware " * 50,),
+    drivers: Sequence[bytes] = (),
+    vendor: bytes = b"",
+    version: int = 3,
+    header: int = 32,
+    supports: int = 0,
+) -> bytes:
+    """Return a capsule as EDK2 writes it: its header of 32 octets, the table of items, drivers, images."""
+    kind = bytes.fromhex("00112233445566778899aabbccddeeff")
+    items = list(drivers)
+    for number, image in enumerate(images):
+        row = struct.pack("<I16sB3xII", version, kind, number + 1, len(image), len(vendor))
+        items.append(row + struct.pack("<QQ", 7, supports)[: {1: 0, 2: 8, 3: 16}[version]] + image + vendor)
+    at, offsets = 8 + 8 * len(items), []
+    for item in items:
+        offsets.append(at)
+        at += len(item)
+    body = struct.pack(f"<IHH{len(items)}Q", 1, len(drivers), len(images), *offsets) + b"".join(items)
+    return struct.pack("<16sIII", CAPSULE, header, 0x50000, header + len(body)) + bytes(header - 28) + body
+
+
+def authentication(octets: bytes) -> tuple[int, bytes, bytes, bytes]:
+    """Cut a capsule with one signed image into count, message, image and its vendor's code, as UEFI 23.1 has it."""
+    (header,) = struct.unpack_from("<I", octets, 16)
+    drivers, images = struct.unpack_from("<HH", octets, header + 4)
+    assert images == 1
+    (item,) = struct.unpack_from("<Q", octets, header + 8 + 8 * drivers)
+    at = header + item
+    version, size, vendor = struct.unpack_from("<I20xII", octets, at)
+    at += {1: 32, 2: 40, 3: 48}[version]
+    count, length, revision, kind = struct.unpack_from("<QIHH", octets, at)
+    assert (revision, kind, octets[at + 16 : at + 32]) == (0x0200, 0x0EF1, PKCS7)
+    message, image = octets[at + 32 : at + 8 + length], octets[at + 8 + length : at + size]
+    assert len(octets) == at + size + vendor
+    return count, message, image, octets[at + size :]

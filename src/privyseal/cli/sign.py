@@ -105,6 +105,7 @@ class FileMaker(Protocol):
 @click.option("--efi-time", metavar="TIME", help="UEFI variable: now, or a time such as 2026-12-01T08:00:00Z.")
 @click.option("--efi-append", is_flag=True, help="UEFI variable: add to what is there, as for dbx.")
 @click.option("--efi-attributes", metavar="NUMBER", help="UEFI variable: its attributes, such as 0x27, the usual ones.")
+@click.option("--monotonic-count", type=int, metavar="NUMBER", help="UEFI capsule: the count signed with its image.")
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
 @click.option("--no-extended", is_flag=True, help="MSI: leave names and times of its streams out of the signature.")
 @click.option(
@@ -164,6 +165,7 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
             efi_variable=wanted.efi_variable,
             efi_time=wanted.stated_time(datetime.now(UTC)),
             efi_attributes=wanted.attributes(),
+            monotonic_count=wanted.monotonic_count,
         ),
         digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
         if_signed=wanted.if_signed,
@@ -186,6 +188,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     efi_time: str | None
     efi_append: bool
     efi_attributes: str | None
+    monotonic_count: int | None
     no_timestamp: bool
     no_extended: bool
     if_signed: IfSigned

@@ -14,6 +14,7 @@ from privyseal.formats.nuget import NugetPackage
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.uefi_capsule import UefiCapsule
 from privyseal.formats.uefi_variable import UefiVariable
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
 
@@ -32,6 +33,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     NugetPackage(),
     NavxApp(),
     UefiVariable(),
+    UefiCapsule(),
 )
 """Every code format there is: a literal list."""
 

@@ -137,10 +137,7 @@ def unrelated(signed: cms.SignedData) -> Iterator[Problem]:
     """
     (signer,) = signed.signers
     at = cms.signer_certificate(signed, signer)
-    left = [one for one in signed.certificates if one != at]
-    if len(left) != max(0, len(signed.certificates) - 1):
-        yield Problem("certificate-order", "The signature carries a certificate twice.")
-        return
+    left = [one for one in dict.fromkeys(signed.certificates) if one != at]
     while at is not None and left:
         wanted = certificates.outline(at).issuer
         above = next((one for one in left if certificates.outline(one).subject == wanted), None)
