@@ -141,6 +141,11 @@ def by_openssl_of_uefi(path: Path, folder: Path) -> bool:
     return uefi_builder.openssl_verifies(*rebuilt(path), signatory().root, folder)
 
 
+def by_openssl_of_capsules(path: Path, folder: Path) -> bool:
+    count, message, image, _ = uefi_builder.authentication(path.read_bytes())
+    return uefi_builder.openssl_verifies(message, image + count.to_bytes(8, "little"), signatory().root, folder)
+
+
 def efitools_signs(source: Path, target: Path, folder: Path) -> None:
     _, key, _ = signatory().write_pem(folder)
     leaf = folder / "leaf.pem"
@@ -212,6 +217,13 @@ ROWS: tuple[Row, ...] = (
         {"efitools": by_efitools, "openssl": by_openssl_of_uefi},
         {"efitools": efitools_signs},
         options=Options(timestamp=False, efi_time=uefi_builder.TIME),
+    ),
+    Row(
+        "uefi-capsule",
+        "firmware.cap",
+        uefi_builder.capsule,
+        {"openssl": by_openssl_of_capsules},
+        options=Options(timestamp=False, monotonic_count=3),
     ),
 )
 """One row for each format of the catalogue, in its order."""

@@ -163,9 +163,14 @@ def test_other_variables_by_name_and_vendor(tmp_path: Path, attributes: int):
     assert openssl_verifies(message, octets, RSA.root, tmp_path) and not wrong(path)
     assert kind(path).startswith("UEFI variable Setup with 11 octets, ")
     other = shutil.copy(path, tmp_path / "other.auth")
+    with pytest.raises(MalformedCode, match="is not called NAME-GUID"):
+        wrong(other)
+    path.write_bytes(db())
+    sign(path, RSA, options=options)
+    shutil.copy(path, other)
     assert "variable" in wrong(other)
     remove(path)
-    assert path.read_bytes() == b"any content"
+    assert path.read_bytes() == db()
 
 
 def test_a_variable_is_emptied(tmp_path: Path):

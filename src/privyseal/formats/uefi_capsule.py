@@ -80,10 +80,14 @@ class UefiCapsule:
     def prepare(
         self, code: Source, layout: Layout, identity: Identity, options: Options, digest: DigestAlgorithm
     ) -> Prepared:
-        """Hash the image and its count; MalformedCode for a capsule with several images."""
+        """Hash the image and its count; MalformedCode for a capsule with several images.
+
+        Under no certificate nothing is signed, and the count is taken for 0, so that the digest is that of the image.
+        """
         layout = _of_capsule(layout)
         image = _only(code, layout)
         count = image.count or 0 if options.monotonic_count is None else options.monotonic_count
+        count = count if identity.chain else 0
         if not 0 <= count <= MAX_COUNT:
             raise MalformedCode(
                 f"{code.filename} has the monotonic count {count}; from 0 to {MAX_COUNT} can be signed."

@@ -118,15 +118,26 @@ class UefiVariable:
         )
         if layout.variable is not None:
             _holds(code, layout, layout.variable)
-        elif not layout.signed:
+        else:
             _lists(code, layout)
         return layout
 
     def prepare(
         self, code: Source, layout: Layout, identity: Identity, options: Options, digest: DigestAlgorithm
     ) -> Prepared:
-        """Describe the content, for which variable it is, and since when; BadInput where that is not known."""
+        """Describe the content, for which variable it is, and since when; MalformedCode where that is not known.
+
+        Under no certificate nothing is signed, and the digest is that of the content, which is the same whatever is
+        said of it.
+        """
         layout = _of_variable(layout)
+        if not identity.chain:
+            alone = _content(code, layout)
+            found = hashlib.new(digest, alone).digest()
+            bare = Described(
+                format=NAME, filename=code.filename, digest_algorithm=digest, digest=found, size=len(alone)
+            )
+            return Prepared((bare,), layout)
         known = next(_purposes(code, layout), None) if layout.signed else None
         variable = layout.variable if known is None else known.variable
         if options.efi_variable is not None:
@@ -138,7 +149,7 @@ class UefiVariable:
             )
         attributes = known.attributes if known is not None else uefi_facts.USUAL
         time = layout.time if options.efi_time is None else uefi_facts.efi_time(options.efi_time)
-        if identity.chain and uefi_facts.time_of(time) is None:
+        if uefi_facts.time_of(time) is None:
             raise MalformedCode(
                 f"Since when {code.filename} holds has to be said: firmware takes only what is newer than what it has.",
                 hint="--efi-time now, or a time such as 2026-12-01T08:00:00Z",
@@ -169,7 +180,7 @@ class UefiVariable:
         layout = _of_variable(prepared.layout)
         if len(blobs) != 1:
             raise BadInput(f"A UEFI variable takes one signature; {len(blobs)} came.")
-        time = uefi_facts.efi_time(str(prepared.described[0].facts["time"]))
+        time = uefi_facts.efi_time(str(prepared.described[0].facts.get("time")))
         return PatchPlan((Insert(time + uefi_blob.wrap(blobs[0])), Copy(layout.at, layout.size - layout.at)))
 
     def remove(self, code: Source, layout: Layout) -> PatchPlan:
@@ -303,11 +314,12 @@ def _holds(code: Source, layout: VariableLayout, variable: tuple[str, str]) -> s
 
 
 def _lists(code: Source, layout: VariableLayout) -> str:
-    """Say what the lists of a file hold whose variable is not known; MalformedCode where they are broken."""
+    """Say what the lists of a file hold whose name does not tell which variable it is; MalformedCode if it has none."""
     try:
         return uefi_lists.words(_content(code, layout))
     except BadInput as error:
-        raise _malformed(code, error.detail) from None
+        why = f"{error.detail}, and the file is not called NAME-GUID.auth as other variables than Secure Boot's are"
+        raise _malformed(code, why) from None
 
 
 def _octets(code: Source, layout: VariableLayout, purpose: Purpose) -> bytes:
