@@ -121,7 +121,7 @@ def by_openssl(path: Path, folder: Path) -> bool:
 def by_nugets_rules(path: Path, folder: Path) -> bool:
     """Hash the package as NuGet's specification says, written down again."""
     with FileSource.open(path) as code:
-        (found,) = examine(catalogue.recognise(code), code).signatures
+        found, *_ = examine(catalogue.recognise(code), code).signatures
     return found.digest == test_nuget.package_hash(path.read_bytes(), found.digest_algorithm)
 
 
@@ -208,6 +208,9 @@ ROWS: tuple[Row, ...] = (
         "Example.Package.1.2.3.nupkg",
         zip_builder.nuget_package,
         {"openssl": by_openssl, "NuGet's rules": by_nugets_rules},
+        second="sha512",
+        added={"nuget_repository": "https://example.com/v3/index.json", "nuget_owners": ("Example",)},
+        adder="rsa-4096",
     ),
     Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
     Row(

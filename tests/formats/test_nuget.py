@@ -19,7 +19,6 @@ from tests.formats.walking import describe, look, remove, sign, stamp_later, wro
 from tests.formats.zip_builder import File, archive, nuget_files, nuget_package
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
-from privyseal.formats import operations
 from privyseal.formats.catalogue import BY_NAME
 from privyseal.pki import cms, der
 from privyseal.terms.signatures import DigestAlgorithm, Options
@@ -129,8 +128,9 @@ def test_only_rsa_keys(package: Path):
     with pytest.raises(BadInput, match="NuGet accepts signatures by RSA keys") as refused:
         sign(package, signatory("ecdsa-p256"))
     assert refused.value.hint == "sign with an RSA key" and package.read_bytes() == before
+    sign(package, signatory())
     with pytest.raises(Impossible, match="one author's signature"):
-        operations.require_for(NUGET, APPEND)
+        sign(package, signatory(), options=APPEND)
 
 
 def test_symbols_and_summary(tmp_path: Path):

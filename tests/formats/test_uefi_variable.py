@@ -197,6 +197,12 @@ def test_what_it_cannot():
     with pytest.raises(Impossible, match="no timestamp"):
         operations.require_for(VARIABLE, Options())
     assert not operations.fitting(VARIABLE, Options()).timestamp and operations.fitting(BY_NAME["pe"], Options())
+    named = Options(program_name="App", program_url="https://example.com/", timestamp=False)
+    for name in operations.NAMELESS:
+        assert operations.fitting(BY_NAME[name], named).program_name is None
+        with pytest.raises(BadInput, match="no place for a program's name"):
+            operations.require_for(BY_NAME[name], named)
+    assert operations.fitting(BY_NAME["pe"], named) == named
     with pytest.raises(BadInput, match="has no efi time"):
         operations.require_for(BY_NAME["pe"], PLAIN)
 

@@ -11,27 +11,28 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import click
 import msgspec
 
 from privyseal.cli import crew, forked, outcomes, pieces
 from privyseal.cli import profile as profiles
+from privyseal.cli.given import Given
 from privyseal.cli.main import from_os_error
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.pieces import Counted, Decision, IfSigned, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.pieces import Counted, Decision, Job, Made, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused, PrivySealError, Unavailable
-from privyseal.formats import operations, uefi_facts
+from privyseal.formats import operations
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, DigestAlgorithm, Options
+from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, Options
 from privyseal.verify import Expected, LogFacts
 
 AT_ONCE = 16
@@ -106,6 +107,8 @@ class FileMaker(Protocol):
 @click.option("--efi-append", is_flag=True, help="UEFI variable: add to what is there, as for dbx.")
 @click.option("--efi-attributes", metavar="NUMBER", help="UEFI variable: its attributes, such as 0x27, the usual ones.")
 @click.option("--monotonic-count", type=int, metavar="NUMBER", help="UEFI capsule: the count signed with its image.")
+@click.option("--nuget-repository", metavar="URL", help="NuGet: sign as the repository of this V3 service index.")
+@click.option("--nuget-owner", multiple=True, metavar="NAME", help="NuGet: whose package it is. Repeatable.")
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
 @click.option("--no-extended", is_flag=True, help="MSI: leave names and times of its streams out of the signature.")
 @click.option(
@@ -156,64 +159,13 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
     maker = _key_file(wanted, output) if wanted.keyfile else _service(wanted, output)
     timestamp = maker.stamps and not wanted.no_timestamp
     wishes = Wishes(
-        options=Options(
-            program_name=wanted.program_name,
-            program_url=wanted.program_url,
-            timestamp=timestamp,
-            extended=not wanted.no_extended,
-            page_hashes=wanted.page_hashes,
-            efi_variable=wanted.efi_variable,
-            efi_time=wanted.stated_time(datetime.now(UTC)),
-            efi_attributes=wanted.attributes(),
-            monotonic_count=wanted.monotonic_count,
-        ),
+        options=wanted.options(timestamp, datetime.now(UTC)),
         digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
         if_signed=wanted.if_signed,
         again=wanted.again,
     )
     workers = AT_ONCE if maker.logs or timestamp else CHILDREN_A_CORE * (os.cpu_count() or 1)
     return _run(todo, maker, wishes, output, workers)
-
-
-class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """The options as they were given."""
-
-    output: str | None
-    key: str | None
-    program_name: str | None
-    program_url: str | None
-    digest: DigestAlgorithm | None
-    page_hashes: Literal["sha256", "sha1"] | None
-    efi_variable: str | None
-    efi_time: str | None
-    efi_append: bool
-    efi_attributes: str | None
-    monotonic_count: int | None
-    no_timestamp: bool
-    no_extended: bool
-    if_signed: IfSigned
-    again: bool
-    mode: str
-    profile: str | None
-    url: str | None
-    subscriber: str | None
-    keyfile: str | None
-    certs: str | None
-    tsa: tuple[str, ...]
-    rehearsal_anchor: tuple[str, ...]
-
-    def stated_time(self, now: datetime) -> str | None:
-        """Return the time of a UEFI variable, ``now`` for the word."""
-        return f"{now:%Y-%m-%dT%H:%M:%SZ}" if self.efi_time == "now" else self.efi_time
-
-    def attributes(self) -> int | None:
-        """Return the attributes of a UEFI variable; Misused where they are no number, None where none are asked for."""
-        usual = hex(uefi_facts.USUAL) if self.efi_append else None
-        stated = self.efi_attributes or usual
-        try:
-            return None if stated is None else int(stated, 0) | uefi_facts.APPEND * self.efi_append
-        except ValueError:
-            raise Misused(f"--efi-attributes is no number: {printable(stated or '')}.", hint="such as 0x27") from None
 
 
 def _service(given: Given, output: Output) -> Maker:

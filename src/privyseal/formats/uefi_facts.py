@@ -25,6 +25,7 @@ from privyseal.formats.uefi_blob import guid
 from privyseal.terms.signatures import Described, Options
 
 NAME: Final = "uefi-variable"
+"""What the format is called."""
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 KNOWN: dict[str, str] = {

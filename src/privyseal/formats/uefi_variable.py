@@ -44,6 +44,7 @@ from privyseal.terms.signatures import (
 )
 
 NAME: Final = uefi_facts.NAME
+"""What the format is called."""
 _TIME = 16
 """Octets of EFI_TIME, which the certificate's header follows."""
 _HEAD = _TIME + uefi_blob.CERTIFICATE.size

@@ -333,18 +333,6 @@ def flaws(signed: SignedData, signer: SignerInfo, *, content: bytes) -> tuple[Fl
     ``content``: the octets that are signed, for encapsulated content ``signed.content_octets``. The certificate is
     taken from the SignedData and not judged: no dates, no chain, no purpose.
     """
-    digest = hashlib.new(signer.digest_algorithm, content).digest() if signer.digest_algorithm in DIGEST_SIZES else b""
-    return _flaws(signed, signer, digest, content)
-
-
-def flaws_of_digest(signed: SignedData, signer: SignerInfo, *, digest: bytes) -> tuple[Flaw, ...]:
-    """Do as :func:`flaws` for content of which only the digest is known; there have to be signed attributes."""
-    if signer.signed_attributes is None:
-        return (Flaw("signed-attributes", "Content that is known by its digest must be signed through attributes."),)
-    return _flaws(signed, signer, digest, b"")
-
-
-def _flaws(signed: SignedData, signer: SignerInfo, digest: bytes, content: bytes) -> tuple[Flaw, ...]:
     found: list[Flaw] = []
     algorithm = signer.digest_algorithm
     if algorithm not in DIGEST_SIZES:
@@ -359,7 +347,7 @@ def _flaws(signed: SignedData, signer: SignerInfo, digest: bytes, content: bytes
         if signed.content_type != ID_DATA:
             found.append(Flaw("signed-attributes", "Content other than plain data must be signed through attributes."))
     else:
-        found += _attribute_flaws(signed, signer, digest)
+        found += _attribute_flaws(signed, signer, hashlib.new(algorithm, content).digest())
     certificate = signer_certificate(signed, signer)
     if certificate is None:
         found.append(Flaw("no-signer-certificate", "The signature does not carry its signer's certificate."))
