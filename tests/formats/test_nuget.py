@@ -113,6 +113,16 @@ def test_the_message_is_what_nuget_specifies(package: Path):
     assert done.stdout == expected
 
 
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_the_message_states_its_version(package: Path, version: int):
+    """No signature covers it, so only the one that RFC 5652 5.1 has is taken."""
+    blob = sign(package, signatory())
+    at = blob.index(b"\x02\x01\x01")
+    changed = blob[:at] + bytes([2, 1, version]) + blob[at + 3 :]
+    package.write_bytes(archive([*nuget_files(), File(b".signature.p7s", changed, packed=False)]))
+    assert "not-canonical" in wrong(package)
+
+
 def test_real_packages(tmp_path: Path):
     path = tmp_path / "minimal.nupkg"
     path.write_bytes(original := sample("jsign/minimal.1.0.0.nupkg"))

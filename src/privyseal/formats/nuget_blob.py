@@ -206,7 +206,7 @@ def loose(blob: Blob) -> Iterator[Problem]:
     except BadInput as error:
         yield Problem("not-canonical", f"The signature could not be built anew: {error.detail}")
         return
-    if rebuilt != blob.signed.der:
+    if rebuilt != blob.signed.der or blob.signed.version != (1 if blob.signer.version == 1 else 3):  # RFC 5652 5.1
         text = "The signature is not encoded as it would be written, so octets of it are loose."
         yield Problem("not-canonical", text)
     if len(bound) > 1 and tuple(bound) != blob.signed.certificates[: len(bound)]:

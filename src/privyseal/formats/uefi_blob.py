@@ -71,17 +71,17 @@ def build(
         signed_attributes=attributes,
         signature=signature.value,
     )
-    return _message(identity.chain, digest, signer, 1, bare=bare)
+    return _message(identity.chain, digest, signer, bare=bare)
 
 
-def _message(chain: tuple[bytes, ...], digest: DigestAlgorithm, signer: bytes, version: int, *, bare: bool) -> bytes:
+def _message(chain: tuple[bytes, ...], digest: DigestAlgorithm, signer: bytes, *, bare: bool) -> bytes:
     whole = cms.build_signed_data(
         content_type=cms.ID_DATA,
         content=None,
         digest_algorithm=digest,
         certificates=chain,
         signers=(signer,),
-        version=version,
+        version=1,
     )
     return der.children(der.children(der.read(whole))[1])[0].raw if bare else whole
 
@@ -125,7 +125,7 @@ def loose(blob: bytes, signed: cms.SignedData) -> Iterator[Problem]:
             signature=signer.signature,
             unsigned_attributes=[cms.attribute(kind, *values) for kind, values in signer.unsigned.items()],
         )
-        rebuilt = [_message(signed.certificates, algorithm, info, signed.version, bare=bare) for bare in (True, False)]
+        rebuilt = [_message(signed.certificates, algorithm, info, bare=bare) for bare in (True, False)]
     if blob not in rebuilt:
         yield Problem("not-canonical", "The signature is not encoded as it would be written, so octets are loose.")
 
@@ -144,11 +144,13 @@ def unrelated(signed: cms.SignedData) -> Iterator[Problem]:
         if above is None:
             break
         if not _issued(at, above):
-            yield Problem("certificate-binding", "A certificate in the signature is not signed by the one above it.")
+            yield Problem(
+                "certificate-binding", "A certificate is not signed by the one above it in a way that is believed."
+            )
         left.remove(above)
         at = above
     if at is not None and certificates.outline(at).issuer == certificates.outline(at).subject and not _issued(at, at):
-        yield Problem("certificate-binding", "A root in the signature is not signed by itself.")
+        yield Problem("certificate-binding", "A root is not signed by itself in a way that is believed.")
     if left:
         yield Problem("certificate-binding", "The signature carries certificates that have nothing to do with it.")
 
