@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.formats.signing import signatory
 from tests.formats.uefi_builder import (
     MINE,
     SECURITY,
@@ -90,11 +91,16 @@ def test_what_cannot_be_signed_is_exit_2_and_untouched(service: Rehearsal, tmp_p
 
 def test_with_a_key_file_too(service: Rehearsal, tmp_path: Path) -> None:
     """No service, an authority named: it is not asked, for there is no place for its token."""
-    from tests.formats.signing import signatory
-
     chain, key, root = signatory().write_pem(tmp_path)
     key.chmod(0o600)
     (tmp_path / "db.esl").write_bytes(db())
     given = ["--keyfile", key, "--certs", chain, "--rehearsal-anchor", root, "--tsa", "http://127.0.0.1:9/"]
     done = service.run("sign", *given, "--efi-time", TIME, tmp_path / "db.esl", profile=False)
     assert done.returncode == 0, done.stderr
+    large = tmp_path / "firmware.cap"  # large enough to be written by two threads
+    large.write_bytes(original := capsule(images=(bytes(range(256)) * 40_000,)))
+    done = service.run("sign", *given, large, profile=False)
+    assert done.returncode == 0, done.stderr
+    _, message, image, _ = authentication(large.read_bytes())
+    assert image == original[-len(image) :]
+    assert openssl_verifies(message, image + bytes(8), signatory().root, tmp_path)

@@ -78,6 +78,11 @@ class CapsuleLayout(Layout, frozen=True, kw_only=True):
     drivers: int
     images: tuple[Image, ...]
 
+    @property
+    def shift(self) -> None:
+        """Return None: how long a signature is that stands before an image is known only when it is made."""
+        return
+
 
 def read(code: Source) -> CapsuleLayout:
     """Read the structure; MalformedCode with one sentence that names what is wrong."""
