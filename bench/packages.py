@@ -85,6 +85,19 @@ def large_application(path: Path, size: int) -> Path:
     return _archive(path, ("large.bin", size), {"AppManifest.xaml": b"<Deployment/>"}, zip64=False)
 
 
+def large_capsule(path: Path, size: int) -> Path:
+    """Write a UEFI capsule with one image of ``size`` octets."""
+    block = bytes(i * 131 % 251 for i in range(1 << 20))
+    kind = bytes.fromhex("edd5cb6d2de8444cbda17194199ad92a")
+    image = struct.pack("<I16sB3xIIQQ", 3, bytes(16), 1, size, 0, 0, 0)
+    table = struct.pack("<IHHQ", 1, 0, 1, 16)
+    with path.open("wb") as out:
+        out.write(struct.pack("<16sIIII", kind, 32, 0, 32 + len(table) + len(image) + size, 0) + table + image)
+        for _ in range(size >> 20):
+            out.write(block)
+    return path
+
+
 def large(folder: Path, rounds: int) -> list[Row]:
     """Sign an app package of 1 GiB beside osslsigncode, and others of 1 GiB, for which there is no peer."""
     rows: list[Row] = []
@@ -100,4 +113,7 @@ def large(folder: Path, rounds: int) -> list[Row]:
     application = large_application(folder / "large.xap", 1 << 30)
     rows += rows_against(folder, "1024 MiB XAP", application, rounds, peer=False)
     application.unlink()
+    capsule = large_capsule(folder / "large.cap", 1 << 30)
+    rows += rows_against(folder, "1024 MiB UEFI capsule", capsule, rounds, peer=False)
+    capsule.unlink()
     return rows

@@ -120,3 +120,26 @@ def test_what_cannot_be_signed_is_exit_2_and_untouched(
     more = service.run("sign", "--mode", mode, "--if-signed", "add", theirs)
     assert more.returncode == 2 and "replace it instead" in " ".join(more.stderr.split()), more.stderr
     assert theirs.read_bytes() == once
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_as_a_repository(service: Rehearsal, tmp_path: Path, mode: str) -> None:
+    """Beside an author of elsewhere, whose signature stays as it was, and alone."""
+    index = "https://packages.example.com/v3/index.json"
+    as_repository = ["--nuget-repository", index, "--nuget-owner", "Example", "--nuget-owner", "Contoso"]
+    theirs, alone = tmp_path / "theirs.nupkg", tmp_path / "alone.nupkg"
+    for path in (theirs, alone):
+        path.write_bytes(nuget_package())
+    author = sign(theirs, signatory(), stamped=True)
+    command = ["sign", "--mode", mode, "--if-signed", "add", "-d", "Example", *as_repository, theirs, alone]
+    done = service.run(*command)
+    assert done.returncode == 0, done.stderr
+    with FileSource.open(theirs) as code:
+        first, second = examine(recognise(code), code).signatures
+    assert first.blob == author and second.program_url == index and second.timestamp is not None
+    found = json.loads(service.run("verify", theirs, alone, "--json").stdout)["files"]
+    assert [len(one["signatures"]) for one in found] == [2, 1]
+    assert found[1]["verdict"] == "valid", json.dumps(found[1])
+    assert found[0]["signatures"][1]["log"]["index"] > 0 and not found[0]["signatures"][1]["problems"], found
+    refused = service.run("sign", "--mode", mode, "--again", "--nuget-repository", "http://example.com/", alone)
+    assert refused.returncode == 2 and "is an https address" in " ".join(refused.stderr.split()), refused.stderr

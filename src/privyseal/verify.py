@@ -353,7 +353,8 @@ class _Logged(msgspec.Struct, frozen=True):
         problems: list[Problem] = []
         request = self.request
         approved = [(each.digest_algorithm, each.digest) for each in request.described]
-        options = (request.options.program_name, request.options.program_url)
+        address = request.options.nuget_repository or request.options.program_url
+        options = (request.options.program_name, address)
         if (embedded.digest_algorithm, embedded.digest) not in approved:
             problems.append(Problem("not-approved", "The log shows that other code was approved than is signed here."))
         if embedded.signer is None or hashlib.sha256(embedded.signer).hexdigest() != request.certificate:

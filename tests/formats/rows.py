@@ -6,6 +6,7 @@ mode, and holds the page to what came of it. ``python -m tests.formats.rows`` wr
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import zipfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lief
+import msgspec
 from tests.formats import (
     cab_builder,
     cat_builder,
@@ -28,6 +30,7 @@ from tests.formats import (
     test_opc_strangers,
     test_windows_strangers,
     test_xap,
+    uefi_builder,
     zip_builder,
 )
 from tests.formats.pe_builder import program
@@ -40,6 +43,7 @@ from privyseal.formats.examine import Examined, examine
 from privyseal.formats.patch import carry_out
 from privyseal.formats.protocol import CodeFormat, Prepared
 from privyseal.formats.source import FileSource
+from privyseal.pki import certificates
 from privyseal.signing import workshop
 from privyseal.terms.signatures import DigestAlgorithm, Options
 
@@ -64,6 +68,10 @@ class Row:
     others: Mapping[str, Other] = field(default_factory=dict)
     second: DigestAlgorithm = "sha384"
     """The digest algorithm of the signature that is added; another than the first one's wherever that can be."""
+    options: Options = field(default_factory=Options)
+    """What else has to be said for it to be signed."""
+    added: Mapping[str, object] = field(default_factory=dict)
+    """What of these is otherwise for the signature that is added."""
     adder: str = "ecdsa-p384"
     """The scheme of who adds it."""
 
@@ -118,7 +126,7 @@ def by_openssl(path: Path, folder: Path) -> bool:
 def by_nugets_rules(path: Path, folder: Path) -> bool:
     """Hash the package as NuGet's specification says, written down again."""
     with FileSource.open(path) as code:
-        (found,) = examine(catalogue.recognise(code), code).signatures
+        found, *_ = examine(catalogue.recognise(code), code).signatures
     return found.digest == test_nuget.package_hash(path.read_bytes(), found.digest_algorithm)
 
 
@@ -144,6 +152,39 @@ def by_relics_rules_of_xap(path: Path, folder: Path) -> bool:
     with FileSource.open(path) as code:
         (found,) = examine(catalogue.recognise(code), code).signatures
     return found.digest == test_xap.relics_digest(path.read_bytes(), found.digest_algorithm)
+
+
+def rebuilt(path: Path) -> tuple[bytes, bytes]:
+    """Return the message in a UEFI variable called db, and what it is over."""
+    time, message, content = uefi_builder.pieces(path.read_bytes())
+    return message, uefi_builder.signed_octets("db", uefi_builder.SECURITY, 0x27, time, content)
+
+
+def by_openssl_of_uefi(path: Path, folder: Path) -> bool:
+    return uefi_builder.openssl_verifies(*rebuilt(path), signatory().root, folder)
+
+
+def by_openssl_of_capsules(path: Path, folder: Path) -> bool:
+    count, message, image, _ = uefi_builder.authentication(path.read_bytes())
+    return uefi_builder.openssl_verifies(message, image + count.to_bytes(8, "little"), signatory().root, folder)
+
+
+def efitools_signs(source: Path, target: Path, folder: Path) -> None:
+    _, key, _ = signatory().write_pem(folder)
+    leaf = folder / "leaf.pem"
+    leaf.write_bytes(certificates.pem(signatory().identity.chain[0]))
+    command = ["sign-efi-sig-list", "-t", "2026-12-01 08:00:00", "-c", leaf, "-k", key, "db", source, target]
+    environment = {"PATH": os.defpath, "TZ": "UTC"}
+    subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)
+
+
+def by_efitools(path: Path, folder: Path) -> bool:
+    """Have it sign the same content at the same time with the same key: the same signature has to come out."""
+    bare, theirs = folder / "bare.esl", folder / "theirs.bin"
+    bare.write_bytes(uefi_builder.pieces(path.read_bytes())[2])
+    efitools_signs(bare, theirs, folder)
+    (ours,) = _look(ROWS[list(catalogue.BY_NAME).index("uefi-variable")], path).signatures
+    return ours.signature_value in theirs.read_bytes()
 
 
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
@@ -191,11 +232,29 @@ ROWS: tuple[Row, ...] = (
         "Example.Package.1.2.3.nupkg",
         zip_builder.nuget_package,
         {"openssl": by_openssl, "NuGet's rules": by_nugets_rules},
+        second="sha512",
+        added={"nuget_repository": "https://example.com/v3/index.json", "nuget_owners": ("Example",)},
+        adder="rsa-4096",
     ),
     Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
     Row("xap", "example.xap", test_xap.application, {"relic's rules": by_relics_rules_of_xap}),
     Row("vsix", "example.vsix", opc_builder.vsix, XMLDSIG),
     Row("opc", "example.xps", opc_builder.document, XMLDSIG, {"xmlsec1": opc_other.sign}, adder="rsa-4096"),
+    Row(
+        "uefi-variable",
+        "db.auth",
+        uefi_builder.db,
+        {"efitools": by_efitools, "openssl": by_openssl_of_uefi},
+        {"efitools": efitools_signs},
+        options=Options(timestamp=False, efi_time=uefi_builder.TIME),
+    ),
+    Row(
+        "uefi-capsule",
+        "firmware.cap",
+        uefi_builder.capsule,
+        {"openssl": by_openssl_of_capsules},
+        options=Options(timestamp=False, monotonic_count=3),
+    ),
 )
 """One row for each format of the catalogue, in its order."""
 
@@ -215,17 +274,18 @@ def played(row: Row, folder: Path) -> str:
         return ", ".join(row.judges) or "nobody else"
 
     path.write_bytes(original)
-    sign(path, signatory(), stamped=True)
+    sign(path, signatory(), options=row.options, stamped=row.options.timestamp)
     cells["sign"] = judged()
     cells["local"] = "yes"
     cells["server"] = _server(row, original, folder)
     if "append" in row.code_format.cannot:
         cells["append"] = "no"
     else:
-        sign(path, signatory(row.adder), options=Options(mode="append"), digest=row.second, stamped=True)
+        more = msgspec.structs.replace(row.options, mode="append", **row.added)
+        sign(path, signatory(row.adder), options=more, digest=row.second, stamped=True)
         assert len(_look(row, path).signatures) == 2
         cells["append"] = judged()
-    sign(path, signatory())
+    sign(path, signatory(), options=row.options)
     assert len(_look(row, path).signatures) == 1
     cells["replace"] = judged()
     cells["timestamp later"] = _later(row, path, judged)
@@ -238,13 +298,13 @@ def _server(row: Row, original: bytes, folder: Path) -> str:
     """Have the service's own children's work done on the sample, and hold it against local mode."""
     source, target, local = folder / "upload", folder / "finished", folder / row.filename
     source.write_bytes(original)
-    who, options = signatory(), Options()
+    who, options = signatory(), row.options
     pieces = workshop.describe(
         workshop.Describe(str(source), row.filename, who.identity.chain, who.identity.scheme, options, "sha256")
     )
     with FileSource.open(source) as code:
         prepared = Prepared(pieces.described, row.code_format.inspect(code))
-    blob = blob_for(prepared, who, options, stamped=True)
+    blob = blob_for(prepared, who, options, stamped=options.timestamp)
     workshop.finish(
         workshop.Finish(
             str(source), str(target), who.identity.chain, who.identity.scheme, options, pieces.described, (blob,)

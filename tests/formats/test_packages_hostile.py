@@ -18,10 +18,12 @@ from tests.formats.walking import sign
 from tests.formats.zip_builder import app_package, nuget_package, publisher_of
 
 from privyseal.errors import MalformedCode
+from privyseal.terms.signatures import Options
 
 COUNT = 2000
 """Mutants of each kind in every run of the suite; the nightly one reads ten times as many."""
 KINDS = ("msix", "nupkg", "app", "xap", "vsix", "xps")
+COUNTER = Options(nuget_repository="https://example.com/v3/index.json", nuget_owners=("Example",), mode="append")
 
 
 def originals(folder: Path, kind: str) -> Path:
@@ -48,6 +50,8 @@ def originals(folder: Path, kind: str) -> Path:
             sign(path, who, stamped=number == 1)
         if kind == "xps" and number == 2:
             sign(path, who, options=APPEND)
+        if number == 1 and kind == "nupkg":
+            sign(path, signatory("rsa-4096"), options=COUNTER, stamped=True)
     return folder
 
 

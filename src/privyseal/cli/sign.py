@@ -11,26 +11,28 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import click
 import msgspec
 
 from privyseal.cli import crew, forked, outcomes, pieces
 from privyseal.cli import profile as profiles
+from privyseal.cli.given import Given
 from privyseal.cli.main import from_os_error
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.pieces import Counted, Decision, IfSigned, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.pieces import Counted, Decision, Job, Made, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.formats import operations
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, DigestAlgorithm, Options
+from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, Options
 from privyseal.verify import Expected, LogFacts
 
 AT_ONCE = 16
@@ -100,6 +102,13 @@ class FileMaker(Protocol):
     type=click.Choice(["sha256", "sha1"]),
     help="Sign each page of a program too, as drivers need it.",
 )
+@click.option("--efi-variable", metavar="NAME", help="UEFI: db, dbx, KEK, PK, or NAME-GUID, where the name is silent.")
+@click.option("--efi-time", metavar="TIME", help="UEFI variable: now, or a time such as 2026-12-01T08:00:00Z.")
+@click.option("--efi-append", is_flag=True, help="UEFI variable: add to what is there, as for dbx.")
+@click.option("--efi-attributes", metavar="NUMBER", help="UEFI variable: its attributes, such as 0x27, the usual ones.")
+@click.option("--monotonic-count", type=int, metavar="NUMBER", help="UEFI capsule: the count signed with its image.")
+@click.option("--nuget-repository", metavar="URL", help="NuGet: sign as the repository of this V3 service index.")
+@click.option("--nuget-owner", multiple=True, metavar="NAME", help="NuGet: whose package it is. Repeatable.")
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
 @click.option("--no-extended", is_flag=True, help="MSI: leave names and times of its streams out of the signature.")
 @click.option(
@@ -150,42 +159,13 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
     maker = _key_file(wanted, output) if wanted.keyfile else _service(wanted, output)
     timestamp = maker.stamps and not wanted.no_timestamp
     wishes = Wishes(
-        options=Options(
-            program_name=wanted.program_name,
-            program_url=wanted.program_url,
-            timestamp=timestamp,
-            extended=not wanted.no_extended,
-            page_hashes=wanted.page_hashes,
-        ),
+        options=wanted.options(timestamp, datetime.now(UTC)),
         digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
         if_signed=wanted.if_signed,
         again=wanted.again,
     )
     workers = AT_ONCE if maker.logs or timestamp else CHILDREN_A_CORE * (os.cpu_count() or 1)
     return _run(todo, maker, wishes, output, workers)
-
-
-class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """The options as they were given."""
-
-    output: str | None
-    key: str | None
-    program_name: str | None
-    program_url: str | None
-    digest: DigestAlgorithm | None
-    page_hashes: Literal["sha256", "sha1"] | None
-    no_timestamp: bool
-    no_extended: bool
-    if_signed: IfSigned
-    again: bool
-    mode: str
-    profile: str | None
-    url: str | None
-    subscriber: str | None
-    keyfile: str | None
-    certs: str | None
-    tsa: tuple[str, ...]
-    rehearsal_anchor: tuple[str, ...]
 
 
 def _service(given: Given, output: Output) -> Maker:
@@ -312,7 +292,7 @@ def _make(  # noqa: PLR0913
     opened: Opened, draft: Ahead | None, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
 ) -> Outcome:
     ours = decision.ours
-    options = msgspec.structs.replace(wishes.options, mode=decision.mode)
+    options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
     prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted)
     if isinstance(maker, FileMaker):
         made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)

@@ -75,8 +75,11 @@ class Layout(msgspec.Struct, frozen=True):
     size: int
 
     @property
-    def shift(self) -> int:
-        """Return by how many octets the content moves when the file is signed: 0 in most formats."""
+    def shift(self) -> int | None:
+        """Return by how many octets the content moves when the file is signed: 0 in most formats.
+
+        None where that depends on the signature.
+        """
         return 0
 
 

@@ -137,6 +137,10 @@ def finish(job: Finish) -> Finished:
 
 def _check(job: Finish, written: Source, prepared: Prepared, known: frozenset[str]) -> None:
     found = catalogue.BY_NAME[job.described[0].format]
+    if isinstance(written, FileSource):
+        written.filename = job.described[
+            0
+        ].filename  # a UEFI variable is known by it, and the spool's names say nothing
     for blob in job.blobs:
         expected = Expected(
             blob=blob,
