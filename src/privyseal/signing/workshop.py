@@ -134,15 +134,14 @@ def finish(job: Finish) -> Finished:
 
 def _check(job: Finish, written: Source, prepared: Prepared, known: frozenset[str]) -> None:
     found = catalogue.BY_NAME[job.described[0].format]
-    for blob in job.blobs:
-        expected = Expected(
-            blob=blob,
-            prepared=prepared,
-            certificate=job.chain[0],
-            timestamped=job.options.timestamp,
-            known_problems=known,
-        )
-        confirm(found, written, expected)
+    expected = Expected(
+        blobs=job.blobs,
+        prepared=prepared,
+        certificate=job.chain[0],
+        timestamped=job.options.timestamp,
+        known_problems=known,
+    )
+    confirm(found, written, expected)
 
 
 def _opened(path: str, filename: str) -> FileSource:
