@@ -14,6 +14,7 @@ from privyseal.formats.nuget import NugetPackage
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.vba import VbaMacros
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
 
 FORMATS: tuple[CodeFormat, ...] = (
@@ -30,6 +31,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     AppPackage(),
     NugetPackage(),
     NavxApp(),
+    VbaMacros(),
 )
 """Every code format there is: a literal list."""
 
