@@ -117,7 +117,7 @@ def embedded(made: Made, prepared: Prepared, folder: Path) -> EmbeddedSignature:
     """Put a signature into the program and find it there."""
     with FileSource.open(folder / "tiny.exe") as code:
         found_format = catalogue.recognise(code)
-        plan = found_format.apply(code, prepared, Options(), [made.blob])
+        plan = found_format.apply(code, prepared, Options(), made.blobs)
         asking_patch(plan, code, folder / "signed.exe")
     with FileSource.open(folder / "signed.exe") as code:
         (one,) = found_format.signatures(code, found_format.inspect(code))

@@ -28,13 +28,15 @@ from tests.formats import (
     test_navx,
     test_nuget,
     test_opc_strangers,
+    test_vba,
     test_windows_strangers,
     test_xap,
     uefi_builder,
+    vba_builder,
     zip_builder,
 )
 from tests.formats.pe_builder import program
-from tests.formats.signing import blob_for, sign, signatory, stamp
+from tests.formats.signing import blobs_for, sign, signatory, stamp
 from tests.formats.test_pe_later import with_checksum
 from tests.formats.test_pe_strangers import osslsigncode, verify
 
@@ -66,6 +68,8 @@ class Row:
     sample: Callable[[], bytes]
     judges: Mapping[str, Judge]
     others: Mapping[str, Other] = field(default_factory=dict)
+    each: int = 1
+    """How many signatures one signing makes."""
     second: DigestAlgorithm = "sha384"
     """The digest algorithm of the signature that is added; another than the first one's wherever that can be."""
     options: Options = field(default_factory=Options)
@@ -187,6 +191,21 @@ def by_efitools(path: Path, folder: Path) -> bool:
     return ours.signature_value in theirs.read_bytes()
 
 
+def by_microsofts_rules(path: Path, folder: Path) -> bool:
+    """No program here verifies it: what is signed is what the pseudocode of MS-OVBA, written down again, hashes."""
+    there = test_vba.parts_of(path)
+    signed = [test_vba.signed_hash(there[f"xl/vbaProjectSignature{name}.bin"]) for name in ("V3", "Agile")]
+    return tuple(signed) == vba_builder.digests(vba_builder.Macros())
+
+
+def by_openssl_of_macros(path: Path, folder: Path) -> bool:
+    """Verify both messages against the root; what they are over, the rules say."""
+    _, _, root = signatory().write_pem(folder)
+    there = test_vba.parts_of(path)
+    messages = [test_vba.message(there[f"xl/vbaProjectSignature{name}.bin"]) for name in ("V3", "Agile")]
+    return all(test_vba.openssl_accepts(one, folder, root) for one in messages)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
@@ -255,6 +274,13 @@ ROWS: tuple[Row, ...] = (
         {"openssl": by_openssl_of_capsules},
         options=Options(timestamp=False, monotonic_count=3),
     ),
+    Row(
+        "vba",
+        "example.xlsm",
+        vba_builder.document,
+        {"openssl": by_openssl_of_macros, "Microsoft's rules": by_microsofts_rules},
+        each=2,
+    ),
 )
 """One row for each format of the catalogue, in its order."""
 
@@ -283,10 +309,10 @@ def played(row: Row, folder: Path) -> str:
     else:
         more = msgspec.structs.replace(row.options, mode="append", **row.added)
         sign(path, signatory(row.adder), options=more, digest=row.second, stamped=True)
-        assert len(_look(row, path).signatures) == 2
+        assert len(_look(row, path).signatures) == 2 * row.each
         cells["append"] = judged()
     sign(path, signatory(), options=row.options)
-    assert len(_look(row, path).signatures) == 1
+    assert len(_look(row, path).signatures) == row.each
     cells["replace"] = judged()
     cells["timestamp later"] = _later(row, path, judged)
     cells["remove"] = _removed(row, path, original)
@@ -304,10 +330,10 @@ def _server(row: Row, original: bytes, folder: Path) -> str:
     )
     with FileSource.open(source) as code:
         prepared = Prepared(pieces.described, row.code_format.inspect(code))
-    blob = blob_for(prepared, who, options, stamped=options.timestamp)
+    blobs = tuple(blobs_for(prepared, who, options, stamped=options.timestamp))
     workshop.finish(
         workshop.Finish(
-            str(source), str(target), who.identity.chain, who.identity.scheme, options, pieces.described, (blob,)
+            str(source), str(target), who.identity.chain, who.identity.scheme, options, pieces.described, blobs
         )
     )
     there = _look(row, target)
@@ -321,11 +347,11 @@ def _later(row: Row, path: Path, judged: Callable[[], str]) -> str:
         return "no"
     with FileSource.open(path) as code:
         layout = row.code_format.inspect(code)
-        (one,) = row.code_format.signatures(code, layout)
-        assert one.timestamp is None
-        tokens = {0: stamp().token(one.signature_value)}
+        found = list(row.code_format.signatures(code, layout))
+        assert len(found) == row.each and not any(one.timestamp for one in found)
+        tokens = {one.index: stamp().token(one.signature_value) for one in found}
         carry_out(row.code_format.timestamped(code, layout, tokens), code, path)
-    assert _look(row, path).signatures[0].timestamp == tokens[0].der
+    assert [one.timestamp for one in _look(row, path).signatures] == [token.der for token in tokens.values()]
     return judged()
 
 

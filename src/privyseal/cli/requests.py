@@ -199,7 +199,7 @@ class Requester:
             return Pending(view.id)
         if view.state is not State.RELEASED or len(view.blobs) != len(request.described) or view.receipt is None:
             raise Failed(f"Request {view.id} ended without a signature: it is {view.state}.")
-        return Made(view.blobs[0], view.id, view.receipt, view.request)
+        return Made(view.blobs, view.id, view.receipt, view.request)
 
     def _ended(self, refused: PrivySealError) -> RequestView | None:
         """Return the request that a refusal is about, as the service keeps it; None where it is about none."""

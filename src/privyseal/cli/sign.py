@@ -84,8 +84,8 @@ class FileMaker(Protocol):
         options: Options,
         expected: Expected,
         counted: Counted,
-        then: Callable[[EmbeddedSignature], None],
-    ) -> EmbeddedSignature:
+        then: Callable[[Sequence[EmbeddedSignature]], None],
+    ) -> tuple[EmbeddedSignature, ...]:
         """Put the signed file where it goes, checked; raises PrivySealError."""
         ...
 
@@ -300,22 +300,23 @@ def _make(  # noqa: PLR0913
         made = maker.make(prepared, options, again=wishes.again)
     if isinstance(made, Pending):
         return outcomes.waiting(job, opened.format.name, made.request)
-    if ours is not None and job.in_place and made.blob == ours.blob:
-        log = maker.accept(made, ours, job)
+    there = {each.blob: each for each in opened.examined.signatures}
+    if ours is not None and job.in_place and set(made.blobs) <= set(there):
+        log, *_ = [maker.accept(made, there[blob], job) for blob in made.blobs]
         return outcomes.kept(
             job, opened, ours, "signed by this key already; its receipt was fetched", log=log, made=made
         )
     logged: list[LogFacts | None] = []
     expected = Expected(
-        blob=made.blob,
+        blobs=made.blobs,
         prepared=prepared,
         certificate=maker.identity.chain[0],
         timestamped=options.timestamp,
         known_problems=frozenset(each.code for each in opened.examined.problems if decision.mode == "append"),
     )
 
-    def then(found: EmbeddedSignature) -> None:
-        logged.append(maker.accept(made, found, job))
+    def then(found: Sequence[EmbeddedSignature]) -> None:
+        logged.extend(maker.accept(made, each, job) for each in found)
 
     if isinstance(maker, FileMaker):
         found = maker.fetch(made, opened, job, options, expected, counted, then)

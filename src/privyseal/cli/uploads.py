@@ -13,7 +13,7 @@ import hashlib
 import http.client
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from msgspec import UNSET
@@ -54,16 +54,16 @@ class Sender(Requester):
         options: Options,
         expected: Expected,
         counted: Counted,
-        then: Callable[[EmbeddedSignature], None],
-    ) -> EmbeddedSignature:
+        then: Callable[[Sequence[EmbeddedSignature]], None],
+    ) -> tuple[EmbeddedSignature, ...]:
         """Fetch the signed file into a draft, check it as a stranger would, do ``then``, and then give it its name.
 
         Where the service keeps the file no longer, it is made here from the same signature, and must have the same
         SHA-256; where the service lost the upload before it could make the file, there is none to compare with.
         VerificationFailed where it is not as expected; after any error the target is as it was.
         """
-        plan = opened.format.apply(opened.code, expected.prepared, options, (expected.blob,))
-        found: list[EmbeddedSignature] = []
+        plan = opened.format.apply(opened.code, expected.prepared, options, expected.blobs)
+        found: list[tuple[EmbeddedSignature, ...]] = []
         folder = os.path.dirname(os.path.realpath(job.out))
         with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".privyseal") as draft:
             try:

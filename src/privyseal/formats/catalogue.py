@@ -17,6 +17,7 @@ from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
 from privyseal.formats.uefi_capsule import UefiCapsule
 from privyseal.formats.uefi_variable import UefiVariable
+from privyseal.formats.vba import VbaMacros
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
 from privyseal.formats.xap import SilverlightApplication
 
@@ -39,6 +40,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     OPC,
     UefiVariable(),
     UefiCapsule(),
+    VbaMacros(),
 )
 """Every code format there is: a literal list."""
 

@@ -137,19 +137,16 @@ def finish(job: Finish) -> Finished:
 
 def _check(job: Finish, written: Source, prepared: Prepared, known: frozenset[str]) -> None:
     found = catalogue.BY_NAME[job.described[0].format]
-    if isinstance(written, FileSource):
-        written.filename = job.described[
-            0
-        ].filename  # a UEFI variable is known by it, and the spool's names say nothing
-    for blob in job.blobs:
-        expected = Expected(
-            blob=blob,
-            prepared=prepared,
-            certificate=job.chain[0],
-            timestamped=job.options.timestamp,
-            known_problems=known,
-        )
-        confirm(found, written, expected)
+    if isinstance(written, FileSource):  # a UEFI variable is known by its name, and the spool's names say nothing
+        written.filename = job.described[0].filename
+    expected = Expected(
+        blobs=job.blobs,
+        prepared=prepared,
+        certificate=job.chain[0],
+        timestamped=job.options.timestamp,
+        known_problems=known,
+    )
+    confirm(found, written, expected)
 
 
 def _opened(path: str, filename: str) -> FileSource:
