@@ -7,30 +7,28 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any
 
 import click
 import msgspec
 
-from privyseal.cli import crew, forked, outcomes, pieces
-from privyseal.cli import profile as profiles
+from privyseal.cli import crew, forked, makers, outcomes, pieces
 from privyseal.cli.main import from_os_error
+from privyseal.cli.makers import FileMaker, Given, Maker
 from privyseal.cli.outcomes import FileReport, Outcome
-from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.pieces import Counted, Decision, IfSigned, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, quiet_option, shown_path
+from privyseal.cli.pieces import Counted, Decision, Job, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
-from privyseal.cli.verify import read_trust
-from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.errors import PrivySealError, Unavailable
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
-from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
+from privyseal.formats.protocol import EmbeddedSignature
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, DigestAlgorithm, Options
+from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, Options
 from privyseal.verify import Expected, LogFacts
 
 AT_ONCE = 16
@@ -39,53 +37,6 @@ AT_ONCE = 16
 CHILDREN_A_CORE = 2
 """Child processes for each core with a key file: while one waits for the disk, the other works. Three were no faster
 where files are replaced, which waits for the disk most, and slower by a tenth where they are new."""
-
-
-class Maker(Protocol):
-    """Who makes signatures: a service, or a key file."""
-
-    identity: Identity
-    logs: bool
-    """Whether a receipt belongs to a signature."""
-    stamps: bool
-    """Whether it can have a signature timestamped."""
-
-    def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
-        """Make one file's signature; raises PrivySealError."""
-        ...
-
-    def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> LogFacts | None:
-        """Check and write what belongs beside the file; called before the signed file gets its name."""
-        ...
-
-    def has_receipt(self, found: EmbeddedSignature, job: Job) -> bool:
-        """Tell whether what belongs beside the file is there and holds."""
-        ...
-
-
-@runtime_checkable
-class FileMaker(Protocol):
-    """Who makes signed files: a service that sees them."""
-
-    def make_from(
-        self, code: FileSource, prepared: Prepared, options: Options, counted: Counted, *, again: bool
-    ) -> Made | Pending:
-        """Have one file signed; raises PrivySealError."""
-        ...
-
-    # What a download is checked against.
-    def fetch(  # noqa: PLR0913
-        self,
-        made: Made,
-        opened: Opened,
-        job: Job,
-        options: Options,
-        expected: Expected,
-        counted: Counted,
-        then: Callable[[EmbeddedSignature], None],
-    ) -> EmbeddedSignature:
-        """Put the signed file where it goes, checked; raises PrivySealError."""
-        ...
 
 
 @click.command(cls=Command)
@@ -147,99 +98,30 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
     wanted = msgspec.convert(given, Given)
     todo = pieces.jobs(files, wanted.output)
     output = Output(json_mode, quiet=quiet)
-    maker = _key_file(wanted, output) if wanted.keyfile else _service(wanted, output)
-    timestamp = maker.stamps and not wanted.no_timestamp
-    wishes = Wishes(
+    maker = makers.key_file(wanted, output) if wanted.keyfile else makers.service(wanted, output)
+    return _run(todo, maker, wishes_of(wanted, maker), output, workers_for(maker, wanted))
+
+
+def wishes_of(given: Given, maker: Maker) -> Wishes:
+    """Return what is wanted of every file, by who makes the signatures."""
+    return Wishes(
         options=Options(
-            program_name=wanted.program_name,
-            program_url=wanted.program_url,
-            timestamp=timestamp,
-            extended=not wanted.no_extended,
-            page_hashes=wanted.page_hashes,
+            program_name=given.program_name,
+            program_url=given.program_url,
+            timestamp=maker.stamps and not given.no_timestamp,
+            extended=not given.no_extended,
+            page_hashes=given.page_hashes,
         ),
-        digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
-        if_signed=wanted.if_signed,
-        again=wanted.again,
+        digest=given.digest or SCHEMES[maker.identity.scheme].default_digest,
+        if_signed=given.if_signed,
+        again=given.again,
     )
-    workers = AT_ONCE if maker.logs or timestamp else CHILDREN_A_CORE * (os.cpu_count() or 1)
-    return _run(todo, maker, wishes, output, workers)
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """The options as they were given."""
-
-    output: str | None
-    key: str | None
-    program_name: str | None
-    program_url: str | None
-    digest: DigestAlgorithm | None
-    page_hashes: Literal["sha256", "sha1"] | None
-    no_timestamp: bool
-    no_extended: bool
-    if_signed: IfSigned
-    again: bool
-    mode: str
-    profile: str | None
-    url: str | None
-    subscriber: str | None
-    keyfile: str | None
-    certs: str | None
-    tsa: tuple[str, ...]
-    rehearsal_anchor: tuple[str, ...]
-
-
-def _service(given: Given, output: Output) -> Maker:
-    """Connect to the service that options, environment and files name, and fetch the key."""
-    from privyseal.cli.client import Service  # http.client and ssl: not for --keyfile
-    from privyseal.cli.requests import Requester
-
-    for option in ("certs", "tsa", "rehearsal_anchor", "page_hashes"):
-        if getattr(given, option):
-            raise Misused(f"--{option.replace('_', '-')} goes with --keyfile only.")
-    found = profiles.load({"url": given.url, "subscriber": given.subscriber, "key": given.key}, given.profile)
-    policy = read_trust(msgspec.structs.replace(found, trust=(), crl=())).log_policy
-    kind = Requester
-    if given.mode == "server":
-        from privyseal.cli.uploads import Sender
-
-        kind = Sender
-    maker = kind(Service(found), found.need("key"), policy)
-    facts = certificates.read(maker.identity.chain[0])
-    who = printable(certificates.common_name(facts.der) or facts.subject)
-    output.say(
-        f"as       {who}, with key {printable(maker.view.name)} ({maker.view.scheme}), until {facts.not_after:%Y-%m-%d}"
-    )
-    if maker.view.rehearsal:
-        output.say("note     a rehearsal key: nothing signed with it is for release")
-    if policy is None:
-        output.warn("note     no log policy is configured, so receipts are kept but not checked")
-    return maker
-
-
-def _key_file(given: Given, output: Output) -> Maker:
-    """Read the key file and its chain."""
-    from privyseal.cli import keyfile
-
-    if given.key or given.url or given.subscriber:
-        raise Misused("--keyfile signs without a service, so --key, --url and --subscriber mean nothing with it.")
-    if not given.certs or not given.keyfile:
-        raise Misused("--keyfile needs the certificate.", hint="add --certs chain.pem")
-    if given.mode != "local":
-        raise Misused("--keyfile signs here, so --mode server means nothing with it.")
-    if given.no_timestamp and given.tsa:
-        raise Misused("--tsa and --no-timestamp contradict each other.")
-    found = profiles.load({"rehearsal_anchors": given.rehearsal_anchor, "tsa": given.tsa}, given.profile)
-    key = keyfile.load(Path(given.keyfile), Path(given.certs), found.rehearsal_anchors, datetime.now(UTC))
-    stamp = None
-    if found.tsa and not given.no_timestamp:
-        from privyseal.cli.stamping import authorities
-        from privyseal.timestamp.client import Trusted
-
-        stamp = keyfile.stamp_by(authorities(found.tsa, Trusted()))
-    if not keyfile.is_for_code_signing(key.identity.chain[0]):
-        output.warn("note     the certificate does not say that it is for code signing; verifiers will refuse it")
-    output.warn("note     no service and no log: nobody can prove what is signed this way; for rehearsal only")
-    return keyfile.KeyFileMaker(key, stamp)
+def workers_for(maker: Maker, given: Given) -> int:
+    """Return how many files are in hand at once: more where the work is to wait."""
+    waits = maker.logs or (maker.stamps and not given.no_timestamp)
+    return AT_ONCE if waits else CHILDREN_A_CORE * (os.cpu_count() or 1)
 
 
 def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, workers: int) -> list[object]:
@@ -249,7 +131,7 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     reports: list[FileReport] = []
     octets = sum(map(_size, todo))
     with Progress("signing", len(todo), octets, passes=_passes(maker), shown=not output.quiet) as progress:
-        for job, outcome in zip(todo, _outcomes(todo, maker, wishes, progress, workers), strict=True):
+        for job, outcome in zip(todo, outcomes_of(todo, maker, wishes, progress, workers), strict=True):
             progress.finished()
             progress.tell(partial(_tell, job, outcome, output))
             ends.append(outcome.end)
@@ -263,7 +145,9 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     return ends
 
 
-def _outcomes(todo: Sequence[Job], maker: Maker, wishes: Wishes, progress: Progress, workers: int) -> Iterator[Outcome]:
+def outcomes_of(
+    todo: Sequence[Job], maker: Maker, wishes: Wishes, progress: Progress, workers: int
+) -> Iterator[Outcome]:
     """Sign several at once: in threads where the work is to wait for a service, in child processes where it is ours."""
     if maker.logs or len(todo) == 1 or sys.platform != "linux":
         yield from crew.each(lambda job: _sign(job, maker, wishes, progress.read), todo, workers)
