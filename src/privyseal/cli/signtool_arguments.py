@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -172,7 +173,7 @@ def _option(argument: str, taken: Mapping[str, int], refused: Mapping[str, str])
 def _files(named: Sequence[str]) -> list[str]:
     """Return the files, wildcards replaced by what they stand for, each once; BadInput where one stands for none."""
     found: list[str] = []
-    for name in named:
+    for name in map(_in_wsl if "WSL_DISTRO_NAME" in os.environ else str, named):
         some = [name]
         if glob.has_magic(name) and not os.path.lexists(name):
             some = sorted(one for one in glob.iglob(name) if os.path.isfile(one))
@@ -182,3 +183,10 @@ def _files(named: Sequence[str]) -> list[str]:
         if len(found) > MOST_FILES:
             raise BadInput(f"More than {MOST_FILES} files are named.", hint="name them in several calls")
     return list(dict.fromkeys(found))
+
+
+def _in_wsl(name: str) -> str:
+    """Return where the Windows Subsystem for Linux has a file of Windows (its own default, ``/mnt/c``)."""
+    if re.match(r"[A-Za-z]:[\\/]", name) is None:
+        return name
+    return f"/mnt/{name[0].lower()}/" + name[3:].replace("\\", "/")
