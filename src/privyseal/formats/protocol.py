@@ -75,6 +75,11 @@ class Layout(msgspec.Struct, frozen=True):
         """Return by how many octets the content moves when the file is signed: 0 in most formats."""
         return 0
 
+    @property
+    def carries_signature(self) -> bool | None:
+        """Tell whether there is a signature, good or not; None where the structure alone does not say."""
+        return None
+
 
 class Summary(msgspec.Struct, frozen=True):
     """What a file's structure says in a few words, for ``inspect``."""
