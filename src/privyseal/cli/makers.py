@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -11,7 +11,7 @@ import msgspec
 
 from privyseal.cli import profile as profiles
 from privyseal.cli.output import Output, printable
-from privyseal.cli.pieces import Counted, IfSigned, Job, Made, Opened, Pending
+from privyseal.cli.pieces import Counted, IfSigned, Inside, Job, Made, Opened, Pending
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
@@ -81,6 +81,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     no_extended: bool = False
     if_signed: IfSigned = "fail"
     again: bool = False
+    inside: Inside = "skip"
     mode: str = "local"
     profile: str | None = None
     url: str | None = None
@@ -89,6 +90,15 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     certs: str | None = None
     tsa: tuple[str, ...] = ()
     rehearsal_anchor: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Together(Protocol):
+    """Who can make the signatures of several files at once: a service that does not see them."""
+
+    def make_together(self, prepared: Sequence[Prepared], options: Options, *, again: bool) -> list[Made] | Pending:
+        """Make one signature for each, by one request; raises PrivySealError."""
+        ...
 
 
 def service(given: Given, output: Output) -> Maker:

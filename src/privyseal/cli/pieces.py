@@ -44,6 +44,9 @@ from privyseal.verify import Expected, confirm
 IfSigned = Literal["fail", "skip", "add", "replace"]
 """What to do with a file that is signed already: refuse it, leave it, sign it besides, or in its place."""
 
+Inside = Literal["check", "sign", "skip"]
+"""What to do about files inside: say which carry no signature, sign those first, or not look."""
+
 PASSES = 2
 """Times the content is read: to describe it, and once more from what was written."""
 
@@ -61,6 +64,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     digest: DigestAlgorithm
     if_signed: IfSigned = "fail"
     again: bool = False
+    inside: Inside = "skip"
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -114,6 +118,8 @@ class Made(msgspec.Struct, frozen=True):
     """The request's canonical octets as the service keeps them."""
     request_id: str | None = None
     """By which the service's log knows the call that brought it."""
+    blobs: tuple[bytes, ...] = ()
+    """Where several files were described in one request: the signatures of all, in their order."""
 
 
 class Pending(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import hashlib
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -85,6 +85,14 @@ class Requester:
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
         """Have one file signed. ``again`` asks for a new signature where this one was made before."""
         return self.ask(self.request(prepared, options), again, self.post)
+
+    def make_together(self, prepared: Sequence[Prepared], options: Options, *, again: bool) -> list[Made] | Pending:
+        """Have several files signed by one request, which people agree to as a whole and one receipt is for."""
+        described = tuple(one for each in prepared for one in each.described)
+        made = self.make(Prepared(described, prepared[0].layout), options, again=again)
+        if isinstance(made, Pending):
+            return made
+        return [msgspec.structs.replace(made, blob=blob) for blob in made.blobs]
 
     def request(self, prepared: Prepared, options: Options, sha256: str | None = None) -> SigningRequest:
         """Return the request for one file; with its SHA-256, in hex, it is in mode ``server``."""
@@ -176,7 +184,7 @@ class Requester:
             return Pending(view.id)
         if view.state is not State.RELEASED or len(view.blobs) != len(request.described) or view.receipt is None:
             raise Failed(f"Request {view.id} ended without a signature: it is {view.state}.")
-        return Made(view.blobs[0], view.id, view.receipt, view.request)
+        return Made(view.blobs[0], view.id, view.receipt, view.request, blobs=view.blobs)
 
     def _ended(self, refused: PrivySealError) -> RequestView | None:
         """Return the request that a refusal is about, as the service keeps it; None where it is about none."""

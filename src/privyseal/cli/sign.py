@@ -15,7 +15,7 @@ from typing import Any
 import click
 import msgspec
 
-from privyseal.cli import crew, forked, makers, outcomes, pieces
+from privyseal.cli import crew, forked, inside_looking, makers, outcomes, pieces
 from privyseal.cli.main import from_os_error
 from privyseal.cli.makers import FileMaker, Given, Maker
 from privyseal.cli.outcomes import FileReport, Outcome
@@ -61,6 +61,13 @@ where files are replaced, which waits for the disk most, and slower by a tenth w
     help="What to do with a file that somebody else has signed.",
 )
 @click.option("--again", is_flag=True, help="Sign anew what this key has signed well already.")
+@click.option(
+    "--inside",
+    type=click.Choice(["check", "sign", "skip"]),
+    default="check",
+    show_default=True,
+    help="Of archives, packages and cabinets: say what in them is not signed, sign it first, or do not look.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["local", "server"]),
@@ -115,6 +122,7 @@ def wishes_of(given: Given, maker: Maker) -> Wishes:
         digest=given.digest or SCHEMES[maker.identity.scheme].default_digest,
         if_signed=given.if_signed,
         again=given.again,
+        inside=given.inside,
     )
 
 
@@ -168,15 +176,24 @@ def outcomes_of(
 def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
     """Sign one file; whatever is refused on the way is its outcome."""
     try:
+        if wishes.inside == "sign":
+            from privyseal.cli.inside_signing import sign_with_inside  # only who asks for it
+
+            if (outcome := sign_with_inside(job, maker, wishes, counted)) is not None:
+                return outcome
         with FileSource.open(job.path) as code:
-            return _sign_opened(pieces.open_piece(code), job, maker, wishes, counted)
+            opened = pieces.open_piece(code)
+            outcome = sign_opened(opened, job, maker, wishes, counted)
+            looks = wishes.inside == "check" and outcome.report.status in ("signed", "waiting")
+            return inside_looking.looked_into(outcome, opened) if looks else outcome
     except PrivySealError as error:
         return outcomes.failed(job, error)
     except OSError as error:
         return outcomes.failed(job, from_os_error(error))
 
 
-def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
+def sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
+    """Sign one file that was opened, without what is inside; raises PrivySealError."""
     key_id = certificates.key_id(certificates.outline(maker.identity.chain[0]).spki)
     decision = pieces.decide(opened, wishes, key_id, datetime.now(UTC))
     if decision.action == "keep":
@@ -252,4 +269,9 @@ def _tell(job: Job, outcome: Outcome, output: Output) -> None:
     done = outcome.end is None
     line = f"{mark(True if done else None if isinstance(outcome.end, Pending) else False)} {shown_path(job.out)}"
     (output.say if done else output.warn)(f"{line}: {outcome.words}")
+    if outcome.report.inside is not msgspec.UNSET:
+        inside = outcome.report.inside
+        (output.warn if inside.unsigned or inside.unseen or inside.left else output.say)(
+            *inside_looking.in_words(inside)
+        )
     output.event(outcome.report.status, **msgspec.to_builtins(outcome.report))

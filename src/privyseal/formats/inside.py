@@ -10,9 +10,9 @@ unpacked whole; a program is not, for its headers say whether it has a certifica
 
 from __future__ import annotations
 
-import tempfile
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 import msgspec
 
@@ -75,7 +75,11 @@ class Container(Protocol):
         ...
 
     def rebuild(self, replaced: Mapping[int, Source], out: IO[bytes]) -> None:
-        """Write the container with these members replaced; Impossible, or MalformedCode, where it cannot be done."""
+        """Write the container with these members replaced; MalformedCode where it cannot be done."""
+        ...
+
+    def unchanged(self, number: int, other: Any) -> bool:
+        """Tell whether a member of another container of this kind has the content that it has here."""
         ...
 
 
@@ -128,7 +132,7 @@ class Unpacked:
         self.horizon: int | None = None
         """Where reading raises Beyond; None for the end."""
         self._pieces = pieces
-        self._held = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed by close()
+        self._held: IO[bytes] = io.BytesIO()
         self._reached = 0
 
     def __enter__(self) -> Unpacked:
@@ -161,9 +165,20 @@ class Unpacked:
             piece = next(self._pieces, b"")
             if not piece:
                 raise MalformedCode(f"{self.filename} ended at {self._reached} of {self.size} octets.")
+            if self._reached <= IN_MEMORY < self._reached + len(piece):
+                self._spill()
             self._held.seek(self._reached)
             self._held.write(piece)
             self._reached += len(piece)
+
+    def _spill(self) -> None:
+        """Go on in a file without a name."""
+        import tempfile  # 4 ms, and most members are small, or looked at by their beginning
+
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
+        self._held.seek(0)
+        file.write(self._held.read())
+        self._held = file
 
 
 def kind_of(member: Source) -> str | None:

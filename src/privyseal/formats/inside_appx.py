@@ -57,6 +57,10 @@ class AppxContainer(ZipContainer):
                 placed.append(self.copied(one, out))
         out.write(zipdir_writing.directory(self.archive, placed))
 
+    def unchanged(self, number: int, other: ZipContainer) -> bool:
+        """Tell whether an entry is the same in another package; the block map speaks of others, and so may differ."""
+        return self.members[number].name == appx_layout.BLOCK_MAP or super().unchanged(number, other)
+
     def _check(self, replaced: Mapping[int, Source]) -> None:
         if self.layout.bundle:
             self._refuse("it is a bundle, whose manifest says where each package begins", "sign the packages first")

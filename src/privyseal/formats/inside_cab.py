@@ -9,6 +9,8 @@ cabextract and 7z judge what is written.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,6 +83,7 @@ class CabContainer:
         )
         self._numbers = {one.entry_at: number for number, one in enumerate(self.members)}
         self._cursor = _Cursor(-1, iter(()))
+        self._same: dict[int, bool] = {}
 
     def _refuse(self, why: str) -> NoReturn:
         raise MalformedCode(f"{self.code.filename} {why}.")
@@ -164,6 +167,22 @@ class CabContainer:
         if not unpacker.eof:
             self._refuse("has a block that does not end where it should")
         return found
+
+    def unchanged(self, number: int, other: CabContainer) -> bool:
+        """Tell whether a file is the same in another cabinet."""
+        mine, theirs = self.members[number], other.members[number]
+        if (mine.name, mine.size) != (theirs.name, theirs.size):
+            return False
+        if mine.start == theirs.start and self._same_folder(mine.folder, other):
+            return True
+        return _digest(self.octets(number)) == _digest(other.octets(number))
+
+    def _same_folder(self, folder: int, other: CabContainer) -> bool:
+        """Tell, once, whether the blocks of a folder are the same, octet for octet."""
+        if folder not in self._same:
+            both = itertools.zip_longest(self._blocks(folder), other._blocks(folder))
+            self._same[folder] = all(one == another for one, another in both)
+        return self._same[folder]
 
     # -- writing -------------------------------------------------------------------------------------------------------
     def rebuild(self, replaced: Mapping[int, Source], out: IO[bytes]) -> None:
@@ -250,6 +269,13 @@ class _Cursor:
             return False
         self.start, self.block = self.start + len(self.block), following
         return True
+
+
+def _digest(pieces: Iterator[bytes]) -> bytes:
+    hashed = hashlib.sha256()
+    for piece in pieces:
+        hashed.update(piece)
+    return hashed.digest()
 
 
 def checksum_of(head: bytes, data: bytes) -> int:

@@ -56,6 +56,11 @@ class ZipContainer:
         ]
         out.write(zipdir_writing.directory(self.archive, placed))
 
+    def unchanged(self, number: int, other: ZipContainer) -> bool:
+        """Tell whether an entry is the same in another archive, by what its directory says."""
+        mine, theirs = self.members[number], other.members[number]
+        return (mine.name, mine.crc, mine.size, mine.packed) == (theirs.name, theirs.crc, theirs.size, theirs.packed)
+
     def copied(self, one: Placed, out: IO[bytes]) -> Placed:
         """Write an entry as it stands."""
         at = one.entry.at
