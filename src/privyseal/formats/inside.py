@@ -40,7 +40,7 @@ _HEADERS = 2 << 20
 """Octets within which a program's headers are (``pe_layout.MAX_STUB`` and the sections); to look beyond them means to
 look for its certificate table."""
 
-NOT_INSIDE: Final = frozenset({"jscript"})
+NOT_INSIDE: Final = frozenset({"js"})
 """Formats that are left alone inside: a ``.js`` in a package is a page's or a program's for Node.js, and none for
 Windows Script Host."""
 
@@ -95,6 +95,10 @@ CONTAINERS: dict[str, Callable[[Source, Layout | None], Container]] = {
 
 class Spent(BadInput):
     """More would have to be unpacked than is allowed; ``check`` leaves it at that, ``sign`` refuses the file."""
+
+
+class Unreadable(BadInput):
+    """A container does not give out what it says that it holds: broken, or packed in a way that is not read here."""
 
 
 class Beyond(Exception):
@@ -162,9 +166,13 @@ class Unpacked:
         if self.horizon is not None and end > self.horizon:
             raise Beyond
         while self._reached < end:
-            piece = next(self._pieces, b"")
+            try:
+                piece = next(self._pieces, b"")
+            except MalformedCode as error:
+                hint = "sign what is inside before it is packed"
+                raise Unreadable(error.detail, hint=error.hint or hint) from error
             if not piece:
-                raise MalformedCode(f"{self.filename} ended at {self._reached} of {self.size} octets.")
+                raise Unreadable(f"{self.filename} ended at {self._reached} of {self.size} octets.")
             if self._reached <= IN_MEMORY < self._reached + len(piece):
                 self._spill()
             self._held.seek(self._reached)
@@ -263,7 +271,7 @@ def look(container: Container, allowance: Allowance, depth: int = 1) -> Look:
                     continue  # it is not signable as it is; whoever signs it is told why
             found += [shown] * inner[0] + [f"{shown}!{name}" for name in inner[1].unsigned]
             unseen = unseen or inner[1].unseen
-    except (Spent, MalformedCode) as error:
+    except (Spent, Unreadable) as error:
         unseen = error.detail
     return Look(tuple(found), unseen)
 

@@ -90,7 +90,7 @@ class AppxContainer(ZipContainer):
             if (each.namespace, each.name) != (root.namespace, "File") or each.attributes.keys() - _KNOWN:
                 self._refuse("its block map says more of a file than is known here")
             end = each.close
-            if octets[end - 2 : end] != b"/>":
+            if octets[end : end + 2] == b"</":
                 end = octets.find(b">", end) + 1
             parts += [octets[at : each.start], b"".join(self._file(each, root.prefix, *found))]
             at = end
