@@ -22,7 +22,7 @@ from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, quiet_option, shown_path
 from privyseal.cli.pieces import Counted, Decision, Job, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
-from privyseal.errors import PrivySealError, Unavailable
+from privyseal.errors import MalformedCode, PrivySealError, Unavailable
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature
@@ -187,6 +187,8 @@ def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
             looks = wishes.inside == "check" and outcome.report.status in ("signed", "waiting")
             return inside_looking.looked_into(outcome, opened) if looks else outcome
     except PrivySealError as error:
+        if isinstance(error, MalformedCode) and wishes.inside == "check" and job.path.lower().endswith(".zip"):
+            error = MalformedCode(error.detail, hint="what is in it can be: --inside sign")
         return outcomes.failed(job, error)
     except OSError as error:
         return outcomes.failed(job, from_os_error(error))
