@@ -28,6 +28,7 @@ from privyseal.formats import (
     authenticode_blob,
     authenticode_later,
     content,
+    pe_burn,
     pe_checksum,
     pe_facts,
     pe_layout,
@@ -87,7 +88,10 @@ class PortableExecutable:
     def prepare(
         self, code: Source, layout: Layout, identity: Identity, options: Options, digest: DigestAlgorithm
     ) -> Prepared:
-        """Hash the content and add up its checksum in one reading; MalformedCode for an EFI image with gaps."""
+        """Hash the content and add up its checksum in one reading.
+
+        MalformedCode for an EFI image with gaps, and for a WiX bundle whose engine is not signed.
+        """
         layout = _of_pe(layout)
         if layout.efi and layout.gap is not None:
             start, end = layout.gap
@@ -96,6 +100,7 @@ class PortableExecutable:
                 "firmware would not hash them, and so would refuse any signature.",
                 hint="link it without gaps",
             )
+        pe_burn.require_signed_engine(code, layout)
         hashed, add = hashlib.new(digest), _Sum(layout.content_end)
         sinks: list[content.Sink] = [hashed.update, add]
         facts: dict[str, str | int | bool] = {
