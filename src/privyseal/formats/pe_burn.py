@@ -17,6 +17,7 @@ from privyseal.formats.protocol import Source
 
 SECTION: Final = b".wixburn"
 MAGIC: Final = 0x00F14300
+"""The name of Burn's section, and what it begins with."""
 _HEAD = struct.Struct("<II16xIIIIIII")
 """Up to the size of the first container, which belongs to the engine."""
 _FILLED = 8
