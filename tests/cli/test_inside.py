@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import pytest
 from tests.formats import pe_builder
-from tests.formats.zip_builder import app_package
+from tests.formats.test_packages_strangers import all_rsa, judged
+from tests.formats.zip_builder import File, app_package, archive, nuget_files
 from tests.pki import mint
 from tests.rehearsal import PRIVYSEAL
 
 from privyseal.cli import keyfile
 from privyseal.cli.inside_signing import sign_with_inside
+from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Pending, Wishes
 from privyseal.errors import Unavailable
 from privyseal.formats import appx_publisher, catalogue, inside
@@ -32,12 +35,12 @@ Shell = tuple[Path, Mapping[str, str]]
 
 def packed(path: Path, count: int) -> Path:
     """Write an archive of programs, each different from all that were ever signed, and the first once more."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
         for number in range(count):
             program = pe_builder.program(sections=(os.urandom(16) + b"\xc3" * 300,))
-            archive.writestr(f"bin/{number:03}.dll", program)
+            made.writestr(f"bin/{number:03}.dll", program)
             if number == 0:
-                archive.writestr("copy/of-the-first.dll", program)
+                made.writestr("copy/of-the-first.dll", program)
     return path
 
 
@@ -63,10 +66,10 @@ def test_128_files_are_one_request(service_shell: Shell) -> None:
     (file,) = json.loads(done.stdout)["files"]
     assert len(file["inside"]["signed"]) == 131
     assert file["inside"]["receipts"] == [f"many.zip.inside-{number}.tlog-proof" for number in (1, 2)]
-    with zipfile.ZipFile(folder / "many.zip") as archive:
-        assert archive.testzip() is None
-        assert archive.read("bin/000.dll") == archive.read("copy/of-the-first.dll")
-        archive.extractall(folder)
+    with zipfile.ZipFile(folder / "many.zip") as made:
+        assert made.testzip() is None
+        assert made.read("bin/000.dll") == made.read("copy/of-the-first.dll")
+        made.extractall(folder)
     for name, receipt in (("000", 1), ("127", 1), ("128", 2), ("129", 2)):
         proof = f"many.zip.inside-{receipt}.tlog-proof"
         verified = run(service_shell, "verify", f"bin/{name}.dll", "--receipt", proof)
@@ -169,3 +172,22 @@ def test_an_app_package_and_the_mode_of_the_file(tmp_path: Path) -> None:
         (tmp_path / "data.bin").write_bytes(package.read("data.bin"))
     with FileSource.open(tmp_path / "data.bin") as code:
         assert inside.is_signed(catalogue.BY_NAME["pe"], code)
+
+
+def test_nugets_client_accepts_a_package_made_anew(tmp_path: Path) -> None:
+    chain, key, root = all_rsa().write_pem(tmp_path)
+    key.chmod(0o600)
+    maker = keyfile.KeyFileMaker(keyfile.load(key, chain, (root,), datetime.now(UTC)), None)
+    path = tmp_path / "Example.Package.1.2.3.nupkg"
+    files = nuget_files()
+    types = files[3].octets.replace(
+        b"<Default", b'<Default Extension="dll" ContentType="application/octet"/><Default', 1
+    )
+    files[3] = File(files[3].name, types)
+    path.write_bytes(archive([*files, File(b"lib/net8.0/x.dll", pe_builder.program())]))
+    outcome = sign_with_inside(Job(str(path), str(path)), maker, WISHES, lambda _octets: None)
+    assert outcome is not None and outcome.report.status == "signed", outcome
+    assert outcome.report.inside == InsideReport(signed=("lib/net8.0/x.dll",))
+    said = judged(path)
+    assert "Successfully verified package 'Example.Package.1.2.3'" in said, said
+    assert not re.search(r"NU30(?!18|27)\d\d", said), said
