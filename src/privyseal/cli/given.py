@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from privyseal.cli.output import printable
-from privyseal.cli.pieces import IfSigned
+from privyseal.cli.pieces import IfSigned, Inside
 from privyseal.errors import Misused
 from privyseal.formats import uefi_facts
 from privyseal.terms.signatures import DigestAlgorithm, Options
@@ -17,31 +17,32 @@ from privyseal.terms.signatures import DigestAlgorithm, Options
 class Given(msgspec.Struct, frozen=True, kw_only=True):
     """The options as they were given."""
 
-    output: str | None
-    key: str | None
-    program_name: str | None
-    program_url: str | None
-    digest: DigestAlgorithm | None
-    page_hashes: Literal["sha256", "sha1"] | None
-    efi_variable: str | None
-    efi_time: str | None
-    efi_append: bool
-    efi_attributes: str | None
-    monotonic_count: int | None
-    nuget_repository: str | None
-    nuget_owner: tuple[str, ...]
-    no_timestamp: bool
-    no_extended: bool
-    if_signed: IfSigned
-    again: bool
-    mode: str
-    profile: str | None
-    url: str | None
-    subscriber: str | None
-    keyfile: str | None
-    certs: str | None
-    tsa: tuple[str, ...]
-    rehearsal_anchor: tuple[str, ...]
+    output: str | None = None
+    key: str | None = None
+    program_name: str | None = None
+    program_url: str | None = None
+    digest: DigestAlgorithm | None = None
+    page_hashes: Literal["sha256", "sha1"] | None = None
+    efi_variable: str | None = None
+    efi_time: str | None = None
+    efi_append: bool = False
+    efi_attributes: str | None = None
+    monotonic_count: int | None = None
+    nuget_repository: str | None = None
+    nuget_owner: tuple[str, ...] = ()
+    no_timestamp: bool = False
+    no_extended: bool = False
+    if_signed: IfSigned = "fail"
+    again: bool = False
+    inside: Inside = "skip"
+    mode: str = "local"
+    profile: str | None = None
+    url: str | None = None
+    subscriber: str | None = None
+    keyfile: str | None = None
+    certs: str | None = None
+    tsa: tuple[str, ...] = ()
+    rehearsal_anchor: tuple[str, ...] = ()
 
     def options(self, timestamp: bool, now: datetime) -> Options:
         """Return what is wished of each signature; Misused where attributes of a UEFI variable are no number."""

@@ -113,17 +113,19 @@ class KeyFileMaker:
 _PKCS1 = padding.PKCS1v15()
 
 
-def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime) -> KeyFile:
-    """Read a key and its chain, and refuse what must not sign.
+def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime, password: str | None = None) -> KeyFile:
+    """Read a key and its chain, and refuse what must not sign; both may stand in one file, PEM or PKCS #12.
 
     Misused for a key that others can read or a password that is missing, BadInput for a key or chain that is not what
     it should be, NotCompliant for a certificate that counts as public or is not in force.
     """
-    secret = _private_key(key)
+    octets = _key_octets(key)
+    both = _pkcs12(octets, key, password) if key == certs and b"-----BEGIN" not in octets else None
+    secret = _private_key(octets, key, password) if both is None else both[0]
     spki = secret.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     _check_strength(secret)
     _check_arithmetic(secret)
-    found = _read(certs, "chain", certificates.pem_certificates, LARGEST_CHAIN)
+    found = _read(certs, "chain", certificates.pem_certificates, LARGEST_CHAIN) if both is None else both[1]
     ordered = _ordered(found, spki, certs)
     pins = [PinnedAnchor(one, "rehearsal") for path in anchors for one in _read(path, "anchor", _pem, LARGEST_CHAIN)]
     if _signs_itself(ordered[0]):
@@ -154,22 +156,41 @@ def is_for_code_signing(certificate: bytes) -> bool:
     return ExtendedKeyUsageOID.CODE_SIGNING in purposes
 
 
-def _private_key(path: Path) -> PrivateKey:
+def _key_octets(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             refuse_if_others_can_read(path, mode, "holds a private key")
-            octets = file.read(LARGEST_KEY)
+            return file.read(LARGEST_KEY)
     except OSError as error:
         raise BadInput(f"The key file {shown_path(path)} cannot be read: {error.strerror}.") from error
+
+
+def _private_key(octets: bytes, path: Path, password: str | None) -> PrivateKey:
     try:
         return _supported(_load(octets, None), path)
     except TypeError:  # what cryptography says of a key that asks for a password
-        password = _password(path)
+        given = _password(path) if password is None else password.encode()
     try:
-        return _supported(_load(octets, password), path)
+        return _supported(_load(octets, given), path)
     except (ValueError, TypeError):
         raise BadInput(f"The password does not open the key file {shown_path(path)}.") from None
+
+
+def _pkcs12(octets: bytes, path: Path, password: str | None) -> tuple[PrivateKey, list[bytes]]:
+    """Return key and certificates of a PKCS #12 file (RFC 7292), the key's own first."""
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    given = password if password is not None else os.environ.get(PASSWORD, "")
+    try:
+        key, own, others = pkcs12.load_key_and_certificates(octets, given.encode() or None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        hint = f"the password is wanted, and it is the one of /p or {PASSWORD}"
+        raise BadInput(f"{shown_path(path)} is no PKCS #12 file that this password opens.", hint=hint) from None
+    if key is None:
+        raise BadInput(f"{shown_path(path)} holds no private key.")
+    held = [one for one in (own, *others) if one is not None]
+    return _supported(key, path), [one.public_bytes(serialization.Encoding.DER) for one in held]
 
 
 def _load(octets: bytes, password: bytes | None) -> object:

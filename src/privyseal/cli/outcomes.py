@@ -28,6 +28,23 @@ class SignatureFacts(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
 
 
+class InsideReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is inside one file; names of what is in nested containers stand behind a ``!``."""
+
+    unsigned: tuple[str, ...] = ()
+    """Signable files without a signature, at most MOST_NAMES."""
+    more: int = 0
+    """How many there are beyond."""
+    unseen: str | None = None
+    """Why not everything was looked at, where that is so."""
+    signed: tuple[str, ...] = ()
+    """With ``--inside sign``: what was signed."""
+    left: tuple[Problem, ...] = ()
+    """With ``--inside sign``: what looks like code and cannot be signed."""
+    receipts: tuple[str, ...] = ()
+    """With ``--inside sign``: where the receipts of what was signed are, one for each request."""
+
+
 class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     """One file, as ``verify --json`` has it, with what only ``sign`` knows."""
 
@@ -45,6 +62,8 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     request: str | None = None
     request_id: str | None = None
     """By which the service's log knows the call, from ``serve`` to the signer."""
+    inside: InsideReport | msgspec.UnsetType = msgspec.UNSET
+    """Only where something is to be said of what is inside."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ believing that all is signed. ``--again`` drops the second row.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -43,8 +44,14 @@ from privyseal.verify import Expected, confirm
 IfSigned = Literal["fail", "skip", "add", "replace"]
 """What to do with a file that is signed already: refuse it, leave it, sign it besides, or in its place."""
 
+Inside = Literal["check", "sign", "skip"]
+"""What to do about files inside: say which carry no signature, sign those first, or not look."""
+
 PASSES = 2
 """Times the content is read: to describe it, and once more from what was written."""
+
+_STEM = 60
+"""Characters of a file's name in that of its receipt in a folder; at four octets each they stay below 255."""
 
 Counted = Callable[[int], None]
 """Hears of octets that were worked through."""
@@ -57,6 +64,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     digest: DigestAlgorithm
     if_signed: IfSigned = "fail"
     again: bool = False
+    inside: Inside = "skip"
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -64,6 +72,8 @@ class Job(msgspec.Struct, frozen=True):
 
     path: str
     out: str
+    receipts: str | None = None
+    """A folder for the receipt, where it does not go beside the file."""
 
     @property
     def in_place(self) -> bool:
@@ -72,8 +82,11 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def receipt(self) -> str:
-        """Name the receipt's file."""
-        return self.out + SUFFIX
+        """Name the receipt's file; in a folder for several by the outcome's whole path too, for names repeat."""
+        if self.receipts is None:
+            return self.out + SUFFIX
+        whole = hashlib.sha256(os.fsencode(os.path.abspath(self.out))).hexdigest()
+        return os.path.join(self.receipts, f"{os.path.basename(self.out)[:_STEM]}.{whole[:12]}{SUFFIX}")
 
 
 class Opened(msgspec.Struct, frozen=True):

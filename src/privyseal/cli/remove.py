@@ -60,7 +60,7 @@ def remove(files: tuple[str, ...], out: str | None, json_mode: JsonMode | None, 
     reports: list[FileReport] = []
     ends: list[object] = []
     for job in todo:
-        report, end = _each(job)
+        report, end = take_off(job)
         reports.append(report)
         ends.append(end)
         (output.say if end is None else output.warn)(f"{mark(end is None)} {shown_path(job.out)}: {_words(report)}")
@@ -70,7 +70,8 @@ def remove(files: tuple[str, ...], out: str | None, json_mode: JsonMode | None, 
     return ends
 
 
-def _each(job: Job) -> tuple[FileReport, PrivySealError | None]:
+def take_off(job: Job) -> tuple[FileReport, PrivySealError | None]:
+    """Take the signatures off one file; whatever is refused on the way is told beside the report."""
     try:
         return _remove(job), None
     except PrivySealError as error:

@@ -12,8 +12,9 @@ import hashlib
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import msgspec
 
@@ -106,8 +107,20 @@ class Requester:
         from privyseal.cli import sending  # few files need it
 
         for described, octets in zip(prepared.described, prepared.enclosed, strict=True):
+            if not octets:
+                continue
             code = sending.Octets(octets, described.filename)
             sending.send(self.service, code, str(described.facts[ENCLOSED]), lambda _count: None)
+
+    def make_together(self, prepared: Sequence[Prepared], options: Options, *, again: bool) -> list[Made] | Pending:
+        """Have several files signed by one request, which people agree to as a whole and one receipt is for."""
+        described = tuple(one for each in prepared for one in each.described)
+        beside = tuple(one for each in prepared for one in each.enclosed or (b"",) * len(each.described))
+        made = self.make(Prepared(described, prepared[0].layout, beside if any(beside) else ()), options, again=again)
+        if isinstance(made, Pending):
+            return made
+        blobs = iter(made.blobs)
+        return [msgspec.structs.replace(made, blobs=tuple(islice(blobs, len(each.described)))) for each in prepared]
 
     def request(self, prepared: Prepared, options: Options, sha256: str | None = None) -> SigningRequest:
         """Return the request for one file; with its SHA-256, in hex, it is in mode ``server``."""

@@ -7,29 +7,27 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import click
 import msgspec
 
-from privyseal.cli import crew, forked, outcomes, pieces
-from privyseal.cli import profile as profiles
+from privyseal.cli import crew, forked, inside_looking, makers, outcomes, pieces
 from privyseal.cli.given import Given
 from privyseal.cli.main import from_os_error
+from privyseal.cli.makers import FileMaker, Maker
 from privyseal.cli.outcomes import FileReport, Outcome
-from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.pieces import Counted, Decision, Job, Made, Opened, Pending, Wishes
+from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, quiet_option, shown_path
+from privyseal.cli.pieces import Counted, Decision, Job, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
-from privyseal.cli.verify import read_trust
-from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.errors import MalformedCode, PrivySealError, Unavailable
 from privyseal.formats import operations
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
-from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
+from privyseal.formats.protocol import EmbeddedSignature
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
 from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, Options
@@ -41,53 +39,6 @@ AT_ONCE = 16
 CHILDREN_A_CORE = 2
 """Child processes for each core with a key file: while one waits for the disk, the other works. Three were no faster
 where files are replaced, which waits for the disk most, and slower by a tenth where they are new."""
-
-
-class Maker(Protocol):
-    """Who makes signatures: a service, or a key file."""
-
-    identity: Identity
-    logs: bool
-    """Whether a receipt belongs to a signature."""
-    stamps: bool
-    """Whether it can have a signature timestamped."""
-
-    def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
-        """Make one file's signature; raises PrivySealError."""
-        ...
-
-    def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> LogFacts | None:
-        """Check and write what belongs beside the file; called before the signed file gets its name."""
-        ...
-
-    def has_receipt(self, found: EmbeddedSignature, job: Job) -> bool:
-        """Tell whether what belongs beside the file is there and holds."""
-        ...
-
-
-@runtime_checkable
-class FileMaker(Protocol):
-    """Who makes signed files: a service that sees them."""
-
-    def make_from(
-        self, code: FileSource, prepared: Prepared, options: Options, counted: Counted, *, again: bool
-    ) -> Made | Pending:
-        """Have one file signed; raises PrivySealError."""
-        ...
-
-    # What a download is checked against.
-    def fetch(  # noqa: PLR0913
-        self,
-        made: Made,
-        opened: Opened,
-        job: Job,
-        options: Options,
-        expected: Expected,
-        counted: Counted,
-        then: Callable[[Sequence[EmbeddedSignature]], None],
-    ) -> tuple[EmbeddedSignature, ...]:
-        """Put the signed file where it goes, checked; raises PrivySealError."""
-        ...
 
 
 @click.command(cls=Command)
@@ -119,6 +70,13 @@ class FileMaker(Protocol):
     help="What to do with a file that somebody else has signed.",
 )
 @click.option("--again", is_flag=True, help="Sign anew what this key has signed well already.")
+@click.option(
+    "--inside",
+    type=click.Choice(["check", "sign", "skip"]),
+    default="check",
+    show_default=True,
+    help="Of archives, packages and cabinets: say what in them is not signed, sign it first, or do not look.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["local", "server"]),
@@ -156,70 +114,25 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
     wanted = msgspec.convert(given, Given)
     todo = pieces.jobs(files, wanted.output)
     output = Output(json_mode, quiet=quiet)
-    maker = _key_file(wanted, output) if wanted.keyfile else _service(wanted, output)
-    timestamp = maker.stamps and not wanted.no_timestamp
-    wishes = Wishes(
-        options=wanted.options(timestamp, datetime.now(UTC)),
-        digest=wanted.digest or SCHEMES[maker.identity.scheme].default_digest,
-        if_signed=wanted.if_signed,
-        again=wanted.again,
+    maker = makers.key_file(wanted, output) if wanted.keyfile else makers.service(wanted, output)
+    return _run(todo, maker, wishes_of(wanted, maker), output, workers_for(maker, wanted))
+
+
+def wishes_of(given: Given, maker: Maker) -> Wishes:
+    """Return what is wanted of every file, by who makes the signatures."""
+    return Wishes(
+        options=given.options(maker.stamps and not given.no_timestamp, datetime.now(UTC)),
+        digest=given.digest or SCHEMES[maker.identity.scheme].default_digest,
+        if_signed=given.if_signed,
+        again=given.again,
+        inside=given.inside,
     )
-    workers = AT_ONCE if maker.logs or timestamp else CHILDREN_A_CORE * (os.cpu_count() or 1)
-    return _run(todo, maker, wishes, output, workers)
 
 
-def _service(given: Given, output: Output) -> Maker:
-    """Connect to the service that options, environment and files name, and fetch the key."""
-    from privyseal.cli.client import Service  # http.client and ssl: not for --keyfile
-    from privyseal.cli.requests import Requester
-
-    for option in ("certs", "tsa", "rehearsal_anchor"):
-        if getattr(given, option):
-            raise Misused(f"--{option.replace('_', '-')} goes with --keyfile only.")
-    found = profiles.load({"url": given.url, "subscriber": given.subscriber, "key": given.key}, given.profile)
-    policy = read_trust(msgspec.structs.replace(found, trust=(), crl=())).log_policy
-    kind = Requester
-    if given.mode == "server":
-        from privyseal.cli.uploads import Sender
-
-        kind = Sender
-    maker = kind(Service(found), found.need("key"), policy)
-    facts = certificates.read(maker.identity.chain[0])
-    who = printable(certificates.common_name(facts.der) or facts.subject)
-    output.say(
-        f"as       {who}, with key {printable(maker.view.name)} ({maker.view.scheme}), until {facts.not_after:%Y-%m-%d}"
-    )
-    if maker.view.rehearsal:
-        output.say("note     a rehearsal key: nothing signed with it is for release")
-    if policy is None:
-        output.warn("note     no log policy is configured, so receipts are kept but not checked")
-    return maker
-
-
-def _key_file(given: Given, output: Output) -> Maker:
-    """Read the key file and its chain."""
-    from privyseal.cli import keyfile
-
-    if given.key or given.url or given.subscriber:
-        raise Misused("--keyfile signs without a service, so --key, --url and --subscriber mean nothing with it.")
-    if not given.certs or not given.keyfile:
-        raise Misused("--keyfile needs the certificate.", hint="add --certs chain.pem")
-    if given.mode != "local":
-        raise Misused("--keyfile signs here, so --mode server means nothing with it.")
-    if given.no_timestamp and given.tsa:
-        raise Misused("--tsa and --no-timestamp contradict each other.")
-    found = profiles.load({"rehearsal_anchors": given.rehearsal_anchor, "tsa": given.tsa}, given.profile)
-    key = keyfile.load(Path(given.keyfile), Path(given.certs), found.rehearsal_anchors, datetime.now(UTC))
-    stamp = None
-    if found.tsa and not given.no_timestamp:
-        from privyseal.cli.stamping import authorities
-        from privyseal.timestamp.client import Trusted
-
-        stamp = keyfile.stamp_by(authorities(found.tsa, Trusted()))
-    if not keyfile.is_for_code_signing(key.identity.chain[0]):
-        output.warn("note     the certificate does not say that it is for code signing; verifiers will refuse it")
-    output.warn("note     no service and no log: nobody can prove what is signed this way; for rehearsal only")
-    return keyfile.KeyFileMaker(key, stamp)
+def workers_for(maker: Maker, given: Given) -> int:
+    """Return how many files are in hand at once: more where the work is to wait."""
+    waits = maker.logs or (maker.stamps and not given.no_timestamp)
+    return AT_ONCE if waits else CHILDREN_A_CORE * (os.cpu_count() or 1)
 
 
 def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, workers: int) -> list[object]:
@@ -229,7 +142,7 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     reports: list[FileReport] = []
     octets = sum(map(_size, todo))
     with Progress("signing", len(todo), octets, passes=_passes(maker), shown=not output.quiet) as progress:
-        for job, outcome in zip(todo, _outcomes(todo, maker, wishes, progress, workers), strict=True):
+        for job, outcome in zip(todo, outcomes_of(todo, maker, wishes, progress, workers), strict=True):
             progress.finished()
             progress.tell(partial(_tell, job, outcome, output))
             ends.append(outcome.end)
@@ -243,7 +156,9 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     return ends
 
 
-def _outcomes(todo: Sequence[Job], maker: Maker, wishes: Wishes, progress: Progress, workers: int) -> Iterator[Outcome]:
+def outcomes_of(
+    todo: Sequence[Job], maker: Maker, wishes: Wishes, progress: Progress, workers: int
+) -> Iterator[Outcome]:
     """Sign several at once: in threads where the work is to wait for a service, in child processes where it is ours."""
     if maker.logs or len(todo) == 1 or sys.platform != "linux":
         yield from crew.each(lambda job: _sign(job, maker, wishes, progress.read), todo, workers)
@@ -264,15 +179,26 @@ def _outcomes(todo: Sequence[Job], maker: Maker, wishes: Wishes, progress: Progr
 def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
     """Sign one file; whatever is refused on the way is its outcome."""
     try:
+        if wishes.inside == "sign":
+            from privyseal.cli.inside_signing import sign_with_inside  # only who asks for it
+
+            if (outcome := sign_with_inside(job, maker, wishes, counted)) is not None:
+                return outcome
         with FileSource.open(job.path) as code:
-            return _sign_opened(pieces.open_piece(code), job, maker, wishes, counted)
+            opened = pieces.open_piece(code)
+            outcome = sign_opened(opened, job, maker, wishes, counted)
+            looks = wishes.inside == "check" and outcome.report.status in ("signed", "waiting")
+            return inside_looking.looked_into(outcome, opened) if looks else outcome
     except PrivySealError as error:
+        if isinstance(error, MalformedCode) and wishes.inside == "check" and job.path.lower().endswith(".zip"):
+            error = MalformedCode(error.detail, hint="what is in it can be: --inside sign")
         return outcomes.failed(job, error)
     except OSError as error:
         return outcomes.failed(job, from_os_error(error))
 
 
-def _sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
+def sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
+    """Sign one file that was opened, without what is inside; raises PrivySealError."""
     key_id = certificates.key_id(certificates.outline(maker.identity.chain[0]).spki)
     decision = pieces.decide(opened, wishes, key_id, datetime.now(UTC))
     if decision.action == "keep":
@@ -349,4 +275,9 @@ def _tell(job: Job, outcome: Outcome, output: Output) -> None:
     done = outcome.end is None
     line = f"{mark(True if done else None if isinstance(outcome.end, Pending) else False)} {shown_path(job.out)}"
     (output.say if done else output.warn)(f"{line}: {outcome.words}")
+    if outcome.report.inside is not msgspec.UNSET:
+        inside = outcome.report.inside
+        (output.warn if inside.unsigned or inside.unseen or inside.left else output.say)(
+            *inside_looking.in_words(inside)
+        )
     output.event(outcome.report.status, **msgspec.to_builtins(outcome.report))

@@ -149,7 +149,7 @@ def _addresses(found: Profile, policy: str | None) -> Sequence[Address]:
 def _run(todo: Sequence[Job], asked: Authorities, wishes: Wishes, told: Output) -> list[PrivySealError | None]:
     outcomes: list[Outcome] = []
     with Progress("timestamping", len(todo), 0, shown=not told.quiet) as progress:
-        for job, outcome in zip(todo, crew.each(lambda one: _stamp(one, asked, wishes), todo, AT_ONCE), strict=True):
+        for job, outcome in zip(todo, crew.each(lambda one: stamp(one, asked, wishes), todo, AT_ONCE), strict=True):
             progress.finished()
             progress.tell(partial(_tell, job, outcome, told))
             outcomes.append(outcome)
@@ -162,7 +162,7 @@ def _run(todo: Sequence[Job], asked: Authorities, wishes: Wishes, told: Output) 
     return [outcome.end for outcome in outcomes]
 
 
-def _stamp(job: Job, asked: Authorities, wishes: Wishes) -> Outcome:
+def stamp(job: Job, asked: Authorities, wishes: Wishes) -> Outcome:
     """Timestamp one file; whatever is refused on the way is its outcome."""
     try:
         with FileSource.open(job.path) as code:

@@ -77,6 +77,11 @@ class CabLayout(Layout, frozen=True, kw_only=True):
         return FIXED + 4 + self.room - self.folders_at
 
     @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.signature is not None
+
+    @property
     def signature(self) -> tuple[int, int] | None:
         """Return offset and size of the signature, None where there is none."""
         if len(self.pointer) == POINTER:

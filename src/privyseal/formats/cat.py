@@ -69,6 +69,11 @@ class CatLayout(Layout, frozen=True, kw_only=True):
     members: int
     signed: bool
 
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.signed
+
 
 class CatFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a description of a catalogue says beside digest and size."""

@@ -54,6 +54,11 @@ class MsiLayout(Layout, frozen=True, kw_only=True):
     """The digest of the metadata that a new signature covers, once the content has been read for one."""
 
     @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.signature is not None
+
+    @property
     def covered(self) -> int:
         """How many octets of content a signature covers: of streams, and a class for each storage."""
         return sum(

@@ -57,6 +57,11 @@ class NavxLayout(Layout, frozen=True, kw_only=True):
     end: int
     """Where the content ends, and the signature begins if there is one."""
 
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.end != self.size
+
 
 class NavxApp:
     """The format ``navx``."""

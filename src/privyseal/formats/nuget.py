@@ -62,6 +62,11 @@ class NugetLayout(Layout, frozen=True, kw_only=True):
     """The time of the newest entry but the signature."""
 
     @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.signature is not None
+
+    @property
     def signature(self) -> Entry | None:
         """Return the entry of the signature, None where there is none."""
         return self.archive.find(SIGNATURE)

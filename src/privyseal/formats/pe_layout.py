@@ -100,6 +100,11 @@ class PeLayout(Layout, frozen=True, kw_only=True):
     """Checksum of the content alone (``pe_checksum``), once it has been read."""
 
     @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return bool(self.entries)
+
+    @property
     def efi(self) -> bool:
         """Tell whether firmware runs it, which reads certificate tables in its own way."""
         return self.subsystem in _EFI_SUBSYSTEMS

@@ -82,6 +82,11 @@ class Layout(msgspec.Struct, frozen=True):
         """
         return 0
 
+    @property
+    def carries_signature(self) -> bool | None:
+        """Tell whether there is a signature, good or not; None where the structure alone does not say."""
+        return None
+
 
 class Summary(msgspec.Struct, frozen=True):
     """What a file's structure says in a few words, for ``inspect``."""

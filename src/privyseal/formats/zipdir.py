@@ -57,8 +57,9 @@ FULL32: Final = 0xFFFFFFFF
 """What stands where a number has no room: it is in the ZIP64 field or record."""
 _ENCRYPTED, _STREAMED, _STRONG, _MASKED = 1, 8, 0x40, 0x2000
 _COMPARED = _ENCRYPTED | _STREAMED | _STRONG | 0x800 | _MASKED
-_PIECE = 1 << 16
-"""Octets read at a time when something is unpacked, and the most that come out at a time."""
+_FIRST, _PIECE = 1 << 12, 1 << 16
+"""Octets read at a time when something is unpacked, and the most that come out at a time; at first few, for who only
+wants to see what it is."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -81,6 +82,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Where the next one begins: behind the data, and the descriptor if there is one."""
     record: bytes
     """Its record in the directory as it stands."""
+
+    @property
+    def text(self) -> str:
+        """Return its name; octets that are no UTF-8 become U+FFFD."""
+        return self.name.decode("utf-8", "replace")
 
     @property
     def shown(self) -> str:
@@ -310,11 +316,12 @@ def unpacked(code: Source, entry: Entry, limit: int) -> Iterator[bytes]:
     if entry.size > limit:
         _refuse(code, f"has {entry.size} octets in {entry.shown}; at most {limit} are read")
     inflating = zlib.decompressobj(-15) if entry.method == DEFLATED else None
-    at, end, size, crc = entry.data_at, entry.data_at + entry.packed, 0, 0
+    at, end, size, crc, most = entry.data_at, entry.data_at + entry.packed, 0, 0, _FIRST
     while at < end:
-        piece = code.pread(at, min(_PIECE, end - at))
+        piece = code.pread(at, min(most, end - at))
         at += len(piece)
         for octets in (piece,) if inflating is None else _inflated(code, entry, inflating, piece):
+            most = _PIECE
             size += len(octets)
             if size > entry.size:
                 _refuse(code, f"has more octets in {entry.shown} than the {entry.size} that it states")
@@ -327,10 +334,11 @@ def unpacked(code: Source, entry: Entry, limit: int) -> Iterator[bytes]:
 
 
 def _inflated(code: Source, entry: Entry, inflating: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
+    most = _PIECE if inflating.unconsumed_tail or len(piece) > _FIRST else _FIRST
     try:
         while piece:
-            yield inflating.decompress(piece, _PIECE)
-            piece = inflating.unconsumed_tail
+            yield inflating.decompress(piece, most)
+            piece, most = inflating.unconsumed_tail, _PIECE
     except zlib.error:
         _refuse(code, f"has octets in {entry.shown} that cannot be unpacked")
     if inflating.unused_data:

@@ -27,16 +27,11 @@ from privyseal.terms import limits
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import KeyPair
 from privyseal.terms.parties import Actor, Workload
-from privyseal.terms.requests import Dossier, SigningRequest, State, request_digest
+from privyseal.terms.requests import MOST_DESCRIBED, Dossier, SigningRequest, State, request_digest
 from privyseal.terms.signatures import ToBeSigned
 
 LONGEST_LIFE = timedelta(days=7)
 """How far ahead a request may expire: a working week and its week-end, after which an approval says little."""
-
-MOST_DESCRIBED = 128
-"""Pieces of code in one request; a fat Mach-O has a handful of slices. A build that signs its hundred programs in one
-request pays for one intent, which for short signatures is several times as fast; two thirds of a KiB each, at most
-as many as the signer makes for one request (``MAX_USES``)."""
 
 
 class Submission(msgspec.Struct, frozen=True):

@@ -40,6 +40,11 @@ from privyseal.terms.signatures import Described, Options, TimestampToken
 REQUEST_TAG = "privyseal/request/v1"
 """Domain tag of a request's digest: what an approver signs and what the intent in the log commits to."""
 
+MOST_DESCRIBED = 128
+"""Pieces of code in one request; a fat Mach-O has a handful of slices. A build that signs its hundred programs in one
+request pays for one intent, which for short signatures is several times as fast; two thirds of a KiB each, at most
+as many as the signer makes for one request (``MAX_USES``)."""
+
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """A SHA-256 in lower-case hex."""
 

@@ -1,0 +1,55 @@
+"""``sign --inside check``: what in a file carries no signature, as a report and in words."""
+
+from __future__ import annotations
+
+import msgspec
+
+from privyseal.cli.outcomes import InsideReport, Outcome
+from privyseal.cli.output import fill, printable
+from privyseal.cli.pieces import Opened
+from privyseal.errors import BadInput
+from privyseal.formats import inside
+
+MOST_NAMES = 1000
+"""Names in a report; with as many, the list is for nobody to read."""
+MOST_LINES = 5
+"""Names that people are shown of one file."""
+
+
+def looked_into(outcome: Outcome, opened: Opened) -> Outcome:
+    """Add to an outcome what was found inside the file; looking refuses nothing."""
+    if opened.format.name not in inside.CONTAINERS:
+        return outcome
+    try:
+        container = inside.CONTAINERS[opened.format.name](opened.code, opened.examined.layout)
+        found = inside.look(container, inside.Allowance(inside.LOOKED_AT))
+    except BadInput as error:
+        found = inside.Look((), error.detail)
+    if found == inside.Look():
+        return outcome
+    report = InsideReport(
+        unsigned=found.unsigned[:MOST_NAMES],
+        more=max(0, len(found.unsigned) - MOST_NAMES),
+        unseen=found.unseen or None,
+    )
+    return msgspec.structs.replace(outcome, report=msgspec.structs.replace(outcome.report, inside=report))
+
+
+def in_words(report: InsideReport) -> list[str]:
+    """Return what is said of the inside, a line each, MOST_LINES names at most."""
+    lines = [line for name in report.unsigned[:MOST_LINES] for line in _line(f"{printable(name)} carries no signature")]
+    more = len(report.unsigned) + report.more - MOST_LINES
+    if more > 0:
+        lines += _line(f"and {more} more carry none; --inside sign signs them")
+    if report.unseen:
+        lines += _line(f"not all was looked at: {printable(report.unseen, 400)}")
+    lines += [line for name in report.signed[:MOST_LINES] for line in _line(f"{printable(name)} signed and checked")]
+    if len(report.signed) > MOST_LINES:
+        lines += _line(f"and {len(report.signed) - MOST_LINES} more")
+    for each in report.left[:MOST_LINES]:
+        lines += _line(f"left as it is: {printable(each.text, 400)}")
+    return lines
+
+
+def _line(text: str) -> list[str]:
+    return fill("inside", text)
