@@ -155,8 +155,9 @@ class Workshop:
         new = {content: one for content, one in zip(contents, nodes, strict=True) if content not in self._by_content}
         todo = list(new.values())
         if isinstance(self.maker, Together) and not isinstance(self.maker, FileMaker):
-            for first in range(0, len(todo), MOST_DESCRIBED):
-                self._together(self.maker, todo[first : first + MOST_DESCRIBED])
+            most = MOST_DESCRIBED // 2  # the macros of a document are described twice
+            for first in range(0, len(todo), most):
+                self._together(self.maker, todo[first : first + most])
         else:
             for one in todo:
                 self._alone(one)

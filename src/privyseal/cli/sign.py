@@ -30,7 +30,7 @@ from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, Options
+from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES
 from privyseal.verify import Expected, LogFacts
 
 AT_ONCE = 16

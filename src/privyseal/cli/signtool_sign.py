@@ -9,8 +9,8 @@ from typing import get_args
 import msgspec
 
 from privyseal.cli import makers, pieces, sign
-from privyseal.cli.keyfile import LARGEST_CHAIN
 from privyseal.cli.given import Given
+from privyseal.cli.keyfile import LARGEST_CHAIN
 from privyseal.cli.makers import Maker
 from privyseal.cli.outcomes import Outcome
 from privyseal.cli.output import Output, printable

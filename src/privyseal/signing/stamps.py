@@ -7,7 +7,7 @@ the two was away. Another node that is quicker makes it a Conflict, which is as 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 
 from privyseal.compliance.statements import Matter, Own
@@ -179,13 +179,13 @@ def compare(seal: PrivySeal) -> tuple[str, ...]:
         before = _said_last(tx, f"books-compared:{name}")
         if isinstance(before, BooksCompared) and now - before.at < COMPARED_EVERY:
             return ()
-        entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
-        first_entry, first_batch = max(0, entry - COMPARED), max(0, batch - COMPARED)
-        stated = [_numbered(tx, f"stamper:{name}", number) for number in range(first_entry, entry)]
-        given = [_numbered(tx, f"tokens:{name}", number) for number in range(first_batch, batch)]
-    books = seal.stamper.books(first_entry, first_batch)
-    held = {each.number: _noted(name, each) for each in books.entries}
-    closed = {each.number: _given(name, each) for each in books.batches}
+        stated, given = _newest(tx, f"stamper:{name}"), _newest(tx, f"tokens:{name}")
+    books = seal.stamper.books(min(stated, default=1) - 1, min(given, default=1) - 1)
+    lost = state.lost  # the log says itself that these are left out
+    held: dict[int, Own] = {each.number: _noted(name, each) for each in books.entries}
+    held |= {n: stated[n] for n in stated if any(gap.entry <= n <= gap.last_entry for gap in lost)}
+    closed: dict[int, Own] = {each.number: _given(name, each) for each in books.batches}
+    closed |= {n: given[n] for n in given if any(gap.first <= n <= gap.last for gap in lost)}
     altered = _differing("entry", stated, held) + _differing("batch", given, closed)
     compared = BooksCompared(
         books=name,
@@ -204,18 +204,25 @@ def compare(seal: PrivySeal) -> tuple[str, ...]:
     return tuple(altered)
 
 
-def _differing(what: str, stated: Sequence[Matter | Own | None], held: Mapping[int, Own]) -> list[str]:
+def _differing(what: str, stated: Mapping[int, Own], held: Mapping[int, Own]) -> list[str]:
     """Say which of what was stated is missing in the books, or otherwise there."""
-    found = []
-    for each in stated:
-        if isinstance(each, StamperNoted | TokensGiven) and held.get(each.number) != each:
-            found.append(f"{what} {each.number} {'is changed' if each.number in held else 'is missing'}")
+    return [
+        f"{what} {number} {'is changed' if number in held else 'is missing'}"
+        for number, each in stated.items()
+        if held.get(number) != each
+    ]
+
+
+def _newest(tx: Transaction, slot: str) -> dict[int, Own]:
+    """Return what was stated last of a stamper's books, by the books' own numbers, which rise but may have gaps."""
+    last = statements.last(tx, slot)
+    found: dict[int, Own] = {}
+    for place in range(max(0, last.number + 1 - COMPARED), last.number + 1) if last else ():
+        written = statements.numbered(tx, slot, place)
+        matter = None if written is None else statements.said_in(written.octets).matter
+        if isinstance(matter, StamperNoted | TokensGiven):
+            found[matter.number] = matter
     return found
-
-
-def _numbered(tx: Transaction, slot: str, number: int) -> Matter | Own | None:
-    written = statements.numbered(tx, slot, number)
-    return None if written is None else statements.said_in(written.octets).matter
 
 
 def _noted(name: str, each: DiaryEntry) -> StamperNoted:

@@ -185,7 +185,8 @@ class Stamper:
         now = self._wall()
         if now - self._tallied >= TALLY:
             self._tally(now)
-        self._stamps.compare(question, now)
+        if question.noted is not None or question.root:
+            self._stamps.compare(question, now)
         batches = self._stamps.batches(question.batch, now)
         return BooksRead(self._stamps.entries(question.entry), batches)
 
