@@ -95,7 +95,8 @@ class KeyFileMaker:
         format_side = catalogue.BY_NAME[described.format]
         wanted = format_side.to_be_signed(described, self.identity, options, enclosed)
         signed = [self._key.sign(each) for each in wanted]
-        tokens = [self._stamp(each.value, described.digest_algorithm) for each in signed] if self._stamp else []
+        stamp, digest = self._stamp, described.digest_algorithm
+        tokens = [stamp(each.value, digest) for each in signed if each.to_be_signed.stamped] if stamp else []
         return Made(format_side.finish(described, self.identity, options, signed, tokens, enclosed))
 
     def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> None:
