@@ -21,6 +21,7 @@ from tests.formats import (
     opc_builder,
     opc_other,
     opc_rules,
+    rdp_rules,
     script_rules,
     test_msi_strangers,
     test_navx,
@@ -146,6 +147,15 @@ def by_relics_rules_of_xap(path: Path, folder: Path) -> bool:
     return found.digest == test_xap.relics_digest(path.read_bytes(), found.digest_algorithm)
 
 
+def rdp_by_openssl(path: Path, folder: Path) -> bool:
+    return rdp_rules.by_openssl(path, folder, signatory().write_pem(folder)[2])
+
+
+def openssl_signs_rdp(source: Path, target: Path, folder: Path) -> None:
+    chain, key, _ = signatory().write_pem(folder)
+    rdp_rules.openssl_signs(source, target, folder, chain, key)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
@@ -196,6 +206,13 @@ ROWS: tuple[Row, ...] = (
     Row("xap", "example.xap", test_xap.application, {"relic's rules": by_relics_rules_of_xap}),
     Row("vsix", "example.vsix", opc_builder.vsix, XMLDSIG),
     Row("opc", "example.xps", opc_builder.document, XMLDSIG, {"xmlsec1": opc_other.sign}, adder="rsa-4096"),
+    Row(
+        "rdp",
+        "example.rdp",
+        rdp_rules.connection,
+        {"openssl, by rdpsign's rules": rdp_by_openssl},
+        {"openssl by these rules": openssl_signs_rdp},
+    ),
 )
 """One row for each format of the catalogue, in its order."""
 

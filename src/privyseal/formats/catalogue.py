@@ -15,6 +15,7 @@ from privyseal.formats.opc import OPC, VSIX
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.rdp import RdpFile
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
 from privyseal.formats.xap import SilverlightApplication
 
@@ -35,6 +36,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     SilverlightApplication(),
     VSIX,
     OPC,
+    RdpFile(),
 )
 """Every code format there is: a literal list."""
 
