@@ -52,7 +52,7 @@ LINES = (
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xff\xfe\0\0", b"\0\0\xfe\xff", b"\xef\xbb")
 
 
-def _any(octets: bytearray, chance: random.Random) -> None:
+def break_any(octets: bytearray, chance: random.Random) -> None:
     """Break something that any file has."""
     way = chance.choice(("octet", "bit", "cut", "copy", "drop", "grow", "length"))
     at = chance.randrange(len(octets))
@@ -127,7 +127,7 @@ def mutant(original: bytes, suffix: str, chance: random.Random) -> bytes:
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         if not octets:
             break
-        (OWN.get(suffix, _text) if chance.random() < 0.6 else _any)(octets, chance)
+        (OWN.get(suffix, _text) if chance.random() < 0.6 else break_any)(octets, chance)
     return bytes(octets)
 
 
@@ -203,11 +203,11 @@ def read_every_way(octets: bytes, filename: str) -> str:
     assert not list(code_format.signatures(rest, code_format.inspect(rest))), "a signature is left"
     problems = [problem.code for one in examined.signatures for problem in one.problems]
     problems += [problem.code for problem in examined.problems]
-    problems += ["timestamp" for one in examined.signatures if not _timestamp_holds(one)]
+    problems += ["timestamp" for one in examined.signatures if not timestamp_holds(one)]
     return "objected to" if problems else "accepted" if examined.signatures else "unsigned"
 
 
-def _timestamp_holds(one: EmbeddedSignature) -> bool:
+def timestamp_holds(one: EmbeddedSignature) -> bool:
     from privyseal.errors import BadInput, VerificationFailed
     from privyseal.timestamp.token import verify_token
 

@@ -17,6 +17,7 @@ import lief
 from tests.formats import (
     cab_builder,
     cat_builder,
+    clickonce_builder,
     msi_builder,
     opc_builder,
     opc_other,
@@ -212,6 +213,12 @@ ROWS: tuple[Row, ...] = (
         rdp_rules.connection,
         {"openssl, by rdpsign's rules": rdp_by_openssl},
         {"openssl by these rules": openssl_signs_rdp},
+    ),
+    Row(
+        "clickonce",
+        "Example.exe.manifest",
+        clickonce_builder.application,
+        {"mono's SignedXml": lambda path, folder: len(clickonce_builder.judged(path)) >= 6},
     ),
 )
 """One row for each format of the catalogue, in its order."""

@@ -8,6 +8,7 @@ from privyseal.errors import MalformedCode
 from privyseal.formats.appx import AppPackage
 from privyseal.formats.cab import Cabinet
 from privyseal.formats.cat import Catalogue
+from privyseal.formats.clickonce import ClickOnceManifest
 from privyseal.formats.msi import WindowsInstaller
 from privyseal.formats.navx import NavxApp
 from privyseal.formats.nuget import NugetPackage
@@ -37,6 +38,7 @@ FORMATS: tuple[CodeFormat, ...] = (
     VSIX,
     OPC,
     RdpFile(),
+    ClickOnceManifest(),
 )
 """Every code format there is: a literal list."""
 
