@@ -1,4 +1,4 @@
-"""App packages and NuGet packages through a real service, in both modes, with the commands that people type."""
+"""Packages, RDP files and ClickOnce manifests through a real service, in both modes, with the commands people type."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.formats import opc_rules
+from tests.formats import clickonce_builder, opc_rules, rdp_rules
 from tests.formats.opc_builder import TYPES, document, vsix
 from tests.formats.pe_builder import program
+from tests.formats.rdp_rules import connection
 from tests.formats.signing import signatory
 from tests.formats.test_navx import app
 from tests.formats.test_opc_strangers import by_xmlsec
@@ -23,6 +24,14 @@ from privyseal.formats import appx_publisher
 from privyseal.formats.catalogue import recognise
 from privyseal.formats.examine import examine
 from privyseal.formats.source import FileSource
+
+MANIFESTS = {
+    "example.rdp": connection(),
+    "ascii.rdp": connection(encoding="ascii", end="\n", closed=False),
+    "Example.exe.manifest": clickonce_builder.application(),
+    "Example.application": clickonce_builder.deployment(),
+    "Example.vsto": clickonce_builder.deployment(name="Example.vsto"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +152,75 @@ def test_as_a_repository(service: Rehearsal, tmp_path: Path, mode: str) -> None:
     assert found[0]["signatures"][1]["log"]["index"] > 0 and not found[0]["signatures"][1]["problems"], found
     refused = service.run("sign", "--mode", mode, "--again", "--nuget-repository", "http://example.com/", alone)
     assert refused.returncode == 2 and "is an https address" in " ".join(refused.stderr.split()), refused.stderr
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_manifests_there_and_back(service: Rehearsal, tmp_path: Path, mode: str) -> None:
+    """Signed in one command, verified with receipts, judged by strangers, looked at, taken apart."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, octets in MANIFESTS.items():
+        (tmp_path / name).write_bytes(octets)
+    done = service.run("sign", "--mode", mode, "--json", "-o", out, *(tmp_path / name for name in MANIFESTS))
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)["files"]
+    assert [(one["status"], one["verdict"]) for one in said] == [("signed", "valid")] * len(MANIFESTS)
+    assert [one["format"] for one in said] == ["rdp", "rdp", "clickonce", "clickonce", "clickonce"]
+    files = [out / name for name in MANIFESTS]
+    for one in json.loads(service.run("verify", *files, "--json").stdout)["files"]:
+        assert one["verdict"] == "valid" and one["signatures"][0]["log"]["index"] > 0, one
+        assert one["signatures"][0]["timestamp"] is not None
+    assert all(rdp_rules.by_openssl(path, tmp_path, service.directory / "ca.pem") for path in files[:2])
+    assert sum(line.startswith("Timestamp") for line in clickonce_builder.judged(*files[2:])) == 3
+    shown = json.loads(service.run("inspect", files[2], "--json", profile=False).stdout)
+    assert shown["kind"] == "application manifest of Example.exe 1.2.3.4"
+    shown = json.loads(service.run("inspect", files[0], "--json", profile=False).stdout)
+    assert shown["kind"].startswith("connection to rds.example.com, ")
+    assert service.run("remove", *files, profile=False).returncode == 0
+    assert {name: (out / name).read_bytes() for name in MANIFESTS} == MANIFESTS
+    unsigned = json.loads(service.run("verify", *files, "--json").stdout)["files"]
+    assert [one["verdict"] for one in unsigned] == ["unsigned"] * len(MANIFESTS)
+
+
+def test_a_timestamp_that_comes_later(service: Rehearsal, tmp_path: Path) -> None:
+    """The receipt still fits: what was added is told apart from what was changed."""
+    paths = [tmp_path / name for name in ("example.rdp", "Example.application")]
+    for path in paths:
+        path.write_bytes(MANIFESTS[path.name])
+    done = service.run("sign", "--no-timestamp", *paths)
+    assert done.returncode == 0, done.stderr
+    done = service.run("timestamp", "--tsa", f"{service.url}/tsa", *paths, profile=False)
+    assert done.returncode == 0, done.stderr
+    for one in json.loads(service.run("verify", *paths, "--json").stdout)["files"]:
+        (signature,) = one["signatures"]
+        assert one["verdict"] == "valid" and signature["timestamp"] is not None, one
+        assert [note["code"] for note in signature["notes"]] == ["added-after-release"], one
+    clickonce_builder.judged(paths[1])
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_manifests_that_cannot_be_signed_are_exit_2_and_untouched(
+    service: Rehearsal, tmp_path: Path, mode: str
+) -> None:
+    """One sentence each, no traceback, the files as they were."""
+    bad = {
+        "empty.rdp": b"screen mode id:i:2\r\n",
+        "twice.rdp": connection("Full Address:s:evil.example.com"),
+        "program.exe.manifest": clickonce_builder.application().replace(b"entryPoint", b"noPoint"),
+        "entities.application": clickonce_builder.deployment().replace(b"?>", b'?><!DOCTYPE a [<!ENTITY x "y">]>', 1),
+    }
+    for name, octets in bad.items():
+        (tmp_path / name).write_bytes(octets)
+    done = service.run("sign", "--mode", mode, *(tmp_path / name for name in bad))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    for words in ("has no full address", "more than once", "is it the manifest of a program", "document type"):
+        assert words in said, done.stderr
+    assert {name: (tmp_path / name).read_bytes() for name in bad} == bad
+    again = tmp_path / "example.rdp"
+    again.write_bytes(connection())
+    sign(again, signatory())
+    once = again.read_bytes()
+    more = service.run("sign", "--mode", mode, "--if-signed", "add", again)
+    assert more.returncode == 2 and "replace it instead" in " ".join(more.stderr.split()), more.stderr
+    assert again.read_bytes() == once

@@ -15,6 +15,7 @@ signature, a timestamp) is told apart from what was changed, by taking it off ag
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -210,12 +211,7 @@ def _file(
     notes: tuple[Problem, ...] = (),
 ) -> FileVerdict:
     return FileVerdict(
-        path=code.filename,
-        format=format_name,
-        verdict=verdict,
-        signatures=signatures,
-        problems=problems,
-        notes=notes,
+        path=code.filename, format=format_name, verdict=verdict, signatures=signatures, problems=problems, notes=notes
     )
 
 
@@ -364,7 +360,7 @@ class _Logged(msgspec.Struct, frozen=True):
         released = self.opened.completed.blobs
         if hashlib.sha256(embedded.blob).hexdigest() in released:
             return problems, []
-        for code, what, blob in _earlier(embedded.blob):
+        for code, what, blob in _earlier(embedded):
             if hashlib.sha256(blob).hexdigest() in released:
                 return problems, [Problem(code, f"{what} after release; the rest is as it was.")]
         text = (
@@ -373,19 +369,23 @@ class _Logged(msgspec.Struct, frozen=True):
         return [*problems, Problem("changed-after-release", text)], []
 
 
-def _earlier(blob: bytes) -> list[tuple[str, str, bytes]]:
-    """Return what a CMS signature was before its timestamp was renewed, and before it had one, with words for each.
+def _earlier(embedded: EmbeddedSignature) -> list[tuple[str, str, bytes]]:
+    """Return what a signature was before its timestamp was renewed, and before it had one, with words for each.
 
     A format takes nested signatures off a blob itself and calls every unsigned attribute but a timestamp a problem, so
     what comes off here is a timestamp.
     """
+    blob, token, bare = embedded.blob, embedded.timestamp, embedded.bare
     try:
-        (signer,) = cms.parse(blob).signers
-        if not signer.unsigned:
-            return []
-        bare = unsigned.with_only(blob, {})
-        before = {kind: [_before_renewal(one) for one in values] for kind, values in signer.unsigned.items()}
-        renewed = unsigned.with_only(blob, before)
+        if bare is not None and token is not None:
+            renewed = blob.replace(base64.b64encode(token), base64.b64encode(_before_renewal(token)))
+        else:
+            (signer,) = cms.parse(blob).signers
+            if not signer.unsigned:
+                return []
+            bare = unsigned.with_only(blob, {})
+            before = {kind: [_before_renewal(one) for one in values] for kind, values in signer.unsigned.items()}
+            renewed = unsigned.with_only(blob, before)
     except (BadInput, ValueError, IndexError):
         return []
     return [

@@ -208,11 +208,11 @@ def read_every_way(octets: bytes, filename: str) -> str:
     assert not list(code_format.signatures(rest, code_format.inspect(rest))), "a signature is left"
     problems = [problem.code for one in examined.signatures for problem in one.problems]
     problems += [problem.code for problem in examined.problems]
-    problems += ["timestamp" for one in examined.signatures if not _timestamp_holds(one)]
+    problems += ["timestamp" for one in examined.signatures if not timestamp_holds(one)]
     return "objected to" if problems else "accepted" if examined.signatures else "unsigned"
 
 
-def _timestamp_holds(one: EmbeddedSignature) -> bool:
+def timestamp_holds(one: EmbeddedSignature) -> bool:
     from privyseal.errors import BadInput, VerificationFailed
     from privyseal.timestamp.token import verify_token
 

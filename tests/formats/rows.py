@@ -19,10 +19,12 @@ import msgspec
 from tests.formats import (
     cab_builder,
     cat_builder,
+    clickonce_builder,
     msi_builder,
     opc_builder,
     opc_other,
     opc_rules,
+    rdp_rules,
     script_rules,
     test_msi_strangers,
     test_navx,
@@ -206,6 +208,15 @@ def by_openssl_of_macros(path: Path, folder: Path) -> bool:
     return all(test_vba.openssl_accepts(one, folder, root) for one in messages)
 
 
+def rdp_by_openssl(path: Path, folder: Path) -> bool:
+    return rdp_rules.by_openssl(path, folder, signatory().write_pem(folder)[2])
+
+
+def openssl_signs_rdp(source: Path, target: Path, folder: Path) -> None:
+    chain, key, _ = signatory().write_pem(folder)
+    rdp_rules.openssl_signs(source, target, folder, chain, key)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
@@ -280,6 +291,19 @@ ROWS: tuple[Row, ...] = (
         vba_builder.document,
         {"openssl": by_openssl_of_macros, "Microsoft's rules": by_microsofts_rules},
         each=2,
+    ),
+    Row(
+        "rdp",
+        "example.rdp",
+        rdp_rules.connection,
+        {"openssl, by rdpsign's rules": rdp_by_openssl},
+        {"openssl by these rules": openssl_signs_rdp},
+    ),
+    Row(
+        "clickonce",
+        "Example.exe.manifest",
+        clickonce_builder.application,
+        {"mono's SignedXml": lambda path, folder: len(clickonce_builder.judged(path)) >= 6},
     ),
 )
 """One row for each format of the catalogue, in its order."""

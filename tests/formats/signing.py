@@ -102,7 +102,7 @@ def blob_for(
     described, enclosed = prepared.described[0], prepared.enclosed[0] if prepared.enclosed else b""
     code_format = catalogue.BY_NAME[described.format]
     signed = [who.sign(tbs) for tbs in code_format.to_be_signed(described, who.identity, options, enclosed)]
-    tokens = [stamp().token(one.value) for one in signed] if stamped else []
+    tokens = [stamp().token(one.value) for one in signed if one.to_be_signed.stamped] if stamped else []
     return code_format.finish(described, who.identity, options, signed, tokens, enclosed)
 
 

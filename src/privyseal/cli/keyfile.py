@@ -98,8 +98,8 @@ class KeyFileMaker:
         format_side = catalogue.BY_NAME[described.format]
         wanted = format_side.to_be_signed(described, self.identity, options, enclosed)
         signed = [self._key.sign(each) for each in wanted]
-        stamp = self._stamp if options.timestamp else None
-        tokens = [stamp(each.value, described.digest_algorithm) for each in signed] if stamp else []
+        stamp, digest = self._stamp if options.timestamp else None, described.digest_algorithm
+        tokens = [stamp(each.value, digest) for each in signed if each.to_be_signed.stamped] if stamp else []
         return format_side.finish(described, self.identity, options, signed, tokens, enclosed)
 
     def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> None:

@@ -296,11 +296,11 @@ def loose(blob: Blob) -> Iterator[Problem]:
         yield Problem("several-timestamps", f"The signature carries {len(blob.timestamps)} timestamps; one is judged.")
     try:
         rebuilt = _rebuilt(blob)
-        yield from _unused(blob.signed, blob.signer, blob.bound or ())
+        yield from unused(blob.signed, blob.signer, blob.bound or ())
         for token in blob.timestamps[:1]:
             signed = cms.parse(token)
             for signer in signed.signers:
-                yield from _unused(signed, signer, ())
+                yield from unused(signed, signer)
     except BadInput as error:
         yield Problem("not-canonical", f"The signature could not be built anew: {error.detail}")
         return
@@ -340,14 +340,22 @@ def _rebuilt(blob: Blob) -> bytes:
     )
 
 
-def _unused(signed: cms.SignedData, signer: cms.SignerInfo, bound: tuple[tuple[str, bytes], ...]) -> Iterator[Problem]:
+def unused(
+    signed: cms.SignedData, signer: cms.SignerInfo, bound: tuple[tuple[str, bytes], ...] = ()
+) -> Iterator[Problem]:
     """Name each certificate that neither ``bound`` hashes name nor a signature binds on the way up from the signer."""
-    used = {_named(entry, signed.certificates) for entry in bound}
-    current = cms.signer_certificate(signed, signer)
+    named = [_named(entry, signed.certificates) for entry in bound]
+    return unclaimed(signed.certificates, cms.signer_certificate(signed, signer), named)
+
+
+def unclaimed(carried: Sequence[bytes], signer: bytes | None, bound: Iterable[bytes | None] = ()) -> Iterator[Problem]:
+    """Name each carried certificate that is neither ``bound`` nor, by its signature, on the way up from the signer."""
+    used = set(bound)
+    current = signer
     while current is not None:
         used.add(current)
-        current = next((one for one in signed.certificates if one not in used and _issued(current, one)), None)
-    for one in signed.certificates:
+        current = next((one for one in carried if one not in used and _issued(current, one)), None)
+    for one in carried:
         if one not in used:
             yield Problem("unused-certificate", f"The signature carries a certificate without use: {_name(one)}.")
 

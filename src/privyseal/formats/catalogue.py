@@ -8,6 +8,7 @@ from privyseal.errors import MalformedCode
 from privyseal.formats.appx import AppPackage
 from privyseal.formats.cab import Cabinet
 from privyseal.formats.cat import Catalogue
+from privyseal.formats.clickonce import ClickOnceManifest
 from privyseal.formats.msi import WindowsInstaller
 from privyseal.formats.navx import NavxApp
 from privyseal.formats.nuget import NugetPackage
@@ -15,6 +16,7 @@ from privyseal.formats.opc import OPC, VSIX
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.rdp import RdpFile
 from privyseal.formats.uefi_capsule import UefiCapsule
 from privyseal.formats.uefi_variable import UefiVariable
 from privyseal.formats.vba import VbaMacros
@@ -41,6 +43,8 @@ FORMATS: tuple[CodeFormat, ...] = (
     UefiVariable(),
     UefiCapsule(),
     VbaMacros(),
+    RdpFile(),
+    ClickOnceManifest(),
 )
 """Every code format there is: a literal list."""
 

@@ -165,6 +165,8 @@ class EmbeddedSignature(msgspec.Struct, frozen=True, kw_only=True):
     program_name: str | None = None
     program_url: str | None = None
     problems: tuple[Problem, ...] = ()
+    bare: bytes | None = None
+    """The blob without its timestamp, of a blob that is no CMS message. Its timestamp is in it as base64, once."""
 
 
 class CodeFormat(Protocol):
@@ -246,5 +248,5 @@ class CodeFormat(Protocol):
         tokens: Sequence[TimestampToken],
         enclosed: bytes = b"",
     ) -> bytes:
-        """Build the signature blob; ``tokens`` is empty or has one token for each signature value."""
+        """Build the signature blob; ``tokens`` is empty or has one token for each value that is ``stamped``."""
         ...

@@ -136,6 +136,16 @@ def subject_key_identifier(certificate: bytes) -> bytes | None:
         return None
 
 
+def authority_key_identifier(certificate: bytes) -> bytes | None:
+    """Return the keyIdentifier of a DER certificate's authorityKeyIdentifier, or None if it has none."""
+    try:
+        return load(certificate).extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return None
+    except UNREADABLE:
+        return None
+
+
 def common_name(certificate: bytes) -> str:
     """Return the last commonName of a DER certificate's subject, or the empty string if it has none."""
     loaded = load(certificate)

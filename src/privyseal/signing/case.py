@@ -64,6 +64,11 @@ class Case:
                 self.octets.append(list(built))
         return self.octets
 
+    def stamped(self) -> list[bytes]:
+        """Return the signature values that a timestamp is to be over."""
+        octets = [each for piece in self.build() for each in piece]
+        return [value for each, value in zip(octets, self.dossier.signatures, strict=True) if each.stamped]
+
     def uses(self) -> int:
         """Count the signatures the key will make."""
         return sum(len(each) for each in self.build())

@@ -336,11 +336,11 @@ def _timestamp(seal: PrivySeal, cases: list[Case]) -> None:
     tokens: dict[str, list[TimestampToken]] = {c.dossier.id: [] for c in cases}
     for algorithm in sorted({_imprint(c) for c in cases if c.request.options.timestamp}):
         asked = [c for c in cases if c.request.options.timestamp and _imprint(c) == algorithm]
-        values = [value for c in asked for value in c.dossier.signatures]
+        values = [value for c in asked for value in c.stamped()]
         with errors_into(asked):
             answers = iter(seal.stamper.stamp(algorithm, [hashlib.new(algorithm, v).digest() for v in values]))
             for case in asked:
-                for value in case.dossier.signatures:
+                for value in case.stamped():
                     tokens[case.dossier.id].append(verify_token(next(answers, b""), octets=value))
     blobs: dict[str, list[bytes]] = {}
     for case in (c for c in cases if c.error is None):
@@ -364,7 +364,7 @@ def _finish(case: Case, signatures: Sequence[bytes], tokens: Sequence[TimestampT
     values, stamps = iter(signatures), iter(tokens)
     for (described, beside), octets in zip(case.pieces(), case.build(), strict=True):
         signed = [Signature(each, next(values)) for each in octets]
-        given = [next(stamps) for _ in octets] if tokens else []
+        given = [next(stamps) for each in octets if each.stamped] if tokens else []
         finish = catalogue.BY_NAME[described.format].finish
         blobs.append(finish(described, case.identity, case.request.options, signed, given, beside))
     return blobs

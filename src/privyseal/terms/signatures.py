@@ -141,6 +141,9 @@ class ToBeSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     octets: bytes
     digest_algorithm: DigestAlgorithm
     padding: Literal["pkcs1v15", "pss"] = "pkcs1v15"
+    stamped: bool = True
+    """Whether a timestamp, where one is wished for, is over this signature's value; not so where a format makes two
+    signatures and carries one timestamp."""
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
