@@ -29,7 +29,9 @@ def test_what_has_passed_is_no_wait_and_what_never_comes_is_bounded() -> None:
     assert (seconds("-3", None, NOW), seconds(" 120 ", None, NOW), seconds("0", None, NOW)) == (0, 120, 0)
 
 
-@pytest.mark.parametrize("said", [None, "", "soon", "1.5", "\u0661", "Sun, 99 Nov 1994 08:49:37 GMT", "1 Jan 99999 0:0:0"])
+@pytest.mark.parametrize(
+    "said", [None, "", "soon", "1.5", "\u0661", "Sun, 99 Nov 1994 08:49:37 GMT", "1 Jan 99999 0:0:0"]
+)
 def test_nonsense_says_nothing(said: str | None) -> None:
     """Then our own pause stands."""
     assert seconds(said, None, NOW) is None
