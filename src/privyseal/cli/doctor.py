@@ -26,6 +26,7 @@ from privyseal import config
 from privyseal.cli.diagnosis import Diagnosis
 from privyseal.cli.doctor_duties import duties
 from privyseal.cli.doctor_roots import roots
+from privyseal.cli.doctor_timestamps import timestamps
 from privyseal.cli.doctor_tokens import tokens
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
@@ -126,6 +127,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     yield from duties(settings, directory)
     yield from scanners(settings, directory)
     yield from roots(settings, directory)
+    yield from timestamps(settings, directory)
     at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     answers = _answers(at, context)
     yield answers

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 import threading
@@ -21,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from privyseal.errors import Misused, Unavailable
 from privyseal.timestamp import retry
+from privyseal.timestamp.address import Address
 from privyseal.timestamp.client import Reply
 from privyseal.timestamp.messages import MAX_RESPONSE_OCTETS, REPLY_TYPE
 
@@ -32,6 +34,9 @@ STEP_LIMIT_S = 10.0
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts to which credentials may go without TLS, for nobody listens in between."""
+
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,17})){1,30}")
+"""An object identifier in dotted decimal."""
 
 Proxy = Callable[[str, str], tuple[str, int] | None]
 """Scheme and host of an authority -> host and port of the proxy to ask, or None."""
@@ -215,6 +220,20 @@ def split(url: str) -> SplitResult:
             f"The password for {parts.hostname} would be readable on the way.", hint="use an https URL, or no password"
         )
     return parts
+
+
+def check(address: Address) -> None:
+    """Raise Misused where an authority's URL, pace or policy cannot be meant."""
+    split(address.url)
+    if not 0 <= address.every_s < 3600:
+        raise Misused(
+            f"every_s of {address.host} is {address.every_s}; from 0 to 3600 seconds were expected.",
+            hint="leave it out where its operator asks for none",
+        )
+    if address.policy is not None and not _OID.fullmatch(address.policy):
+        raise Misused(
+            f"The policy of {address.host} is no object identifier.", hint="write it in dots, such as 2.23.140.1.4.2"
+        )
 
 
 def _target(parts: SplitResult) -> str:
