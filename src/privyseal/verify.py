@@ -33,7 +33,7 @@ from privyseal.terms.certificates import Certificate
 from privyseal.terms.requests import SigningRequest
 from privyseal.terms.signatures import TimestampToken
 from privyseal.timestamp import worth
-from privyseal.timestamp.renewal import without_renewals
+from privyseal.timestamp.renewal import forms_before
 from privyseal.timestamp.token import verify_token
 from privyseal.timestamp.worth import Worth
 from privyseal.tlog.policy import Policy
@@ -383,18 +383,22 @@ def _earlier(blob: bytes) -> list[tuple[str, str, bytes]]:
         if not signer.unsigned:
             return []
         bare = unsigned.with_only(blob, {})
-        before = {kind: [_before_renewal(one) for one in values] for kind, values in signer.unsigned.items()}
-        renewed = unsigned.with_only(blob, before)
+        forms = {kind: [_before_renewal(one) for one in values] for kind, values in signer.unsigned.items()}
+        most = max(len(each) for several in forms.values() for each in several)
+        renewed = [
+            unsigned.with_only(blob, {k: [one[min(at, len(one) - 1)] for one in v] for k, v in forms.items()})
+            for at in range(most)
+        ]
     except (BadInput, ValueError, IndexError):
         return []
     return [
-        ("renewed-after-release", "The timestamp was renewed", renewed),
+        *(("renewed-after-release", "The timestamp was renewed", each) for each in renewed),
         ("added-after-release", "A timestamp was added", bare),
     ]
 
 
-def _before_renewal(value: bytes) -> bytes:
+def _before_renewal(value: bytes) -> tuple[bytes, ...]:
     try:
-        return without_renewals(value)
+        return forms_before(value)
     except BadInput:
-        return value
+        return (value,)

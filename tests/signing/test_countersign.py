@@ -19,6 +19,8 @@ from tests.timestamp import misbehaving
 from tests.timestamp.misbehaving import Server
 from tests.world import SUBSCRIBER, WAYS, Plan, Way, World
 
+from privyseal import config
+from privyseal.cli.doctor_timestamps import timestamps
 from privyseal.errors import Misused, PrivySealError, TimestampUnavailable
 from privyseal.pki.chain import Anchors
 from privyseal.signing import duties
@@ -31,6 +33,7 @@ from privyseal.timestamp.address import Address
 from privyseal.timestamp.authorities import Authorities, Means
 from privyseal.timestamp.client import Trusted
 from privyseal.timestamp.exchange import Lines
+from privyseal.web.readiness import Readiness
 
 T = TypeVar("T")
 KNOWN = Trusted(Anchors((misbehaving.root().der,)))
@@ -197,6 +200,42 @@ def test_a_crash_when_the_token_was_to_be_stored(world: World, elsewhere: Elsewh
     outcomes = [*duties.countersign(world.seal), *duties.recover(world.seal)]
     assert stamped_by(outcomes[0]) == {"CN=TSU good"} and world.key_uses == 1
     world.check()
+
+
+def test_who_could_be_asked_is_told(world: World, elsewhere: Elsewhere) -> None:
+    """Where all are closed and the own stamper is not in the list, the service is not ready, and says why of each."""
+    closed, own = elsewhere("stranger"), Timestampers(world.seal.stamper)
+    own.require_open()
+    alone = Timestampers(world.seal.stamper, [closed])
+    alone.require_open()
+    alone.stamp("sha256", [b"x"], elsewhere=True)
+    with pytest.raises(TimestampUnavailable, match="not believed"):
+        alone.require_open()
+    Timestampers(world.seal.stamper, [closed, "own"]).require_open()
+    world.seal.timestampers = alone
+    look = Readiness(world.seal, {}).look()
+    assert "not believed" in look.missing["timestamps"] and "stamper" not in look.missing
+    (health,) = alone.health()
+    assert (health.open, health.asked, health.stamped, health.disbelieved) == (False, 1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("listed", "ways", "states"),
+    [
+        (["own", "busy"], ["good"], ["weak", "good"]),
+        ([], ["busy", "stranger"], ["bad", "bad"]),
+        ([], ["stranger", "good"], ["weak", "good"]),
+    ],
+)
+def test_the_doctor_asks_each_for_a_timestamp(
+    tmp_path: Path, elsewhere: Elsewhere, listed: list[str], ways: list[str], states: list[str]
+) -> None:
+    """What one gives is judged; that it gives none is bad only where nobody else would."""
+    (tmp_path / "roots.pem").write_bytes(misbehaving.root().pem)
+    urls = [each if each == "own" else elsewhere.server.url(each) for each in [*listed, *ways]]
+    given = section(authorities=urls, trust=["roots.pem"])
+    settings = config.Settings(service=config.ServiceSection(name="x"), timestamps=given)
+    assert [each.state for each in timestamps(settings, tmp_path)] == states
 
 
 # -- the section -------------------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from privyseal import config
+from privyseal import __version__, config
 from privyseal.cli.diagnosis import Diagnosis
 from privyseal.cli.output import printable
 from privyseal.timestamp.client import Stamped
+from privyseal.timestamp.exchange import Lines
 
 
 def timestamps(settings: config.Settings, directory: Path) -> Iterator[Diagnosis]:
@@ -17,8 +18,12 @@ def timestamps(settings: config.Settings, directory: Path) -> Iterator[Diagnosis
 
     One that gives none is bad where nobody else could be asked, else weak.
     """
-    clients = settings.timestamps.clients(directory.resolve())
-    outcomes = [client.ask(secrets.token_bytes(32), "sha256") for client in clients]
+    lines = Lines(agent=f"privyseal/{__version__}")
+    try:
+        clients = settings.timestamps.clients(directory.resolve(), lines)
+        outcomes = [client.ask(secrets.token_bytes(32), "sha256") for client in clients]
+    finally:
+        lines.close()
     others = settings.timestamps.own or any(isinstance(each, Stamped) for each in outcomes)
     for client, outcome in zip(clients, outcomes, strict=True):
         what = f"timestamp authority {printable(client.host, 100)}"

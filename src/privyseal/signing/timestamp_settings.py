@@ -66,7 +66,7 @@ class TimestampsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         """
         if self.authorities.count(OWN) > 1:
             raise Misused(f"[timestamps] names {OWN!r} twice.", hint="name it once")
-        trusted, means = self._trusted(directory), _means()
+        trusted, means = self._trusted(directory), _means(Lines(agent=f"privyseal/{__version__}"))
         found: list[Party] = []
         for own, several in groupby(self.authorities, lambda each: each == OWN):
             if own:
@@ -78,9 +78,9 @@ class TimestampsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                 raise Misused(f"[timestamps]: {error.detail}", hint=error.hint) from None
         return tuple(found)
 
-    def clients(self, directory: Path) -> list[Client]:
-        """Return who asks each of the authorities elsewhere once, without patience."""
-        trusted, means = self._trusted(directory), _means()
+    def clients(self, directory: Path, lines: Lines) -> list[Client]:
+        """Return who asks each of the authorities elsewhere once over ``lines``, without patience."""
+        trusted, means = self._trusted(directory), _means(lines)
         return [Client(each, means.post, means.random, means.now, trusted) for each in self.addresses]
 
     def _trusted(self, directory: Path) -> Trusted:
@@ -98,8 +98,7 @@ class TimestampsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         return Trusted(Anchors(tuple(dict.fromkeys(anchors))), tuple(crls))
 
 
-def _means() -> Means:
-    lines = Lines(agent=f"privyseal/{__version__}")
+def _means(lines: Lines) -> Means:
     return Means(lines.post, secrets.token_bytes, lambda: datetime.now(UTC), time.monotonic, time.sleep)
 
 
