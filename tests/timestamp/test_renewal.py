@@ -156,6 +156,19 @@ def test_no_list_comes_or_goes_unseen() -> None:
         renewal.renewals(twice)
 
 
+def test_none_is_left_out_in_the_middle() -> None:
+    """Of three renewals the second is over less than the first: what it is over was never there."""
+    once = renewed(renewal.with_lists(first(), LISTS[:1]))
+    less = unsigned.with_only(once, cms.parse(once).signers[0].unsigned, ())
+    archived = renewal.archive(less, "sha256")
+    second = cms.with_unsigned_attribute(stamped(archived.octets, 60).der, ID_HASH_INDEX, archived.index)
+    twice = cms.with_unsigned_attribute(once, ID_ARCHIVE_TIMESTAMP, second)
+    archived = renewal.archive(twice, "sha256")
+    third = cms.with_unsigned_attribute(stamped(archived.octets, 120).der, ID_HASH_INDEX, archived.index)
+    with pytest.raises(VerificationFailed, match="leaves out a revocation list"):
+        renewal.renewals(cms.with_unsigned_attribute(twice, ID_ARCHIVE_TIMESTAMP, third))
+
+
 def test_lists_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """In number and in octets; those that find no room stay out, and a smaller one behind them finds it."""
     small, large = LISTS[0], mint.crl(root(), dict.fromkeys(range(1, 2000), mint.NOW))

@@ -48,12 +48,14 @@ def unit(name: str = "Old TSU", issuer: Minted | None = None, end: int = 100) ->
 
 
 def crl(revoked: Minted | None = None, at: datetime = NOW, reason: str | None = None, **more: object) -> bytes:
+    issuer = more.get("issuer") or root()
+    assert isinstance(issuer, Minted)
     draft = (
         x509.CertificateRevocationListBuilder()
-        .issuer_name(root().loaded.subject)
+        .issuer_name(issuer.loaded.subject)
         .last_update(NOW + 200 * DAY)
         .next_update(NOW + 900 * DAY)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root().key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
         .add_extension(x509.CRLNumber(1), critical=False)
     )
     if revoked is not None:
@@ -64,7 +66,7 @@ def crl(revoked: Minted | None = None, at: datetime = NOW, reason: str | None = 
             assert isinstance(invalid, datetime)
             entry = entry.add_extension(x509.InvalidityDate(invalid.replace(tzinfo=None)), critical=False)
         draft = draft.add_revoked_certificate(entry.build())
-    return draft.sign(root().key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return draft.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def token(when: datetime, minted: Minted | None = None, octets: bytes = VALUE) -> bytes:
@@ -206,13 +208,20 @@ def test_with_a_list_that_was_kept_an_old_authority_can_be_judged() -> None:
 
 
 def test_what_was_revoked_before_the_token_stays_so_in_a_kept_list() -> None:
-    """Also where the verifier has no list at all, and to the second."""
+    """Also where the verifier has no list at all, whatever the reason, and to the second. Later ones by their reason,
+    or because the renewal is older."""
     old = unit("Elder TSU", elder())
-    serial = old.loaded.serial_number
-    for at, verdict in ((NOW - 6 * DAY, "invalid"), (NOW - 5 * DAY, "invalid"), (NOW + 30 * DAY, "valid")):
-        listed = mint.crl(elder(), {serial: at}, start=NOW, days=20)
+    second = timedelta(seconds=1)
+    for at, reason, verdict in (
+        (NOW - 6 * DAY, "superseded", "invalid"),
+        (NOW - 5 * DAY, "superseded", "invalid"),
+        (NOW - 5 * DAY + second, "superseded", "valid"),
+        (NOW - 5 * DAY + second, "key_compromise", "invalid"),
+        (NOW + 30 * DAY, "key_compromise", "valid"),
+    ):
+        listed = crl(old, at.replace(microsecond=0), reason, issuer=elder())
         found = judged(kept(old, [listed]), at=NOW + 300 * DAY, anchors=BOTH)
-        assert found.verdict == verdict, at
+        assert found.verdict == verdict, (at, reason)
 
 
 def test_a_list_counts_only_under_a_renewal_that_counts() -> None:
