@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from importlib import resources
@@ -18,7 +19,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
+from tests.pki import mint
 from tests.rehearsal import Rehearsal, initialise, serving
 from tests.strongroom.processes import wait_until
 from tests.timeservers import TimeServer, time_servers
@@ -138,6 +142,42 @@ def test_other_people_s_tools_stamp(service: Service, tmp_path: Path) -> None:
         verify = ["osslsigncode", "verify", "-in", signed, "-CAfile", cert, "-TSA-CAfile", ca]
         said = subprocess.run(verify, check=True, capture_output=True, text=True).stdout
         assert "Timestamp Server Signature verification: ok" in said and "Succeeded" in said, said
+
+
+def made(*command: str | Path) -> str:
+    """Run somebody's tool and return what it printed; it must be content."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_jarsigner_stamps_and_believes_it(service: Service, tmp_path: Path) -> None:
+    """Java's own signer has a jar stamped, over SHA-256 and SHA-384; its verifier, strict, takes the whole chain.
+    Under a root that it does not trust it says so."""
+    jar, store, trust = tmp_path / "a.jar", tmp_path / "k.p12", tmp_path / "trust.p12"
+    root, leaf = mint.certify("Java root", mint.key("ecdsa-p256", 70), ca=True), mint.key("ecdsa-p256", 71)
+    signer = mint.certify("Java signer", leaf, root, purposes=(mint.CODE_SIGNING,))
+    store.write_bytes(
+        pkcs12.serialize_key_and_certificates(
+            b"it", leaf, signer.loaded, [root.loaded], serialization.BestAvailableEncryption(b"secret")
+        )
+    )
+    (tmp_path / "java.pem").write_bytes(root.loaded.public_bytes(serialization.Encoding.PEM))
+    for name, pem in (("java", tmp_path / "java.pem"), ("tsa", service.rehearsal.directory / "ca.pem")):
+        made("keytool", "-importcert", "-noprompt", "-alias", name, "-file", pem, "-keystore", trust,
+             "-storetype", "PKCS12", "-storepass", "secret")  # fmt: skip
+    verify = ("jarsigner", "-verify", "-strict", "-verbose", "-certs", "-storepass", "secret")
+    for digest in ("SHA-256", "SHA-384"):
+        with zipfile.ZipFile(jar, "w") as archive:
+            archive.writestr("a.txt", "stamp me")
+        said = made("jarsigner", "-keystore", store, "-storepass", "secret", "-tsa", f"{service.rehearsal.url}/tsa",
+                    "-tsadigestalg", digest, jar, "it")  # fmt: skip
+        assert "jar signed." in said
+        said = made(*verify, "-keystore", trust, jar)
+        assert "jar verified." in said and "invalid" not in said and "does not include a timestamp" not in said
+        assert 'Timestamped by "CN=REHEARSAL' in said and "Timestamp signature algorithm: " in said, said
+    doubted = subprocess.run([*verify, "-keystore", store, jar], check=False, capture_output=True, text=True)
+    assert doubted.returncode and "TSA certificate chain is invalid" in doubted.stdout, doubted.stdout
 
 
 class Asking:

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 from tests.formats import pe_builder, signing
+from tests.pki import mint
+from tests.timestamp import misbehaving
 from tests.world import Ledger, World, found
 
 from privyseal import verify
@@ -287,11 +289,17 @@ def test_a_timestamp_replaced_after_release_is_a_change(
     assert (verdict.verdict, codes(verdict)) == ("invalid", {"changed-after-release"})
 
 
-def test_a_timestamp_renewed_after_release_is_said(world: World, trust: Trust, signed: Signed, tmp_path: Path) -> None:
-    """The log knows the timestamp without its renewal; what is there is valid, and the difference has words."""
+@pytest.mark.parametrize("lists", [0, 2])
+def test_a_timestamp_renewed_after_release_is_said(
+    world: World, trust: Trust, signed: Signed, tmp_path: Path, lists: int
+) -> None:
+    """The log knows the timestamp without its renewal, and without the revocation lists that came with it; what is
+    there is valid, and the difference has words."""
+    kept = [mint.crl(misbehaving.root(), days=10 + each) for each in range(lists)]
 
     def renewed(blob: bytes) -> bytes:
         (token,) = cms.parse(blob).signers[0].unsigned[TIMESTAMP]
+        token = renewal.with_lists(token, kept)
         archived = renewal.archive(token, "sha256")
         new = renewal.renew(token, archived, signing.stamp().token(archived.octets))
         return cms.with_unsigned_attribute(blob, TIMESTAMP, new, replace=True)

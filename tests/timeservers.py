@@ -48,12 +48,12 @@ class TimeServer:
 
 
 @contextmanager
-def time_servers(count: int = 4) -> Iterator[list[TimeServer]]:
-    """Run so many servers until the end of the block."""
+def time_servers(count: int = 4, *, apart: bool = False) -> Iterator[list[TimeServer]]:
+    """Run so many servers until the end of the block; ``apart`` gives each an address of its own, from 127.0.0.2 on."""
     servers = []
-    for _ in range(count):
+    for number in range(count):
         door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        door.bind(("127.0.0.1", 0))
+        door.bind((f"127.0.0.{2 + number if apart else 1}", 0))
         servers.append(TimeServer(door))
     ending, end = socket.socketpair()
 

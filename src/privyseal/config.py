@@ -33,6 +33,7 @@ from privyseal.signing.doorkeys import ConsoleSection, OidcSection, gatehouse
 from privyseal.signing.instance import Premises, PrivySeal
 from privyseal.signing.postbox import NoticesSection, post
 from privyseal.signing.recollection import Recollection, published_size, size_of
+from privyseal.signing.timestamp_settings import TimestampsSection
 from privyseal.signing.watch import Watch
 from privyseal.signing.workload_settings import WorkloadsSection
 from privyseal.signing.workshop import Workshop
@@ -209,13 +210,6 @@ class KeysSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An active key signs a probe, which is logged and thrown away, every so many hours; 0 probes none."""
 
 
-class TimestampsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[timestamps]``: what is logged of timestamps."""
-
-    each_token: bool = False
-    """Whether every token has an entry of its own in the log, besides the root of its hour."""
-
-
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything ``serve`` is told."""
 
@@ -284,6 +278,7 @@ def _check(settings: Settings, path: Path) -> None:
     node, records = settings.node, settings.records
     settings.workloads.known(path.parent)
     settings.attestation.read(path.parent)
+    settings.timestamps.parties(path.parent)
     if (node.rooms == "join") != (node.sockets is not None):
         raise Misused(f"{path}: [node] sockets is for a node whose rooms are joined, and it needs them.")
     if node.rooms == "join" and records.url.startswith("sqlite"):
@@ -294,6 +289,7 @@ def _check(settings: Settings, path: Path) -> None:
     if len(set(names)) < len(names):
         raise Misused(f"{path}: two [[scanners]] have one name.", hint='give each its own: name = "..."')
     secret = any(password_in(url) for url in (records.url, records.listen) if url is not None)
+    secret = secret or settings.timestamps.secret
     if secret and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise Misused(f"{path} holds a password and others can read it.", hint=f"chmod 600 {path}, or use a .pgpass")
 
@@ -399,6 +395,7 @@ def privy_seal(
         authorities=authorities(settings.authorities, directory.resolve(), ca),
         rehearsal_ca=ca,
         attestation_roots=by_format(settings.attestation.read(directory.resolve())),
+        parties=settings.timestamps.parties(directory.resolve()),
     )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Self
 
@@ -34,7 +34,7 @@ from privyseal.terms.certificates import Certificate
 from privyseal.terms.requests import SigningRequest
 from privyseal.terms.signatures import TimestampToken
 from privyseal.timestamp import worth
-from privyseal.timestamp.renewal import without_renewals
+from privyseal.timestamp.renewal import forms_before
 from privyseal.timestamp.token import verify_token
 from privyseal.timestamp.worth import Worth
 from privyseal.tlog.policy import Policy
@@ -378,24 +378,33 @@ def _earlier(embedded: EmbeddedSignature) -> list[tuple[str, str, bytes]]:
     blob, token, bare = embedded.blob, embedded.timestamp, embedded.bare
     try:
         if bare is not None and token is not None:
-            renewed = blob.replace(base64.b64encode(token), base64.b64encode(_before_renewal(token)))
+            forms = [base64.b64encode(one) for one in _before_renewal(token)]
+            renewed = [blob.replace(base64.b64encode(token), one) for one in forms]
         else:
             (signer,) = cms.parse(blob).signers
             if not signer.unsigned:
                 return []
-            bare = unsigned.with_only(blob, {})
-            before = {kind: [_before_renewal(one) for one in values] for kind, values in signer.unsigned.items()}
-            renewed = unsigned.with_only(blob, before)
+            bare, renewed = unsigned.with_only(blob, {}), _before_renewals(blob, signer.unsigned)
     except (BadInput, ValueError, IndexError):
         return []
     return [
-        ("renewed-after-release", "The timestamp was renewed", renewed),
+        *(("renewed-after-release", "The timestamp was renewed", each) for each in renewed),
         ("added-after-release", "A timestamp was added", bare),
     ]
 
 
-def _before_renewal(value: bytes) -> bytes:
+def _before_renewals(blob: bytes, attributes: Mapping[str, Sequence[bytes]]) -> list[bytes]:
+    """Return a message as it was before its timestamps were renewed, one renewal after the other taken off."""
+    forms = {kind: [_before_renewal(one) for one in values] for kind, values in attributes.items()}
+    most = max(len(each) for several in forms.values() for each in several)
+    return [
+        unsigned.with_only(blob, {k: [one[min(at, len(one) - 1)] for one in v] for k, v in forms.items()})
+        for at in range(most)
+    ]
+
+
+def _before_renewal(value: bytes) -> tuple[bytes, ...]:
     try:
-        return without_renewals(value)
+        return forms_before(value)
     except BadInput:
-        return value
+        return (value,)

@@ -208,6 +208,36 @@ def test_the_pace_of_an_operator_is_kept() -> None:
     assert both.asked == ["one", "two", "one"]
 
 
+def test_a_limit_ends_all_waiting() -> None:
+    """Within 10 s nobody waits for a pace of 15, for a Retry-After of 11, or for the fourth try of a dead one."""
+    paced = Room(one="good")
+    asked = paced.opened(every_s=15.0)
+    asked.stamp([b"a"], "sha256", within=10.0)
+    with pytest.raises(TimestampUnavailable):
+        asked.stamp([b"b"], "sha256", within=10.0)
+    assert paced.asked == ["one"] and not paced.rested
+    asked.stamp([b"b"], "sha256", within=16.0)
+    assert paced.rested == [15.0]
+    for way in (lambda _: Reply(429, b"", retry_after=11.0), refuses_to_connect):
+        busy = Room(one=way)
+        with pytest.raises(TimestampUnavailable):
+            busy.opened().stamp([b"a"], "sha256", within=1.2 if way is refuses_to_connect else 10.0)
+        assert len(busy.asked) == (2 if way is refuses_to_connect else 1) and sum(busy.rested) <= 1.2
+
+
+def test_who_does_not_answer_in_time_is_left_to_itself() -> None:
+    """A second of a real clock, though the one that is asked needs three."""
+    gone = threading.Event()
+    room = Room(one=lambda body: (gone.wait(3), reply("good", body))[1])
+    means = Means(room.post, os.urandom, lambda: datetime.now(UTC), time.monotonic, time.sleep)
+    began = time.monotonic()
+    with pytest.raises(TimestampUnavailable):
+        Authorities([Address("http://one.example/")], means, KNOWN).stamp([b"a"], "sha256", within=0.5)
+    took = time.monotonic() - began
+    gone.set()
+    assert took < 2.5
+
+
 def test_many_threads_share_one_list() -> None:
     """None loses a token, none gets another's."""
     room = Room(one="good", two="wrong-nonce")

@@ -4,7 +4,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from tests.timestamp import misbehaving
@@ -95,11 +96,15 @@ def test_fifty_megabytes_are_not_read(server: Server, lines: Lines) -> None:
 
 
 def test_a_retry_after_is_read(server: Server, lines: Lines) -> None:
-    """In seconds; a date or nonsense is none, and a century is a number."""
-    for said, read in (("7", 7.0), ("-3", 0.0), ("Fri, 31 Dec 1999 23:59:59 GMT", None), ("9" * 30, 1e6), ("", None)):
+    """In seconds or as a date, which is held against that of the answer; nonsense is none, a century is a number."""
+    in_a_while = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    for said, read in (("7", 7.0), ("-3", 0.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0), ("9" * 30, 1e6), ("", None)):
         server.retry_after = said
         outcome = client(server, lines, "busy").ask(b"x", "sha256")
         assert isinstance(outcome, Busy) and outcome.retry_after == read, said
+    server.retry_after = in_a_while
+    outcome = client(server, lines, "busy").ask(b"x", "sha256")
+    assert isinstance(outcome, Busy) and outcome.retry_after is not None and 90 <= outcome.retry_after <= 100
 
 
 def test_nobody_is_led_elsewhere(server: Server, lines: Lines) -> None:

@@ -14,7 +14,7 @@ from tests.timestamp import misbehaving
 from tests.timestamp.misbehaving import root, unit
 
 from privyseal.errors import BadInput, PrivySealError, VerificationFailed
-from privyseal.pki import certificates, cms, der
+from privyseal.pki import certificates, cms, der, unsigned
 from privyseal.terms.signatures import DigestAlgorithm, TimestampToken
 from privyseal.timestamp import renewal
 from privyseal.timestamp.renewal import ID_ARCHIVE_TIMESTAMP, ID_HASH_INDEX
@@ -115,6 +115,71 @@ def test_other_verifiers_see_the_token_as_it_was(tmp_path: Path) -> None:
     assert verifier.build().verify_message(response, VALUE)
 
 
+LISTS = tuple(mint.crl(root(), start=mint.NOW - timedelta(hours=each)) for each in (1, 2, 3))
+
+
+def test_lists_are_taken_along_and_covered(tmp_path: Path) -> None:
+    """One with the first renewal, one more with the second: each renewal shows what was there at its time. OpenSSL
+    sees the token as it was, and lists the lists; asn1crypto, which we did not write, reads the same two."""
+    token = first()
+    once = renewed(renewal.with_lists(token, [LISTS[0], LISTS[0]]))
+    twice = renewed(renewal.with_lists(once, LISTS[:2]), 60)
+    assert [each.lists for each in renewal.chain(once)] == [(LISTS[0],)]
+    assert [each.lists for each in renewal.chain(twice)] == [(LISTS[0],), LISTS[:2]]
+    assert verify_token(twice, octets=VALUE).serial == verify_token(token, octets=VALUE).serial
+    for name, octets in {"data": VALUE, "t.der": twice, "root.pem": root().pem}.items():
+        (tmp_path / name).write_bytes(octets)
+    command = ["openssl", "ts", "-verify", "-data", tmp_path / "data", "-in", tmp_path / "t.der", "-token_in"]
+    done = mint.run(*command, "-CAfile", tmp_path / "root.pem")
+    assert "Verification: OK" in done.stdout, done.stderr
+    seen = asn1_cms.ContentInfo.load(twice)["content"]["crls"]
+    assert [each.chosen.dump() for each in seen] == list(LISTS[:2])
+    assert renewal.forms_before(twice) == tuple(renewal.with_lists(token, LISTS[:count]) for count in (0, 1, 2))
+
+
+def test_no_list_comes_or_goes_unseen() -> None:
+    """One put in afterwards, one taken out, one exchanged, one in another form, one in the renewal itself."""
+    bare, listed = first(), renewal.with_lists(first(), LISTS[:2])
+    chained = renewed(listed)
+    carried = cms.parse(chained).signers[0].unsigned
+    other = b"\xa1" + der.sequence(der.oid("1.3.6.1.5.5.7.16.2"), der.null())[1:]
+    for crls in (LISTS, LISTS[:1], (), (LISTS[0], LISTS[2]), (*LISTS[:2], other)):
+        with pytest.raises(VerificationFailed, match=r"revocation list|not over all"):
+            renewal.renewals(unsigned.with_only(chained, carried, crls))
+    assert renewal.renewals(unsigned.with_only(chained, carried, LISTS[1::-1]))  # a SET has no order
+    (value,) = carried[ID_ARCHIVE_TIMESTAMP]
+    inner = unsigned.with_only(value, cms.parse(value).signers[0].unsigned, LISTS[:1])
+    with pytest.raises(VerificationFailed, match="revocation list"):
+        renewal.renewals(unsigned.with_only(chained, {ID_ARCHIVE_TIMESTAMP: (inner,)}))
+    twice = unsigned.with_only(renewed(bare), cms.parse(renewed(bare)).signers[0].unsigned, LISTS[:1])
+    with pytest.raises(VerificationFailed, match="no renewal covers"):
+        renewal.renewals(twice)
+
+
+def test_none_is_left_out_in_the_middle() -> None:
+    """Of three renewals the second is over less than the first: what it is over was never there."""
+    once = renewed(renewal.with_lists(first(), LISTS[:1]))
+    less = unsigned.with_only(once, cms.parse(once).signers[0].unsigned, ())
+    archived = renewal.archive(less, "sha256")
+    second = cms.with_unsigned_attribute(stamped(archived.octets, 60).der, ID_HASH_INDEX, archived.index)
+    twice = cms.with_unsigned_attribute(once, ID_ARCHIVE_TIMESTAMP, second)
+    archived = renewal.archive(twice, "sha256")
+    third = cms.with_unsigned_attribute(stamped(archived.octets, 120).der, ID_HASH_INDEX, archived.index)
+    with pytest.raises(VerificationFailed, match="leaves out a revocation list"):
+        renewal.renewals(cms.with_unsigned_attribute(twice, ID_ARCHIVE_TIMESTAMP, third))
+
+
+def test_lists_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In number and in octets; those that find no room stay out, and a smaller one behind them finds it."""
+    small, large = LISTS[0], mint.crl(root(), dict.fromkeys(range(1, 2000), mint.NOW))
+    monkeypatch.setattr(renewal, "MAX_LISTS_OCTETS", len(large) + len(small) - 1)
+    assert cms.parse(renewal.with_lists(first(), [large, small])).crls == (large,)
+    monkeypatch.setattr(renewal, "MAX_LISTS_OCTETS", len(large) - 1)
+    assert cms.parse(renewal.with_lists(first(), [large, small])).crls == (small,)
+    monkeypatch.setattr(renewal, "MAX_LISTS", 2)
+    assert cms.parse(renewal.with_lists(first(), LISTS)).crls == LISTS[:2]
+
+
 def first_certificate(token: bytes) -> bytes:
     signed = cms.parse(token)
     return cms.signer_certificate(signed, signed.signers[0]) or b""
@@ -122,8 +187,8 @@ def first_certificate(token: bytes) -> bytes:
 
 @pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.nightly)])
 def test_every_octet_of_a_renewed_token_counts(step: int) -> None:
-    """One bit of each: the token or its renewals fail, or nothing at all is different."""
-    chained = renewed(first())
+    """One bit of each: the token or its renewals fail, or nothing at all is different; of its lists as well."""
+    chained = renewed(renewal.with_lists(first(), [LISTS[0]]))
     expected = renewal.renewals(chained)
     passed = []
     for position in range(0, len(chained), step):

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ from tests.pki.mint import NOW, Minted
 from tests.timestamp import misbehaving
 from tests.timestamp.misbehaving import root
 
-from privyseal.pki import revocations
+from privyseal.pki import der, revocations
 from privyseal.pki.chain import Anchors
 from privyseal.timestamp import renewal, worth
 from privyseal.timestamp.token import verify_token
@@ -47,12 +48,14 @@ def unit(name: str = "Old TSU", issuer: Minted | None = None, end: int = 100) ->
 
 
 def crl(revoked: Minted | None = None, at: datetime = NOW, reason: str | None = None, **more: object) -> bytes:
+    issuer = more.get("issuer") or root()
+    assert isinstance(issuer, Minted)
     draft = (
         x509.CertificateRevocationListBuilder()
-        .issuer_name(root().loaded.subject)
+        .issuer_name(issuer.loaded.subject)
         .last_update(NOW + 200 * DAY)
         .next_update(NOW + 900 * DAY)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root().key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
         .add_extension(x509.CRLNumber(1), critical=False)
     )
     if revoked is not None:
@@ -63,7 +66,7 @@ def crl(revoked: Minted | None = None, at: datetime = NOW, reason: str | None = 
             assert isinstance(invalid, datetime)
             entry = entry.add_extension(x509.InvalidityDate(invalid.replace(tzinfo=None)), critical=False)
         draft = draft.add_revoked_certificate(entry.build())
-    return draft.sign(root().key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return draft.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def token(when: datetime, minted: Minted | None = None, octets: bytes = VALUE) -> bytes:
@@ -173,6 +176,73 @@ def test_a_renewal_by_whom_nobody_trusts_does_not_count() -> None:
     chained = renewed(token(NOW - 5 * DAY), NOW, unit("Stray", stranger))
     found = judged(chained, at=NOW + DAY)
     assert said(found) == ("valid", set(), {"renewal-does-not-count"}) and found.renewals == ()
+
+
+# -- lists that were taken along ---------------------------------------------------------------------------------------
+@lru_cache
+def elder() -> Minted:
+    """Return a root that is gone by now: nobody has its lists any more."""
+    return mint.certify("Elder root", mint.key("ecdsa-p256", 92), ca=True, start=NOW - 500 * DAY, days=3000)
+
+
+BOTH = Anchors((root().der, elder().der))
+
+
+def kept(old: Minted, listed: Sequence[bytes], new: Minted | None = None) -> bytes:
+    """Return a token of 5 days ago, renewed 10 days from now with these lists."""
+    octets = renewal.with_lists(token(NOW - 5 * DAY, old), listed)
+    return renewed(octets, NOW + 10 * DAY, new or unit("New TSU", end=800))
+
+
+def test_with_a_list_that_was_kept_an_old_authority_can_be_judged() -> None:
+    """The verifier has the list of the new one alone. Without the kept one it is open how the old one stood."""
+    old = unit("Elder TSU", elder())
+    later = NOW + 300 * DAY
+    clean = mint.crl(elder(), start=NOW, days=20)
+    found = judged(kept(old, [clean]), crl(), at=later, anchors=BOTH)
+    assert found.verdict == "valid" and len(found.renewals) == 1
+    assert judged(kept(old, []), crl(), at=later, anchors=BOTH).verdict != "valid"
+    # A list of somebody else's, and octets that are none, are not counted and break nothing.
+    for listed in ([mint.crl(unit("X", end=9), start=NOW)], [der.sequence(der.null())]):
+        assert judged(kept(old, listed), crl(), at=later, anchors=BOTH).verdict == "indeterminate"
+
+
+def test_what_was_revoked_before_the_token_stays_so_in_a_kept_list() -> None:
+    """Also where the verifier has no list at all, whatever the reason, and to the second. Later ones by their reason,
+    or because the renewal is older."""
+    old = unit("Elder TSU", elder())
+    second = timedelta(seconds=1)
+    for at, reason, verdict in (
+        (NOW - 6 * DAY, "superseded", "invalid"),
+        (NOW - 5 * DAY, "superseded", "invalid"),
+        (NOW - 5 * DAY + second, "superseded", "valid"),
+        (NOW - 5 * DAY + second, "key_compromise", "invalid"),
+        (NOW + 30 * DAY, "key_compromise", "valid"),
+    ):
+        listed = crl(old, at.replace(microsecond=0), reason, issuer=elder())
+        found = judged(kept(old, [listed]), at=NOW + 300 * DAY, anchors=BOTH)
+        assert found.verdict == verdict, (at, reason)
+
+
+def test_a_list_counts_only_under_a_renewal_that_counts() -> None:
+    """A thief can put a list of the time before his theft beside a token that he made after it."""
+    old = unit("Elder TSU", elder())
+    clean = mint.crl(elder(), start=NOW, days=20)
+    stranger = mint.certify("Stranger", mint.key("ecdsa-p256", 90), ca=True, start=NOW - 400 * DAY, days=3000)
+    for octets in (renewal.with_lists(token(NOW - 5 * DAY, old), [clean]), kept(old, [clean], unit("Stray", stranger))):
+        assert judged(octets, crl(), at=NOW + 300 * DAY, anchors=BOTH).verdict == "indeterminate"
+
+
+def test_which_lists_a_renewal_takes_along() -> None:
+    """Of each issuer of the chains so far the newest, if it is from after what it is about; of nobody else's."""
+    old = unit("Elder TSU", elder())
+    lists = [mint.crl(elder(), start=NOW - days * DAY, days=400) for days in (6, 2, 3)]
+    octets, other = token(NOW - 5 * DAY, old), crl()
+    assert worth.lists_for(octets, Believed(BOTH, (*lists, other), NOW)) == (lists[1],)
+    assert worth.lists_for(octets, Believed(BOTH, (lists[0], other), NOW)) == ()
+    assert worth.lists_for(octets, Believed(None, tuple(lists), NOW)) == ()
+    chained = renewed(octets, NOW + 10 * DAY, unit("New TSU", end=800))
+    assert worth.lists_for(chained, Believed(BOTH, (*lists, other), NOW + 300 * DAY)) == (lists[1], other)
 
 
 def test_a_chain_of_three_outlives_two_thefts() -> None:

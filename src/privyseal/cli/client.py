@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -37,6 +38,7 @@ from privyseal.errors import (
     from_code,
 )
 from privyseal.terms.canonical import decoder
+from privyseal.timestamp import retry
 
 T = TypeVar("T")
 
@@ -174,7 +176,7 @@ class Server:
                     return Answer(status, octets, request_id)
                 refused, again = self._refusal(status, octets)
                 refused.request_id = request_id
-                retry_after = _seconds(answered.get("Retry-After"))
+                retry_after = retry.seconds(answered.get("Retry-After"), answered.get("Date"), datetime.now(UTC))
             if pause is None or not again or (retry_after or 0.0) > LONGEST_PAUSE:
                 raise refused
             self._sleep(max(pause, retry_after or 0.0))
@@ -356,10 +358,3 @@ def proxy_of(scheme: str, host: str) -> Any:
     proxies = request.getproxies()
     chosen = proxies.get(scheme) or proxies.get("all")
     return urlsplit(chosen if "//" in chosen else f"http://{chosen}") if chosen else None
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Read a Retry-After of delay-seconds (RFC 9110 10.2.3); a date is not read, and our own pause stands."""
-    with contextlib.suppress(ValueError):
-        return max(float(int(retry_after or "")), 0.0)
-    return None

@@ -24,6 +24,7 @@ import click
 
 from privyseal import config
 from privyseal.cli.diagnosis import Diagnosis
+from privyseal.cli.doctor_authorities import timestamps
 from privyseal.cli.doctor_books import books
 from privyseal.cli.doctor_duties import duties
 from privyseal.cli.doctor_roots import roots
@@ -130,6 +131,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
         yield from timestamp_keys(directory, datetime.now(UTC))
     yield from scanners(settings, directory)
     yield from roots(settings, directory)
+    yield from timestamps(settings, directory)
     at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
     answers = _answers(at, context)
     yield answers

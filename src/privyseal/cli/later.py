@@ -151,6 +151,8 @@ def tokens(opened: Opened, decisions: list[Decision], asked: Authorities, wishes
             (made[decision.index],) = asked.stamp([embedded.signature_value], wishes.digest)
         elif decision.action == "renew":
             old = embedded.timestamp or b""
+            believed = worth.Believed(wishes.trusted.anchors, wishes.trusted.crls, wishes.at)
+            old = renewal.with_lists(old, worth.lists_for(old, believed))
             archived = renewal.archive(old, wishes.digest)
             (new,) = asked.stamp([archived.octets], wishes.digest)
             made[decision.index] = msgspec.structs.replace(new, der=renewal.renew(old, archived, new))

@@ -290,6 +290,9 @@ def _asking(seal: PrivySeal) -> Iterator[None]:
         nonlocal count_at, insist_at
         while True:
             try:
+                for outcome in duties.countersign(seal):
+                    if isinstance(outcome, PrivySealError):
+                        _say("timestamps", outcome)
                 authorities.tend(seal)
                 if time.monotonic() >= insist_at:
                     insist_at = time.monotonic() + INSIST_PERIOD

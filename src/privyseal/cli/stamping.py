@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -12,31 +11,17 @@ from privyseal import __version__
 from privyseal.cli.client import proxy_of
 from privyseal.cli.output import Output, printable
 from privyseal.cli.tls import SYSTEM_TRUST, Tls
-from privyseal.errors import Misused
 from privyseal.timestamp.address import Address
 from privyseal.timestamp.authorities import Authorities, Means
 from privyseal.timestamp.client import Trusted
-from privyseal.timestamp.exchange import Lines, split
-
-_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,17})){1,30}")
-"""An object identifier in dotted decimal."""
+from privyseal.timestamp.exchange import Lines, check
 
 
 def authorities(addresses: Sequence[Address], trusted: Trusted, tls: Tls = SYSTEM_TRUST) -> Authorities:
     """Return the authorities at some addresses, for this process; Misused for one that is no address, BadInput as
     :class:`Authorities`. Nothing is connected before the first is asked, so a child process may ask with its own."""
     for address in addresses:
-        split(address.url)
-        if not 0 <= address.every_s < 3600:
-            raise Misused(
-                f"every_s of {address.host} is {address.every_s}; from 0 to 3600 seconds were expected.",
-                hint="leave it out where its operator asks for none",
-            )
-        if address.policy is not None and not _OID.fullmatch(address.policy):
-            raise Misused(
-                f"The policy of {address.host} is no object identifier.",
-                hint="write it in dots, such as 2.23.140.1.4.2",
-            )
+        check(address)
     lines = Lines(proxy=_proxy, context=tls.context, agent=f"privyseal/{__version__}")
     means = Means(lines.post, secrets.token_bytes, lambda: datetime.now(UTC), time.monotonic, time.sleep)
     return Authorities(addresses, means, trusted)

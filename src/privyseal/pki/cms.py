@@ -74,6 +74,7 @@ class SignedData(msgspec.Struct, frozen=True, kw_only=True):
     """Its value octets without tag and length: what messageDigest covers, in Authenticode and in CMS."""
     certificates: tuple[bytes, ...]
     crls: tuple[bytes, ...]
+    """Every RevocationInfoChoice, raw: lists of X.509 and, with a tag of their own, other forms (RFC 5652 10.2.1)."""
     signers: tuple[SignerInfo, ...]
     der: bytes
     """The ContentInfo that all of this was cut from; differs from the input only if ``ber``."""
@@ -248,7 +249,7 @@ def _signed_data(element: der.Element, *, is_ber: bool) -> SignedData:
         content=None if content is None else content.raw,
         content_octets=None if content is None else content.content,
         certificates=tuple(one.raw for one in _bag(bag) if one.tag == der.SEQUENCE),
-        crls=tuple(one.raw for one in _bag(crls) if one.tag == der.SEQUENCE),
+        crls=tuple(one.raw for one in _bag(crls)),
         signers=tuple(_signer(one) for one in signers),
         der=element.raw,
         ber=is_ber,

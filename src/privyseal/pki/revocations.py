@@ -37,6 +37,18 @@ def find(certificate: bytes, issuer: bytes, crls: Sequence[bytes]) -> Revoked | 
     return min(found, key=lambda each: each.at, default=None)
 
 
+def of_issuers(crls: Sequence[bytes], issuers: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the lists that one of these certificates signed, all DER, each once and in their order; the rest may be
+    anything."""
+    return tuple(one for one in dict.fromkeys(crls) if any(_signed_by(one, each) is not None for each in issuers))
+
+
+def made_at(crl: bytes, issuer: bytes) -> datetime | None:
+    """Return when a list was made (thisUpdate); None where ``issuer`` did not sign it."""
+    loaded = _signed_by(crl, issuer)
+    return None if loaded is None else loaded.last_update_utc
+
+
 @lru_cache(maxsize=256)
 def _entry(crl: bytes, issuer: bytes, serial: int) -> Revoked | None:
     loaded = _signed_by(crl, issuer)

@@ -1,4 +1,4 @@
-"""The unsigned attributes of a CMS signature: what may be added and taken away without touching what is signed."""
+"""What no signature covers in a CMS signature, attributes and revocation lists: it may be added and taken away."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from privyseal.errors import BadInput
 from privyseal.pki import cms, der
 
 
-def with_only(blob: bytes, attributes: Mapping[str, Sequence[bytes]]) -> bytes:
+def with_only(blob: bytes, attributes: Mapping[str, Sequence[bytes]], crls: Sequence[bytes] | None = None) -> bytes:
     """Return the ContentInfo whose one signer has these unsigned attributes in place of its own.
 
-    ``attributes``: dotted OID to raw values; kinds without a value are left out. All else keeps its octets. BadInput
-    if it is no SignedData of one signer.
+    ``attributes``: dotted OID to raw values; kinds without a value are left out. ``crls``: revocation lists in place of
+    its own, raw, in this order; no signature covers them either. All else keeps its octets. BadInput if it is no
+    SignedData of one signer.
     """
     signed = cms.parse(blob)
     if len(signed.signers) != 1:
@@ -23,4 +24,8 @@ def with_only(blob: bytes, attributes: Mapping[str, Sequence[bytes]]) -> bytes:
         kept.append(b"\xa1" + der.set_of(*rows)[1:])
     outer = der.children(der.read(signed.der))
     inner = [field.raw for field in der.children(der.children(outer[1])[0])]
-    return der.sequence(outer[0].raw, der.explicit(0, der.sequence(*inner[:-1], der.set_of(der.sequence(*kept)))))
+    before = inner[:-1]
+    if crls is not None:
+        before = [field for field in before if field[0] != 0xA1]
+        before += [der.implicit(1, b"".join(crls))] if crls else []
+    return der.sequence(outer[0].raw, der.explicit(0, der.sequence(*before, der.set_of(der.sequence(*kept)))))

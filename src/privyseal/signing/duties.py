@@ -78,6 +78,18 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
     return outcomes
 
 
+def countersign(seal: PrivySeal) -> list[Dossier | PrivySealError]:
+    """Ask authorities elsewhere, where there are any, for the timestamps that requests wait for; return how each
+    request stands. Takes as long as they do, within bounds."""
+    if not seal.timestampers.elsewhere:
+        return []
+    with seal.records.reading_all_subscribers() as connection:
+        waiting = requests.unfinished_of_all_subscribers(
+            connection, (State.SIGNING,), limit=BATCH, unleased_at=seal.clock()
+        )
+    return advance(seal, waiting, elsewhere=True) if waiting else []
+
+
 def evaluate(seal: PrivySeal, *, breathe: Callable[[], object] = lambda: None) -> Walked:
     """Judge by the Requirements what changed since the last time; another node's doing it is as good.
 

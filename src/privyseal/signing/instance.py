@@ -23,6 +23,7 @@ from privyseal.signing.posting import Targets
 from privyseal.signing.recollection import Recollection
 from privyseal.signing.rehearsal_ca import RehearsalCa
 from privyseal.signing.standings import Standings
+from privyseal.signing.timestampers import Party, Timestampers
 from privyseal.signing.watch import Watch
 from privyseal.signing.workshop import Workshop
 from privyseal.strongroom.client import LoggerClient, SignerClient, StamperClient
@@ -101,6 +102,7 @@ class PrivySeal:
         authorities: Mapping[str, CertificateAuthority] | None = None,
         rehearsal_ca: RehearsalCa | None = None,
         attestation_roots: Mapping[str, tuple[bytes, ...]] | None = None,
+        parties: Sequence[Party] = ("own",),
     ) -> None:
         """Bind the parts of one service; tests turn ``clock`` and break the doors, and ``watch`` looks on.
 
@@ -113,13 +115,15 @@ class PrivySeal:
         With ``each_token`` every timestamp has an entry of its own in the log.
         Certificates are asked for at ``authorities``, by their names; ``rehearsal_ca`` is the one whose lists and
         status this service tells. Attestations of keys may end in the makers' roots that are shipped, and in
-        ``attestation_roots``, DER, by the name of the format for which.
+        ``attestation_roots``, DER, by the name of the format for which. Signatures are timestamped by the first of
+        ``parties`` that can.
         """
         self.service = service
         self.records = records
         self.logger = logger
         self.signer = signer
         self.stamper = stamper
+        self.timestampers = Timestampers(stamper, parties)
         self.clock = clock
         self.draw = draw
         self.holder = Holder(node, secrets.token_hex(16), lease)

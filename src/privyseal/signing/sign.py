@@ -9,23 +9,23 @@ neighbours go on. What a crash leaves behind, and why each case is decided as it
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from privyseal.errors import Conflict, Failed, IntentSpent, LogUnavailable, PrivySealError, Unavailable
-from privyseal.formats import catalogue
 from privyseal.records import approvals, events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
 from privyseal.signing import artifacts, enclosures, entries, freezes, gates, granted, life, notices, who_signed
 from privyseal.signing.case import Case, errors_into, portions, store
+from privyseal.signing.countersign import build, countersign
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
 from privyseal.signing.submit import Taken, give_back
@@ -42,23 +42,34 @@ from privyseal.strongroom.messages import (
 )
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import Dossier, SigningRequest, State
-from privyseal.terms.signatures import DigestAlgorithm, Signature, TimestampToken
-from privyseal.timestamp.token import verify_token
 from privyseal.tlog.entry import CompletionSubmission
 
 
-def advance(seal: PrivySeal, ids: Sequence[tuple[str, str]], *, files: bool = False) -> list[Dossier | PrivySealError]:
+class _Reach(NamedTuple):
+    """Which steps that take seconds a walk does."""
+
+    files: bool = False
+    elsewhere: bool = False
+
+
+_QUICK = _Reach()
+
+
+def advance(
+    seal: PrivySeal, ids: Sequence[tuple[str, str]], *, files: bool = False, elsewhere: bool = False
+) -> list[Dossier | PrivySealError]:
     """Take each request, named by (Subscriber, id), as far as it goes, and return how each stands, in the order given.
 
-    Without ``files`` a request in mode ``server`` goes as far as SIGNED: making its file takes seconds, for which its
-    neighbours do not wait. A request that another walk holds is returned as it stands. An error means that the request
-    is where the records say, and that advancing it again is safe; Failed means that it is over.
+    What takes seconds its neighbours do not wait for. Without ``files`` a request in mode ``server`` goes as far as
+    SIGNED, and its file is not made. Without ``elsewhere`` no authority elsewhere is asked for a timestamp, and what
+    needs one stays SIGNING, its signature stored. A request that another walk holds is returned as it stands. An error
+    means that the request is where the records say, and that advancing it again is safe; Failed means that it is over.
     """
     seal.require_memory()
     began = time.monotonic()
     cases, others = _claim(seal, ids)
     seal.watch.step("claim", len(ids), time.monotonic() - began)
-    walked = _walk(seal, list(cases.values()), files)
+    walked = _walk(seal, list(cases.values()), _Reach(files, elsewhere))
     return [(walked | others)[request_id] for _, request_id in ids]
 
 
@@ -67,15 +78,15 @@ def go_on(seal: PrivySeal, taken: Sequence[Taken]) -> dict[str, Dossier | PrivyS
     return _walk(seal, [_case(one) for one in taken])
 
 
-def _walk(seal: PrivySeal, cases: Sequence[Case], files: bool = False) -> dict[str, Dossier | PrivySealError]:
+def _walk(seal: PrivySeal, cases: Sequence[Case], reach: _Reach = _QUICK) -> dict[str, Dossier | PrivySealError]:
     """Take requests through all steps, no more at a time than fit into one question to the signer."""
     outcomes: dict[str, Dossier | PrivySealError] = {}
     for portion in portions(cases):
-        outcomes |= _steps(seal, portion, files)
+        outcomes |= _steps(seal, portion, reach)
     return outcomes
 
 
-def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Dossier | PrivySealError]:
+def _steps(seal: PrivySeal, walk: Sequence[Case], reach: _Reach) -> dict[str, Dossier | PrivySealError]:
     """Take requests that this walk has leased through all steps; return how each stands, by its id."""
     enclosures.into(seal, walk)
     unsigned = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures]
@@ -88,14 +99,15 @@ def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Doss
     with errors_into(unsigned):
         _log_intents_and_sign(seal, unsigned)
     _abort(seal, [c for c in unsigned if c.error is None])
-    _timestamp(seal, [c for c in walk if c.stands(State.SIGNING)])
+    countersign(seal, [c for c in walk if c.stands(State.SIGNING)], elsewhere=reach.elsewhere)
     finished = [c for c in walk if c.stands(State.SIGNED) and c.request.mode == "local"]
     with errors_into(finished):
         _complete(seal, finished)
-    _finish_files(seal, [c for c in walk if c.stands(State.SIGNED)] if files else [])
+    _finish_files(seal, [c for c in walk if c.stands(State.SIGNED)] if reach.files else [])
     enclosures.let_go(seal, walk)
     unfinished = [c for c in walk if c.error is not None and not isinstance(c.error, Failed)]
-    give_back(seal, [c.dossier for c in (*unfinished, *(c for c in walk if c.stands(State.SIGNED)))])
+    slower = [c for c in walk if c.stands(State.SIGNED) or c.stands(State.SIGNING)]  # for a walk with another reach
+    give_back(seal, [c.dossier for c in (*unfinished, *slower)])
     return {c.dossier.id: c.error or c.dossier for c in walk}
 
 
@@ -214,7 +226,7 @@ def _store_signatures(seal: PrivySeal, cases: list[Case], made: Mapping[str, tup
     for case in cases:
         if not case.request.options.timestamp:
             with suppress(PrivySealError):  # the signature is stored all the same, and the next step says why
-                blobs[case.dossier.id] = _finish(case, made[case.dossier.id], [])
+                blobs[case.dossier.id] = build(case, made[case.dossier.id], [])
 
     def _write(tx: Transaction, some: Sequence[Case]) -> list[Dossier]:
         done = [c.dossier for c in some if c.dossier.id in blobs]
@@ -327,47 +339,6 @@ def _log_aborted(seal: PrivySeal, completions: Sequence[CompletionSubmission]) -
         for one in completions:
             with suppress(Conflict):
                 seal.logger.append([one], since=0)
-
-
-def _timestamp(seal: PrivySeal, cases: list[Case]) -> None:
-    """Have every signature timestamped, one question for each digest algorithm, and build the blobs."""
-    if not cases:
-        return
-    tokens: dict[str, list[TimestampToken]] = {c.dossier.id: [] for c in cases}
-    for algorithm in sorted({_imprint(c) for c in cases if c.request.options.timestamp}):
-        asked = [c for c in cases if c.request.options.timestamp and _imprint(c) == algorithm]
-        values = [value for c in asked for value in c.stamped()]
-        with errors_into(asked):
-            answers = iter(seal.stamper.stamp(algorithm, [hashlib.new(algorithm, v).digest() for v in values]))
-            for case in asked:
-                for value in case.stamped():
-                    tokens[case.dossier.id].append(verify_token(next(answers, b""), octets=value))
-    blobs: dict[str, list[bytes]] = {}
-    for case in (c for c in cases if c.error is None):
-        with errors_into([case]):
-            blobs[case.dossier.id] = _finish(case, case.dossier.signatures, tokens[case.dossier.id])
-    store(
-        seal,
-        [c for c in cases if c.error is None],
-        lambda tx, some: requests.store_blobs_of_many(
-            tx, [(c.dossier, tokens[c.dossier.id], blobs[c.dossier.id]) for c in some]
-        ),
-    )
-
-
-def _imprint(case: Case) -> DigestAlgorithm:
-    return case.request.described[0].digest_algorithm
-
-
-def _finish(case: Case, signatures: Sequence[bytes], tokens: Sequence[TimestampToken]) -> list[bytes]:
-    blobs = []
-    values, stamps = iter(signatures), iter(tokens)
-    for (described, beside), octets in zip(case.pieces(), case.build(), strict=True):
-        signed = [Signature(each, next(values)) for each in octets]
-        given = [next(stamps) for each in octets if each.stamped] if tokens else []
-        finish = catalogue.BY_NAME[described.format].finish
-        blobs.append(finish(described, case.identity, case.request.options, signed, given, beside))
-    return blobs
 
 
 def _finish_files(seal: PrivySeal, cases: list[Case]) -> None:

@@ -197,7 +197,7 @@ def servers_for(which: str, config: Path) -> TimeServers | None:
     if which != "stamper":
         return None
     asked = settings.load(config, settings.StamperSettings)
-    return TimeServers(asked.time_servers, asked.time_period)
+    return TimeServers(asked.time_servers, asked.time_period, asked.chrony_port)
 
 
 def _stamper(

@@ -28,7 +28,7 @@ from privyseal.keystore.softfile import SoftFileSection
 from privyseal.keystore.vault import VaultSection
 from privyseal.pki.certificates import pem_certificates
 from privyseal.terms.certificates import Standing
-from privyseal.timestamp import sntp
+from privyseal.timestamp import cmdmon, timesources
 from privyseal.timestamp.clock import LEAST_SOURCES
 from privyseal.tlog.note import KeyType, Verifier, parse_vkey
 
@@ -265,7 +265,10 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rehearsal: bool = False
     """A rehearsal's stamper may believe the clock of its machine; every other asks time servers."""
     time_servers: Annotated[tuple[str, ...], Meta(max_length=MAX_TIME_SERVERS)] = ()
-    """Whom to ask for the time, by NTP: ``host`` or ``host:port``; four at least, of different operators."""
+    """Whom to ask for the time: ``host`` or ``host:port`` by NTP, ``chrony:NAME`` a source of this machine's chronyd;
+    four at least, of different operators."""
+    chrony_port: Annotated[int, Meta(ge=1, le=65535)] = cmdmon.PORT
+    """UDP port, on loopback, at which chronyd tells its state: ``cmdport`` of chrony.conf."""
     time_period: Annotated[float, Meta(ge=1, le=1024)] = 64.0
     """Seconds between two rounds of questions; a server may refuse who asks oftener than every 64."""
     time_limit: Annotated[float, Meta(gt=0, le=1)] = 1.0
@@ -296,7 +299,7 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 " is wrong. Only a rehearsal stamper (rehearsal = true) may ask none"
             )
         try:
-            places = [sntp.address(each) for each in servers]
+            places = [timesources.place(each) for each in servers]
         except BadInput as error:
             raise ValueError(error.detail.removesuffix(".")) from None
         if len(set(places)) < len(places):

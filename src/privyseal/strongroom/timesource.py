@@ -21,12 +21,14 @@ import msgspec
 from msgspec import Struct
 
 from privyseal.errors import BadInput
+from privyseal.strongroom.chrony import Chrony
 from privyseal.strongroom.confinement import confine
 from privyseal.strongroom.hardening import harden
 from privyseal.strongroom.seccomp import Needs, restrict, settle
-from privyseal.timestamp import sntp
+from privyseal.timestamp import cmdmon, sntp
 from privyseal.timestamp.clock import Heard
 from privyseal.timestamp.sntp import Kiss, Reading, Silence
+from privyseal.timestamp.timesources import kind
 
 PERIOD = 64.0
 """Seconds between two rounds; what public servers ask for (RFC 5905: poll exponent 6)."""
@@ -47,13 +49,18 @@ class Asked(Struct, frozen=True):
 
     sources: tuple[str, ...]
     period: float
+    chrony: int = cmdmon.PORT
+    """UDP port at which the chronyd of this machine tells its state."""
 
 
 class TimeServers:
     """The stamper's handle of it."""
 
-    def __init__(self, sources: Sequence[str], period: float = PERIOD) -> None:
-        """Start to ask these servers; the process is not confined yet. Without any, nothing is started."""
+    def __init__(self, sources: Sequence[str], period: float = PERIOD, chrony: int = cmdmon.PORT) -> None:
+        """Start to ask these servers; the process is not confined yet. Without any, nothing is started.
+
+        ``chrony`` is the port of this machine's chronyd, for sources of its.
+        """
         self.sources = tuple(sources)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -63,7 +70,7 @@ class TimeServers:
         command = [sys.executable, "-m", "privyseal.strongroom.timesource", "--fd", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
-        self._socket.send(msgspec.msgpack.encode(Asked(self.sources, period)))
+        self._socket.send(msgspec.msgpack.encode(Asked(self.sources, period, chrony)))
 
     def round(self, seconds: float) -> tuple[Heard, ...] | None:
         """Return the next round of answers, none where none came in time, or None where the process has ended."""
@@ -111,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     confine((), None, network=True)
     restrict(wants)
     settle(wants)
-    asker = Asker(asked.sources)
+    asker = Asker(asked.sources, asked.chrony)
     while True:
         heard = asker.round()
         try:
@@ -126,16 +133,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Asker:
     """Asks several servers at once, and remembers who wants to be left alone."""
 
-    def __init__(self, sources: Iterable[str]) -> None:
+    def __init__(self, sources: Iterable[str], chrony: int = cmdmon.PORT) -> None:
         """Take the servers; their names are resolved anew for each round, for they may move."""
         self._sources = tuple(sources)
+        kinds = {each: kind(each) for each in self._sources}
+        self._servers = tuple(each for each in self._sources if not kinds[each])
+        self._chrony = Chrony([each for each in self._sources if kinds[each] == cmdmon.PREFIX], chrony, count=steady)
         self._again: dict[str, tuple[float, str]] = {}
 
     def round(self) -> tuple[Heard, ...]:
         """Ask each once and return what came of it, in their order."""
         waiting: dict[socket.socket, tuple[str, bytes, float]] = {}
-        found: dict[str, Heard] = {}
-        for source in self._sources:
+        found: dict[str, Heard] = {**self._chrony.round()}
+        for source in self._servers:
             until, code = self._again.get(source, (0.0, ""))
             if until > steady():
                 found[source] = Silence(source, steady(), f"It asks to be left alone ({code}).")

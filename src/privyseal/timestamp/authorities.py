@@ -19,6 +19,7 @@ No clock, sleep, network or randomness of its own: all is in :class:`Means`.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import deque
@@ -117,25 +118,32 @@ class Authorities:
             _Member(Client(address, means.post, means.random, means.now, trusted), means) for address in addresses
         ]
 
-    def stamp(self, values: Sequence[bytes], digest_algorithm: DigestAlgorithm) -> list[TimestampToken]:
-        """Return one verified token for each of ``values``, in order; TimestampUnavailable if one cannot be had."""
-        return [self._stamp(value, digest_algorithm) for value in values]
+    def stamp(
+        self, values: Sequence[bytes], digest_algorithm: DigestAlgorithm, within: float = math.inf
+    ) -> list[TimestampToken]:
+        """Return one verified token for each of ``values``, in order; TimestampUnavailable if one cannot be had.
+
+        That is also where they cannot be had ``within`` so many seconds; who is asked by then is waited for no more.
+        """
+        until = self._means.elapsed() + within
+        return [self._stamp(value, digest_algorithm, until) for value in values]
 
     def health(self) -> tuple[Health, ...]:
         """Say how each did, in the order of the list."""
         return tuple(member.health() for member in self._members)
 
-    def _stamp(self, value: bytes, algorithm: DigestAlgorithm) -> TimestampToken:
-        tried = _Tried(value, algorithm)
+    def _stamp(self, value: bytes, algorithm: DigestAlgorithm, until: float) -> TimestampToken:
+        tried = _Tried(value, algorithm, lambda: until - self._means.elapsed())
         while True:
-            open_ones = [each for each in self._members if tried.may_ask(each) and each.opens_in() <= 0]
+            could = [each for each in self._members if tried.may_ask(each) and each.free_in() < tried.left()]
+            open_ones = [each for each in could if each.opens_in() <= 0]
             # Whose pace makes us wait comes behind those that are free; both in the order of the list.
             token = self._round(sorted(open_ones, key=lambda each: each.free_in() > 0), tried)
             if token is not None:
                 return token
-            left = [each.opens_in() for each in self._members if tried.may_ask(each)]
+            left = [each.opens_in() for each in could if tried.may_ask(each)]
             wait = min(left, default=None)
-            if wait is None or wait > LONGEST_WAIT_S:
+            if wait is None or wait > min(LONGEST_WAIT_S, tried.left()) or tried.left() <= 0:
                 raise self._none(tried, wait)
             if wait > 0:
                 self._means.rest(wait)
@@ -150,9 +158,9 @@ class Authorities:
                 asked += self._start(waiting.pop(0), tried, answers)
             try:
                 # An answer's own limit ends the wait for it; the rest is for the thread that brings it.
-                member, outcome = answers.get(timeout=tried.patience(waiting))
+                member, outcome = answers.get(timeout=min(tried.patience(waiting), max(tried.left(), 0.0)))
             except queue.Empty:
-                if not waiting:
+                if not waiting or tried.left() <= 0:
                     return None
                 asked += self._start(waiting.pop(0), tried, answers)
                 continue
@@ -195,9 +203,11 @@ class Authorities:
 class _Tried:
     """What was tried for one value. Used by the one thread that wants its token."""
 
-    def __init__(self, value: bytes, algorithm: DigestAlgorithm) -> None:
+    def __init__(self, value: bytes, algorithm: DigestAlgorithm, left: Callable[[], float]) -> None:
         self.value = value
         self.algorithm = algorithm
+        self.left = left
+        """Returns the seconds that are left for it."""
         self.why: dict[_Member, str] = {}
         self.wrong: list[Disbelieved] = []
         self._times: dict[_Member, int] = {}

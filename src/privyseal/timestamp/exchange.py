@@ -10,15 +10,19 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from privyseal.errors import Misused, Unavailable
+from privyseal.timestamp import retry
+from privyseal.timestamp.address import Address
 from privyseal.timestamp.client import Reply
 from privyseal.timestamp.messages import MAX_RESPONSE_OCTETS, REPLY_TYPE
 
@@ -30,6 +34,9 @@ STEP_LIMIT_S = 10.0
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts to which credentials may go without TLS, for nobody listens in between."""
+
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,17})){1,30}")
+"""An object identifier in dotted decimal."""
 
 Proxy = Callable[[str, str], tuple[str, int] | None]
 """Scheme and host of an authority -> host and port of the proxy to ask, or None."""
@@ -52,14 +59,17 @@ class Lines:
         proxy: Proxy | None = None,
         context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         agent: str = "privyseal",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Connect to nobody yet.
 
         ``proxy`` names the one to go through, ``context`` makes what https is spoken by, ``agent`` is the User-Agent.
+        A date in Retry-After is held against ``now`` where the answer has none of its own.
         """
         self._proxy = proxy
         self._make_context = context
         self._agent = agent
+        self._now = now
         self._guard = threading.Lock()
         self._idle: dict[_Place, list[http.client.HTTPConnection]] = {}
         self._room: dict[_Place, threading.Semaphore] = {}
@@ -115,7 +125,7 @@ class Lines:
             try:
                 connection.request("POST", self._absolute(place, target), body, headers)
                 response = connection.getresponse()
-                reply, keep = _read(response)
+                reply, keep = _read(response, self._now())
                 alarm.check()
                 return reply
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
@@ -182,13 +192,13 @@ class _Alarm:
         return self._rang
 
 
-def _read(response: http.client.HTTPResponse) -> tuple[Reply, bool]:
+def _read(response: http.client.HTTPResponse, now: datetime) -> tuple[Reply, bool]:
     """Read an answer, and tell whether its connection can be used again."""
     octets = response.read(MAX_RESPONSE_OCTETS + 1)
     whole = len(octets) <= MAX_RESPONSE_OCTETS
     if whole and response.length:  # of what was announced: read() takes a body that is cut short for a whole one
         raise http.client.IncompleteRead(octets, response.length)
-    after = _seconds(response.headers.get("Retry-After"))
+    after = retry.seconds(response.headers.get("Retry-After"), response.headers.get("Date"), now)
     reply = Reply(response.status, octets, response.headers.get("Content-Type", ""), after)
     return reply, whole and not response.will_close
 
@@ -212,6 +222,20 @@ def split(url: str) -> SplitResult:
     return parts
 
 
+def check(address: Address) -> None:
+    """Raise Misused where an authority's URL, pace or policy cannot be meant."""
+    split(address.url)
+    if not 0 <= address.every_s < 3600:
+        raise Misused(
+            f"every_s of {address.host} is {address.every_s}; from 0 to 3600 seconds were expected.",
+            hint="leave it out where its operator asks for none",
+        )
+    if address.policy is not None and not _OID.fullmatch(address.policy):
+        raise Misused(
+            f"The policy of {address.host} is no object identifier.", hint="write it in dots, such as 2.23.140.1.4.2"
+        )
+
+
 def _target(parts: SplitResult) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
@@ -222,13 +246,6 @@ def _cut(connection: http.client.HTTPConnection) -> None:
         with contextlib.suppress(OSError):
             # Not SSLSocket's own, which also takes the session away from under the thread that reads.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Read a Retry-After of delay-seconds (RFC 9110 10.2.3); a date is not read, and our own pause stands."""
-    with contextlib.suppress(ValueError):
-        return float(min(max(int(retry_after or ""), 0), 10**6))
-    return None
 
 
 def _why(error: Exception) -> str:

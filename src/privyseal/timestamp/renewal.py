@@ -7,6 +7,11 @@ The form is that of ETSI EN 319 122-1: the new token is an unsigned attribute of
 archive-time-stamp-v3 (5.5.3), and names in its own unsigned attribute ats-hash-index-v3 (5.5.2) the hash of every
 certificate, every revocation list and every earlier renewal that the old one carries. Verifiers that know nothing of
 it, Windows among them, see the old token as it always was, for unsigned attributes are under no signature.
+
+Who judges a chain decades later finds no revocation list of an authority that is gone. So a renewal takes them along:
+those of the chains so far are put beside the old token's certificates (SignedData.crls, as 5.5.3 expects of it), which
+no signature covers either, and the renewal is over them, which shows that they were there at its time. A list that
+came for a later renewal is in the index of that one and of those after it.
 """
 
 from __future__ import annotations
@@ -31,6 +36,21 @@ MAX_RENEWALS = 32
 """Renewals of one token: three centuries, at the 135 months that CSBR 6.3.2 gives a timestamp certificate at most."""
 
 
+MAX_LISTS = 16
+"""Revocation lists in a token that is renewed; two for each of eight authorities."""
+MAX_LISTS_OCTETS = 256 << 10
+"""Octets that they may have together: a signature in a script may have 1 MiB in all, and those of CAs for timestamps,
+which are few, have some kilobytes."""
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    """One renewal, verified."""
+
+    token: TimestampToken
+    lists: tuple[bytes, ...]
+    """The revocation lists, DER, that it shows to have been there; who made them is not looked at."""
+
+
 class Archive(msgspec.Struct, frozen=True):
     """What a renewal is about."""
 
@@ -38,6 +58,25 @@ class Archive(msgspec.Struct, frozen=True):
     """The octets that are hashed and stamped."""
     index: bytes
     """The ATSHashIndexV3, DER, that goes into the new token."""
+
+
+def with_lists(token: bytes, crls: Sequence[bytes]) -> bytes:
+    """Return a token that carries more revocation lists, DER, as far as there is room for them.
+
+    To be renewed at once: until then nothing covers them. One that it has is not added again. BadInput if it is no
+    token, or is not in DER.
+    """
+    signed, _ = read_token(token)
+    if signed.ber:
+        raise BadInput("The timestamp is not in DER, so nothing can be added to it.", hint="have a new one made")
+    carried = list(signed.crls)
+    for one in crls:
+        room = len(carried) < MAX_LISTS and sum(map(len, carried)) + len(one) <= MAX_LISTS_OCTETS
+        if room and one not in carried:
+            carried.append(one)
+    if len(carried) == len(signed.crls):
+        return token
+    return unsigned.with_only(token, signed.signers[0].unsigned, carried)
 
 
 def archive(token: bytes, algorithm: DigestAlgorithm) -> Archive:
@@ -70,6 +109,11 @@ def renew(token: bytes, archived: Archive, renewal: TimestampToken) -> bytes:
 
 
 def renewals(token: bytes) -> tuple[TimestampToken, ...]:
+    """Return the tokens of :func:`chain`."""
+    return tuple(each.token for each in chain(token))
+
+
+def chain(token: bytes) -> tuple[Renewal, ...]:
     """Return the renewals of a token, oldest first, each verified to be over the token and the renewals before it.
 
     VerificationFailed if one is not, or if the token carries anything else that no signature covers; BadInput if one
@@ -83,22 +127,35 @@ def renewals(token: bytes) -> tuple[TimestampToken, ...]:
     if len(values) > MAX_RENEWALS:
         raise BadInput(f"The timestamp was renewed {len(values)} times; at most {MAX_RENEWALS} are read.")
     ordered = sorted(values, key=_place)
-    found: list[TimestampToken] = []
-    before = info.time
+    found: list[Renewal] = []
+    before, lists = info.time, frozenset[bytes]()
     for number, value in enumerate(ordered):
         verified = _verified(signed, value, ordered[:number])
-        if verified.time < before:
+        if verified.token.time < before:
             raise VerificationFailed("A renewal of the timestamp is older than what it renews.")
-        before = verified.time
+        if not lists <= set(verified.lists):
+            raise VerificationFailed("A renewal of the timestamp leaves out a revocation list that was there before.")
+        before, lists = verified.token.time, frozenset(verified.lists)
         found.append(verified)
+    if found and lists != set(signed.crls):
+        raise VerificationFailed("The timestamp carries a revocation list that no renewal covers.")
     return tuple(found)
 
 
 def without_renewals(token: bytes) -> bytes:
-    """Return a token as it was before it was renewed; BadInput if it is none."""
-    if not read_token(token)[0].signers[0].unsigned:
-        return token
-    return unsigned.with_only(token, {})
+    """Return a token as it was before it was renewed, without revocation lists; BadInput if it is none."""
+    return forms_before(token)[0]
+
+
+def forms_before(token: bytes) -> tuple[bytes, ...]:
+    """Return what a token may have been before it was renewed: which of its revocation lists came then, nobody says.
+
+    Renewals put theirs behind those that were there, so it is one form for each number of them. BadInput if it is none.
+    """
+    signed, _ = read_token(token)
+    if not signed.signers[0].unsigned:
+        return (token,)
+    return tuple(unsigned.with_only(token, {}, signed.crls[:count]) for count in range(len(signed.crls) + 1))
 
 
 def _place(value: bytes) -> tuple[datetime, int]:
@@ -108,20 +165,25 @@ def _place(value: bytes) -> tuple[datetime, int]:
     return info.time, len(_listed(indexes[0])[3]) if indexes else 0
 
 
-def _verified(signed: cms.SignedData, value: bytes, earlier: Sequence[bytes]) -> TimestampToken:
+def _verified(signed: cms.SignedData, value: bytes, earlier: Sequence[bytes]) -> Renewal:
     """Verify one renewal against the token, and the renewals before it, that it must be over."""
     own, info = read_token(value)
     stated = own.signers[0].unsigned
     if set(stated) != {ID_HASH_INDEX} or len(stated[ID_HASH_INDEX]) != 1:
         raise VerificationFailed("A renewal of the timestamp does not name, once, what it is over.")
+    if own.crls:
+        raise VerificationFailed("A renewal of the timestamp carries a revocation list that nothing covers.")
     if info.digest_algorithm not in DIGEST_SIZES:
         raise VerificationFailed(f"A renewal of the timestamp uses {info.digest_algorithm}; SHA-2 was expected.")
     algorithm: DigestAlgorithm = next(name for name in DIGEST_SIZES if name == info.digest_algorithm)
     (index,) = stated[ID_HASH_INDEX]
-    if _listed(index) != _listed(_index(signed, earlier, algorithm)):
+    named = set(_listed(index)[2])
+    lists = tuple(one for one in signed.crls if hashlib.new(algorithm, one).digest() in named)
+    covered = msgspec.structs.replace(signed, crls=lists)
+    if _listed(index) != _listed(_index(covered, earlier, algorithm)):
         raise VerificationFailed("A renewal of the timestamp is not over all that the timestamp carries.")
     try:
-        return verify_token(value, octets=_hashed(signed, algorithm, index))
+        return Renewal(verify_token(value, octets=_hashed(signed, algorithm, index)), lists)
     except VerificationFailed as error:
         raise VerificationFailed(f"A renewal of the timestamp does not hold: {error.detail}") from None
 

@@ -8,7 +8,9 @@ The rules, in their order (RFC 3161 2.3, 4 and appendix B; ETSI EN 319 102-1 5.6
    not stolen: reasons unspecified, affiliationChanged, superseded, cessationOfOperation. With another reason, or with
    none, a thief could have written any time into the token.
 4. Unless something else shows that the token is older than the revocation: a renewal, itself good by these rules.
-5. That the authority's certificate has expired since takes nothing away, as Windows has it, but is said: nobody revokes
+5. Revocation lists that a good renewal covers were there at its time, and count for what is older like those that are
+   handed in: so a chain whose authorities are gone can still be judged, with a list for the newest alone.
+6. That the authority's certificate has expired since takes nothing away, as Windows has it, but is said: nobody revokes
    it any more, so the time to renew was before.
 """
 
@@ -25,7 +27,8 @@ from privyseal.pki import certificates, chain, revocations
 from privyseal.pki.chain import Anchors, Judgement
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.signatures import TimestampToken
-from privyseal.timestamp.renewal import renewals
+from privyseal.timestamp.renewal import Renewal
+from privyseal.timestamp.renewal import chain as chain_of
 from privyseal.timestamp.token import token_certificates, verify_token
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -76,7 +79,7 @@ def judge(octets: bytes, signature_value: bytes, believed: Believed) -> Worth:
     """Judge the token ``octets`` over a signature value, with the renewals it carries. Never raises for what it is."""
     try:
         token = verify_token(octets, octets=signature_value)
-        links = renewals(octets)
+        links = chain_of(octets)
     except (VerificationFailed, BadInput) as error:
         return Worth(verdict="invalid", problems=(Finding("timestamp", error.detail),))
     if token.time > believed.at + CLOCK_SKEW:
@@ -100,19 +103,26 @@ def judge(octets: bytes, signature_value: bytes, believed: Believed) -> Worth:
     return Worth(verdict="valid", token=token, renewals=counted, ends=ends, notes=tuple(notes))
 
 
+class _Shown(NamedTuple):
+    """What renewals that count show: that what is older was there at their time, and so were these lists."""
+
+    at: datetime
+    lists: tuple[bytes, ...]
+
+
 def _counted(
-    links: Sequence[TimestampToken], believed: Believed
-) -> tuple[tuple[TimestampToken, ...], list[Finding], datetime | None, Judgement | None]:
+    links: Sequence[Renewal], believed: Believed
+) -> tuple[tuple[TimestampToken, ...], list[Finding], _Shown | None, Judgement | None]:
     """Judge renewals from the newest on: each that is good shows that those before it existed by its time.
 
-    Returns those that count, notes about the others, when the oldest that counts was made, and what the newest rests
-    on.
+    Returns those that count, notes about the others, what the oldest that counts shows, and what the newest rests on.
     """
     kept: list[TimestampToken] = []
     notes: list[Finding] = []
-    shown: datetime | None = None
+    shown: _Shown | None = None
     newest: Judgement | None = None
-    for link in reversed(links):
+    for renewal in reversed(links):
+        link = renewal.token
         if link.time > believed.at + CLOCK_SKEW:
             continue  # as of that moment it was not there
         judged = _judged(link, believed, shown)
@@ -122,31 +132,40 @@ def _counted(
             continue
         kept.insert(0, link)
         notes += judged.notes
-        shown = link.time
+        # A list that only a newer renewal covers is about what is older than that one, and so about this one, too.
+        shown = _Shown(link.time, renewal.lists if shown is None else shown.lists)
         newest = newest or judged.judgement
     return tuple(kept), notes, shown, newest
 
 
-def _judged(token: TimestampToken, believed: Believed, shown: datetime | None) -> _Link:
-    """Judge one token's authority; ``shown`` is when something else shows that the token existed."""
+def _judged(token: TimestampToken, believed: Believed, shown: _Shown | None) -> _Link:
+    """Judge one token's authority; ``shown`` is what something else shows of the time at which the token existed."""
     own, *others = token_certificates(token.der)
-    judgement = _chain(own, others, believed, token.time)
+    anchors = () if believed.anchors is None else believed.anchors.certificates
+    kept = () if shown is None else revocations.of_issuers(shown.lists, (*others, *anchors))
+    lists = (*believed.crls, *kept)
+    # Without a list from the verifier none is demanded, and those that were kept only take away.
+    asked = msgspec.structs.replace(believed, crls=lists) if believed.crls else believed
+    judgement = _chain(own, others, asked, token.time)
     if judgement.verdict != "valid":
         found = tuple(Finding(f"timestamp-{each.code}", f"Timestamp: {each.text}") for each in judgement.problems)
         return _Link(judgement, found, ())
     problems: list[Finding] = []
     notes: list[Finding] = []
     for child, issuer in zip(judgement.path, judgement.path[1:], strict=False):
-        revoked = revocations.find(child.der, issuer.der, believed.crls)
+        revoked = revocations.find(child.der, issuer.der, lists)
         if revoked is None:
+            continue
+        if revoked.at <= token.time:
+            text = f"The certificate of {child.subject}, on which the timestamp rests, was revoked before it."
+            problems.append(Finding("timestamp-revoked", text))
             continue
         about = f"The certificate of {child.subject}, on which the timestamp rests, was revoked on {words(revoked.at)}"
         if revoked.reason in HARMLESS:
             notes.append(Finding("timestamp-revoked-later", f"{about}, after it ({revoked.reason})."))
-        elif shown is not None and shown < revoked.at:
-            text = (
-                f"{about} ({revoked.reason or 'no reason given'}); a renewal of {words(shown)} shows that it is older."
-            )
+        elif shown is not None and shown.at < revoked.at:
+            why = revoked.reason or "no reason given"
+            text = f"{about} ({why}); a renewal of {words(shown.at)} shows that it is older."
             notes.append(Finding("timestamp-revoked-later", text))
         else:
             why = "no reason is given" if revoked.reason is None else f"the reason is {revoked.reason}"
@@ -173,6 +192,24 @@ def _own_end(judgement: Judgement) -> datetime | None:
     """Return when the first certificate below the anchor ends."""
     below: tuple[Certificate, ...] = judgement.path[:-1] or judgement.path
     return min((one.not_after for one in below), default=None)
+
+
+def lists_for(octets: bytes, believed: Believed) -> tuple[bytes, ...]:
+    """Return which of the verifier's revocation lists a token should take along when it is renewed, DER.
+
+    Of each issuer in the chains of the token and of its renewals the newest that was made after what it is about.
+    BadInput or VerificationFailed for what is no token.
+    """
+    found: list[bytes] = []
+    for token in (verify_token(octets), *(each.token for each in chain_of(octets))):
+        own, *others = token_certificates(token.der)
+        path = _chain(own, others, msgspec.structs.replace(believed, crls=()), token.time).path
+        for issuer in path[1:]:
+            made = [(at, one) for one in believed.crls if (at := revocations.made_at(one, issuer.der)) is not None]
+            newest = max(made, default=None)
+            if newest is not None and newest[0] >= token.time and newest[1] not in found:
+                found.append(newest[1])
+    return tuple(found)
 
 
 def words(moment: datetime) -> str:

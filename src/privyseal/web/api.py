@@ -239,13 +239,13 @@ async def carry_on(desk: Desk, dossier: Dossier, seconds: float) -> Dossier:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while dossier.state not in FINAL and dossier.state is not State.REQUESTED:
-                onward = desk.finish if dossier.state is State.SIGNED else desk.advance
+                onward = desk.onward(dossier)
                 try:
                     dossier = await onward(dossier.subscriber, dossier.id)
                 except Failed:  # the records know why it failed, and the caller shall
                     return await _recorded(desk, dossier.subscriber, dossier.id)
-                if dossier.state is State.SIGNED and onward == desk.advance:
-                    continue  # its file is still to be made
+                if dossier.state not in FINAL and desk.onward(dossier) != onward:
+                    continue  # its timestamp is still to be asked for elsewhere, or its file to be made
                 if dossier.state in FINAL or await desk.pause(dossier.id, pause):  # another walk holds it
                     break
                 pause = min(2 * pause, _LONGEST_PAUSE_S)

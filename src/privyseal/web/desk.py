@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from privyseal.signing.instance import PrivySeal
 from privyseal.signing.sign import advance
 from privyseal.signing.submit import Submission, submit
 from privyseal.terms.parties import Actor, Member
-from privyseal.terms.requests import Approval, Dossier
+from privyseal.terms.requests import Approval, Dossier, State
 from privyseal.web.batching import Batcher
 from privyseal.web.judged import Judged
 from privyseal.web.machines import Machines
@@ -71,6 +71,9 @@ workshop: while two wait for a child, two read digests."""
 MOST_TRANSFERS = 64
 """Uploads that come in at once, each with a megabyte in memory; more are refused with 503."""
 
+AUTHORITY_THREADS = 8
+"""Threads in which authorities elsewhere are asked, so that those that hang keep nothing else waiting."""
+
 MOST_SLOW = 256
 """Pieces of slow work that may wait for a thread; more are refused with 503."""
 
@@ -105,7 +108,9 @@ class Desk:
         self._single = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
         self._slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow")
-        self._transfers = self._slow_waiting = 0
+        self._elsewhere = ThreadPoolExecutor(AUTHORITY_THREADS, thread_name_prefix="countersign")
+        self._waiting_for = {self._slow: 0, self._elsewhere: 0}
+        self._transfers = 0
 
         def told(step: str) -> Callable[[int, float], None]:
             return lambda items, seconds: self.metrics.step(step, items, seconds)
@@ -135,6 +140,7 @@ class Desk:
         self.metrics.living.public_log = public_log
         self.metrics.living.directories = self._readiness.directories
         self.metrics.living.judged = Judged(seal)
+        self.metrics.living.authorities = seal.timestampers.health
 
     async def authenticate(self, presented: credentials.Presented) -> Actor:
         """Return the Actor behind a request's headers and client certificate; raise NotAuthenticated."""
@@ -167,6 +173,19 @@ class Desk:
     async def finish(self, subscriber: str, request_id: str) -> Dossier:
         """Take a SIGNED request to its end: make its file, where the service has one of it."""
         return await self.slow(lambda: _only(advance(self.seal, [(subscriber, request_id)], files=True)))
+
+    async def countersign(self, subscriber: str, request_id: str) -> Dossier:
+        """Take a request on whose timestamp authorities elsewhere are to be asked for, in a thread of theirs."""
+        return await self._bounded(
+            self._elsewhere, lambda: _only(advance(self.seal, [(subscriber, request_id)], elsewhere=True))
+        )
+
+    def onward(self, dossier: Dossier) -> Callable[[str, str], Coroutine[None, None, Dossier]]:
+        """Return what takes a request on that is under way."""
+        if dossier.state is State.SIGNED:
+            return self.finish
+        stays = dossier.state is State.SIGNING and dossier.signatures and self.seal.timestampers.elsewhere
+        return self.countersign if stays else self.advance
 
     async def approve(self, actor: Actor, request_id: str, approval: Approval) -> Dossier:
         """Write down an approval."""
@@ -202,15 +221,18 @@ class Desk:
 
     async def slow(self, work: Callable[[], T]) -> T:
         """Do in a thread what may take seconds; Unavailable where too much of that waits already."""
-        if self._slow_waiting >= MOST_SLOW:
-            raise Unavailable("More files wait than the service can take.", hint="try again in a moment")
-        self._slow_waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(self._slow, work)
-        future.add_done_callback(self._slow_landed)
+        return await self._bounded(self._slow, work)
+
+    async def _bounded(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if self._waiting_for[pool] >= MOST_SLOW:
+            raise Unavailable("More waits already than the service can take.", hint="try again in a moment")
+        self._waiting_for[pool] += 1
+        future = asyncio.get_running_loop().run_in_executor(pool, work)
+        future.add_done_callback(functools.partial(self._landed, pool))
         return await future
 
-    def _slow_landed(self, future: asyncio.Future[T]) -> None:
-        self._slow_waiting -= 1
+    def _landed(self, pool: ThreadPoolExecutor, future: asyncio.Future[T]) -> None:
+        self._waiting_for[pool] -= 1
         if not future.cancelled():
             future.exception()  # heard, also where its caller went away
 
@@ -275,6 +297,7 @@ class Desk:
             self._single,
             self._disk,
             self._slow,
+            self._elsewhere,
         ):  # a thread that is stuck ends when the process it asks does
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -66,6 +66,8 @@ class Readiness:
             "stamper": self._seal.stamper.health,
             "disk": self._there_is_room,
         }
+        if self._seal.timestampers.elsewhere:
+            parts["timestamps"] = self._seal.timestampers.require_open
         premises = self._seal.premises
         for scanner in () if premises is None else premises.scanners:
             parts[f"scanner {scanner.name}"] = functools.partial(self._standing, scanner)

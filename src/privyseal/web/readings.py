@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from privyseal.errors import PrivySealError
+from privyseal.timestamp.authorities import Health
 from privyseal.tlog.note import cosignature_time, parse_note
 from privyseal.web.judged import Judged
 from privyseal.web.readiness import Look
@@ -57,6 +58,8 @@ class Living(Collector):
         self.public_log: Path | None = None
         self.look: Look | None = None
         self.judged: Judged | None = None
+        self.authorities: Callable[[], Sequence[Health]] = tuple
+        """How timestamp authorities elsewhere did."""
 
     def collect(self) -> Iterator[Metric]:
         """Read everything."""
@@ -64,6 +67,7 @@ class Living(Collector):
         yield from self._of_children()
         yield from self._of_the_log()
         yield from self._of_the_look()
+        yield from self._of_authorities()
         if self.judged is not None:
             yield from self.judged.families()
         yield _one("privyseal_http_requests_under_way", "Requests in handlers.", self.under_way())
@@ -125,6 +129,24 @@ class Living(Collector):
         for witness, cosigned in cosignatures(self.public_log).items():
             seen.add_metric([witness], cosigned)
         yield seen
+
+    def _of_authorities(self) -> Iterator[Metric]:
+        """Tell by host: how often each was asked, what came of it, and whether it would be asked now."""
+        said = self.authorities()
+        if not said:
+            return
+        about = "privyseal_timestamp_authority"
+        would = GaugeMetricFamily(f"{about}_open", "1 where it would be asked now.", labels=["host"])
+        asked = CounterMetricFamily(f"{about}_requests", "Requests to it.", labels=["host"])
+        stamped = CounterMetricFamily(f"{about}_tokens", "Good tokens of it.", labels=["host"])
+        wrong = CounterMetricFamily(f"{about}_disbelieved", "Answers of it that were wrong.", labels=["host"])
+        for host in dict.fromkeys(each.host for each in said):
+            of_it = [each for each in said if each.host == host]
+            would.add_metric([host[:64]], any(each.open for each in of_it))
+            asked.add_metric([host[:64]], sum(each.asked for each in of_it))
+            stamped.add_metric([host[:64]], sum(each.stamped for each in of_it))
+            wrong.add_metric([host[:64]], sum(each.disbelieved for each in of_it))
+        yield from (would, asked, stamped, wrong)
 
     def _of_the_look(self) -> Iterator[Metric]:
         if self.look is None:
