@@ -78,7 +78,6 @@ class Workshop:
         self._folder = tempfile.TemporaryDirectory(prefix="privyseal-inside-")  # mode 0700
         self._count = 0
         self._allowance = inside.Allowance(inside.UNPACKED)
-        self._by_content: dict[bytes, str] = {}
         self._receipts: dict[str, str] = {}
         self._signed: list[str] = []
         self._left: list[Problem] = []
@@ -151,17 +150,17 @@ class Workshop:
 
     def _sign_level(self, nodes: Sequence[Node]) -> None:
         contents = [_sha256(one.path) for one in nodes]
-        new = {content: one for content, one in zip(contents, nodes, strict=True) if content not in self._by_content}
-        todo = list(new.values())
+        once = dict(zip(contents, nodes, strict=True))  # what is the same is of the same height
+        todo = list(once.values())
         if isinstance(self.maker, Together) and not isinstance(self.maker, FileMaker):
             for first in range(0, len(todo), MOST_DESCRIBED):
                 self._together(self.maker, todo[first : first + MOST_DESCRIBED])
         else:
             for one in todo:
                 self._alone(one)
-        self._by_content |= {content: _signed_path(one) for content, one in new.items()}
+        signed = {content: _signed_path(one) for content, one in once.items()}
         for content, one in zip(contents, nodes, strict=True):
-            one.path = self._by_content[content]
+            one.path = signed[content]
             self._signed.append(one.shown)
 
     def _alone(self, node: Node) -> None:
