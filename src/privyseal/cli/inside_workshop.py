@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
+
+import msgspec
 
 from privyseal.cli import pieces, sign
 from privyseal.cli.makers import FileMaker, Maker, Together
@@ -15,7 +16,7 @@ from privyseal.cli.pieces import Job, Made, Opened, Pending, Wishes
 from privyseal.errors import MalformedCode, PrivySealError, VerificationFailed
 from privyseal.formats import inside
 from privyseal.formats.patch import Ahead
-from privyseal.formats.protocol import EmbeddedSignature, Problem, Source
+from privyseal.formats.protocol import EmbeddedSignature, Prepared, Problem, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.requests import MOST_DESCRIBED
 from privyseal.tlog.proof import SUFFIX
@@ -180,27 +181,28 @@ class Workshop:
         options, digest = self.wishes.options, self.wishes.digest
         identity, node = self.maker.identity, nodes[0]
         try:
-            with contextlib.ExitStack() as files:
-                opened: list[Opened] = []
-                prepared = []
-                for node in nodes:
-                    opened.append(pieces.open_piece(files.enter_context(node.opened())))
-                    prepared.append(pieces.prepare(opened[-1], identity, options, digest, _nobody))
-                node = nodes[0]
-                made = maker.make_together(prepared, options, again=self.wishes.again)
-                if isinstance(made, Pending):
-                    raise Ended(node, made)
-                for node, one, known, its in zip(nodes, opened, prepared, made, strict=True):
-                    job = Job(node.path, _signed_path(node))
-                    expected = Expected(
-                        blob=its.blob,
-                        prepared=known,
-                        certificate=identity.chain[0],
-                        timestamped=options.timestamp,
-                        known_problems=frozenset(),
-                    )
-                    self._put_back(one, job, expected, its)
-                    self._keep(job, its.request)
+            # Each is open only while it is read: there may be as many in sixteen files at once.
+            known: list[tuple[Opened, Prepared]] = []
+            for node in nodes:
+                with node.opened() as code:
+                    opened = pieces.open_piece(code)
+                    known.append((opened, pieces.prepare(opened, identity, options, digest, _nobody)))
+            node = nodes[0]
+            made = maker.make_together([prepared for _, prepared in known], options, again=self.wishes.again)
+            if isinstance(made, Pending):
+                raise Ended(node, made)
+            for node, (opened, prepared), its in zip(nodes, known, made, strict=True):
+                job = Job(node.path, _signed_path(node))
+                expected = Expected(
+                    blob=its.blob,
+                    prepared=prepared,
+                    certificate=identity.chain[0],
+                    timestamped=options.timestamp,
+                    known_problems=frozenset(),
+                )
+                with node.opened() as code:
+                    self._put_back(msgspec.structs.replace(opened, code=code), job, expected, its)
+                self._keep(job, its.request)
         except PrivySealError as error:
             raise Ended(node, error) from error
 
