@@ -1,4 +1,4 @@
-"""Signing packages without a service, as whole processes: a large app package and a large NuGet package."""
+"""Signing packages without a service, as whole processes: a large one of each kind."""
 
 from __future__ import annotations
 
@@ -70,8 +70,36 @@ def large_nuget_package(path: Path, size: int) -> Path:
     return _archive(path, ("content/large.bin", size), small, zip64=False)
 
 
+def large_extension(path: Path, size: int) -> Path:
+    """Write an extension of Visual Studio of ``size`` octets, most of them in one part."""
+    schema = "http://schemas.microsoft.com/developer/vsx-schema/2011"
+    manifest = f'<PackageManifest xmlns="{schema}"><Metadata><Identity Id="Bench"/></Metadata></PackageManifest>'
+    rows = (("bin", "a/b"), ("vsixmanifest", "text/xml"))
+    types = "".join(f'<Default Extension="{name}" ContentType="{kind}"/>' for name, kind in rows)
+    small = {"extension.vsixmanifest": manifest, "[Content_Types].xml": f'<Types xmlns="{_TYPES}">{types}</Types>'}
+    return _archive(path, ("large.bin", size), {name: text.encode() for name, text in small.items()}, zip64=False)
+
+
+def large_application(path: Path, size: int) -> Path:
+    """Write a Silverlight application of ``size`` octets."""
+    return _archive(path, ("large.bin", size), {"AppManifest.xaml": b"<Deployment/>"}, zip64=False)
+
+
+def large_capsule(path: Path, size: int) -> Path:
+    """Write a UEFI capsule with one image of ``size`` octets."""
+    block = bytes(i * 131 % 251 for i in range(1 << 20))
+    kind = bytes.fromhex("edd5cb6d2de8444cbda17194199ad92a")
+    image = struct.pack("<I16sB3xIIQQ", 3, bytes(16), 1, size, 0, 0, 0)
+    table = struct.pack("<IHHQ", 1, 0, 1, 16)
+    with path.open("wb") as out:
+        out.write(struct.pack("<16sIIII", kind, 32, 0, 32 + len(table) + len(image) + size, 0) + table + image)
+        for _ in range(size >> 20):
+            out.write(block)
+    return path
+
+
 def large(folder: Path, rounds: int) -> list[Row]:
-    """Sign an app package of 1 GiB beside osslsigncode, and a NuGet package of 1 GiB, for which there is no peer."""
+    """Sign an app package of 1 GiB beside osslsigncode, and others of 1 GiB, for which there is no peer."""
     rows: list[Row] = []
     app = large_app_package(folder / "large.msix", 1 << 30)
     rows += rows_against(folder, "1024 MiB APPX", app, rounds)
@@ -79,4 +107,13 @@ def large(folder: Path, rounds: int) -> list[Row]:
     package = large_nuget_package(folder / "large.nupkg", 1 << 30)
     rows += rows_against(folder, "1024 MiB NuGet", package, rounds, peer=False)
     package.unlink()
+    extension = large_extension(folder / "large.vsix", 1 << 30)
+    rows += rows_against(folder, "1024 MiB VSIX", extension, rounds, peer=False)
+    extension.unlink()
+    application = large_application(folder / "large.xap", 1 << 30)
+    rows += rows_against(folder, "1024 MiB XAP", application, rounds, peer=False)
+    application.unlink()
+    capsule = large_capsule(folder / "large.cap", 1 << 30)
+    rows += rows_against(folder, "1024 MiB UEFI capsule", capsule, rounds, peer=False)
+    capsule.unlink()
     return rows

@@ -7,10 +7,12 @@ import io
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, redirect_stderr, redirect_stdout
 from importlib import resources
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import msgspec
 import pyrage
@@ -18,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
+from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
 from tests.canary import Canary
 from tests.rehearsal import Rehearsal, initialise, serving
 from tests.softhsm import MODULE, PIN, SoftHsm
@@ -89,6 +92,16 @@ class House:
         self.run(service, "sign", file, code=code)
         return file
 
+    def stamp(self, service: Rehearsal, name: str) -> Path:
+        """Have a token given, and keep the reply."""
+        query = TimestampRequestBuilder().data(name.encode()).build().as_bytes()
+        sent = Request(f"{service.url}/tsa", query, {"Content-Type": "application/timestamp-query"})
+        with urlopen(sent, timeout=30) as answered:
+            reply = answered.read()
+        assert decode_timestamp_response(reply).status == 0
+        (self.folder / name).write_bytes(reply)
+        return self.folder / name
+
     def back_up(self, name: str) -> Path:
         """Back the service up, for both recipients."""
         to = [word for _, public in self.identities for word in ("--recipient", public)]
@@ -137,10 +150,12 @@ def drilled(tmp_path_factory: pytest.TempPathFactory, founded: Path) -> Iterator
     house = House(tmp_path_factory.mktemp("backup"), founded)
     with serving(house.seal) as service:
         signed = [house.sign(service, "first.exe")]
+        house.stamp(service, "early.tsr")
         unasked = house.back_up("unasked")
         house.run(service, "declare", "backup", "release", "--allowed", "--note", "C. Lark", who="administrator")
         old = house.back_up("old")
         signed.append(house.sign(service, "second.exe"))
+        house.stamp(service, "late.tsr")
         new = house.back_up("new")
     house.seal.rename(house.folder / "gone")
     yield house, [unasked, old, new], signed
@@ -190,6 +205,42 @@ def test_an_old_backup_goes_on_from_the_newest_log(drilled: Drilled) -> None:
         (held,) = database.execute("SELECT holding FROM keys").fetchone()
     charter = msgspec.json.decode(held, type=Holding).charter
     assert charter.frozen and charter.grants is False
+    shutil.rmtree(house.seal)
+
+
+def test_tokens_of_an_old_backup_are_proven_and_the_others_are_told_to_be_lost(
+    drilled: Drilled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The books are in it. They go on above the log, no time is before one that was given, and doctor says it, too."""
+    house, (_, old, _), signed = drilled
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("turned")))
+    known = ["--known", f"{signed[1]}.tlog-proof", "--log", house.folder / "gone" / "log"]
+    said = house.restore(old, *known, *house.agreed(old, "ann", "bob"))
+    size = int((house.seal / "log" / "checkpoint").read_text().split("\n")[1])
+    assert f"the stamper's books go on with batch {size + 1}." in said and "may be lost" in said
+    ahead = house.seal / "stamper" / "ahead"
+    ahead.write_text("-3600")
+    with serving(house.seal) as service, pytest.raises(AssertionError):  # an hour before the backup was made
+        house.stamp(service, "never.tsr")
+    ahead.write_text("7200")
+    privyseal("log", "accept-gap", "--dir", house.seal, "--apply")  # the requests that the old records lack
+    with serving(house.seal, "--evaluate-every", "1") as service:
+        house.stamp(service, "fresh.tsr")
+        proof = house.folder / "early.proof"
+        until = time.monotonic() + 60
+        asked = ("log", "prove", "--profile", house.clients / "client.toml", "--url", service.url, "--token")
+        while (done := service.run(*asked, house.folder / "early.tsr", profile=False)).returncode:
+            assert time.monotonic() < until, done.stderr
+            time.sleep(0.2)
+        proof.write_text(done.stdout)
+        lost = house.run(service, "log", "prove", "--token", house.folder / "late.tsr", code=2)
+        assert "put back to an older state" in lost and lost.count("\n") <= 4, lost
+        with sqlite3.connect(house.seal / "stamper" / "stamps.sqlite3") as books:
+            assert [row[0] for row in books.execute("SELECT number FROM batches ORDER BY number")][-1] > size
+        checked = privyseal("doctor", "--dir", house.seal, "--url", service.url)
+        assert "the stamper's were put back to an older state" in " ".join(checked.split())
+    verified = privyseal("log", "verify", proof, "--log-policy", house.clients / "log-policy")
+    assert "the token is number" in verified
     shutil.rmtree(house.seal)
 
 

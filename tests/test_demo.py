@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from privyseal.cli import demo_kinds
+from privyseal.formats import catalogue
+from privyseal.formats.source import FileSource
+
 SECRETS = re.compile(r"eyJ[A-Za-z0-9_-]{10}|p(?:st|ss|sb|sc|sw|si)_[A-Za-z0-9_-]{20}")
 """Identity tokens, our own tokens, invitations."""
 
 STORY = (
     r"✓ programs/hello-x64\.exe: signed, timestamped, logged",
     r"✗ programs/tampered\.exe was changed after it was signed",
+    r"✓ kinds/hello\.msi: signed, timestamped, logged",
+    r"✓ all \d+ verify",
     r"✓ Ada Lovelace has a passkey",
     r"✓ key release \(ecdsa-p256\) of acme: 2 of 2 must agree",
     r"✓ T-\S+ is added",
@@ -46,7 +52,7 @@ STORY = (
     r"the signer keeps it frozen",
     r"✓ Alan Turing agrees to K-",
     r"✓ CSBR 9\.6\.5 \(CSBR-9\.6\.5-04\)",
-    r"✗ demo, 4 signatures",
+    r"✗ demo, \d\d signatures",
     r"✓ acme, 2 signatures",
     r"✓ acme, 2 signatures: The certificate was accepted",
     r"✓ Alan Turing agrees to K-",
@@ -77,7 +83,10 @@ def test_the_demo_verifies_all_and_tells_the_story(tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]
     assert not SECRETS.search(said)
-    assert done.stderr.count("signature ok, timestamp ok") == 5, "osslsigncode, the stranger, agrees"
+    kinds = [path for path in (tmp_path / "d" / "kinds").iterdir() if path.suffix != ".tlog-proof"]
+    judged = 5 + sum(path.suffix in demo_kinds.JUDGED for path in kinds)
+    assert done.stderr.count("signature ok, timestamp ok") == judged, "osslsigncode, the stranger, agrees"
+    assert {"pe"} | {_format(path) for path in kinds} == set(catalogue.BY_NAME), "one file of each format"
     assert "Traceback" not in said
     _check_findings(done.stderr.partition("judged itself by the Requirements")[2].partition("The key has served")[0])
     rest = iter(said.splitlines())
@@ -88,6 +97,11 @@ def test_the_demo_verifies_all_and_tells_the_story(tmp_path: Path) -> None:
     assert "It is born in SoftHSM" in said, "SoftHSM is installed by ./seal test"
     assert not list((tmp_path / "d" / "acme").rglob("session-*"))
     assert not any(SECRETS.search(path.read_text("latin-1")) for path in (tmp_path / "d" / "acme").rglob("*.toml"))
+
+
+def _format(path: Path) -> str:
+    with FileSource.open(path) as code:
+        return catalogue.recognise(code).name
 
 
 def _check_findings(judged: str) -> None:

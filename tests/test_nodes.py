@@ -12,14 +12,16 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg.rows import dict_row
+from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
 from tests.rehearsal import PRIVYSEAL, stop
-from tests.town import LEASE_S, Node, Town, logger_of
+from tests.town import LEASE_S, Node, Town, logger_of, room_of
 
 from privyseal import config
 from privyseal.errors import Misused
@@ -29,9 +31,11 @@ from privyseal.terms.requests import SigningRequest
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """Return the one town of all these tests: each leaves three nodes running, whatever it did to them."""
-    made = Town(tmp_path_factory.mktemp("town"))
-    yield made
-    made.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).with_name("turned")))  # so that the stamper's clock can be turned
+        made = Town(tmp_path_factory.mktemp("town"))
+        yield made
+        made.stop()
 
 
 def _insist(town: Town, number: int, request: SigningRequest, answers: dict[str, dict[str, Any]]) -> None:
@@ -169,6 +173,43 @@ def test_who_waits_at_one_node_hears_of_another(town: Town) -> None:
     asking.join(60)
     reader.join(60)
     assert seen[0]["state"] == "released"
+
+
+def test_all_nodes_stamp_by_one_key_whose_time_never_goes_back(town: Town) -> None:
+    """There is one stamper for all of them. Whatever of it dies, and however the clock is set meanwhile."""
+    given = [_stamped(node) for node in town.nodes for _ in range(3)]
+    ahead, behind = town.first / "stamper" / "ahead", 0.0
+    for turned, whole in ((-0.9, False), (-0.9, True), (-3.0, False)):
+        behind += turned
+        ahead.write_text(str(behind))
+        if whole:
+            town.nodes[0].kill()
+            town.nodes[0] = Node(town.nodes[0].directory)
+        else:
+            os.kill(room_of(town.nodes[0], "stamper"), signal.SIGKILL)
+        given += [_stamped(node) for node in town.nodes[::-1] for _ in range(3)]
+    ahead.unlink()
+    os.kill(room_of(town.nodes[0], "stamper"), signal.SIGKILL)
+    given += [_stamped(node) for node in town.nodes]
+    times = [time for time, _, _ in given]
+    assert times == sorted(times), times
+    assert len({serial for _, serial, _ in given}) == len(given)
+    assert len({certificates for _, _, certificates in given}) == 1
+
+
+def _stamped(node: Node) -> tuple[datetime, int, frozenset[bytes]]:
+    """Ask a node until it gives a token, as rfc3161-client reads it: its time, its serial number, who signed it."""
+    query = TimestampRequestBuilder().data(os.urandom(8)).build().as_bytes()
+    sent = urllib.request.Request(f"{node.url}/tsa", query, {"Content-Type": "application/timestamp-query"})
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with suppress(OSError), urllib.request.urlopen(sent, timeout=20) as answered:
+            reply = decode_timestamp_response(answered.read())
+            if reply.status == 0:
+                info = reply.tst_info
+                return info.gen_time, info.serial_number, frozenset(reply.signed_data.certificates)
+        time.sleep(0.05)
+    raise AssertionError("no token is given any more")
 
 
 def test_what_cannot_be_a_node_is_refused(tmp_path: Path) -> None:

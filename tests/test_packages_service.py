@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.formats import opc_rules
+from tests.formats.opc_builder import TYPES, document, vsix
 from tests.formats.pe_builder import program
 from tests.formats.signing import signatory
 from tests.formats.test_navx import app
+from tests.formats.test_opc_strangers import by_xmlsec
+from tests.formats.test_xap import application
 from tests.formats.walking import sign
 from tests.formats.zip_builder import app_package, nuget_package
 from tests.rehearsal import Rehearsal, initialise, serving
@@ -50,6 +54,9 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
         "all.msixbundle": app_package(publisher, bundle=True),
         "Example.Package.1.2.3.nupkg": nuget_package(),
         "example.app": app(),
+        "example.xap": application(),
+        "example.vsix": vsix(),
+        "example.xps": document(),
     }
     out = tmp_path / "out"
     out.mkdir()
@@ -59,7 +66,7 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)["files"]
     assert [(one["status"], one["verdict"]) for one in said] == [("signed", "valid")] * len(names)
-    assert [one["format"] for one in said] == ["appx", "appx", "appx", "nuget", "navx"]
+    assert [one["format"] for one in said] == ["appx", "appx", "appx", "nuget", "navx", "xap", "vsix", "opc"]
     files = [out / name for name in names]
     for one in json.loads(service.run("verify", *files, "--json").stdout)["files"]:
         assert one["verdict"] == "valid" and one["signatures"][0]["log"]["index"] > 0, one
@@ -69,10 +76,13 @@ def test_there_and_back(service: Rehearsal, publisher: str, tmp_path: Path, mode
         command = ["osslsigncode", "verify", "-CAfile", anchors, "-TSA-CAfile", anchors, "-CRLfile", crl, "-in", path]
         judged = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert judged.returncode == 0 and "Signature verification: ok" in judged.stdout, judged.stdout + judged.stderr
+    for path in files[-2:]:
+        (found,) = opc_rules.signatures(path)
+        assert found.wrong == [] and by_xmlsec(found.document, anchors, tmp_path)
     shown = json.loads(service.run("inspect", out / "all.msixbundle", "--json", profile=False).stdout)
     assert shown["kind"] == f"bundle Example.App of {publisher}, 5 entries"
     assert service.run("remove", *files, profile=False).returncode == 0
-    for name in ("Example.Package.1.2.3.nupkg", "example.app"):
+    for name in ("Example.Package.1.2.3.nupkg", "example.app", "example.xap"):
         assert (out / name).read_bytes() == names[name]
     unsigned = json.loads(service.run("verify", *files, "--json").stdout)["files"]
     assert [one["verdict"] for one in unsigned] == ["unsigned"] * len(names)
@@ -87,13 +97,19 @@ def test_what_cannot_be_signed_is_exit_2_and_untouched(
         "other.msix": app_package("CN=Contoso, C=US"),
         "cut.nupkg": nuget_package()[:-1],
         "two.nupkg": nuget_package() + nuget_package()[-22:],
+        "untyped.vsix": vsix(types=TYPES.replace('"DLL"', '"dlx"')),
     }
     for name, octets in bad.items():
         (tmp_path / name).write_bytes(octets)
     done = service.run("sign", "--mode", mode, *(tmp_path / name for name in bad))
     assert done.returncode == 2 and "Traceback" not in done.stderr
     said = " ".join(done.stderr.split())
-    for words in ("names the publisher 'CN=Contoso, C=US'", "no end of a central directory", "end records begin at"):
+    for words in (
+        "names the publisher 'CN=Contoso, C=US'",
+        "no end of a central directory",
+        "end records begin at",
+        "says nothing of 'Example.dll'",
+    ):
         assert words in said, done.stderr
     assert publisher in said
     assert {name: (tmp_path / name).read_bytes() for name in bad} == bad
@@ -104,3 +120,26 @@ def test_what_cannot_be_signed_is_exit_2_and_untouched(
     more = service.run("sign", "--mode", mode, "--if-signed", "add", theirs)
     assert more.returncode == 2 and "replace it instead" in " ".join(more.stderr.split()), more.stderr
     assert theirs.read_bytes() == once
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_as_a_repository(service: Rehearsal, tmp_path: Path, mode: str) -> None:
+    """Beside an author of elsewhere, whose signature stays as it was, and alone."""
+    index = "https://packages.example.com/v3/index.json"
+    as_repository = ["--nuget-repository", index, "--nuget-owner", "Example", "--nuget-owner", "Contoso"]
+    theirs, alone = tmp_path / "theirs.nupkg", tmp_path / "alone.nupkg"
+    for path in (theirs, alone):
+        path.write_bytes(nuget_package())
+    author = sign(theirs, signatory(), stamped=True)
+    command = ["sign", "--mode", mode, "--if-signed", "add", "-d", "Example", *as_repository, theirs, alone]
+    done = service.run(*command)
+    assert done.returncode == 0, done.stderr
+    with FileSource.open(theirs) as code:
+        first, second = examine(recognise(code), code).signatures
+    assert first.blob == author and second.program_url == index and second.timestamp is not None
+    found = json.loads(service.run("verify", theirs, alone, "--json").stdout)["files"]
+    assert [len(one["signatures"]) for one in found] == [2, 1]
+    assert found[1]["verdict"] == "valid", json.dumps(found[1])
+    assert found[0]["signatures"][1]["log"]["index"] > 0 and not found[0]["signatures"][1]["problems"], found
+    refused = service.run("sign", "--mode", mode, "--again", "--nuget-repository", "http://example.com/", alone)
+    assert refused.returncode == 2 and "is an https address" in " ".join(refused.stderr.split()), refused.stderr

@@ -3,19 +3,28 @@ every token is proven from the log."""
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
 from tests.rehearsal import Rehearsal, initialise, serving
 from tests.strongroom.processes import wait_until
 from tests.timeservers import TimeServer, time_servers
+
+from privyseal.cli.demo_browser import Browser
+from privyseal.tlog.entry import commit
 
 QUERY = {"Content-Type": "application/timestamp-query"}
 
@@ -52,11 +61,26 @@ class Service:
         show = ["openssl", "ts", "-reply", "-in", where / "r", "-text"]
         return subprocess.run(show, check=True, capture_output=True, text=True).stdout
 
-    def logged(self) -> int:
-        """Return how many statements about the clock the log has."""
+    def reasons(self) -> list[str]:
+        """Return what the log has about the clock: what was stated, each held against its entry's commitment."""
         shown = self.rehearsal.run("log", "show", "--last", "1000", "--json")
         assert shown.returncode == 0, shown.stderr
-        return sum(each["entry"].get("about") == "clock" for each in json.loads(shown.stdout)["entries"])
+        logged = {each["index"]: each["entry"] for each in json.loads(shown.stdout)["entries"]}
+        asked = "SELECT entry, salt, octets FROM statements WHERE topic = 'clock' AND entry IS NOT NULL ORDER BY entry"
+        with closing(sqlite3.connect(self.rehearsal.directory / "records.db", timeout=30)) as database:
+            rows = database.execute(asked).fetchall()
+        found = []
+        for entry, salt, octets in rows:
+            if entry in logged:
+                assert logged[entry]["about"] == "clock"
+                assert logged[entry]["commitment"] in _ways(commit(salt, octets))
+                matter = json.loads(octets)["matter"]
+                found.append(f"{matter['what']}: {matter.get('detail', '')}")
+        return found
+
+
+def _ways(octets: bytes) -> tuple[str, str]:
+    return octets.hex(), base64.b64encode(octets).decode()
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +101,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             found = Service(running, servers)
             wait_until(found.ready, 30)
             yield found
+
+
+@pytest.fixture(scope="module")
+def grace(service: Service) -> Browser:
+    """Somebody of the operator's, signed in."""
+    directory = service.rehearsal.directory
+    done = service.rehearsal.run("invite", "demo", "Grace", "--dir", directory, "--role", "approver", profile=False)
+    assert done.returncode == 0, done.stderr
+    link, browser = urlsplit(done.stdout.strip()), Browser(service.rehearsal.url)
+    browser.create_passkey(browser.forms(f"{link.path}?{link.query}")["/console/welcome/passkey"], "soft")
+    return browser
 
 
 def test_other_people_s_tools_stamp(service: Service, tmp_path: Path) -> None:
@@ -105,22 +140,81 @@ def test_other_people_s_tools_stamp(service: Service, tmp_path: Path) -> None:
         assert "Timestamp Server Signature verification: ok" in said and "Succeeded" in said, said
 
 
-@pytest.mark.parametrize("jump", [3600.0, -3600.0])
-def test_turning_the_clock_stops_it_and_says_why_everywhere(service: Service, tmp_path: Path, jump: float) -> None:
-    """In the reply and /readyz at once, in the log within a round of duties; right again, it goes on."""
+class Asking:
+    """Somebody who asks for timestamps without pause: when each question was begun, and whether it got a token."""
+
+    def __init__(self, service: Service) -> None:
+        query = TimestampRequestBuilder().data(b"x").build().as_bytes()
+        self.sent = urllib.request.Request(f"{service.rehearsal.url}/tsa", query, QUERY)
+        self.answers: list[tuple[float, bool]] = []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Asking:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            begun = time.monotonic()
+            with urllib.request.urlopen(self.sent, timeout=30) as answered:
+                reply = decode_timestamp_response(answered.read())
+            self.answers.append((begun, reply.status == 0))
+
+
+@pytest.mark.parametrize("jump", [1.1, -1.1, 3600.0, -3600.0])
+def test_turning_the_clock_stops_it_and_says_why_everywhere(
+    service: Service, grace: Browser, tmp_path: Path, jump: float
+) -> None:
+    """No token is begun a second later; why stands in the reply, /readyz and the overview, and then in the log."""
     wait_until(service.ready, 30)
+    wait_until(lambda: "time servers agree" in grace.read("/console").decode(), 30)
+    wait_until(lambda: "".join(service.reasons()[-1:]).startswith("trusted: "), 60)
+    before = len(service.reasons())
+    with Asking(service) as asking:
+        wait_until(lambda: any(granted for _, granted in asking.answers), 30)
+        service.turn(jump)
+        turned = time.monotonic()
+        status, why = service.readyz()
+        overview = grace.read("/console").decode()
+        said = service.stamp(tmp_path)
+        wait_until(lambda: asking.answers[-1][0] > turned + 2, 30)
+        late = [granted for begun, granted in asking.answers if begun > turned + 1]
+        assert late and not any(late), f"{sum(late)} of {len(late)} questions got a token"
+        where = "ahead of" if jump > 0 else "behind"
+        assert status == 503 and "stamper: The clock is" in why and f"{where} the time servers" in why
+        assert "No timestamps are given: The clock is" in overview and f"{where} the time servers" in overview
+        assert "Status: Rejected." in said and "time source is not available" in said and where in said, said
+        wait_until(lambda: len(service.reasons()) >= before + 2, 60)
+        adjusted, refused = service.reasons()[before:]
+        assert adjusted.startswith("adjusted: The clock was set by"), adjusted
+        assert abs(float(adjusted.split()[6]) - jump) < 0.1, adjusted
+        assert refused.startswith("refused: The clock is") and f"{where} the time servers" in refused
+        service.turn(0)
+        since = len(asking.answers)
+        wait_until(lambda: any(granted for _, granted in asking.answers[since:]), 30)
+    wait_until(service.ready, 30)
+    wait_until(lambda: "No timestamps are given" not in grace.read("/console").decode(), 30)
+
+
+def test_a_key_waits_for_another_ca_while_the_service_stamps(service: Service, tmp_path: Path) -> None:
+    """It is born beside the running stamper, and each act is in the log; the stamper goes on with the one in use."""
+    wait_until(service.ready, 30)
+    where = ("--dir", service.rehearsal.directory)
     before = service.logged()
-    service.turn(jump)
-    began = time.monotonic()
-    said = service.stamp(tmp_path)
-    took = time.monotonic() - began
-    assert "Status: Rejected." in said and "time source is not available" in said and took < 30, said
-    where = "ahead of" if jump > 0 else "behind"
-    status, why = service.readyz()
-    assert status == 503 and "stamper: The clock is" in why and f"{where} the time servers" in why
+    asked = ("tsa", "renew", *where, "--csr", tmp_path / "tsa.csr", "--subject", "CN=Example TSA,O=Example,C=DE")
+    done = service.rehearsal.run(*asked, profile=False)
+    assert done.returncode == 0, done.stderr
     wait_until(lambda: service.logged() >= before + 2, 60)
-    service.turn(0)
-    assert "Status: Granted." in service.stamp(tmp_path) and service.ready()
+    assert "Status: Granted." in service.stamp(tmp_path)
+    again = service.rehearsal.run("tsa", "renew", *where, profile=False)
+    assert again.returncode == 8 and "waits for another CA" in again.stderr and "Traceback" not in again.stderr
+    assert service.rehearsal.run("tsa", "cancel", *where, profile=False).returncode == 0
+    wait_until(lambda: service.logged() >= before + 3, 60)
 
 
 def test_every_token_is_proven_from_the_log(service: Service, tmp_path: Path) -> None:

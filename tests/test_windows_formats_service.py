@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,24 @@ def test_what_cannot_be_signed_is_exit_2_and_untouched(service: Rehearsal, tmp_p
         assert words in " ".join(done.stderr.split()), done.stderr
     assert {name: (tmp_path / name).read_bytes() for name in bad} == bad
     assert {path.name for path in tmp_path.iterdir()} == set(bad)
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_page_hashes(service: Rehearsal, tmp_path: Path, mode: str) -> None:
+    """The table of pages goes beside the description, or is made by the service; osslsigncode computes the same."""
+    program = tmp_path / f"driver-{mode}.exe"
+    program.write_bytes((resources.files("distlib") / "t64.exe").read_bytes())
+    done = service.run("sign", "--mode", mode, "--page-hashes", "sha256", "--json", program)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["files"][0]["verdict"] == "valid"
+    anchors, crl = service.directory / "ca.pem", service.directory / "ca.crl"
+    command = ["osslsigncode", "verify", "-CAfile", anchors, "-TSA-CAfile", anchors, "-CRLfile", crl, "-in", program]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 0 and "Page hash algorithm  : SHA256" in told.stdout, told.stdout + told.stderr
+    damaged = bytearray(program.read_bytes())
+    at = damaged.index((resources.files("distlib") / "t64.exe").read_bytes()[0x1000:0x1100])
+    damaged[at] ^= 1
+    program.write_bytes(damaged)
+    refused = service.run("verify", program, "--json")
+    assert "page-hashes" in refused.stdout and refused.returncode != 0
+    assert not list((service.directory / "spool").rglob("in/*")), "nothing is left of either"

@@ -141,9 +141,14 @@ class Town:
 
 def logger_of(node: Node) -> int:
     """The pid of the logger that a node runs."""
+    return room_of(node, "logger")
+
+
+def room_of(node: Node, which: str) -> int:
+    """The pid of a guarded process that a node runs."""
     for entry in Path(f"/proc/{node.process.pid}/task").glob("*/children"):
         for child in entry.read_text().split():
             words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            if b"logger" in words:
+            if which.encode() in words:
                 return int(child)
-    raise AssertionError("the node has no logger")
+    raise AssertionError(f"the node has no {which}")

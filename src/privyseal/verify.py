@@ -121,9 +121,9 @@ class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What a signed file must turn out to carry."""
+    """What a signed file must turn out to carry; there is one blob for each description."""
 
-    blob: bytes
+    blobs: tuple[bytes, ...]
     prepared: Prepared
     certificate: bytes
     timestamped: bool
@@ -131,25 +131,25 @@ class Expected(msgspec.Struct, frozen=True):
     """Codes of what was loose in the file before, where other people's signatures stay in it."""
 
 
-def confirm(code_format: CodeFormat, written: Source, expected: Expected) -> EmbeddedSignature:
-    """Find the signature in what was written and check it; VerificationFailed with the first thing that is wrong."""
+def confirm(code_format: CodeFormat, written: Source, expected: Expected) -> tuple[EmbeddedSignature, ...]:
+    """Find the signatures in what was written, one for each description; VerificationFailed where one is not good."""
     examined = examine(code_format, written, expected.prepared)
-    found = next((each for each in examined.signatures if each.blob == expected.blob), None)
-    if found is None:
-        raise _not_as_expected("the signature is not in it")
-    described = expected.prepared.described[0]
+    there = {each.blob: each for each in reversed(examined.signatures)}
     loose = [each for each in examined.problems if each.code not in expected.known_problems]
-    for problem in (*found.problems, *loose):
-        raise _not_as_expected(problem.text)
-    if (found.digest_algorithm, found.digest) != (described.digest_algorithm, described.digest):
-        raise _not_as_expected("the signature is over another digest")
-    if found.signer != expected.certificate:
-        raise _not_as_expected("the signature is under another certificate")
-    if expected.timestamped:
-        if found.timestamp is None:
-            raise _not_as_expected("there is no timestamp")
-        verify_token(found.timestamp, octets=found.signature_value)
-    return found
+    for blob, described in zip(expected.blobs, expected.prepared.described, strict=True):
+        if (found := there.get(blob)) is None:
+            raise _not_as_expected("the signature is not in it")
+        for problem in (*found.problems, *loose):
+            raise _not_as_expected(problem.text)
+        if (found.digest_algorithm, found.digest) != (described.digest_algorithm, described.digest):
+            raise _not_as_expected("the signature is over another digest")
+        if found.signer != expected.certificate:
+            raise _not_as_expected("the signature is under another certificate")
+        if expected.timestamped:
+            if found.timestamp is None:
+                raise _not_as_expected("there is no timestamp")
+            verify_token(found.timestamp, octets=found.signature_value)
+    return tuple(there[blob] for blob in expected.blobs)
 
 
 def _not_as_expected(why: str) -> VerificationFailed:
@@ -353,7 +353,8 @@ class _Logged(msgspec.Struct, frozen=True):
         problems: list[Problem] = []
         request = self.request
         approved = [(each.digest_algorithm, each.digest) for each in request.described]
-        options = (request.options.program_name, request.options.program_url)
+        address = request.options.nuget_repository or request.options.program_url
+        options = (request.options.program_name, address)
         if (embedded.digest_algorithm, embedded.digest) not in approved:
             problems.append(Problem("not-approved", "The log shows that other code was approved than is signed here."))
         if embedded.signer is None or hashlib.sha256(embedded.signer).hexdigest() != request.certificate:

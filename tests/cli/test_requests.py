@@ -18,7 +18,7 @@ from privyseal.cli.pieces import Job, Made, Pending
 from privyseal.cli.requests import Requester
 from privyseal.errors import Denied, Failed, Misused, NotCompliant, PrivySealError, Unavailable, VerificationFailed
 from privyseal.formats import catalogue
-from privyseal.formats.protocol import EmbeddedSignature, Prepared
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.records import requests as kept
 from privyseal.signing.submit import Submission, submit
@@ -102,7 +102,7 @@ def prepared(tmp_path: Path) -> Prepared:
     with FileSource.open(tmp_path / "tiny.exe") as code:
         found_format = catalogue.recognise(code)
         layout = found_format.inspect(code)
-        return found_format.prepare(code, layout, None, Options(), "sha256")  # type: ignore[arg-type]
+        return found_format.prepare(code, layout, Identity((), ""), Options(), "sha256")
 
 
 def requester(doors: Doors) -> Requester:
@@ -117,7 +117,7 @@ def embedded(made: Made, prepared: Prepared, folder: Path) -> EmbeddedSignature:
     """Put a signature into the program and find it there."""
     with FileSource.open(folder / "tiny.exe") as code:
         found_format = catalogue.recognise(code)
-        plan = found_format.apply(code, prepared, Options(), [made.blob])
+        plan = found_format.apply(code, prepared, Options(), made.blobs)
         asking_patch(plan, code, folder / "signed.exe")
     with FileSource.open(folder / "signed.exe") as code:
         (one,) = found_format.signatures(code, found_format.inspect(code))

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from privyseal.errors import TimestampUnavailable
-from privyseal.strongroom.messages_of_stamps import StamperState
+from privyseal.strongroom.messages_of_stamps import LostLeaves, StamperState
 from privyseal.timestamp.clock import ClockState, SourceState
 from privyseal.web.console import overview
 from privyseal.web.console.mount import environment
@@ -27,7 +28,7 @@ def page(state: StamperState | None) -> str:
     """Return the block of the overview, as anybody would be shown it."""
     member = SimpleNamespace(name="Ada", subscriber="demo", roles=())
     session = SimpleNamespace(member=member, factors=("passkey",), said="", proved_at=None)
-    shows: dict[str, Any] = dict.fromkeys(("todo", "waiting", "held", "frozen", "counts"), ())
+    shows: dict[str, Any] = dict.fromkeys(("todo", "waiting", "held", "frozen", "counts", "reminders"), ())
     template = environment().get_template("home.html")
     context = template.new_context(shows | {"me": session, "stamper": state})
     return "".join(template.blocks["main"](context))
@@ -47,6 +48,13 @@ def test_every_standing_has_words(standing: Any) -> None:
     shown = page(a_state(ClockState(standing=standing, why=why), why))
     assert ("No timestamps are given: The clock is 60 min ahead" in shown) == bool(why)
     assert "Timestamps" not in page(None)
+
+
+def test_books_that_were_put_back_are_told() -> None:
+    lost = LostLeaves(2, 40, 3, 40, "20261130120000Z", "20261130140000Z")
+    shown = page(msgspec.structs.replace(a_state(None), lost=(lost,)))
+    assert "leaves of tokens from 20261130120000Z to 20261130140000Z may be lost" in shown
+    assert "put back" not in page(a_state(None))
 
 
 @pytest.mark.parametrize(("subscriber", "ready", "shown"), [

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import io
 import random
 import struct
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
-from tests.formats import mutating_documents
+from tests.formats import mutating_documents, opc_rules
 from tests.formats.mutating_documents import EDGES, LARGE_EDGES
+from tests.formats.opc_builder import document_files, vsix_files
 from tests.formats.zip_builder import File, Form, app_files, archive, nuget_files
 
 MARKS = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\7\x08")
@@ -57,6 +60,97 @@ def _number(octets: bytearray, chance: random.Random) -> None:
 
 
 mutating_documents.OWN.update(dict.fromkeys((".msix", ".appxbundle", ".nupkg"), _number))
+WORDS = (
+    *(b"Id", b"R1", b"R7", b"Type", b"Target", b"TargetMode", b"External", b"xml-signature", b"psdsxs", b"psdor"),
+    *(b"Default", b"Override", b"Extension", b"PartName", b"ContentType", b"text/xml", b"image/png", b"xmlns", b"rels"),
+    *(b"Reference", b"URI", b"Algorithm", b"Transform", b"SourceId", b"sha256", b"Manifest", b"Object", b"SignedInfo"),
+    *(b"idPackageObject", b"idSigningCertificates", b"KeyInfo", b"X509Certificate", b"EncodedTime", b"extension"),
+    *(
+        b"#WithComments",
+        b"sha384",
+        b"2006",
+        b"example",
+        b"dll",
+        b"origin",
+        b"signature1",
+        b"/",
+        b"..",
+        b" ",
+        b"A",
+        b"=",
+    ),
+)
+MARKUP = (
+    *(b"<!-- -->", b"<", b">", b"&", b"&lt;", b"<?a b?>", b"<![CDATA[x]]>", b"]]>", b"\xef\xbb\xbf", b"<a/>", b"</a>"),
+    *(
+        b"\xff",
+        b" Id='idPackageObject'",
+        b" Id='R1'",
+        b" TargetMode='External'",
+        b"\r\n",
+        b"<Object/>",
+        b"<Reference/>",
+    ),
+)
+OPC = (".vsix", ".xps")
+
+
+def _package(octets: bytearray, chance: random.Random) -> None:
+    """Break a number of the archive or, its sums mended, the text of what leads to signatures, or of a signature."""
+    names = [b"[Content_Types].xml", b"_rels/.rels", b"origin.psdor.rels", b"signature1.psdsxs", b"Example.dll"]
+    if chance.random() < 0.3:
+        _number(octets, chance)
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(octets)) as package:
+            files = {name.encode(): package.read(name) for name in package.namelist()}
+    except Exception:
+        return
+    wanted = [name for name in files if name.endswith(tuple(names))]
+    if wanted:
+        name = chance.choice(wanted)
+        text = files[name]
+        for _ in range(chance.choice((1, 1, 2))):
+            old = chance.choice([word for word in WORDS if word in text] or [b""])
+            new = chance.choice((chance.choice(WORDS), chance.choice(WORDS), old + chance.choice(MARKUP)))
+            pieces = text.split(old) if old else [text]
+            at = chance.randrange(1, len(pieces)) if len(pieces) > 1 else 0
+            text = old.join(pieces[:at]) + new + old.join(pieces[at:]) if at else text + new
+        files[name] = text
+    if files and chance.random() < 0.1:
+        files.pop(chance.choice(list(files)))
+    octets[:] = archive([File(name, content) for name, content in files.items()])
+
+
+def _meaning(octets: bytes) -> object:
+    """Return what readers of an OPC package see in it: parts and their types; of relationships, what they say."""
+    with zipfile.ZipFile(io.BytesIO(octets)) as package:
+        found = {}
+        for name in package.namelist():
+            seen: object = package.read(name)
+            if name.endswith(".rels") and b".vsixmanifest" not in octets:
+                tree = opc_rules.Tree.fromstring(package.read(name))
+                said = [{"TargetMode": "Internal", **one.attrib} for one in tree]
+                said = [one | {"Id": ""} if one.get("Type") == opc_rules.KIND + "origin" else one for one in said]
+                seen = sorted(sorted(one.items()) for one in said)
+            if name != "[Content_Types].xml" and not name.endswith("/"):
+                found[name.lower()] = (seen, (opc_rules.content_type(package, name) or "").lower())
+    return found
+
+
+def _same(octets: bytes, original: bytes, suffix: str) -> bool:
+    if suffix not in OPC:
+        return octets == original
+    try:
+        return _meaning(octets) == _meaning(original)
+    except NotImplementedError:  # of a later version of ZIP, it says: whoever refuses it sees nothing else in it
+        return True
+
+
+mutating_documents.OWN.update(dict.fromkeys(OPC, _package))
+mutating_documents.ROOM.update(dict.fromkeys(OPC, 8192))
+mutating_documents.BLOBS.update(dict.fromkeys(OPC, b"<Signature><KeyInfo></KeyInfo></Signature>"))
+mutating_documents.same = _same
 
 
 def _header(octets: bytearray, chance: random.Random) -> None:
@@ -70,12 +164,32 @@ def _header(octets: bytearray, chance: random.Random) -> None:
 mutating_documents.OWN[".app"] = _header
 
 
+def _trailer(octets: bytearray, chance: random.Random) -> None:
+    """Break a number of the archive, or one of those around the signature behind it."""
+    at = octets.rfind(b"\1\0\1\0")
+    if at < 0 or chance.random() < 0.5:
+        _number(octets, chance)
+        return
+    at = chance.choice((at, at + 2, at + 4, len(octets) - 10, len(octets) - 6, len(octets) - 4))
+    octets[at : at + 4] = struct.pack("<I", chance.choice((*EDGES, *LARGE_EDGES, len(octets), len(octets) - at)))
+
+
+mutating_documents.OWN[".xap"] = _trailer
+
+
 def made_up(suffix: str, chance: random.Random) -> bytes:
     """Return a package of the kind that nobody ever wrote: odd names, XML, forms, entries twice, bombs, two ends."""
     if suffix == ".app":
         size, rest = chance.choice((0, 5, 1 << 31, 1 << 63)), chance.choice((b"", b"NXSB", b"NXSB0\0-\0\0\0NXSB"))
         return b"NAVX" + bytes(24) + struct.pack("<Q", size) + b"NAVX" + b"12345" + rest
-    files = nuget_files() if suffix == ".nupkg" else app_files("CN=Test rsa-3072", bundle=suffix == ".appxbundle")
+    if suffix == ".xap":
+        body = archive([File(b"AppManifest.xaml", chance.randbytes(9)), File(chance.choice(NAMES), b"x")])
+        size = chance.choice((*EDGES, *LARGE_EDGES, 10, 18))
+        return body + struct.pack("<HHI", 1, 1, 2) + b"0\0XapS" + struct.pack("<HI", 1, size)
+    if suffix in (".vsix", ".xps"):
+        files = vsix_files() if suffix == ".vsix" else document_files()
+    else:
+        files = nuget_files() if suffix == ".nupkg" else app_files("CN=Test rsa-3072", bundle=suffix == ".appxbundle")
     for _ in range(chance.choice((0, 1, 1, 3))):
         at = chance.randrange(len(files))
         old = files[at]

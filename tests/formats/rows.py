@@ -6,6 +6,7 @@ mode, and holds the page to what came of it. ``python -m tests.formats.rows`` wr
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import zipfile
@@ -14,19 +15,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lief
+import msgspec
 from tests.formats import (
     cab_builder,
     cat_builder,
     msi_builder,
+    opc_builder,
+    opc_other,
+    opc_rules,
     script_rules,
     test_msi_strangers,
     test_navx,
     test_nuget,
+    test_opc_strangers,
+    test_vba,
     test_windows_strangers,
+    test_xap,
+    uefi_builder,
+    vba_builder,
     zip_builder,
 )
 from tests.formats.pe_builder import program
-from tests.formats.signing import blob_for, sign, signatory, stamp
+from tests.formats.signing import blobs_for, sign, signatory, stamp
 from tests.formats.test_pe_later import with_checksum
 from tests.formats.test_pe_strangers import osslsigncode, verify
 
@@ -35,6 +45,7 @@ from privyseal.formats.examine import Examined, examine
 from privyseal.formats.patch import carry_out
 from privyseal.formats.protocol import CodeFormat, Prepared
 from privyseal.formats.source import FileSource
+from privyseal.pki import certificates
 from privyseal.signing import workshop
 from privyseal.terms.signatures import DigestAlgorithm, Options
 
@@ -57,8 +68,16 @@ class Row:
     sample: Callable[[], bytes]
     judges: Mapping[str, Judge]
     others: Mapping[str, Other] = field(default_factory=dict)
+    each: int = 1
+    """How many signatures one signing makes."""
     second: DigestAlgorithm = "sha384"
     """The digest algorithm of the signature that is added; another than the first one's wherever that can be."""
+    options: Options = field(default_factory=Options)
+    """What else has to be said for it to be signed."""
+    added: Mapping[str, object] = field(default_factory=dict)
+    """What of these is otherwise for the signature that is added."""
+    adder: str = "ecdsa-p384"
+    """The scheme of who adds it."""
 
     @property
     def code_format(self) -> CodeFormat:
@@ -111,7 +130,7 @@ def by_openssl(path: Path, folder: Path) -> bool:
 def by_nugets_rules(path: Path, folder: Path) -> bool:
     """Hash the package as NuGet's specification says, written down again."""
     with FileSource.open(path) as code:
-        (found,) = examine(catalogue.recognise(code), code).signatures
+        found, *_ = examine(catalogue.recognise(code), code).signatures
     return found.digest == test_nuget.package_hash(path.read_bytes(), found.digest_algorithm)
 
 
@@ -121,12 +140,79 @@ def by_jsigns_rules_of_apps(path: Path, folder: Path) -> bool:
     return found.digest == test_navx.jsigns_digest(path.read_bytes(), found.digest_algorithm)
 
 
+def by_xmlsec(path: Path, folder: Path) -> bool:
+    """Verify every signature in an OPC package; what its list of parts says, OPC's rules hold against them."""
+    _, _, root = signatory().write_pem(folder)
+    return all(test_opc_strangers.by_xmlsec(one.document, root, folder) for one in opc_rules.signatures(path))
+
+
+def by_opcs_rules(path: Path, folder: Path) -> bool:
+    """Hold the parts of a package against what the signatures list, and the timestamps against the signatures."""
+    found = opc_rules.signatures(path)
+    return not any(one.wrong or not test_opc_strangers.by_openssl(one.document, folder) for one in found)
+
+
+def by_relics_rules_of_xap(path: Path, folder: Path) -> bool:
+    with FileSource.open(path) as code:
+        (found,) = examine(catalogue.recognise(code), code).signatures
+    return found.digest == test_xap.relics_digest(path.read_bytes(), found.digest_algorithm)
+
+
+def rebuilt(path: Path) -> tuple[bytes, bytes]:
+    """Return the message in a UEFI variable called db, and what it is over."""
+    time, message, content = uefi_builder.pieces(path.read_bytes())
+    return message, uefi_builder.signed_octets("db", uefi_builder.SECURITY, 0x27, time, content)
+
+
+def by_openssl_of_uefi(path: Path, folder: Path) -> bool:
+    return uefi_builder.openssl_verifies(*rebuilt(path), signatory().root, folder)
+
+
+def by_openssl_of_capsules(path: Path, folder: Path) -> bool:
+    count, message, image, _ = uefi_builder.authentication(path.read_bytes())
+    return uefi_builder.openssl_verifies(message, image + count.to_bytes(8, "little"), signatory().root, folder)
+
+
+def efitools_signs(source: Path, target: Path, folder: Path) -> None:
+    _, key, _ = signatory().write_pem(folder)
+    leaf = folder / "leaf.pem"
+    leaf.write_bytes(certificates.pem(signatory().identity.chain[0]))
+    command = ["sign-efi-sig-list", "-t", "2026-12-01 08:00:00", "-c", leaf, "-k", key, "db", source, target]
+    environment = {"PATH": os.defpath, "TZ": "UTC"}
+    subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)
+
+
+def by_efitools(path: Path, folder: Path) -> bool:
+    """Have it sign the same content at the same time with the same key: the same signature has to come out."""
+    bare, theirs = folder / "bare.esl", folder / "theirs.bin"
+    bare.write_bytes(uefi_builder.pieces(path.read_bytes())[2])
+    efitools_signs(bare, theirs, folder)
+    (ours,) = _look(ROWS[list(catalogue.BY_NAME).index("uefi-variable")], path).signatures
+    return ours.signature_value in theirs.read_bytes()
+
+
+def by_microsofts_rules(path: Path, folder: Path) -> bool:
+    """No program here verifies it: what is signed is what the pseudocode of MS-OVBA, written down again, hashes."""
+    there = test_vba.parts_of(path)
+    signed = [test_vba.signed_hash(there[f"xl/vbaProjectSignature{name}.bin"]) for name in ("V3", "Agile")]
+    return tuple(signed) == vba_builder.digests(vba_builder.Macros())
+
+
+def by_openssl_of_macros(path: Path, folder: Path) -> bool:
+    """Verify both messages against the root; what they are over, the rules say."""
+    _, _, root = signatory().write_pem(folder)
+    there = test_vba.parts_of(path)
+    messages = [test_vba.message(there[f"xl/vbaProjectSignature{name}.bin"]) for name in ("V3", "Agile")]
+    return all(test_vba.openssl_accepts(one, folder, root) for one in messages)
+
+
 def script(code_format: str, kind: str, judges: Mapping[str, Judge], others: Mapping[str, Other]) -> Row:
     return Row(code_format, f"script.{kind}", script_rules.SAMPLES[kind].encode, judges, others)
 
 
 OSSLSIGNCODE: dict[str, Judge] = {"osslsigncode": osslsigncode_of}
 RULES: dict[str, Judge] = {"jsign's rules": by_rules}
+XMLDSIG: dict[str, Judge] = {"xmlsec1": by_xmlsec, "OPC's rules": by_opcs_rules}
 THEY_SIGN: dict[str, Other] = {"osslsigncode": osslsigncode_signs}
 
 ROWS: tuple[Row, ...] = (
@@ -165,8 +251,36 @@ ROWS: tuple[Row, ...] = (
         "Example.Package.1.2.3.nupkg",
         zip_builder.nuget_package,
         {"openssl": by_openssl, "NuGet's rules": by_nugets_rules},
+        second="sha512",
+        added={"nuget_repository": "https://example.com/v3/index.json", "nuget_owners": ("Example",)},
+        adder="rsa-4096",
     ),
     Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
+    Row("xap", "example.xap", test_xap.application, {"relic's rules": by_relics_rules_of_xap}),
+    Row("vsix", "example.vsix", opc_builder.vsix, XMLDSIG),
+    Row("opc", "example.xps", opc_builder.document, XMLDSIG, {"xmlsec1": opc_other.sign}, adder="rsa-4096"),
+    Row(
+        "uefi-variable",
+        "db.auth",
+        uefi_builder.db,
+        {"efitools": by_efitools, "openssl": by_openssl_of_uefi},
+        {"efitools": efitools_signs},
+        options=Options(timestamp=False, efi_time=uefi_builder.TIME),
+    ),
+    Row(
+        "uefi-capsule",
+        "firmware.cap",
+        uefi_builder.capsule,
+        {"openssl": by_openssl_of_capsules},
+        options=Options(timestamp=False, monotonic_count=3),
+    ),
+    Row(
+        "vba",
+        "example.xlsm",
+        vba_builder.document,
+        {"openssl": by_openssl_of_macros, "Microsoft's rules": by_microsofts_rules},
+        each=2,
+    ),
 )
 """One row for each format of the catalogue, in its order."""
 
@@ -186,18 +300,19 @@ def played(row: Row, folder: Path) -> str:
         return ", ".join(row.judges) or "nobody else"
 
     path.write_bytes(original)
-    sign(path, signatory(), stamped=True)
+    sign(path, signatory(), options=row.options, stamped=row.options.timestamp)
     cells["sign"] = judged()
     cells["local"] = "yes"
     cells["server"] = _server(row, original, folder)
     if "append" in row.code_format.cannot:
         cells["append"] = "no"
     else:
-        sign(path, signatory("ecdsa-p384"), options=Options(mode="append"), digest=row.second, stamped=True)
-        assert len(_look(row, path).signatures) == 2
+        more = msgspec.structs.replace(row.options, mode="append", **row.added)
+        sign(path, signatory(row.adder), options=more, digest=row.second, stamped=True)
+        assert len(_look(row, path).signatures) == 2 * row.each
         cells["append"] = judged()
-    sign(path, signatory())
-    assert len(_look(row, path).signatures) == 1
+    sign(path, signatory(), options=row.options)
+    assert len(_look(row, path).signatures) == row.each
     cells["replace"] = judged()
     cells["timestamp later"] = _later(row, path, judged)
     cells["remove"] = _removed(row, path, original)
@@ -209,16 +324,16 @@ def _server(row: Row, original: bytes, folder: Path) -> str:
     """Have the service's own children's work done on the sample, and hold it against local mode."""
     source, target, local = folder / "upload", folder / "finished", folder / row.filename
     source.write_bytes(original)
-    who, options = signatory(), Options()
+    who, options = signatory(), row.options
     pieces = workshop.describe(
         workshop.Describe(str(source), row.filename, who.identity.chain, who.identity.scheme, options, "sha256")
     )
     with FileSource.open(source) as code:
         prepared = Prepared(pieces.described, row.code_format.inspect(code))
-    blob = blob_for(prepared, who, options, stamped=True)
+    blobs = tuple(blobs_for(prepared, who, options, stamped=options.timestamp))
     workshop.finish(
         workshop.Finish(
-            str(source), str(target), who.identity.chain, who.identity.scheme, options, pieces.described, (blob,)
+            str(source), str(target), who.identity.chain, who.identity.scheme, options, pieces.described, blobs
         )
     )
     there = _look(row, target)
@@ -232,11 +347,11 @@ def _later(row: Row, path: Path, judged: Callable[[], str]) -> str:
         return "no"
     with FileSource.open(path) as code:
         layout = row.code_format.inspect(code)
-        (one,) = row.code_format.signatures(code, layout)
-        assert one.timestamp is None
-        tokens = {0: stamp().token(one.signature_value)}
+        found = list(row.code_format.signatures(code, layout))
+        assert len(found) == row.each and not any(one.timestamp for one in found)
+        tokens = {one.index: stamp().token(one.signature_value) for one in found}
         carry_out(row.code_format.timestamped(code, layout, tokens), code, path)
-    assert _look(row, path).signatures[0].timestamp == tokens[0].der
+    assert [one.timestamp for one in _look(row, path).signatures] == [token.der for token in tokens.values()]
     return judged()
 
 

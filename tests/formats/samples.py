@@ -9,7 +9,9 @@ import pytest
 
 VARIABLE = "PRIVYSEAL_SAMPLES"
 FOLDER = Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[3] / "shared" / "samples" / "code")
-"""``jsign/`` and ``relic/`` as in the test resources of these projects (Apache-2.0)."""
+"""``jsign/`` and ``relic/`` as in the test resources of these projects (Apache-2.0); ``xlsxwriter/`` of XlsxWriter's
+``xlsxwriter/test/comparison/xlsx_files`` (BSD-2-Clause), ``epplus/`` of EPPlus' ``src/EPPlusTest/Workbooks`` (PolyForm
+Noncommercial)."""
 
 
 def sample(name: str) -> bytes:

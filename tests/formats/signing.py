@@ -80,6 +80,18 @@ def stamp() -> Stamp:
     return Stamp(Authority((leaf.der,), sign, "1.3.6.1.4.1.32473.1", lambda: datetime.now(UTC), os.urandom), root.der)
 
 
+def blobs_for(
+    prepared: Prepared,
+    who: Signatory,
+    options: Options = PLAIN,
+    stamped: bool = False,
+) -> list[bytes]:
+    """Play the key side for each description."""
+    beside = prepared.enclosed or (b"",) * len(prepared.described)
+    pieces = zip(prepared.described, beside, strict=True)
+    return [blob_for(Prepared((one,), prepared.layout, (more,)), who, options, stamped) for one, more in pieces]
+
+
 def blob_for(
     prepared: Prepared,
     who: Signatory,
@@ -108,7 +120,7 @@ def sign(
     with FileSource.open(path) as code:
         code_format = catalogue.recognise(code)
         prepared = code_format.prepare(code, code_format.inspect(code), who.identity, options, digest)
-        plan = code_format.apply(code, prepared, options, [blob_for(prepared, who, options, stamped)])
+        plan = code_format.apply(code, prepared, options, blobs_for(prepared, who, options, stamped))
         carry_out(plan, code, target or path, follow=follow)
     return target or path
 

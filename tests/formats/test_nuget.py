@@ -19,7 +19,6 @@ from tests.formats.walking import describe, look, remove, sign, stamp_later, wro
 from tests.formats.zip_builder import File, archive, nuget_files, nuget_package
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
-from privyseal.formats import operations
 from privyseal.formats.catalogue import BY_NAME
 from privyseal.pki import cms, der
 from privyseal.terms.signatures import DigestAlgorithm, Options
@@ -114,6 +113,16 @@ def test_the_message_is_what_nuget_specifies(package: Path):
     assert done.stdout == expected
 
 
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_the_message_states_its_version(package: Path, version: int):
+    """No signature covers it, so only the one that RFC 5652 5.1 has is taken."""
+    blob = sign(package, signatory())
+    at = blob.index(b"\x02\x01\x01")
+    changed = blob[:at] + bytes([2, 1, version]) + blob[at + 3 :]
+    package.write_bytes(archive([*nuget_files(), File(b".signature.p7s", changed, packed=False)]))
+    assert "not-canonical" in wrong(package)
+
+
 def test_real_packages(tmp_path: Path):
     path = tmp_path / "minimal.nupkg"
     path.write_bytes(original := sample("jsign/minimal.1.0.0.nupkg"))
@@ -129,8 +138,9 @@ def test_only_rsa_keys(package: Path):
     with pytest.raises(BadInput, match="NuGet accepts signatures by RSA keys") as refused:
         sign(package, signatory("ecdsa-p256"))
     assert refused.value.hint == "sign with an RSA key" and package.read_bytes() == before
+    sign(package, signatory())
     with pytest.raises(Impossible, match="one author's signature"):
-        operations.require_for(NUGET, APPEND)
+        sign(package, signatory(), options=APPEND)
 
 
 def test_symbols_and_summary(tmp_path: Path):

@@ -9,17 +9,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.formats.signing import signatory
+from tests.formats.opc_builder import document, vsix
+from tests.formats.signing import APPEND, signatory
 from tests.formats.test_navx import app
 from tests.formats.test_windows_hostile import MEMORY, SLOWEST
+from tests.formats.test_xap import application
 from tests.formats.walking import sign
 from tests.formats.zip_builder import app_package, nuget_package, publisher_of
 
 from privyseal.errors import MalformedCode
+from privyseal.terms.signatures import Options
 
 COUNT = 2000
 """Mutants of each kind in every run of the suite; the nightly one reads ten times as many."""
-KINDS = ("msix", "nupkg", "app")
+KINDS = ("msix", "nupkg", "app", "xap", "vsix", "xps")
+COUNTER = Options(nuget_repository="https://example.com/v3/index.json", nuget_owners=("Example",), mode="append")
 
 
 def originals(folder: Path, kind: str) -> Path:
@@ -29,6 +33,12 @@ def originals(folder: Path, kind: str) -> Path:
         shapes = [nuget_package(), nuget_package(), nuget_package(bytes(70_000))]
     elif kind == "app":
         shapes = [app(), app(), app(b"")]
+    elif kind == "xap":
+        shapes = [application(), application(zip64=True), application(b"")]
+    elif kind == "vsix":
+        shapes = [vsix(), vsix(), vsix(bytes(70_000), zip64=True)]
+    elif kind == "xps":
+        shapes = [document(), document(), document(zip64=True)]
     else:
         dialects = ("windows", "makemsix", "plain", "windows")
         shapes = [app_package(publisher_of(who), dialect=one, bundle=number > 1) for number, one in enumerate(dialects)]
@@ -38,6 +48,10 @@ def originals(folder: Path, kind: str) -> Path:
         path.write_bytes(octets)
         if number:
             sign(path, who, stamped=number == 1)
+        if kind == "xps" and number == 2:
+            sign(path, who, options=APPEND)
+        if number == 1 and kind == "nupkg":
+            sign(path, signatory("rsa-4096"), options=COUNTER, stamped=True)
     return folder
 
 

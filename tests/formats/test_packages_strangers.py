@@ -152,9 +152,14 @@ def nuget() -> Path:
 
 
 @lru_cache
+def rsa_root() -> mint.Minted:
+    return mint.certify("Test RSA root", mint.key("rsa-3072", 95), ca=True, days=3000)
+
+
+@lru_cache
 def all_rsa() -> Signatory:
     """Return one whose whole chain is of RSA keys: mono knows no others."""
-    root = mint.certify("Test RSA root", mint.key("rsa-3072", 95), ca=True, days=3000)
+    root = rsa_root()
     middle = mint.certify("Test RSA intermediate", mint.key("rsa-3072", 91), root, ca=True, days=2000)
     leaf = mint.certify("Test RSA leaf", mint.key("rsa-3072", 92), middle, purposes=(mint.CODE_SIGNING,))
     return Signatory(Identity((leaf.der, middle.der), "rsa-3072"), leaf.key, root.der)

@@ -64,7 +64,7 @@ def test_the_table_is_osslsigncodes(tmp_path: Path, name: str, options: Options)
     theirs = pe_pages.found_in(authenticode_blob.read(look(out).signatures[0].blob).subject)
     assert theirs == (algorithm, ours.enclosed[0]) == (algorithm, slow_table(PROGRAMS[name], algorithm))
     facts = ours.described[0].facts
-    assert (facts["page_hashes"], facts["page_table"]) == (algorithm, hashlib.sha256(ours.enclosed[0]).hexdigest())
+    assert (facts["page_hashes"], facts["enclosed"]) == (algorithm, hashlib.sha256(ours.enclosed[0]).hexdigest())
     assert "page-hashes" not in troubles(look(out))
 
 
@@ -98,7 +98,7 @@ def test_a_wrong_table_is_found_out(tmp_path: Path):
         right = PE.prepare(code, PE.inspect(code), signatory("ecdsa-p256").identity, PAGED, "sha256")
         table = bytearray(right.enclosed[0])
         table[40] ^= 1
-        facts = right.described[0].facts | {"page_table": hashlib.sha256(table).hexdigest()}
+        facts = right.described[0].facts | {"enclosed": hashlib.sha256(table).hexdigest()}
         wrong = msgspec.structs.replace(
             right, described=(msgspec.structs.replace(right.described[0], facts=facts),), enclosed=(bytes(table),)
         )
@@ -123,8 +123,8 @@ def test_description_options_and_table_belong_together():
     ):
         with pytest.raises(BadInput, match=words):
             PE.to_be_signed(one, who, options, enclosed)
-    half = msgspec.structs.replace(plain, facts=plain.facts | {"page_table": "0" * 64})
-    for facts in ({"page_hashes": "md5"}, {"page_hashes": "sha256", "page_table": "short"}):
+    half = msgspec.structs.replace(plain, facts=plain.facts | {"enclosed": "0" * 64})
+    for facts in ({"page_hashes": "md5"}, {"page_hashes": "sha256", "enclosed": "short"}):
         with pytest.raises(BadInput, match="not those of a PE file"):
             PE.to_be_signed(msgspec.structs.replace(plain, facts=plain.facts | facts), who, PAGED, table)
     with pytest.raises(BadInput, match="do not agree"):
@@ -197,7 +197,7 @@ def test_mutated_tables():
                 octets[-36:-32] = chance.getrandbits(32).to_bytes(4, "little")
             if len(octets) < 36:
                 break
-        facts = described.facts | {"page_table": hashlib.sha256(octets).hexdigest()}
+        facts = described.facts | {"enclosed": hashlib.sha256(octets).hexdigest()}
         try:
             PE.to_be_signed(msgspec.structs.replace(described, facts=facts), who, PAGED, bytes(octets))
             taken += 1

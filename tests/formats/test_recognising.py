@@ -1,12 +1,14 @@
 """The catalogue, the one reading of content, and looking at a file as a whole."""
 
 import hashlib
+import inspect
 import resource
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.formats.pe_builder import program
 from tests.formats.signing import PE, PLAIN, look, sign, signatory, troubles
@@ -16,6 +18,8 @@ from privyseal.errors import MalformedCode
 from privyseal.formats import catalogue, content, examine
 from privyseal.formats.protocol import CodeFormat
 from privyseal.formats.source import FileSource
+from privyseal.signing.forms_of_requests import NewGrant
+from privyseal.terms.grants import LARGEST_GRANT, MOST_FORMATS, Grant
 
 
 def test_catalogue_is_consistent():
@@ -196,3 +200,16 @@ def test_descriptors_and_threads_are_given_back(tmp_path: Path):
         assert catalogue.recognise(code) is PE
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors and threading.active_count() == threads
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+def test_a_grant_can_name_every_format():
+    """As many names as there are fit into a Grant, and the Grant into its own limit."""
+    names = tuple(one.name for one in catalogue.FORMATS)
+    assert len(names) <= MOST_FORMATS
+    assert sum(len(name) + len('"",') for name in names) < LARGEST_GRANT / 30
+    new = {"key": "release", "signatures": 1, "hours": 1, "rule": "ci", "formats": names}
+    assert msgspec.convert(new, NewGrant).formats == names
+    kept = inspect.get_annotations(Grant, eval_str=True)["formats"]
+    assert msgspec.convert(list(names), kept) == names
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(["pe"] * (MOST_FORMATS + 1), kept)

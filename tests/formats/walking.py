@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.formats.signing import PLAIN, Signatory, blob_for, stamp, troubles
+from tests.formats.signing import PLAIN, Signatory, blobs_for, stamp, troubles
 
 from privyseal.formats import catalogue
 from privyseal.formats.examine import Examined, examine
@@ -23,13 +23,13 @@ def sign(
     digest: DigestAlgorithm = "sha256",
     stamped: bool = False,
 ) -> bytes:
-    """Sign a file as the command line does, in place or into ``target``, and return the blob."""
+    """Sign a file as the command line does, in place or into ``target``, and return the first blob."""
     with FileSource.open(path) as code:
         code_format = catalogue.recognise(code)
         prepared = code_format.prepare(code, code_format.inspect(code), who.identity, options, digest)
-        blob = blob_for(prepared, who, options, stamped)
-        carry_out(code_format.apply(code, prepared, options, [blob]), code, target or path)
-    return blob
+        blobs = blobs_for(prepared, who, options, stamped)
+        carry_out(code_format.apply(code, prepared, options, blobs), code, target or path)
+    return blobs[0]
 
 
 def look(path: Path) -> Examined:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import text
 
 from privyseal.errors import Conflict
@@ -53,6 +56,15 @@ def test_idle_keys_are_those_that_are_active_and_were_not_used(sqlite_records: R
     assert set(known) == {("demo", "idle"), ("demo", "new")}
 
 
+def _back_to(url: str, revision: str) -> None:
+    """Take the schema back to what it was at a revision."""
+    config = Config()
+    config.attributes |= {"serve_role": None, "url": url}
+    with resources.as_file(resources.files("privyseal.records") / "migrations") as folder:
+        config.set_main_option("script_location", str(folder))
+        command.downgrade(config, revision)
+
+
 def test_keys_of_before_stand_as_they_were_used(tmp_path: Path) -> None:
     """With a certificate active, frozen suspended, without one generated."""
     url = f"sqlite:///{tmp_path / 'records.db'}"
@@ -66,18 +78,8 @@ def test_keys_of_before_stand_as_they_were_used(tmp_path: Path) -> None:
             if name != "bare":
                 chain = f"INSERT INTO certificates VALUES ('{name}', 'demo', '{name}', 0, x'00')"
                 connection.execute(text(chain))
-        for table in (
-            "key_health",
-            "signed_nonces",
-            "nonce_progress",
-            "certificate_orders",
-            "key_act_approvals",
-            "key_acts",
-            "key_lives",
-        ):
-            connection.execute(text(f"DROP TABLE {table}"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0016'"))
     records.close()
+    _back_to(url, "0016")
     migrate(url)
     records = open_records(url)
     with records.reading("demo") as tx:

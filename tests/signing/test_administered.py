@@ -242,6 +242,7 @@ ELSEWHERE = {
 
 OF_REQUESTS = {
     "approve.approve", "artifacts.", "ask.", "case.store", "duties.begin", "duties.expire", "evaluation.", "granted.",
+    "enclosures.",  # uploads that come beside a request
     "paper.state", "paper.finish", "paper._logged", "sign.", "submit.", "uploads.", "recollection.", "decline._end",
     "scans._put_away", "policies.bring", "verdicts.append", "log_check.check", "exchange.exchange",
     "signin.", "commandline.",  # who comes in is an event

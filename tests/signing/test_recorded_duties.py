@@ -15,16 +15,18 @@ from privyseal.compliance.statements import (
     Document,
     Matter,
     ModuleCertificate,
+    Own,
     Review,
     Said,
     Stated,
 )
+from privyseal.compliance.statements_of_timestamps import TimestampKeyRemoved, TimestampKeyUsed
 from privyseal.signing.recorded_duties import facts_from
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
-def stated(*matters: Matter, at: datetime = NOW) -> list[Stated]:
+def stated(*matters: Matter | Own, at: datetime = NOW) -> list[Stated]:
     """Return what one administrator stated, in this order."""
     found = []
     for entry, matter in enumerate(matters):
@@ -142,3 +144,31 @@ def test_a_module_is_relied_on_since_it_was_stated_first() -> None:
     said = stated(first, at=datetime(2025, 1, 1, tzinfo=UTC)) + stated(first, again)[1:]
     (found,) = facts_from(said, "Acme", NOW).modules
     assert (found.held_since, found.valid_until) == (date(2025, 1, 1), date(2028, 1, 1))
+
+
+def test_timestamp_keys_are_followed_and_removed_as_the_records_have_it() -> None:
+    """A key is followed when the next one was first stated to be used, and gone by its ceremony's record."""
+    issued, then = datetime(2025, 3, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC)
+    first = TimestampKeyUsed(
+        key_id="a" * 64, certificate="b" * 64, issued=issued, until=datetime(2036, 3, 1, tzinfo=UTC),
+        used_until=datetime(2026, 6, 1, tzinfo=UTC),
+    )  # fmt: skip
+    second = TimestampKeyUsed(
+        key_id="c" * 64, certificate="d" * 64, issued=then, until=datetime(2036, 5, 1, tzinfo=UTC),
+        used_until=datetime(2027, 8, 2, tzinfo=UTC),
+    )  # fmt: skip
+    removed = TimestampKeyRemoved(
+        key_id="a" * 64, certificate="b" * 64, issued=issued, removed=datetime(2026, 8, 1, tzinfo=UTC),
+        record="e" * 64, witnesses=("Wim", "Xenia"), by="console",
+    )  # fmt: skip
+    listed = [*stated(first, at=issued), *stated(second, at=then), *stated(removed)]
+    found = dues(facts_from(listed, "Acme", NOW), NOW)
+    told = {(each.requirement, each.whom[-16:]): each.state for each in found if each.clause == "CSBR 6.3.2"}
+    assert told == {
+        ("CSBR-6.3.2-04", "a" * 16): State.DONE,
+        ("CSBR-6.3.2-05", "a" * 16): State.DONE,
+        ("CSBR-6.3.2-04", "c" * 16): State.IN_TIME,
+        ("CSBR-6.3.2-05", "c" * 16): State.IN_TIME,
+    }
+    before = facts_from(listed, "Acme", datetime(2026, 4, 30, tzinfo=UTC))
+    assert [each.followed_at for each in before.timestamp_keys] == [None]

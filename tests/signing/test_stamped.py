@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from privyseal.compliance.catalogue import BY_ID
@@ -12,9 +13,14 @@ from privyseal.compliance.known import Known
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Asked
 from privyseal.compliance.statements import Own, Said, Stated
-from privyseal.compliance.statements_of_timestamps import StamperNoted, TimestampKeyRemoved, TimestampKeyUsed
+from privyseal.compliance.statements_of_timestamps import (
+    BooksCompared,
+    StamperNoted,
+    TimestampKeyRemoved,
+    TimestampKeyUsed,
+)
 from privyseal.compliance.subjects import TimestampAuthorityRecord
-from privyseal.signing import judging
+from privyseal.signing import judging, stamped
 from privyseal.signing.known import known_from
 from privyseal.terms.keys import Assurance, KeyProtection
 
@@ -114,4 +120,48 @@ def test_a_removed_key_has_its_record(removed: datetime, in_time: bool) -> None:
     told = {
         each.requirement: each.verdict for each in judging.judge(judging.timestamp_key(key, kept, NOW), Asked(NOW, {}))
     }
+    assert told["CSBR-6.3.2-05"] is Verdict.NOT_MET  # 18 months are over, and nobody removed it
+    early = datetime(2026, 8, 31, tzinfo=UTC)
+    record = judging.timestamp_key(key, kept, early)
+    told = {each.requirement: each.verdict for each in judging.judge(record, Asked(early, {}))}
     assert told["CSBR-6.3.2-05"] is Verdict.NOT_EVIDENCED
+    short = msgspec.structs.replace(used, until=datetime(2026, 5, 31, tzinfo=UTC))
+    record = judging.timestamp_key(short, known_from(stated(short)), NOW)
+    told = {each.requirement: each.verdict for each in judging.judge(record, Asked(NOW, {}))}
+    assert told["CSBR-6.3.2-05"] is Verdict.MET  # of a certificate for less than 15 months none is asked for
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        (datetime(2026, 4, 1, tzinfo=UTC), []),  # 61 days before the 15 months are over
+        (datetime(2026, 4, 2, tzinfo=UTC), ["Make a new timestamp key"]),
+        (datetime(2026, 5, 31, 23, 59, 59, tzinfo=UTC), ["Make a new timestamp key"]),
+        (datetime(2026, 6, 1, tzinfo=UTC), ["Make a new timestamp key", "two witnesses by 2026-09-01"]),
+        (datetime(2026, 9, 2, tzinfo=UTC), ["Make a new timestamp key", "it was due by 2026-09-01"]),
+    ],
+)
+def test_the_pages_remind_of_a_timestamp_key(at: datetime, words: list[str]) -> None:
+    """60 days before it stops to make another, from 15 months on to remove it, and that it is late."""
+    used = TimestampKeyUsed(
+        key_id="a" * 64, certificate="b" * 64, issued=datetime(2025, 3, 1, tzinfo=UTC),
+        until=datetime(2036, 1, 1, tzinfo=UTC), used_until=datetime(2026, 6, 1, tzinfo=UTC), protection=SOFT,
+    )  # fmt: skip
+    found = stamped.reminders(known_from(stated(used)), at)
+    assert len(found) == len(words) and all(one in said for one, said in zip(words, found, strict=True)), found
+    fresh = msgspec.structs.replace(used, key_id="c" * 64, issued=datetime(2026, 5, 1, tzinfo=UTC))
+    gone = TimestampKeyRemoved(
+        key_id="a" * 64, certificate="b" * 64, issued=used.issued, removed=NOW, record="c" * 64,
+        witnesses=("Wim", "Xenia"), by="M-1",
+    )  # fmt: skip
+    assert stamped.reminders(known_from(stated(used, fresh, gone)), at) == ()
+
+
+def test_books_that_were_altered_are_for_a_person() -> None:
+    """Met while the daily comparison finds nothing, for two days; what was altered is logged, and somebody judges."""
+    compared = BooksCompared(books="0" * 32, at=NOW, entries=9, batches=2)
+    known = known_from(stated(compared))
+    assert verdict(known, "CSBR-5.4.1.2-03") is Verdict.MET
+    assert verdict(known, "CSBR-5.4.1.2-03", NOW + timedelta(days=3)) is Verdict.NOT_EVIDENCED
+    altered = msgspec.structs.replace(compared, altered=("entry 3 is missing",))
+    assert verdict(known_from(stated(compared, altered)), "CSBR-5.4.1.2-03") is Verdict.JUDGEMENT

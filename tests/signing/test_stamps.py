@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.world import SUBSCRIBER, WAYS, Way, World
 
-from privyseal.compliance.statements_of_timestamps import StamperNoted, TokensGiven
+from privyseal.compliance.statements_of_timestamps import BooksCompared, StamperNoted, TokensGiven
 from privyseal.errors import NotFound, PrivySealError
 from privyseal.records import events, statements
 from privyseal.signing import duties, paper, stamps
@@ -155,3 +155,47 @@ def test_a_stamper_that_is_away_keeps_its_books(world: World, monkeypatch: pytes
         assert stated(world, "clock") == []
     duties.recover(world.seal)
     assert stated(world, "clock")
+
+
+def altered(world: World) -> list[tuple[str, ...]]:
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        listed = [each.said.matter for each in statements.listed(tx, "clock")]
+    return [each.altered for each in listed if isinstance(each, BooksCompared)]
+
+
+def test_books_that_are_changed_or_put_back_are_seen(world: World) -> None:
+    """Once a day they are held against what the log has: a changed entry, one that is gone, another root."""
+    give(world, 3)
+    world.now += timedelta(hours=2)
+    duties.recover(world.seal)
+    assert altered(world) == [()]
+    duties.recover(world.seal)
+    world.now += timedelta(hours=23, minutes=59)
+    duties.recover(world.seal)
+    assert altered(world) == [()]
+    database = world._rooms["stamper"]._stamps.database
+    with database.writing() as connection:
+        connection.execute("UPDATE diary SET detail = 'Nothing.' WHERE number = 2")
+        connection.execute("DELETE FROM diary WHERE number = 1")
+        connection.execute("UPDATE batches SET root = ? WHERE number = 1", (bytes(32),))
+    world.now += timedelta(minutes=2)
+    duties.recover(world.seal)
+    assert altered(world) == [(), ("entry 1 is missing", "entry 2 is changed", "batch 1 is changed")]
+    with world.seal.records.reading(SUBSCRIBER) as tx:
+        found = events.events_about(tx, "entry 1 is missing, entry 2 is changed, batch 1 is changed")
+    assert [each.what for each in found] == ["timestamp books altered"]
+
+
+def test_refused_requests_are_counted_by_their_reason(world: World) -> None:
+    """Once an hour, in the diary and so in the log; an hour without any is silent."""
+    imprint = bytes.fromhex("3021300906052b0e03021a05000414") + bytes(20)
+    sha1 = bytes.fromhex("3029020101") + imprint + bytes.fromhex("0101ff")
+    for request in (sha1, b"no request", sha1):
+        world.seal.stamper.reply([request])
+    duties.recover(world.seal)
+    assert not [each for each in stated(world, "clock") if getattr(each, "what", "") == "requests refused"]
+    for _ in range(2):
+        world.now += timedelta(hours=1)
+        duties.recover(world.seal)
+    (found,) = [each for each in stated(world, "clock") if getattr(each, "what", "") == "requests refused"]
+    assert isinstance(found, StamperNoted) and "bad_alg 2, bad_data_format 1." in found.detail

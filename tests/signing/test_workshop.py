@@ -43,10 +43,10 @@ def _children(bench: Workshop) -> list[int]:
 
 def test_one_child_describes_file_after_file(bench: Workshop, program: Path) -> None:
     """The name is the one given, not the spool's; the same child does the next job."""
-    first = bench.describe(_job(program), 1)
+    first = bench.describe(_job(program), 1).described
     children = _children(bench)
     assert first[0].filename == "setup.exe" and first[0].format == "pe"
-    assert bench.describe(_job(program), 1) == first
+    assert bench.describe(_job(program), 1).described == first
     assert _children(bench) == children and len(children) == 1
 
 
@@ -75,18 +75,18 @@ def test_a_file_that_takes_too_long_is_refused(bench: Workshop, program: Path, m
 
 def test_a_killed_child_is_replaced(bench: Workshop, program: Path) -> None:
     """Somebody kills it while it waits: the job that met the corpse is refused, to make a file is Unavailable."""
-    described = bench.describe(_job(program), 1)
+    described = bench.describe(_job(program), 1).described
     bench._idle[0].kill()
     bench._idle[0].wait(30)
     finish = Finish(str(program), str(program) + "2", (), "ecdsa-p256", Options(), described, (b"",))
     with pytest.raises(Unavailable, match="was ended"):
         bench.finish(finish, 1)
-    assert bench.describe(_job(program), 1) == described
+    assert bench.describe(_job(program), 1).described == described
 
 
 def test_a_file_that_was_changed_since_is_not_finished(bench: Workshop, program: Path) -> None:
     """What was approved is what is signed: one octet of difference in the spool is found."""
-    described = bench.describe(_job(program), 1)
+    described = bench.describe(_job(program), 1).described
     octets = bytearray(program.read_bytes())
     octets[5000] ^= 1
     program.write_bytes(octets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -51,7 +52,7 @@ def unit(scheme: str, number: int = 0) -> Minted:
     )
 
 
-def authority(minted: Minted, clock: Clock | None = None) -> Authority:
+def authority(minted: Minted, clock: Callable[[], datetime] | None = None) -> Authority:
     def sign(several: list[ToBeSigned]) -> list[bytes]:
         return [mint.sign(minted.key, each) for each in several]
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -203,6 +203,32 @@ def test_without_time_key_or_certificate_there_is_no_token() -> None:
         keyless.stamp("sha256", [bytes(32)])
     with pytest.raises(BadInput, match="32 octets"):
         authority(unit("ecdsa-p256")).stamp("sha256", [bytes(31)])
+
+
+def test_a_thread_that_sleeps_over_its_time_sees_no_clock_go_back() -> None:
+    """Whoever has read the clock gets that time before anybody is given a later one."""
+    answered, seconds = threading.Event(), iter((0, 5))
+
+    def sleepy() -> datetime:
+        if (second := next(seconds)) == 0:
+            answered.wait(0.5)
+        return mint.NOW + timedelta(seconds=second)
+
+    ours = authority(unit("ecdsa-p256"), sleepy)
+    digest = hashlib.sha256(b"x").digest()
+    given: list[datetime] = []
+
+    def work() -> None:
+        (token,) = ours.stamp("sha256", [digest])
+        given.append(verify_token(token, octets=b"x").time)
+        answered.set()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(given) == [mint.NOW, mint.NOW + timedelta(seconds=5)]
 
 
 def test_threads_share_one_authority() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from privyseal.strongroom.backing_up import House
     from privyseal.strongroom.backup_file import BackupFile
     from privyseal.strongroom.restoring import Brought
+    from privyseal.strongroom.restoring_books import BooksBrought
     from privyseal.tlog.policy import Policy
 
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -74,19 +75,21 @@ def restore(  # noqa: PLR0913
         if mirror is not None:
             shutil.rmtree(directory / "log")
             shutil.copytree(mirror, directory / "log", ignore=shutil.ignore_patterns(".*"))
-        brought, house = _brought_back(directory, found, policy, (known, now, output))
+        brought, books, house = _brought_back(directory, found, policy, (known, now, output))
         if manifest.records == "sqlite":
             _settle(directory, manifest.sha256, by, brought)
     _tell(output, (directory, by), brought, house)
+    _tell_books(output, books)
     result = {"schema": "privyseal/restore/1", "backup": manifest.sha256, "agreed": by}
-    output.result(result | {"keys": [msgspec.to_builtins(each) for each in brought]})
+    kept = {"keys": [msgspec.to_builtins(each) for each in brought], "books": msgspec.to_builtins(books)}
+    output.result(result | kept)
 
 
 def _brought_back(
     directory: Path, found: BackupFile, policy: Policy, asked: tuple[Sequence[Path], datetime, Output]
-) -> tuple[tuple[Brought, ...], House]:
-    """Bring log and signer to one state, the newest; with ``serve.toml`` it is a service again."""
-    from privyseal.strongroom import restoring
+) -> tuple[tuple[Brought, ...], BooksBrought, House]:
+    """Bring log, signer and stamper to one state, the newest; with ``serve.toml`` it is a service again."""
+    from privyseal.strongroom import restoring, restoring_books
     from privyseal.strongroom.backing_up import House
 
     known, now, output = asked
@@ -96,8 +99,10 @@ def _brought_back(
     accepted = restoring.require_newest(directory, found.manifest, policy, heads)
     restoring.recover_log(house, accepted, policy.logs[0].key, output.warn)
     brought = restoring.bring_forward(house, accepted, now)
+    size, made = accepted.checkpoint.size, found.manifest.made
+    books = restoring_books.bring_books_forward(house, size, made, now)
     (directory / _WAITING).rename(directory / "serve.toml")
-    return brought, house
+    return brought, books, house
 
 
 def _settle(directory: Path, backup: str, by: Sequence[str], brought: Sequence[Brought]) -> None:
@@ -137,6 +142,23 @@ def _tell(output: Output, about: tuple[Path, Sequence[str]], brought: Sequence[B
     if homes:
         names = ", ".join(home.name for _, home in homes)
         output.warn(printable(f"put PINs and credentials of {names} where signer.toml names them", 300))
+
+
+def _tell_books(output: Output, books: BooksBrought) -> None:
+    from privyseal.strongroom.older_books import said
+
+    if books.outlived:
+        output.say("the stamper's books were on another disk, and are used as they are there")
+        return
+    if books.lost is None:
+        output.warn("the backup has no books of the stamper: tokens from before cannot be led to the log any more")
+        return
+    output.say(f"the stamper's books go on with batch {books.lost.last + 1}. {said(books.lost)}")
+    if books.stated:
+        entries = ", ".join(map(str, books.stated[:8])) + (" and more" if len(books.stated) > 8 else "")
+        output.warn(
+            f"the log has entries about tokens since the backup, of which nobody knows what they say: {entries}"
+        )
 
 
 @contextmanager

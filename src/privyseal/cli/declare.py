@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from privyseal.cli.connection import connect, service_options
+from privyseal.cli.declare_timestamps import timestamp_ca, watched
 from privyseal.cli.evidence import Day, state, told
 from privyseal.cli.output import Command, JsonMode, Output, json_option
 from privyseal.cli.role import read_facts
@@ -41,19 +42,28 @@ def declare() -> None:
 @click.option("--auditor", required=True, help="Who audits.")
 @click.option("--report", metavar="SHA256", help="Of the report, added as evidence before.")
 @click.option("--published", type=Day(), help="The day on which the report was made public.")
+@click.option(
+    "--of",
+    "whose",
+    type=click.Choice(["signing-service", "timestamp-authority"]),
+    default="signing-service",
+    help="Whose audit it is.  [default: signing-service]",
+)
 @service_options
 @json_option
-def audit_period(
+def audit_period(  # noqa: PLR0913 - each argument is an option of the command line
     scheme: str,
     start: date,
     end: date,
     auditor: str,
     report: str | None,
     published: date | None,
+    whose: str,
     **where: Any,
 ) -> None:
-    """Declare an audit period; one that starts on the same day takes its place."""
-    facts = {"scheme": scheme, "start": start, "end": end, "auditor": auditor}
+    """Declare an audit period; one of the same party that starts on the same day takes its place."""
+    facts: dict[str, object] = {"scheme": scheme, "start": start, "end": end, "auditor": auditor}
+    facts |= {} if whose == "signing-service" else {"of": whose}
     _declare({**facts, "report": report, "published": published}, AuditPeriod, **where)
 
 
@@ -166,6 +176,10 @@ def copy(  # noqa: PLR0913 - one argument for each option, as click has it
     """
     module = {"maker": maker, "model": model, "firmware": firmware, "serial": serial}
     _declare({"key_id": key_id, "note": note, "document": document, **module}, KeyCopied, **where)
+
+
+declare.add_command(timestamp_ca)
+declare.add_command(watched)
 
 
 def _declare(facts: Mapping[str, object], kind: type[Matter], **where: Any) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 
 from privyseal import config
-from privyseal.cli import demo_key, demo_people, demo_platform, demo_release, demo_turned
+from privyseal.cli import demo_key, demo_kinds, demo_people, demo_platform, demo_release, demo_turned
 from privyseal.cli import demo_story as story
 from privyseal.cli.demo_findings import report, wait_until_judged
 from privyseal.cli.demo_people import Acme
@@ -32,6 +32,9 @@ from privyseal.cli.demo_story import Story
 from privyseal.cli.output import tell
 from privyseal.cli.requirement import kept_in
 from privyseal.errors import Unavailable, VerificationFailed
+from privyseal.formats import appx_publisher, catalogue
+from privyseal.formats.examine import examine
+from privyseal.formats.source import FileSource
 
 PROGRAMS = {
     "hello-x64.exe": "t64.exe",
@@ -115,7 +118,24 @@ def _sign_alone(told: Story, url: str) -> list[Path]:
     _expect_no(files[0], client)
     told.step("Signing again: nothing is signed twice.")
     story.call("sign", *files, *client, "--url", url)
-    return files
+    return files + _sign_each_kind(told, url, files[0])
+
+
+def _sign_each_kind(told: Story, url: str, signed: Path) -> list[Path]:
+    """Sign a file of every other format in one command, under the certificate of a program that is signed already.
+
+    Returns those that osslsigncode can judge.
+    """
+    told.step("And a file of every other format of Windows: each is hashed and signed by rules of its own.")
+    with FileSource.open(signed) as code:
+        (signature, *_) = examine(catalogue.recognise(code), code).signatures
+    shutil.rmtree(demo_kinds.FOLDER, ignore_errors=True)
+    kinds = demo_kinds.put(Path(demo_kinds.FOLDER), appx_publisher.of_certificate(signature.signer or b""))
+    client = ("--profile", "client.toml")
+    story.call("sign", *kinds, *client, "--url", url)
+    story.call("verify", "-q", *kinds, *client)
+    story.done(f"all {len(kinds)} verify")
+    return [each for each in kinds if each.suffix in demo_kinds.JUDGED]
 
 
 def _log(told: Story) -> None:

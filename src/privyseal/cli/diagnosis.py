@@ -6,10 +6,12 @@ from typing import Literal
 
 import msgspec
 
+State = Literal["good", "weak", "bad"]
+
 
 class Diagnosis(msgspec.Struct, frozen=True):
     """One thing looked at: ``good``, ``weak`` (works, but not for production) or ``bad``, and a sentence."""
 
     what: str
-    state: Literal["good", "weak", "bad"]
+    state: State
     text: str

@@ -24,8 +24,10 @@ import click
 
 from privyseal import config
 from privyseal.cli.diagnosis import Diagnosis
+from privyseal.cli.doctor_books import books
 from privyseal.cli.doctor_duties import duties
 from privyseal.cli.doctor_roots import roots
+from privyseal.cli.doctor_timestamps import timestamp_keys
 from privyseal.cli.doctor_tokens import tokens
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark
 from privyseal.cli.processes import ROOMS, settings_of
@@ -124,6 +126,8 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     for check in checks:
         yield check()
     yield from duties(settings, directory)
+    if settings.node.rooms == "start":
+        yield from timestamp_keys(directory, datetime.now(UTC))
     yield from scanners(settings, directory)
     yield from roots(settings, directory)
     at = url or f"{'https' if settings.tls else 'http'}://{settings.service.bind}"
@@ -131,6 +135,7 @@ def examine(directory: Path, url: str | None) -> Iterator[Diagnosis]:
     yield answers
     if settings.node.rooms == "start":
         yield from tokens(directory)
+        yield from books(directory)
     if answers.state == "good":
         yield from _watched(at, context)
 

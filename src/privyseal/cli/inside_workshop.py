@@ -14,11 +14,12 @@ from privyseal.cli.makers import FileMaker, Maker, Together
 from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Opened, Pending, Wishes
 from privyseal.errors import MalformedCode, PrivySealError, VerificationFailed
-from privyseal.formats import inside
+from privyseal.formats import inside, operations
 from privyseal.formats.patch import Ahead
 from privyseal.formats.protocol import EmbeddedSignature, Prepared, Problem, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.requests import MOST_DESCRIBED
+from privyseal.terms.signatures import Options
 from privyseal.tlog.proof import SUFFIX
 from privyseal.verify import Expected
 
@@ -65,6 +66,28 @@ class Ended(Exception):
         """Say what, and how it ended."""
         super().__init__(node.shown)
         self.node, self.end = node, end
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What is to be signed with others: the file was read, and is closed again."""
+
+    node: Node
+    opened: Opened
+    prepared: Prepared
+
+
+def _batches(some: Sequence[_Known]) -> Iterator[list[_Known]]:
+    """Yield as many at a time as one request describes; some files have several descriptions."""
+    batch: list[_Known] = []
+    count = 0
+    for one in some:
+        if batch and count + len(one.prepared.described) > MOST_DESCRIBED:
+            yield batch
+            batch, count = [], 0
+        batch.append(one)
+        count += len(one.prepared.described)
+    if batch:
+        yield batch
 
 
 class Workshop:
@@ -177,41 +200,56 @@ class Workshop:
         self._keep(job, outcome.report.request)
 
     def _together(self, maker: Together, nodes: Sequence[Node]) -> None:
-        """Sign several by one request."""
-        options, digest = self.wishes.options, self.wishes.digest
-        identity, node = self.maker.identity, nodes[0]
+        """Describe several, and have those with the same options signed by one request.
+
+        Each is open only while it is read: there may be as many in sixteen files at once.
+        """
+        by_options: dict[Options, list[_Known]] = {}  # not every format has a place for every wish
+        node = nodes[0]
         try:
-            # Each is open only while it is read: there may be as many in sixteen files at once.
-            known: list[tuple[Opened, Prepared]] = []
             for node in nodes:
                 with node.opened() as code:
                     opened = pieces.open_piece(code)
-                    known.append((opened, pieces.prepare(opened, identity, options, digest, _nobody)))
-            node = nodes[0]
-            made = maker.make_together([prepared for _, prepared in known], options, again=self.wishes.again)
+                    options = operations.fitting(opened.format, self.wishes.options)
+                    prepared = pieces.prepare(opened, self.maker.identity, options, self.wishes.digest, _nobody)
+                by_options.setdefault(options, []).append(_Known(node, opened, prepared))
+        except PrivySealError as error:
+            raise Ended(node, error) from error
+        for options, some in by_options.items():
+            for batch in _batches(some):
+                self._asked_together(maker, batch, options)
+
+    def _asked_together(self, maker: Together, some: Sequence[_Known], options: Options) -> None:
+        """Sign those that have the same options; Ended with the one that could not be."""
+        node = some[0].node
+        try:
+            made = maker.make_together([one.prepared for one in some], options, again=self.wishes.again)
             if isinstance(made, Pending):
                 raise Ended(node, made)
-            for node, (opened, prepared), its in zip(nodes, known, made, strict=True):
+            for one, its in zip(some, made, strict=True):
+                node = one.node
                 job = Job(node.path, _signed_path(node))
                 expected = Expected(
-                    blob=its.blob,
-                    prepared=prepared,
-                    certificate=identity.chain[0],
+                    blobs=its.blobs,
+                    prepared=one.prepared,
+                    certificate=self.maker.identity.chain[0],
                     timestamped=options.timestamp,
                     known_problems=frozenset(),
                 )
                 with node.opened() as code:
-                    self._put_back(msgspec.structs.replace(opened, code=code), job, expected, its)
+                    self._put_back(msgspec.structs.replace(one.opened, code=code), job, options, expected, its)
                 self._keep(job, its.request)
         except PrivySealError as error:
             raise Ended(node, error) from error
 
-    def _put_back(self, opened: Opened, job: Job, expected: Expected, made: Made) -> None:
-        def then(found: EmbeddedSignature) -> None:
-            self.maker.accept(made, found, job)
+    # What is written, and what it is checked against.
+    def _put_back(self, opened: Opened, job: Job, options: Options, expected: Expected, made: Made) -> None:
+        def then(found: Sequence[EmbeddedSignature]) -> None:
+            for each in found:
+                self.maker.accept(made, each, job)
 
         with Ahead(opened.code, job.out, opened.examined.layout.shift) as draft:
-            pieces.put_back(opened, draft, self.wishes.options, expected, _nobody, then)
+            pieces.put_back(opened, draft, options, expected, _nobody, then)
 
     def _keep(self, job: Job, request: str | None) -> None:
         """Remember the receipt of a request, which was written beside the file that was signed."""

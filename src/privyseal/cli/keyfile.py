@@ -32,7 +32,7 @@ from privyseal.formats import catalogue
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.pki import certificates, chain
 from privyseal.pki.chain import PinnedAnchor
-from privyseal.terms.signatures import DigestAlgorithm, Options, Signature, TimestampToken, ToBeSigned
+from privyseal.terms.signatures import Described, DigestAlgorithm, Options, Signature, TimestampToken, ToBeSigned
 
 if TYPE_CHECKING:  # its network and threads are only for those who have an authority
     from privyseal.timestamp.authorities import Authorities
@@ -89,14 +89,18 @@ class KeyFileMaker:
         self.identity = key.identity
 
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made:
-        """Make one file's signature; TimestampUnavailable where no token can be had."""
-        described = prepared.described[0]
-        enclosed = prepared.enclosed[0] if prepared.enclosed else b""
+        """Make one file's signatures; TimestampUnavailable where no token can be had."""
+        beside = prepared.enclosed or (b"",) * len(prepared.described)
+        pairs = zip(prepared.described, beside, strict=True)
+        return Made(tuple(self._blob(described, enclosed, options) for described, enclosed in pairs))
+
+    def _blob(self, described: Described, enclosed: bytes, options: Options) -> bytes:
         format_side = catalogue.BY_NAME[described.format]
         wanted = format_side.to_be_signed(described, self.identity, options, enclosed)
         signed = [self._key.sign(each) for each in wanted]
-        tokens = [self._stamp(each.value, described.digest_algorithm) for each in signed] if self._stamp else []
-        return Made(format_side.finish(described, self.identity, options, signed, tokens, enclosed))
+        stamp = self._stamp if options.timestamp else None
+        tokens = [stamp(each.value, described.digest_algorithm) for each in signed] if stamp else []
+        return format_side.finish(described, self.identity, options, signed, tokens, enclosed)
 
     def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> None:
         """Keep nothing: there is no log, so there is no receipt."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from privyseal.cli import profile as profiles
+from privyseal.cli.given import Given
 from privyseal.cli.output import Output, printable
-from privyseal.cli.pieces import Counted, IfSigned, Inside, Job, Made, Opened, Pending
+from privyseal.cli.pieces import Counted, Job, Made, Opened, Pending
 from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import DigestAlgorithm, Options
+from privyseal.terms.signatures import Options
 from privyseal.verify import Expected, LogFacts
 
 
@@ -62,34 +63,10 @@ class FileMaker(Protocol):
         options: Options,
         expected: Expected,
         counted: Counted,
-        then: Callable[[EmbeddedSignature], None],
-    ) -> EmbeddedSignature:
+        then: Callable[[Sequence[EmbeddedSignature]], None],
+    ) -> tuple[EmbeddedSignature, ...]:
         """Put the signed file where it goes, checked; raises PrivySealError."""
         ...
-
-
-class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """The options as they were given."""
-
-    output: str | None = None
-    key: str | None = None
-    program_name: str | None = None
-    program_url: str | None = None
-    digest: DigestAlgorithm | None = None
-    page_hashes: Literal["sha256", "sha1"] | None = None
-    no_timestamp: bool = False
-    no_extended: bool = False
-    if_signed: IfSigned = "fail"
-    again: bool = False
-    inside: Inside = "skip"
-    mode: str = "local"
-    profile: str | None = None
-    url: str | None = None
-    subscriber: str | None = None
-    keyfile: str | None = None
-    certs: str | None = None
-    tsa: tuple[str, ...] = ()
-    rehearsal_anchor: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -106,7 +83,7 @@ def service(given: Given, output: Output) -> Maker:
     from privyseal.cli.client import Service  # http.client and ssl: not for --keyfile
     from privyseal.cli.requests import Requester
 
-    for option in ("certs", "tsa", "rehearsal_anchor", "page_hashes"):
+    for option in ("certs", "tsa", "rehearsal_anchor"):
         if getattr(given, option):
             raise Misused(f"--{option.replace('_', '-')} goes with --keyfile only.")
     found = profiles.load({"url": given.url, "subscriber": given.subscriber, "key": given.key}, given.profile)

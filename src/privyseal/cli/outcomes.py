@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -140,7 +141,9 @@ def kept(  # noqa: PLR0913 - what a report of a signature holds
     return Outcome(report, words)
 
 
-def signed(job: Job, opened: Opened, found: EmbeddedSignature, made: Made, log: LogFacts | None, why: str) -> Outcome:
+def signed(
+    job: Job, opened: Opened, found: Sequence[EmbeddedSignature], made: Made, log: LogFacts | None, why: str
+) -> Outcome:
     """Tell of a file that was signed, written, and checked on the disk."""
     report = FileReport(
         path=path_text(job.path),
@@ -148,13 +151,13 @@ def signed(job: Job, opened: Opened, found: EmbeddedSignature, made: Made, log: 
         format=opened.format.name,
         status="signed",
         verdict="valid",
-        signatures=(_facts(found, log),),
+        signatures=tuple(_facts(each, log) for each in found),
         receipt=path_text(job.receipt) if made.receipt else None,
         request=made.request,
         request_id=made.request_id,
     )
     done = ["signed"]
-    if found.timestamp is not None:
+    if all(each.timestamp is not None for each in found):
         done.append("timestamped")
     if log is not None:
         done.append(f"logged (entry {log.index})")

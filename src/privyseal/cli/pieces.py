@@ -108,9 +108,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A signature that was made for one file."""
+    """What was made for one file."""
 
-    blob: bytes
+    blobs: tuple[bytes, ...]
+    """Its signatures: one for each description."""
     request: str | None = None
     """The service's id of the request it was made for."""
     receipt: str | None = None
@@ -118,8 +119,6 @@ class Made(msgspec.Struct, frozen=True):
     """The request's canonical octets as the service keeps them."""
     request_id: str | None = None
     """By which the service's log knows the call that brought it."""
-    blobs: tuple[bytes, ...] = ()
-    """Where several files were described in one request: the signatures of all, in their order."""
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -229,17 +228,17 @@ def put_back(
     options: Options,
     expected: Expected,
     counted: Counted,
-    then: Callable[[EmbeddedSignature], None],
-) -> EmbeddedSignature:
+    then: Callable[[Sequence[EmbeddedSignature]], None],
+) -> tuple[EmbeddedSignature, ...]:
     """Write the signed file, open it again, check it as a stranger would, do ``then``, and only then give it its name.
 
     ``draft`` has been filled meanwhile, if the file is large. ``then`` writes the receipt: so neither a signed file
-    that does not verify nor one without its receipt is ever seen. Returns the signature as it was found on the disk;
-    VerificationFailed where it is not as expected. After any error the target is as it was. Its name is on the disk
-    only after ``settle``, which the end of the run calls once for all.
+    that does not verify nor one without its receipt is ever seen. Returns the signatures as they were found on the
+    disk; VerificationFailed where one is not as expected. After any error the target is as it was. Its name is on the
+    disk only after ``settle``, which the end of the run calls once for all.
     """
-    plan = opened.format.apply(opened.code, expected.prepared, options, (expected.blob,))
-    found: list[EmbeddedSignature] = []
+    plan = opened.format.apply(opened.code, expected.prepared, options, expected.blobs)
+    found: list[tuple[EmbeddedSignature, ...]] = []
 
     def follow(written: Source) -> None:
         large = written.size >= LARGE

@@ -176,7 +176,8 @@ def known_of(stated: Iterable[Stated], asked: Asked) -> Known:
     known = known_from(each for each in stated if in_time(each, asked))
     first, end = moments(asked.first, asked.last)
     overlapping = tuple(each for each in known.audit_periods if each[0] < end and first <= each[1])
-    return msgspec.structs.replace(known, audit_periods=overlapping)
+    of_authority = tuple(each for each in known.authority_audits if each[0] < end and first <= each[1])
+    return msgspec.structs.replace(known, audit_periods=overlapping, authority_audits=of_authority)
 
 
 def contents_of(

@@ -170,7 +170,7 @@ def asked_in_words(asked: SigningRequest) -> list[str]:
     for one in asked.described:
         lines += fill("code", f"{printable(one.filename)} ({printable(one.format)}, {one.size} octets)")
         lines += fill("", f"{one.digest_algorithm} {one.digest.hex()}")
-        facts = ", ".join(f"{name} {value}" for name, value in one.facts.items())
+        facts = ", ".join(f"{name} {value}" for name, value in one.said().items())
         lines += fill("", printable(facts)) if facts else []
     lines += fill("key", f"{printable(asked.key)} of {printable(asked.subscriber)} ({printable(asked.scheme)})")
     lines += fill("", f"{asked.key_id}")

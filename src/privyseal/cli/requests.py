@@ -14,6 +14,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import msgspec
 
@@ -25,11 +26,12 @@ from privyseal.errors import (
     BadInput,
     Failed,
     Misused,
+    NotFound,
     PrivySealError,
     Unavailable,
     VerificationFailed,
 )
-from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
+from privyseal.formats.protocol import ENCLOSED, EmbeddedSignature, Identity, Prepared
 from privyseal.pki import certificates
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State, request_digest
@@ -84,15 +86,41 @@ class Requester:
 
     def make(self, prepared: Prepared, options: Options, *, again: bool) -> Made | Pending:
         """Have one file signed. ``again`` asks for a new signature where this one was made before."""
-        return self.ask(self.request(prepared, options), again, self.post)
+        post = self.after(lambda: self._enclose(prepared)) if any(prepared.enclosed) else self.post
+        return self.ask(self.request(prepared, options), again, post)
+
+    def after(self, send: Callable[[], None]) -> Callable[[bytes, str], Answer]:
+        """Return what asks for a signature, and where the service does not have what it needs, sends that and asks
+        again."""
+
+        def post(body: bytes, key: str) -> Answer:
+            try:
+                return self.post(body, key)
+            except NotFound:
+                send()
+                return self.post(body, key)
+
+        return post
+
+    def _enclose(self, prepared: Prepared) -> None:
+        """Send what travels beside the descriptions."""
+        from privyseal.cli import sending  # few files need it
+
+        for described, octets in zip(prepared.described, prepared.enclosed, strict=True):
+            if not octets:
+                continue
+            code = sending.Octets(octets, described.filename)
+            sending.send(self.service, code, str(described.facts[ENCLOSED]), lambda _count: None)
 
     def make_together(self, prepared: Sequence[Prepared], options: Options, *, again: bool) -> list[Made] | Pending:
         """Have several files signed by one request, which people agree to as a whole and one receipt is for."""
         described = tuple(one for each in prepared for one in each.described)
-        made = self.make(Prepared(described, prepared[0].layout), options, again=again)
+        beside = tuple(one for each in prepared for one in each.enclosed or (b"",) * len(each.described))
+        made = self.make(Prepared(described, prepared[0].layout, beside if any(beside) else ()), options, again=again)
         if isinstance(made, Pending):
             return made
-        return [msgspec.structs.replace(made, blob=blob) for blob in made.blobs]
+        blobs = iter(made.blobs)
+        return [msgspec.structs.replace(made, blobs=tuple(islice(blobs, len(each.described)))) for each in prepared]
 
     def request(self, prepared: Prepared, options: Options, sha256: str | None = None) -> SigningRequest:
         """Return the request for one file; with its SHA-256, in hex, it is in mode ``server``."""
@@ -184,7 +212,7 @@ class Requester:
             return Pending(view.id)
         if view.state is not State.RELEASED or len(view.blobs) != len(request.described) or view.receipt is None:
             raise Failed(f"Request {view.id} ended without a signature: it is {view.state}.")
-        return Made(view.blobs[0], view.id, view.receipt, view.request, blobs=view.blobs)
+        return Made(view.blobs, view.id, view.receipt, view.request)
 
     def _ended(self, refused: PrivySealError) -> RequestView | None:
         """Return the request that a refusal is about, as the service keeps it; None where it is about none."""

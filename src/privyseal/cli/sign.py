@@ -16,13 +16,15 @@ import click
 import msgspec
 
 from privyseal.cli import crew, forked, inside_looking, makers, outcomes, pieces
+from privyseal.cli.given import Given
 from privyseal.cli.main import from_os_error
-from privyseal.cli.makers import FileMaker, Given, Maker
+from privyseal.cli.makers import FileMaker, Maker
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, quiet_option, shown_path
 from privyseal.cli.pieces import Counted, Decision, Job, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
 from privyseal.errors import MalformedCode, PrivySealError, Unavailable
+from privyseal.formats import operations
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature
@@ -49,8 +51,15 @@ where files are replaced, which waits for the disk most, and slower by a tenth w
 @click.option(
     "--page-hashes",
     type=click.Choice(["sha256", "sha1"]),
-    help="With --keyfile: sign each page of a program too, as drivers need it.",
+    help="Sign each page of a program too, as drivers need it.",
 )
+@click.option("--efi-variable", metavar="NAME", help="UEFI: db, dbx, KEK, PK, or NAME-GUID, where the name is silent.")
+@click.option("--efi-time", metavar="TIME", help="UEFI variable: now, or a time such as 2026-12-01T08:00:00Z.")
+@click.option("--efi-append", is_flag=True, help="UEFI variable: add to what is there, as for dbx.")
+@click.option("--efi-attributes", metavar="NUMBER", help="UEFI variable: its attributes, such as 0x27, the usual ones.")
+@click.option("--monotonic-count", type=int, metavar="NUMBER", help="UEFI capsule: the count signed with its image.")
+@click.option("--nuget-repository", metavar="URL", help="NuGet: sign as the repository of this V3 service index.")
+@click.option("--nuget-owner", multiple=True, metavar="NAME", help="NuGet: whose package it is. Repeatable.")
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")
 @click.option("--no-extended", is_flag=True, help="MSI: leave names and times of its streams out of the signature.")
 @click.option(
@@ -112,13 +121,7 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
 def wishes_of(given: Given, maker: Maker) -> Wishes:
     """Return what is wanted of every file, by who makes the signatures."""
     return Wishes(
-        options=Options(
-            program_name=given.program_name,
-            program_url=given.program_url,
-            timestamp=maker.stamps and not given.no_timestamp,
-            extended=not given.no_extended,
-            page_hashes=given.page_hashes,
-        ),
+        options=given.options(maker.stamps and not given.no_timestamp, datetime.now(UTC)),
         digest=given.digest or SCHEMES[maker.identity.scheme].default_digest,
         if_signed=given.if_signed,
         again=given.again,
@@ -215,7 +218,7 @@ def _make(  # noqa: PLR0913
     opened: Opened, draft: Ahead | None, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
 ) -> Outcome:
     ours = decision.ours
-    options = msgspec.structs.replace(wishes.options, mode=decision.mode)
+    options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
     prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted)
     if isinstance(maker, FileMaker):
         made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)
@@ -223,22 +226,23 @@ def _make(  # noqa: PLR0913
         made = maker.make(prepared, options, again=wishes.again)
     if isinstance(made, Pending):
         return outcomes.waiting(job, opened.format.name, made.request)
-    if ours is not None and job.in_place and made.blob == ours.blob:
-        log = maker.accept(made, ours, job)
+    there = {each.blob: each for each in opened.examined.signatures}
+    if ours is not None and job.in_place and set(made.blobs) <= set(there):
+        log, *_ = [maker.accept(made, there[blob], job) for blob in made.blobs]
         return outcomes.kept(
             job, opened, ours, "signed by this key already; its receipt was fetched", log=log, made=made
         )
     logged: list[LogFacts | None] = []
     expected = Expected(
-        blob=made.blob,
+        blobs=made.blobs,
         prepared=prepared,
         certificate=maker.identity.chain[0],
         timestamped=options.timestamp,
         known_problems=frozenset(each.code for each in opened.examined.problems if decision.mode == "append"),
     )
 
-    def then(found: EmbeddedSignature) -> None:
-        logged.append(maker.accept(made, found, job))
+    def then(found: Sequence[EmbeddedSignature]) -> None:
+        logged.extend(maker.accept(made, each, job) for each in found)
 
     if isinstance(maker, FileMaker):
         found = maker.fetch(made, opened, job, options, expected, counted, then)

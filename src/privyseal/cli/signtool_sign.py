@@ -10,7 +10,8 @@ import msgspec
 
 from privyseal.cli import makers, pieces, sign
 from privyseal.cli.keyfile import LARGEST_CHAIN
-from privyseal.cli.makers import Given, Maker
+from privyseal.cli.given import Given
+from privyseal.cli.makers import Maker
 from privyseal.cli.outcomes import Outcome
 from privyseal.cli.output import Output, printable
 from privyseal.cli.pieces import IfSigned, Job, Pending

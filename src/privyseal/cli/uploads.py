@@ -4,8 +4,7 @@ Nothing is believed that can be computed here: the client describes the file its
 request that was signed; it knows how large the signed file must be, finds the very signature in it, and the SHA-256
 that the log's completion binds.
 
-An upload that was broken off goes on where it was, also in another run: the service knows it by its SHA-256. A file
-that was signed before is not sent again.
+A file that was signed before is not sent again.
 """
 
 from __future__ import annotations
@@ -13,38 +12,24 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from msgspec import UNSET
 
-from privyseal.cli import pieces
-from privyseal.cli.client import Answer
+from privyseal.cli import pieces, sending
 from privyseal.cli.pieces import Counted, Job, Made, Opened, Pending
 from privyseal.cli.requests import Requester, completed_of
-from privyseal.errors import Conflict, NotFound, PrivySealError, Unavailable, VerificationFailed
+from privyseal.errors import NotFound, PrivySealError, Unavailable, VerificationFailed
 from privyseal.formats.patch import carry_out
 from privyseal.formats.protocol import Copy, EmbeddedSignature, PatchPlan, Prepared, Source
 from privyseal.formats.source import FileSource
-from privyseal.terms.canonical import canonical_json
 from privyseal.terms.signatures import Options
-from privyseal.terms.uploads import PARTIAL, NewUpload
 from privyseal.verify import Expected, confirm
-from privyseal.web.views import UploadView
 
 PASSES = pieces.PASSES + 4
 """Times that the content goes by: as in local mode, to send it, to fetch it, to take the SHA-256 of both."""
-
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)
-"""Seconds between tries without any progress. The service lets go of a sender who fell silent after half a minute, and
-until then refuses a second one."""
-
-PIECE = 1 << 20
-"""Octets read, sent or received at a time."""
-
-_UNPRINTABLE = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
 class Sender(Requester):
@@ -57,51 +42,7 @@ class Sender(Requester):
         sha256 = _sha256(code, counted)
         request = self.request(prepared, options, sha256)
 
-        def send() -> None:
-            self._send(code, sha256, counted)
-
-        return self.ask(request, again, lambda body, key: self._post_after(send, body, key))
-
-    def _post_after(self, send: Callable[[], None], body: bytes, key: str) -> Answer:
-        """Ask for the signature; where the service does not have the file, send it and ask again."""
-        try:
-            return self.post(body, key)
-        except NotFound:
-            send()
-            return self.post(body, key)
-
-    def _send(self, code: FileSource, sha256: str, counted: Counted) -> None:
-        """Announce the file and send what is missing, again and again while it goes forward."""
-        wanted = NewUpload(filename=_UNPRINTABLE.sub("_", code.filename)[:255], size=code.size, sha256=sha256)
-        told, tries = 0, 0
-        while True:
-            view = self.service.post(self.service.path("uploads"), canonical_json(wanted), sha256).read(UploadView)
-            if not 0 <= view.offset <= code.size:
-                raise VerificationFailed("The service says that it has more of the file than there is.")
-            if view.offset > told:
-                counted(view.offset - told)
-                told, tries = view.offset, 0
-            if view.complete:
-                return
-            try:
-                return self._append(view, code, counted)
-            except (Conflict, Unavailable, OSError, http.client.HTTPException) as error:
-                if tries == len(PAUSES):
-                    raise error if isinstance(error, PrivySealError) else self.service.unreachable(error) from error
-                self.service.sleep(PAUSES[tries])
-                tries += 1
-
-    def _append(self, view: UploadView, code: FileSource, counted: Counted) -> None:
-        headers = {
-            "Content-Type": PARTIAL,
-            "Upload-Offset": str(view.offset),
-            "Upload-Complete": "?1",
-            "Content-Length": str(code.size - view.offset),
-        }
-        path = self.service.path("uploads", view.id)
-        with self.service.opened("PATCH", path, headers, _read(code, view.offset)) as answer:
-            answer.read()
-        counted(code.size - view.offset)
+        return self.ask(request, again, self.after(lambda: sending.send(self.service, code, sha256, counted)))
 
     # -- what comes back -----------------------------------------------------------------------------------------------
     # What a download is checked against: all that pieces.put_back is given, and what the service said.
@@ -113,16 +54,16 @@ class Sender(Requester):
         options: Options,
         expected: Expected,
         counted: Counted,
-        then: Callable[[EmbeddedSignature], None],
-    ) -> EmbeddedSignature:
+        then: Callable[[Sequence[EmbeddedSignature]], None],
+    ) -> tuple[EmbeddedSignature, ...]:
         """Fetch the signed file into a draft, check it as a stranger would, do ``then``, and then give it its name.
 
         Where the service keeps the file no longer, it is made here from the same signature, and must have the same
         SHA-256; where the service lost the upload before it could make the file, there is none to compare with.
         VerificationFailed where it is not as expected; after any error the target is as it was.
         """
-        plan = opened.format.apply(opened.code, expected.prepared, options, (expected.blob,))
-        found: list[EmbeddedSignature] = []
+        plan = opened.format.apply(opened.code, expected.prepared, options, expected.blobs)
+        found: list[tuple[EmbeddedSignature, ...]] = []
         folder = os.path.dirname(os.path.realpath(job.out))
         with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".privyseal") as draft:
             try:
@@ -158,7 +99,7 @@ class Sender(Requester):
                     if at and answer.status != 206:
                         at = 0
                     draft.seek(at)
-                    while octets := answer.read(PIECE):
+                    while octets := answer.read(sending.PIECE):
                         at, tries = at + len(octets), 0
                         if at > size:
                             raise VerificationFailed("The service sent more than the signed file can have.")
@@ -169,24 +110,16 @@ class Sender(Requester):
                     return
                 raise Unavailable(f"The signed file ended at {at} of {size} octets.", hint="run this again")
             except (Unavailable, OSError, http.client.HTTPException) as error:
-                if tries == len(PAUSES):
+                if tries == len(sending.PAUSES):
                     raise error if isinstance(error, PrivySealError) else self.service.unreachable(error) from error
-                self.service.sleep(PAUSES[tries])
+                self.service.sleep(sending.PAUSES[tries])
                 tries += 1
-
-
-def _read(code: Source, at: int) -> Iterator[bytes]:
-    """Yield the content from ``at`` on, a piece at a time."""
-    while at < code.size:
-        count = min(PIECE, code.size - at)
-        yield code.pread(at, count)
-        at += count
 
 
 def _sha256(code: Source, counted: Counted) -> str:
     """Return the SHA-256 of the content, lower-case hex."""
     hashed = hashlib.sha256()
-    for octets in _read(code, 0):
+    for octets in sending.read_from(code, 0):
         hashed.update(octets)
         counted(len(octets))
     return hashed.hexdigest()

@@ -1,9 +1,9 @@
 """Every duty that has a clock: from facts and a moment to what is due, the worst first.
 
-The clocks themselves are in ``clocks_incidents``, ``clocks_audits``, ``clocks_networks``, ``clocks_records`` and
-``clocks_renewals``; how one is read is in ``due``, and how months are counted in ``spans``. Pure: facts and moment are
-handed in. All moments are compared in UTC, so no summer time and no server's time zone moves a deadline, and no clock
-sleeps at night or at weekends.
+The clocks themselves are in ``clocks_incidents``, ``clocks_audits``, ``clocks_networks``, ``clocks_records``,
+``clocks_renewals`` and ``clocks_timestamps``; how one is read is in ``due``, and how months are counted in ``spans``.
+Pure: facts and moment are handed in. All moments are compared in UTC, so no summer time and no server's time zone moves
+a deadline, and no clock sleeps at night or at weekends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from privyseal.compliance import clocks_audits, clocks_incidents, clocks_networks, clocks_records, clocks_renewals
+from privyseal.compliance import (
+    clocks_audits,
+    clocks_incidents,
+    clocks_networks,
+    clocks_records,
+    clocks_renewals,
+    clocks_timestamps,
+)
 from privyseal.compliance.due import URGENCY, Clock, Due, State, read
 from privyseal.compliance.duty_facts import DutyFacts
 
@@ -33,6 +40,7 @@ def _clocks(facts: DutyFacts, at: datetime) -> Iterator[Clock]:
     yield from clocks_records.of_proofs(facts)
     yield from clocks_records.of_modules(facts)
     yield from clocks_renewals.of_renewals(facts)
+    yield from clocks_timestamps.of_timestamp_keys(facts)
     yield from clocks_audits.of_audits(facts, at)
     yield from clocks_networks.of_networks(facts, at)
 

@@ -189,6 +189,20 @@ class Renewal(_Fact, frozen=True):
     renewed_at: Moment | None = None
 
 
+class TimestampKey(_Fact, frozen=True):
+    """A key of the service's Timestamp Authority (CSBR 6.3.2)."""
+
+    key: Text
+    issued_at: Moment | None = None
+    """notBefore of its certificate."""
+    ends_at: Moment | None = None
+    """notAfter of its certificate."""
+    followed_at: Moment | None = None
+    """When another key was first used in its place."""
+    removed_at: Moment | None = None
+    """When it left its module, before witnesses."""
+
+
 class Record(_Fact, frozen=True):
     """Records that have to be kept, all about one thing."""
 
@@ -279,6 +293,7 @@ class DutyFacts(_Fact, frozen=True):
     modules: tuple[ModuleCertificate, ...] = ()
     records: tuple[Record, ...] = ()
     renewals: tuple[Renewal, ...] = ()
+    timestamp_keys: tuple[TimestampKey, ...] = ()
     changes: tuple[Change, ...] = ()
     alerts: tuple[Alert, ...] = ()
     vulnerabilities: tuple[Vulnerability, ...] = ()
@@ -318,6 +333,7 @@ _ORDER: dict[str, tuple[tuple[str, str], ...]] = {
     "revocations": (("assured_at", "revoked_at"), ("assured_at", "postponed_to")),
     "proofs": (("validated_on", "last_issued_on"),),
     "renewals": (("begins_at", "ends_at"),),
+    "timestamp_keys": (("issued_at", "ends_at"), ("issued_at", "followed_at"), ("issued_at", "removed_at")),
     "audits": (("first_day", "last_day"), ("last_day", "published_on"), ("last_day", "explained_on")),
     "alerts": (("raised_at", "answered_at"),),
     "vulnerabilities": (("found_at", "mended_at"),),

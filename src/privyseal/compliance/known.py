@@ -51,7 +51,11 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     copies_allowed: frozenset[str] = frozenset()
     """Key ids of keys of which their Subscribers allowed a copy."""
     timestamp_keys: tuple[TimestampKeyUsed, ...] = ()
-    """The keys that sign, or signed, timestamps of the service's own authority."""
+    """The keys that sign, or signed, timestamps of the service's own authority, in the order of their first use."""
+    timestamp_keys_removed: frozenset[str] = frozenset()
+    """Those of them that were removed before witnesses, by key id."""
+    authority_audits: tuple[tuple[datetime, datetime, tuple[Held, ...]], ...] = ()
+    """The audit periods of the Timestamp Authority: first and last moment, and what was declared of their reports."""
     choices: dict[str, str] = {}
     """The operator's readings of texts that contradict themselves, by requirement."""
 

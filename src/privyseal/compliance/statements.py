@@ -39,7 +39,10 @@ from privyseal.compliance.statements_of_parties import (
     Stands,
 )
 from privyseal.compliance.statements_of_timestamps import (
+    AuthorityWatched,
+    BooksCompared,
     StamperNoted,
+    TimestampCa,
     TimestampKeyRemoved,
     TimestampKeyUsed,
     TokensGiven,
@@ -117,7 +120,7 @@ class Review(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
 
 class AuditPeriod(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="audit-period"):
-    """A period for which the Signing Service is, or was, audited (CSBR 8.1, 8.4.2)."""
+    """A period for which the Signing Service, or its Timestamp Authority, is or was audited (CSBR 8.1, 8.4)."""
 
     scheme: Name
     start: date
@@ -128,11 +131,13 @@ class AuditPeriod(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """The report's SHA-256, once there is one."""
     published: date | None = None
     """The day on which the report was made public (CSBR 8.6)."""
+    of: Literal["timestamp-authority"] | msgspec.UnsetType = msgspec.UNSET
+    """Whose audit it is; unset for the Signing Service's."""
 
     @property
     def slot(self) -> str:
         """Return what a later statement must be of to take this one's place: the period with the same first day."""
-        return f"audit-period:{self.start}"
+        return f"audit-period:{self.start}" if self.of is msgspec.UNSET else f"audit-period:{self.of}:{self.start}"
 
     @property
     def topic(self) -> Topic:
@@ -301,7 +306,18 @@ class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return "administration"
 
 
-Matter = Document | Review | AuditPeriod | Organisation | Choice | ModuleCertificate | BackupAllowed | KeyCopied
+Matter = (
+    Document
+    | Review
+    | AuditPeriod
+    | Organisation
+    | Choice
+    | ModuleCertificate
+    | BackupAllowed
+    | KeyCopied
+    | TimestampCa
+    | AuthorityWatched
+)
 """What people may state."""
 Own = (
     Found
@@ -325,6 +341,7 @@ Own = (
     | TokensGiven
     | TimestampKeyUsed
     | TimestampKeyRemoved
+    | BooksCompared
 )
 """What the service itself states; nobody can send it in."""
 CLAUSES: frozenset[str] = frozenset(each.cited for each in BY_ID.values())

@@ -14,6 +14,7 @@ hashes signed attributes it does not know and goes on.
 from __future__ import annotations
 
 import hashlib
+import struct
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -101,6 +102,10 @@ SUBJECTS: dict[str, Subject] = {
     "appx": _sip(0x01010000, "4bdfc50a 07cee24d b76e23c8 39a09fd1"),
     "appxbundle": _sip(0x01010000, "b3585f0f deaa9a4b a4349574 2d92eceb"),
     "navx": _sip(1, "12341234 f8040000 781d1234 12341234"),
+    "xap": _sip(1, "6fa608ba 3b11584d 9329a1b3 7af30f0e"),
+    # [MS-OSHARED] 2.3.2.4.3: of Office's macros until 2013, and since (SigFormatDescriptorV1: size, version, format).
+    "vba-legacy": Subject("1.3.6.1.4.1.311.2.1.29", der.octet_string(b"")),
+    "vba": Subject("1.3.6.1.4.1.311.2.1.31", der.octet_string(struct.pack("<III", 12, 1, 1))),
 }
 """Every kind we can write, by the name of its format: a format is one row here and the way it hashes."""
 

@@ -11,10 +11,15 @@ from privyseal.formats.cat import Catalogue
 from privyseal.formats.msi import WindowsInstaller
 from privyseal.formats.navx import NavxApp
 from privyseal.formats.nuget import NugetPackage
+from privyseal.formats.opc import OPC, VSIX
 from privyseal.formats.pe import PortableExecutable
 from privyseal.formats.powershell import MOF, POWERSHELL, POWERSHELL_XML
 from privyseal.formats.protocol import CodeFormat, Source
+from privyseal.formats.uefi_capsule import UefiCapsule
+from privyseal.formats.uefi_variable import UefiVariable
+from privyseal.formats.vba import VbaMacros
 from privyseal.formats.windows_script import JSCRIPT, VBSCRIPT, WINDOWS_SCRIPT_FILE
+from privyseal.formats.xap import SilverlightApplication
 
 FORMATS: tuple[CodeFormat, ...] = (
     PortableExecutable(),
@@ -30,6 +35,12 @@ FORMATS: tuple[CodeFormat, ...] = (
     AppPackage(),
     NugetPackage(),
     NavxApp(),
+    SilverlightApplication(),
+    VSIX,
+    OPC,
+    UefiVariable(),
+    UefiCapsule(),
+    VbaMacros(),
 )
 """Every code format there is: a literal list."""
 

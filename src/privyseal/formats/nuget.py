@@ -1,25 +1,23 @@
-"""NuGet packages: ``.nupkg`` and ``.snupkg``, signed by their author.
+"""NuGet packages: ``.nupkg`` and ``.snupkg``, signed by their author, a repository, or both.
 
 What is hashed is the package as it was before it was signed, octet for octet: every entry, the central directory and
 its end, without the entry ``.signature.p7s``. That entry stands last and is stored as it is. So taking a signature off
-gives the very file that was signed. A package has one signature, by its author or by a repository; replacing one takes
-all of it away, a repository's counter-signature too. ZIP64 is refused, as NuGet does.
+gives the very file that was signed. A package has one signature, by its author or by a repository, which may also
+counter-sign an author's (``nuget_counter``); replacing one takes all of it away. ZIP64 is refused, as NuGet does.
 
-Judge of what we write: NuGet's own client (``nuget.exe verify -Signatures`` under mono), and openssl for the message.
+Judges of what we write: NuGet's own client (``nuget.exe verify -Signatures`` under mono), Microsoft's SignedCms with
+NuGet's classes for counter-signatures, and openssl for the message.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
-import msgspec
-
-from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import content, markup, nuget_blob, zipdir, zipdir_writing
+from privyseal.errors import BadInput, Impossible, MalformedCode
+from privyseal.formats import content, markup, nuget_blob, nuget_counter, nuget_facts, zipdir, zipdir_writing
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -46,17 +44,12 @@ from privyseal.terms.signatures import (
     ToBeSigned,
 )
 
-NAME: Final = "nuget"
+NAME: Final = nuget_facts.NAME
 SIGNATURE: Final = b".signature.p7s"
 MAX_SIGNATURE: Final = 1 << 20
 """Octets of a signature, as NuGet reads them."""
-MAX_WORD: Final = 256
-"""Characters of a package's identifier and version; nuget.org allows 128 and 64."""
 _TIME = 0x00210000
 """1 January 1980, the first day of MS-DOS: no clock is read here."""
-_WRITTEN = "%Y-%m-%dT%H:%M:%SZ"
-_LATEST = datetime(2049, 12, 31, tzinfo=UTC)
-"""What a UTCTime holds (RFC 5652 11.3)."""
 
 
 class NugetLayout(Layout, frozen=True, kw_only=True):
@@ -79,22 +72,12 @@ class NugetLayout(Layout, frozen=True, kw_only=True):
         return self.archive.find(SIGNATURE)
 
 
-class NugetFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a description of a package says beside digest and size."""
-
-    package: str
-    version: str
-    entries: int
-    complete: str
-    """The time of the newest entry, as RFC 3339 writes it; MS-DOS times have no zone and are taken for UTC."""
-
-
 class NugetPackage:
     """The format ``nuget``."""
 
     name = NAME
     title = "NuGet package (nupkg, snupkg)"
-    cannot: Mapping[Operation, str] = {"append": "A NuGet package carries one author's signature: replace it instead."}
+    cannot: Mapping[Operation, str] = {}
 
     # -- the file side -------------------------------------------------------------------------------------------------
     def recognises(self, head: bytes, tail: bytes, filename: str) -> int:
@@ -126,8 +109,10 @@ class NugetPackage:
     def prepare(
         self, code: Source, layout: Layout, identity: Identity, options: Options, digest: DigestAlgorithm
     ) -> Prepared:
-        """Hash the package as it is without a signature."""
+        """Hash the package as it is without a signature, or the author's signature where that is counter-signed."""
         layout = _of_nuget(layout)
+        if options.mode == "append":
+            return Prepared((_described_counter(code, layout, options, digest),), layout)
         plan = _bare(layout)
         described = Described(
             format=NAME,
@@ -135,12 +120,7 @@ class NugetPackage:
             digest_algorithm=digest,
             digest=_digest(code, plan, digest),
             size=plan.size,
-            facts={
-                "package": layout.package,
-                "version": layout.version,
-                "entries": len(layout.archive.entries) - (layout.signature is not None),
-                "complete": layout.complete,
-            },
+            facts=_facts(layout),
         )
         return Prepared((described,), layout)
 
@@ -149,7 +129,12 @@ class NugetPackage:
         layout = _of_nuget(prepared.layout)
         if len(blobs) != 1:
             raise BadInput(f"A NuGet package takes one signature; {len(blobs)} came.")
-        return _signed(layout, blobs[0])
+        if options.mode != "append":
+            return _signed(layout, blobs[0])
+        try:
+            return _signed(layout, nuget_blob.countersigned(_blob(code, layout), blobs[0]))
+        except BadInput as error:
+            raise _no_counter(error) from None
 
     def remove(self, code: Source, layout: Layout) -> PatchPlan:
         """Plan the very file that was signed."""
@@ -157,32 +142,27 @@ class NugetPackage:
         return PatchPlan((Copy(0, code.size),)) if layout.signature is None else _bare(layout)
 
     def timestamped(self, code: Source, layout: Layout, tokens: Mapping[int, TimestampToken]) -> PatchPlan:
-        """Plan the package with a token in its signature; a counter-signature stays."""
+        """Plan the package with a token in its signature, in a repository's counter-signature, or in both."""
         layout = _of_nuget(layout)
-        there = layout.signature is not None
-        if not there or set(tokens) - {0}:
-            missing = min(set(tokens) - {0}, default=0)
-            raise BadInput(f"The file carries {int(there)} signatures; there is no number {missing}.")
-        octets = _blob(code, layout)
-        if 0 in tokens:
-            try:
-                blob = nuget_blob.read(octets)
-                if blob.signed.ber:
-                    raise BadInput("It is not in DER.")
-                unsigned = {**blob.signer.unsigned, nuget_blob.ID_TIMESTAMP: (tokens[0].der,)}
-                octets = nuget_blob.with_unsigned(blob, unsigned)
-            except BadInput as error:
-                raise MalformedCode(f"Signature 0 cannot take a timestamp: {error.detail}") from None
-        return _signed(layout, octets)
+        there = [one.index for one in self.signatures(code, layout)]
+        missing = [number for number in tokens if number not in there]
+        if missing or not there:
+            raise BadInput(f"The file carries {len(there)} signatures; there is no number {min(missing, default=0)}.")
+        try:
+            return _signed(layout, _stamped(nuget_blob.read(_blob(code, layout)), tokens))
+        except BadInput as error:
+            raise MalformedCode(f"Signature {min(tokens)} cannot take a timestamp: {error.detail}") from None
 
     def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
-        """Judge the signature; none where the package is not signed."""
+        """Judge the signature, then the repository's in it; none where the package is not signed."""
         layout = _of_nuget(layout)
         if layout.signature is None:
             return
         octets = _blob(code, layout)
         try:
             blob = nuget_blob.read(octets)
+            counters = nuget_blob.counters(blob)
+            alone = nuget_blob.alone(blob) if counters else octets
         except BadInput as error:
             yield EmbeddedSignature(
                 format=NAME, blob=octets, index=0, nested=False, digest_algorithm="", digest=b"", signature_value=b"",
@@ -193,17 +173,21 @@ class NugetPackage:
         digest = _digest(code, _bare(layout), blob.digest_algorithm)
         yield EmbeddedSignature(
             format=NAME,
-            blob=octets,
+            blob=alone,
             index=0,
             nested=False,
             digest_algorithm=blob.digest_algorithm,
             digest=blob.digest,
             signature_value=blob.signer.signature,
             signer=cms.signer_certificate(blob.signed, blob.signer),
-            certificates=blob.signed.certificates,
+            certificates=cms.parse(alone).certificates if counters else blob.signed.certificates,
             timestamp=blob.timestamps[0] if blob.timestamps else None,
+            program_url=nuget_counter.index_of(blob.signer) if blob.repository else None,
             problems=tuple(nuget_blob.problems(blob, digest)),
         )
+        digests = {name: hashlib.new(name, blob.signer.signature).digest() for name in DIGEST_SIZES}
+        for number, found in enumerate(counters, 1):
+            yield nuget_counter.judge(found, number, NAME, digests)
 
     def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
         """Say which octets of a signed package no signature covers and nothing else fixes; nothing for others."""
@@ -230,7 +214,7 @@ class NugetPackage:
         self, described: Described, identity: Identity, options: Options, enclosed: bytes = b""
     ) -> Sequence[ToBeSigned]:
         """Build the signed attributes; BadInput for a description that ``prepare`` would not have made."""
-        return (nuget_blob.to_be_signed(described, identity, _check(described, options)),)
+        return (nuget_blob.to_be_signed(described, identity, nuget_facts.check(described, options)),)
 
     def finish(
         self,
@@ -242,12 +226,12 @@ class NugetPackage:
         enclosed: bytes = b"",
     ) -> bytes:
         """Build the CMS message; BadInput unless there is one signature, over these octets, and at most one token."""
-        complete = _check(described, options)
+        said = nuget_facts.check(described, options)
         if len(signed) != 1 or len(tokens) > 1:
             raise BadInput(
                 f"A NuGet package takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
             )
-        return nuget_blob.finish(described, identity, complete, signed[0], tokens[0] if tokens else None)
+        return nuget_blob.finish(described, identity, said, signed[0], tokens[0] if tokens else None)
 
 
 def _of_nuget(layout: Layout) -> NugetLayout:
@@ -272,8 +256,8 @@ def _described(code: Source, entry: Entry) -> tuple[str, str]:
         element = next((one for one in elements if (one.depth, one.name) == (2, wanted)), None)
         text = "" if element is None else octets[element.start : element.close].decode(codec, "replace")
         word = text.partition(">")[2].strip()
-        if not 0 < len(word) <= MAX_WORD or not word.isprintable():
-            _refuse(code, f"its description states no {wanted} of at most {MAX_WORD} printable characters")
+        if not 0 < len(word) <= nuget_facts.MAX_WORD or not word.isprintable():
+            _refuse(code, f"its description states no {wanted} of at most {nuget_facts.MAX_WORD} printable characters")
         found.append(word)
     return found[0], found[1]
 
@@ -311,39 +295,63 @@ def _digest(code: Source, plan: PatchPlan, algorithm: DigestAlgorithm) -> bytes:
 
 
 def _complete(archive: Archive) -> str:
-    """Return when the newest entry is from, 1 January 1980 where none says so sensibly."""
-    newest = datetime(1980, 1, 1, tzinfo=UTC)
-    for entry in archive.entries:
-        date, clock = entry.time >> 16, entry.time & 0xFFFF
-        fields = (1980 + (date >> 9), date >> 5 & 15, date & 31, clock >> 11, clock >> 5 & 63, 2 * (clock & 31))
-        with contextlib.suppress(ValueError):
-            newest = newest if entry.name == SIGNATURE else max(newest, datetime(*fields, tzinfo=UTC))
-    return min(newest, _LATEST).strftime(_WRITTEN)
+    """Return when the newest entry but the signature is from, as far as a UTCTime can say it."""
+    newest = zipdir.newest(one for one in archive.entries if one.name != SIGNATURE)
+    return min(newest, nuget_facts.LATEST).strftime(nuget_facts.WRITTEN)
 
 
-def _check(described: Described, options: Options) -> datetime:
-    """Return when the package was complete; refuse a description that none gives, and options that NuGet has not."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
+def _facts(layout: NugetLayout) -> dict[str, str | int | bool]:
+    return {
+        "package": layout.package,
+        "version": layout.version,
+        "entries": len(layout.archive.entries) - (layout.signature is not None),
+        "complete": layout.complete,
+    }
+
+
+def _no_counter(error: BadInput) -> MalformedCode:
+    return MalformedCode(f"The signature that the package carries cannot be counter-signed: {error.detail}")
+
+
+def _described_counter(code: Source, layout: NugetLayout, options: Options, digest: DigestAlgorithm) -> Described:
+    """Describe the author's signature; MalformedCode where it cannot be counter-signed, Impossible for an author."""
+    if nuget_counter.of_options(options) is None:
+        raise Impossible(nuget_facts.ONE_AUTHOR, hint="a repository signs beside an author with --nuget-repository URL")
     try:
-        facts = msgspec.convert(described.facts, NugetFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a NuGet package: {error}.") from None
-    words = (facts.package, facts.version)
-    if not all(0 < len(word) <= MAX_WORD and word.isprintable() for word in words):
-        raise BadInput(
-            f"No NuGet package is described here: identifier and version have from 1 to {MAX_WORD} characters."
-        )
-    if not 1 <= facts.entries <= zipdir.FULL16 or not zipdir.LAST.size < described.size <= zipdir.FULL32:
-        raise BadInput(f"No NuGet package is described here: {facts.entries} entries in {described.size} octets.")
-    if len(described.digest) != DIGEST_SIZES[described.digest_algorithm]:
-        raise BadInput("The digest of this description has not the size of its algorithm.")
-    if options.mode == "append":
-        raise BadInput(NugetPackage.cannot["append"])
-    try:
-        complete = datetime.strptime(facts.complete, _WRITTEN).replace(tzinfo=UTC)
-    except ValueError:
-        complete = datetime.max.replace(tzinfo=UTC)
-    if not 1980 <= complete.year <= _LATEST.year or complete.strftime(_WRITTEN) != facts.complete:
-        raise BadInput(f"No NuGet package is described here: it was never complete, at {facts.complete[:40]!r}.")
-    return complete
+        blob = nuget_blob.read(_blob(code, layout))
+        if blob.repository or nuget_blob.counters(blob):
+            raise BadInput("a repository has signed it already, and NuGet takes one.")
+        author = cms.signer_certificate(blob.signed, blob.signer)
+        found = [
+            *nuget_blob.problems(blob, _digest(code, _bare(layout), blob.digest_algorithm)),
+            *nuget_blob.loose(blob),
+        ]
+        if found or author is None:
+            raise BadInput(found[0].text if found else "it lacks its certificate.")
+    except BadInput as error:
+        raise _no_counter(error) from None
+    value = blob.signer.signature
+    return Described(
+        format=NAME,
+        filename=code.filename,
+        digest_algorithm=digest,
+        digest=hashlib.new(digest, value).digest(),
+        size=len(value),
+        facts={**_facts(layout), "author": hashlib.sha256(author).hexdigest()},
+    )
+
+
+def _stamped(blob: nuget_blob.Blob, tokens: Mapping[int, TimestampToken]) -> bytes:
+    """Return a message with tokens in it, by the numbers of its signatures."""
+    if blob.signed.ber:
+        raise BadInput("It is not in DER.")
+    unsigned = dict(blob.signer.unsigned)
+    if 0 in tokens:
+        unsigned[nuget_counter.ID_TIMESTAMP] = (tokens[0].der,)
+    counters = [
+        nuget_counter.stamped(found, tokens[number].der) if number in tokens else found.signer.raw
+        for number, found in enumerate(nuget_blob.counters(blob), 1)
+    ]
+    if counters:
+        unsigned[nuget_counter.ID_COUNTER_SIGNATURE] = tuple(counters)
+    return nuget_blob.with_unsigned(blob, unsigned)

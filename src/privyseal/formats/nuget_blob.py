@@ -19,14 +19,22 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from privyseal.errors import BadInput
+from privyseal.formats import bound_certificates, nuget_counter
+from privyseal.formats.nuget_counter import (
+    ID_COMMITMENT,
+    ID_COUNTER_SIGNATURE,
+    ID_RECEIPT,
+    ID_TIMESTAMP,
+    Found,
+    Repository,
+)
 from privyseal.formats.protocol import Identity, Problem
-from privyseal.pki import algorithms, certificates, cms, der
+from privyseal.pki import certificates, cms, der
 from privyseal.terms.signatures import (
     DIGEST_SIZES,
     Described,
@@ -37,15 +45,8 @@ from privyseal.terms.signatures import (
     ToBeSigned,
 )
 
-ID_COMMITMENT: Final = "1.2.840.113549.1.9.16.2.16"
 ID_ORIGIN: Final = "1.2.840.113549.1.9.16.6.1"
-ID_RECEIPT: Final = "1.2.840.113549.1.9.16.6.2"
-"""What a repository commits itself to: that it has received the package."""
-ID_SIGNING_CERTIFICATE: Final = "1.2.840.113549.1.9.16.2.47"
-ID_TIMESTAMP: Final = "1.2.840.113549.1.9.16.2.14"
-ID_COUNTER_SIGNATURE: Final = "1.2.840.113549.1.9.6"
-MAX_CHAIN: Final = 16
-"""Certificates put into one signature; the longest code signing chains have 4."""
+"""What an author commits itself to: that the package is from it."""
 
 _OIDS: dict[DigestAlgorithm, str] = {
     "sha256": "2.16.840.1.101.3.4.2.1",
@@ -76,28 +77,38 @@ def content(algorithm: DigestAlgorithm, digest: bytes) -> bytes:
     return f"Version:1\n\n{_OIDS[algorithm]}-Hash:{base64.b64encode(digest).decode()}\n\n".encode()
 
 
-def to_be_signed(described: Described, identity: Identity, complete: datetime) -> ToBeSigned:
-    """Return the signed attributes as the octets a key signs; ``complete`` is when the package was.
+class Said(msgspec.Struct, frozen=True):
+    """What a signature says beside the package's hash."""
 
-    BadInput where the identity is no RSA chain.
-    """
-    attributes = _attributes(described, identity, complete)
+    complete: datetime
+    """When the package was complete."""
+    repository: Repository | None = None
+    """Who signs as a repository; None for an author."""
+    counter: bool = False
+    """It is over an author's signature, and the digest described is that of its value."""
+
+
+def to_be_signed(described: Described, identity: Identity, said: Said) -> ToBeSigned:
+    """Return the signed attributes as the octets a key signs; BadInput where the identity is no RSA chain."""
+    attributes = _attributes(described, identity, said)
     return ToBeSigned(cms.attributes_to_be_signed(attributes), described.digest_algorithm)
 
 
 def finish(
-    described: Described, identity: Identity, complete: datetime, signed: Signature, token: TimestampToken | None
+    described: Described, identity: Identity, said: Said, signed: Signature, token: TimestampToken | None
 ) -> bytes:
     """Return the blob, a DER ContentInfo; BadInput also where ``signed`` is a signature over other octets."""
-    if signed.to_be_signed != to_be_signed(described, identity, complete):
+    if signed.to_be_signed != to_be_signed(described, identity, said):
         raise BadInput("The signature is over other octets than this description and identity make.")
     signer = cms.signer_info(
         certificate=identity.chain[0],
         digest_algorithm=described.digest_algorithm,
-        signed_attributes=_attributes(described, identity, complete),
+        signed_attributes=_attributes(described, identity, said),
         signature=signed.value,
         unsigned_attributes=() if token is None else (cms.attribute(ID_TIMESTAMP, token.der),),
     )
+    if said.counter:
+        return nuget_counter.message(identity, described.digest_algorithm, signer)
     return cms.build_signed_data(
         content_type=cms.ID_DATA,
         content=der.octet_string(content(described.digest_algorithm, described.digest)),
@@ -108,43 +119,21 @@ def finish(
     )
 
 
-def _attributes(described: Described, identity: Identity, complete: datetime) -> tuple[bytes, ...]:
+def _attributes(described: Described, identity: Identity, said: Said) -> tuple[bytes, ...]:
     algorithm, digest = described.digest_algorithm, described.digest
     if len(digest) != DIGEST_SIZES[algorithm]:
         raise BadInput(f"A {algorithm} digest has {DIGEST_SIZES[algorithm]} octets; {len(digest)} were given.")
-    message = hashlib.new(algorithm, content(algorithm, digest)).digest()
-    bound = _signing_certificate(identity.chain, identity.scheme)
-    earliest = max(complete, certificates.read(identity.chain[0]).not_before)
+    message = digest if said.counter else hashlib.new(algorithm, content(algorithm, digest)).digest()
+    bound_certificates.require_rsa(identity.chain, identity.scheme, "NuGet")
+    origin = (cms.attribute(ID_COMMITMENT, der.sequence(der.oid(ID_ORIGIN))),)
+    earliest = max(said.complete, certificates.read(identity.chain[0]).not_before)
     return (
-        cms.attribute(cms.ID_CONTENT_TYPE, der.oid(cms.ID_DATA)),
+        *(() if said.counter else (cms.attribute(cms.ID_CONTENT_TYPE, der.oid(cms.ID_DATA)),)),
         cms.attribute(cms.ID_MESSAGE_DIGEST, der.octet_string(message)),
         cms.attribute(cms.ID_SIGNING_TIME, der.utc_time(earliest)),
-        cms.attribute(ID_COMMITMENT, der.sequence(der.oid(ID_ORIGIN))),
-        bound,
+        *(origin if said.repository is None else nuget_counter.statements(said.repository)),
+        bound_certificates.attribute(identity.chain),
     )
-
-
-@lru_cache(maxsize=256)
-def _signing_certificate(chain: tuple[bytes, ...], scheme: str) -> bytes:
-    """Return the SigningCertificateV2 attribute over the whole chain; ESSCertIDv2 with its default, SHA-256."""
-    if not 1 <= len(chain) <= MAX_CHAIN:
-        raise BadInput(f"A signature carries from 1 to {MAX_CHAIN} certificates; {len(chain)} were given.")
-    actual = certificates.scheme_of(certificates.outline(chain[0]).spki)
-    if actual.name != scheme:
-        raise BadInput(f"The signer's certificate is for a key of scheme {actual.name}, and {scheme} was named.")
-    if actual.family != Family.RSA:
-        raise BadInput(
-            f"NuGet accepts signatures by RSA keys; the certificate is for one of scheme {scheme}.",
-            hint="sign with an RSA key",
-        )
-    return cms.attribute(ID_SIGNING_CERTIFICATE, der.sequence(der.sequence(*map(_named, chain))))
-
-
-def _named(certificate: bytes) -> bytes:
-    """Return the ESSCertIDv2 of a certificate, with issuer and serial number."""
-    parts = certificates.outline(certificate)
-    issuer = der.sequence(der.sequence(der.explicit(4, parts.issuer)), parts.serial_element)
-    return der.sequence(der.octet_string(hashlib.sha256(certificate).digest()), issuer)
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -188,36 +177,15 @@ def problems(blob: Blob, digest: bytes) -> Iterator[Problem]:
         signer = cms.signer_certificate(blob.signed, blob.signer)
         if signer is not None and certificates.family_of(certificates.outline(signer).spki) != Family.RSA:
             yield Problem("signature-algorithm", "It is signed with another key than RSA; NuGet knows no other.")
-        if signer is not None and not _binds(blob, signer):
+        if signer is not None and not bound_certificates.binds(blob.signer, blob.signed.certificates, signer):
             yield Problem("certificate-binding", "The certificates are not those whose hashes are under the signature.")
     except BadInput as error:
         yield Problem("malformed-signature", error.detail)
     expected = (ID_ORIGIN, ID_RECEIPT)
     if blob.signer.attributes.get(ID_COMMITMENT) not in [(der.sequence(der.oid(one)),) for one in expected]:
         yield Problem("commitment", "The signature does not say whether an author or a repository made it.")
-
-
-def _bound(blob: Blob) -> list[bytes | None]:
-    """Return the certificates under the signature, None for each that is not carried; BadInput for nonsense."""
-    values = blob.signer.attributes.get(ID_SIGNING_CERTIFICATE, ())
-    if len(values) != 1:
-        raise BadInput("The signature does not state its certificate exactly once.")
-    found: list[bytes | None] = []
-    for element in der.children(der.Fields(der.read(values[0]), "A SigningCertificateV2").take(der.SEQUENCE), 64):
-        entry = der.Fields(element, "An ESSCertIDv2")
-        stated = entry.maybe(der.SEQUENCE)
-        algorithm = "sha256" if stated is None else algorithms.digest_name(stated)
-        if algorithm not in DIGEST_SIZES:
-            raise BadInput(f"The signature names its certificate by {algorithm}; SHA-256 or stronger was expected.")
-        digest = der.octets_of(entry.take(der.OCTET_STRING))
-        carried = blob.signed.certificates
-        found.append(next((one for one in carried if hashlib.new(algorithm, one).digest() == digest), None))
-    return found
-
-
-def _binds(blob: Blob, signer: bytes) -> bool:
-    bound = _bound(blob)
-    return bool(bound) and None not in bound and bound[0] == signer
+    if blob.repository and nuget_counter.index_of(blob.signer) is None:
+        yield Problem("commitment", "The signature is of a repository and does not say of which.")
 
 
 def loose(blob: Blob) -> Iterator[Problem]:
@@ -228,23 +196,59 @@ def loose(blob: Blob) -> Iterator[Problem]:
     for kind in blob.signer.unsigned:
         if kind not in (ID_TIMESTAMP, ID_COUNTER_SIGNATURE):
             yield Problem("unsigned-attribute", f"The signature carries an attribute that nothing covers ({kind}).")
+    if len(blob.signer.unsigned.get(ID_COUNTER_SIGNATURE, ())) > 1:
+        yield Problem("several-counter-signatures", "The signature is counter-signed more than once.")
     if len(blob.timestamps) > 1:
         yield Problem("several-timestamps", f"The signature carries {len(blob.timestamps)} timestamps; one is judged.")
     try:
         rebuilt = with_unsigned(blob, {kind: tuple(blob.signer.unsigned[kind]) for kind in blob.signer.unsigned})
-        bound = _bound(blob)
+        bound = bound_certificates.bound(blob.signer, blob.signed.certificates)
     except BadInput as error:
         yield Problem("not-canonical", f"The signature could not be built anew: {error.detail}")
         return
-    if rebuilt != blob.signed.der:
+    if rebuilt != blob.signed.der or blob.signed.version != (1 if blob.signer.version == 1 else 3):  # RFC 5652 5.1
         text = "The signature is not encoded as it would be written, so octets of it are loose."
         yield Problem("not-canonical", text)
     if len(bound) > 1 and tuple(bound) != blob.signed.certificates[: len(bound)]:
         yield Problem("certificate-order", "The certificates do not stand in the order in which they are signed.")
+    for found in counters(blob):
+        yield from nuget_counter.loose(found)
 
 
-def with_unsigned(blob: Blob, unsigned: Mapping[str, Sequence[bytes]]) -> bytes:
-    """Return the message built anew from its signed parts, with these unsigned attributes."""
+def countersigned(octets: bytes, counter: bytes) -> bytes:
+    """Return an author's signature with a repository's in it; BadInput where it cannot take one."""
+    blob = read(octets)
+    if blob.signed.ber or blob.repository:
+        raise BadInput("it is of a repository already." if blob.repository else "it is not in DER.")
+    if ID_COUNTER_SIGNATURE in blob.signer.unsigned:
+        raise BadInput("a repository has counter-signed it already, and NuGet takes one.")
+    signer, chain = nuget_counter.parts(counter)
+    more = (*blob.signed.certificates, *(one for one in chain if one not in blob.signed.certificates))
+    return with_unsigned(blob, {**blob.signer.unsigned, ID_COUNTER_SIGNATURE: (signer,)}, more)
+
+
+def counters(blob: Blob) -> list[Found]:
+    """Return what has been counter-signed; BadInput for nonsense."""
+    return list(nuget_counter.find(blob.signer, blob.signed.certificates))
+
+
+def alone(blob: Blob) -> bytes:
+    """Return the signature as it was before it was counter-signed, as far as that is known."""
+    if ID_COUNTER_SIGNATURE not in blob.signer.unsigned:
+        return blob.signed.der
+    own = bound_certificates.bound(blob.signer, blob.signed.certificates)
+    others = {one for found in counters(blob) for one in found.named} - set(own)
+    kept = list(blob.signed.certificates)
+    while kept and kept[-1] in others:
+        kept.pop()
+    unsigned = {kind: values for kind, values in blob.signer.unsigned.items() if kind != ID_COUNTER_SIGNATURE}
+    return with_unsigned(blob, unsigned, tuple(kept))
+
+
+def with_unsigned(
+    blob: Blob, unsigned: Mapping[str, Sequence[bytes]], carried: tuple[bytes, ...] | None = None
+) -> bytes:
+    """Return the message built anew from its signed parts, with these unsigned attributes and certificates."""
     signed, signer = blob.signed, blob.signer
     certificate = cms.signer_certificate(signed, signer)
     if certificate is None or signer.signed_attributes is None or signer.digest_algorithm not in DIGEST_SIZES:
@@ -262,7 +266,7 @@ def with_unsigned(blob: Blob, unsigned: Mapping[str, Sequence[bytes]]) -> bytes:
         content_type=signed.content_type,
         content=signed.content,
         digest_algorithm=algorithm,
-        certificates=signed.certificates,
+        certificates=signed.certificates if carried is None else carried,
         signers=(info,),
         version=signed.version,
     )

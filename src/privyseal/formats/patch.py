@@ -64,8 +64,11 @@ class Ahead:
     :meth:`carry_out` leaves nothing behind. Small sources are not copied ahead, so it costs them nothing.
     """
 
-    def __init__(self, source: Source, target: str | os.PathLike[str], shift: int = 0) -> None:
-        """Plan to rewrite ``source`` to ``target``, as :func:`carry_out` does, most of it ``shift`` octets later."""
+    def __init__(self, source: Source, target: str | os.PathLike[str], shift: int | None = 0) -> None:
+        """Plan to rewrite ``source`` to ``target``, as :func:`carry_out` does, most of it ``shift`` octets later.
+
+        None: nobody knows yet by how many, and nothing is copied ahead.
+        """
         self._source = source
         self._shift = shift
         self._draft = Draft(target, source)
@@ -78,7 +81,7 @@ class Ahead:
         """Make the draft and begin to copy; raises as :func:`carry_out` where the target cannot be written to."""
         self._draft.__enter__()
         try:
-            if self._source.size > SMALL:
+            if self._source.size > SMALL and self._shift is not None:
                 self._copier.start()
         except BaseException:
             self.__exit__(None, None, None)
@@ -115,7 +118,7 @@ class Ahead:
 
     def _copy(self) -> None:
         try:
-            for _ in self._draft.copy(self._source, Copy(0, self._source.size), self._shift):
+            for _ in self._draft.copy(self._source, Copy(0, self._source.size), self._shift or 0):
                 if self._stopped:
                     return
             self._copied.set()

@@ -30,7 +30,7 @@ class PeFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     magic: int
     subsystem: int
     page_hashes: pe_pages.PageAlgorithm | None = None
-    page_table: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    enclosed: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
 
 
 def subject_of(described: Described, options: Options, enclosed: bytes) -> authenticode.Subject:
@@ -40,7 +40,7 @@ def subject_of(described: Described, options: Options, enclosed: bytes) -> authe
     facts = _headers(**described.facts)
     if not _SMALLEST <= described.size <= pe_layout.MAX_FILE or (described.size + UNHASHED) % 8:
         raise BadInput(f"No PE file is described here: a signature cannot cover {described.size} octets of one.")
-    if facts.page_hashes != options.page_hashes or (facts.page_hashes is None) != (facts.page_table is None):
+    if facts.page_hashes != options.page_hashes or (facts.page_hashes is None) != (facts.enclosed is None):
         raise BadInput("The description and the options do not agree on page hashes.")
     if facts.page_hashes is None:
         if enclosed:
@@ -48,7 +48,7 @@ def subject_of(described: Described, options: Options, enclosed: bytes) -> authe
         return SUBJECT
     if not enclosed:
         raise BadInput("The table of page hashes that the description names did not come with it.")
-    if hashlib.sha256(enclosed).hexdigest() != facts.page_table:
+    if hashlib.sha256(enclosed).hexdigest() != facts.enclosed:
         raise BadInput("The table of page hashes is not the one whose digest stands in the description.")
     pe_pages.check(facts.page_hashes, enclosed, described.size)
     return pe_pages.subject(facts.page_hashes, enclosed)

@@ -32,6 +32,10 @@ Operation = Literal["sign", "append", "replace", "remove", "timestamp", "verify"
 MAX_ENCLOSED = 8 << 20
 """Octets that travel beside one description; the page hashes of 900 MiB of code need as many."""
 
+ENCLOSED = "enclosed"
+"""The fact, of a description that something travels beside, which holds the SHA-256 of that: lower-case hex. The one
+name that is the same in all formats, so that who carries requests finds it without knowing the format."""
+
 
 class Source(Protocol):
     """Code that can be read at an offset; never more than ``size`` octets, never the whole of it at once."""
@@ -71,8 +75,11 @@ class Layout(msgspec.Struct, frozen=True):
     size: int
 
     @property
-    def shift(self) -> int:
-        """Return by how many octets the content moves when the file is signed: 0 in most formats."""
+    def shift(self) -> int | None:
+        """Return by how many octets the content moves when the file is signed: 0 in most formats.
+
+        None where that depends on the signature.
+        """
         return 0
 
     @property
@@ -97,8 +104,8 @@ class Prepared(msgspec.Struct, frozen=True):
     layout: Layout
     enclosed: tuple[bytes, ...] = ()
     """What travels beside each description, where the key side needs more than fits into one: a table of page hashes,
-    a list. Empty, or one for each description; at most MAX_ENCLOSED octets. The description holds its SHA-256 as a
-    fact, so that what was approved is what is signed."""
+    a list. Empty, or one for each description; at most MAX_ENCLOSED octets. The description holds its SHA-256 as the
+    fact ENCLOSED, so that what was approved is what is signed."""
 
 
 class Copy(msgspec.Struct, frozen=True):

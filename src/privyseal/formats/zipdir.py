@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -91,6 +92,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def shown(self) -> str:
         """Return its name for a sentence."""
         return _shown(self.name)
+
+    @property
+    def made(self) -> datetime | None:
+        """Return its time, which has no zone and is taken for UTC; None where it is none (APPNOTE 4.4.6)."""
+        date, clock = self.time >> 16, self.time & 0xFFFF
+        fields = (1980 + (date >> 9), date >> 5 & 15, date & 31, clock >> 11, clock >> 5 & 63, 2 * (clock & 31))
+        try:
+            return datetime(*fields, tzinfo=UTC)
+        except ValueError:
+            return None
 
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,6 +304,11 @@ def _descriptors(entry: Entry) -> tuple[bytes, ...]:
     if max(entry.packed, entry.size) <= FULL32:
         forms.append(struct.pack("<III", entry.crc, entry.packed, entry.size))
     return tuple(_DESCRIPTOR + form for form in forms) + tuple(forms)
+
+
+def newest(entries: Iterable[Entry]) -> datetime:
+    """Return when the newest of these is from; 1 January 1980, the first day of MS-DOS, where none says so sensibly."""
+    return max((one.made for one in entries if one.made is not None), default=datetime(1980, 1, 1, tzinfo=UTC))
 
 
 def unpacked(code: Source, entry: Entry, limit: int) -> Iterator[bytes]:

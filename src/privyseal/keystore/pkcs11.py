@@ -15,9 +15,10 @@ import msgspec
 from privyseal.errors import KeyStoreUnavailable
 from privyseal.keystore.away import Away
 from privyseal.keystore.homes import Begin, Child, Home, Located, Territory, check_limits
-from privyseal.keystore.messages import Inventoried, Inventory
+from privyseal.keystore.messages import Inventoried, Inventory, Kept
 from privyseal.keystore.pkcs11_uri import KeyUri
 from privyseal.terms.keys import TokenKeys
+from privyseal.terms.signatures import Scheme
 
 
 class Pkcs11Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,12 +132,23 @@ class Pkcs11(Away):
                     found.append(_held(member, ours, pooled=len(together) > 1))
         return tuple(found)
 
+    def born(self, label: str, scheme: Scheme, beside: str) -> str:
+        """Return the URI of the key of a label in the token where ``beside`` is, or nothing where there is none."""
+        known, (_, child) = KeyUri.of(beside), self._of(beside)
+        pure = scheme.name if scheme.pure else ""
+        found = [each for each in _inside(child) if each.label == label]
+        return str(KeyUri(known.token, known.serial, label, found[0].key, pure)) if found else ""
 
-def _held(child: Child, ours: set[tuple[bytes, str]], *, pooled: bool) -> TokenKeys:
+
+def _inside(child: Child) -> tuple[Kept, ...]:
     answer = child.ask(Inventory(), again=True)
     if not isinstance(answer, Inventoried):
         raise KeyStoreUnavailable("A token's worker answered something else than what is in it.")
-    inside = {(each.key, each.label) for each in answer.keys}
+    return answer.keys
+
+
+def _held(child: Child, ours: set[tuple[bytes, str]], *, pooled: bool) -> TokenKeys:
+    inside = {(each.key, each.label) for each in _inside(child)}
     return TokenKeys(
         child.section.name,
         len(ours & inside),

@@ -178,6 +178,15 @@ class SoftFile:
             self._opened[uri] = private
         return uri
 
+    def born(self, label: str, scheme: Scheme, beside: str) -> str:
+        """Return the URI of the key of a label, or nothing where none was born under it; ``beside`` says nothing."""
+        uri = _PREFIX + label
+        try:
+            self.public_key(uri)
+        except NotFound:
+            return ""
+        return uri
+
     def public_key(self, uri: str) -> bytes:
         """Return the SubjectPublicKeyInfo, DER; NotFound for a key that is unknown or destroyed."""
         return self._envelope(uri).public_key

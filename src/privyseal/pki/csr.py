@@ -14,12 +14,16 @@ import msgspec
 from cryptography import x509
 
 from privyseal.errors import BadInput, VerificationFailed
-from privyseal.pki import algorithms, certificates, der, names
+from privyseal.pki import algorithms, certificates, der, extensions, names
 from privyseal.terms.identity import LegalIdentity
 from privyseal.terms.signatures import Family, Scheme, ToBeSigned
 
+EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
+"""extensionRequest (RFC 2985 5.4.2)."""
 ATTESTATION = "1.2.840.113549.1.9.16.2.59"
 """id-aa-attestation (draft-ietf-lamps-csr-attestation 4.2)."""
+TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
+"""id-kp-timeStamping (RFC 3161 2.3)."""
 MAX_OCTETS = 256 << 10
 """Octets of one request; one with a chain of attestations has some thousands."""
 MAX_ATTRIBUTES = 64
@@ -32,6 +36,7 @@ _BLOCK = re.compile(
 )
 _RSA_WITH = {"sha256": 11, "sha384": 12, "sha512": 13}
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
+_AS_NAME = "it is written as CN=Example TSA 2027,O=Example Ltd,C=DE"
 _OF_EV = (
     names.BUSINESS_CATEGORY,
     names.JURISDICTION_COUNTRY,
@@ -100,17 +105,50 @@ def subject(identity: LegalIdentity, *, ev: bool = False) -> bytes:
     return der.sequence(*(_attribute(dotted, text) for dotted, text in found if text))
 
 
-def information(subject_name: bytes, spki: bytes, attestation: bytes = b"") -> bytes:
+def named(text: str) -> bytes:
+    """Return the Name, DER, that a text names as RFC 4514 has it: ``CN=Example TSA,O=Example Ltd,C=DE``.
+
+    BadInput where it is none, or names no commonName.
+    """
+    try:
+        name = x509.Name.from_rfc4514_string(text)
+    except ValueError as error:
+        raise BadInput(f"The subject is no distinguished name: {str(error)[:200]}.", hint=_AS_NAME) from None
+    if not name.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
+        raise BadInput("The subject has no CN.", hint=_AS_NAME)
+    return name.public_bytes()
+
+
+def timestamping() -> bytes:
+    """Return the Extensions, DER, that a timestamp certificate is asked for with (CSBR 7.1.2.3; RFC 3161 2.3).
+
+    Both are critical: a keyUsage of digitalSignature, and an extendedKeyUsage of timeStamping and nothing else. How
+    long the certificate is good for no request can say; 135 months are the most (CSBR 6.3.2).
+    """
+    usage = der.bit_string(b"\x80", unused=7)
+    purposes = der.sequence(der.oid(TIME_STAMPING))
+    return der.sequence(
+        _extension(extensions.KEY_USAGE, usage),
+        _extension(extensions.EXTENDED_KEY_USAGE, purposes),
+    )
+
+
+def _extension(dotted: str, value: bytes) -> bytes:
+    return der.sequence(der.oid(dotted), der.boolean(True), der.octet_string(value))
+
+
+def information(subject_name: bytes, spki: bytes, attestation: bytes = b"", wanted: bytes = b"") -> bytes:
     """Return the CertificationRequestInfo (RFC 2986 4.1), which is what the key signs.
 
-    BadInput where the subject is no Name, or the attestation no bundle.
+    ``wanted`` are Extensions, DER, that the certificate is to have. BadInput where the subject is no Name, or the
+    attestation no bundle.
     """
     names.read_name(der.read(subject_name))
     if attestation:
         read_bundle(attestation)
-    attributes = b""
-    if attestation:
-        attributes = der.sequence(der.oid(ATTESTATION), der.set_of(attestation))
+    found = [(ATTESTATION, attestation), (EXTENSION_REQUEST, wanted)]
+    rows = sorted(der.sequence(der.oid(dotted), der.set_of(value)) for dotted, value in found if value)
+    attributes = b"".join(rows)  # DER sorts a SET OF
     return der.sequence(der.integer(0), subject_name, spki, der.implicit(0, attributes))
 
 

@@ -206,6 +206,15 @@ artifacts = Table(
 )
 """Signed files that the service made, until they are fetched or their time is over; the octets are in the spool."""
 
+enclosures = Table(
+    "enclosures",
+    metadata,
+    Column("request", ForeignKey("requests.id"), primary_key=True),
+    Column("upload", String(40), primary_key=True, index=True),
+    Column("subscriber", ForeignKey("subscribers.name"), nullable=False),
+)
+"""Uploads that travel beside the descriptions of a request; they are kept until it is over."""
+
 log_gaps = Table(
     "log_gaps",
     metadata,

@@ -6,6 +6,7 @@ announcing a digest whether somebody else has such a file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
-from privyseal.records.tables import artifacts, requests, uploads
+from privyseal.records.tables import artifacts, enclosures, requests, uploads
 from privyseal.terms.requests import FINAL, State
 from privyseal.terms.uploads import Artifact, NewUpload, Upload
 
@@ -85,16 +86,13 @@ def remove(tx: Transaction, upload_id: str) -> None:
 def is_needed(tx: Transaction, upload_id: str) -> bool:
     """Tell whether a request that is not over reads from an upload."""
     needing = (
-        select(artifacts.c.request)
-        .join(requests, requests.c.id == artifacts.c.request)
-        .where(
-            artifacts.c.subscriber == tx.subscriber,
-            artifacts.c.upload == upload_id,
-            requests.c.state.not_in(_OVER),
-        )
+        select(each.c.request)
+        .join(requests, requests.c.id == each.c.request)
+        .where(each.c.subscriber == tx.subscriber, each.c.upload == upload_id, requests.c.state.not_in(_OVER))
         .limit(1)
+        for each in (artifacts, enclosures)
     )
-    return tx.connection.execute(needing).first() is not None
+    return any(tx.connection.execute(each).first() is not None for each in needing)
 
 
 def held(tx: Transaction) -> tuple[int, int]:
@@ -106,6 +104,22 @@ def held(tx: Transaction) -> tuple[int, int]:
         select(func.coalesce(func.sum(artifacts.c.size), 0)).where(artifacts.c.subscriber == tx.subscriber)
     ).scalar_one()
     return int(coming[0]) + int(going), int(coming[1])
+
+
+def enclose(tx: Transaction, request_id: str, enclosed: Sequence[Upload]) -> None:
+    """Write down that these uploads travel beside the descriptions of a request; they are kept until it is over."""
+    rows = [{"request": request_id, "subscriber": tx.subscriber, "upload": each.id} for each in enclosed]
+    tx.connection.execute(insert(enclosures), rows)
+
+
+def free_enclosed(tx: Transaction, request_id: str) -> list[str]:
+    """Forget the uploads beside a request that is over, but those that others need; return the ids of what went."""
+    mine = enclosures.c.subscriber == tx.subscriber, enclosures.c.request == request_id
+    found = tx.connection.execute(select(enclosures.c.upload).where(*mine)).scalars().all()
+    tx.connection.execute(delete(enclosures).where(*mine))
+    gone = [each for each in found if not is_needed(tx, each)]
+    tx.connection.execute(delete(uploads).where(uploads.c.subscriber == tx.subscriber, uploads.c.id.in_(gone)))
+    return gone
 
 
 # -- what goes out -----------------------------------------------------------------------------------------------------
@@ -163,13 +177,12 @@ def forget(tx: Transaction, request_id: str) -> None:
 def stale_of_all_subscribers(connection: Connection, now: datetime, *, limit: int = 256) -> list[tuple[str, str]]:
     """List (Subscriber, id) of uploads whose time is past and that no request needs that is not over."""
     needed = (
-        select(artifacts.c.upload)
-        .join(requests, requests.c.id == artifacts.c.request)
-        .where(requests.c.state.not_in(_OVER))
+        select(each.c.upload).join(requests, requests.c.id == each.c.request).where(requests.c.state.not_in(_OVER))
+        for each in (artifacts, enclosures)
     )
     rows = connection.execute(
         select(uploads.c.subscriber, uploads.c.id)
-        .where(uploads.c.expires <= now, uploads.c.id.not_in(needed))
+        .where(uploads.c.expires <= now, *(uploads.c.id.not_in(each) for each in needed))
         .limit(limit)
     )
     return [(row.subscriber, row.id) for row in rows]

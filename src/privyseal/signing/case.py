@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import msgspec
 
@@ -12,11 +13,11 @@ from privyseal.errors import Conflict, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
 from privyseal.records.database import Transaction
-from privyseal.signing import entries
+from privyseal.signing import enclosures, entries
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.grants import Use
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
-from privyseal.terms.signatures import ToBeSigned
+from privyseal.terms.signatures import Described, ToBeSigned
 
 PORTION_OCTETS = 8 << 20
 """Octets of requests and chains in one question to the signer: half of a frame, for proofs and approvals come along."""
@@ -35,6 +36,8 @@ class Case:
     refused: tuple[str, str] | None = None
     granted: Use | None = None
     """The Grant under which it comes, as it is handed to the signer."""
+    enclosed: tuple[bytes, ...] = ()
+    """What travels beside each description; read when the walk needs it."""
     octets: list[list[ToBeSigned]] = field(default_factory=list)
     files: entries.Files = msgspec.UNSET
     """SHA-256 of the finished file, in mode ``server``."""
@@ -48,12 +51,17 @@ class Case:
         """Return the public side of the signer."""
         return Identity(self.chain, self.request.scheme)
 
+    def pieces(self) -> Iterator[tuple[Described, bytes]]:
+        """Yield each description with what travels beside it, mostly nothing."""
+        return zip(self.request.described, self.enclosed or repeat(b""), strict=False)
+
     def build(self) -> list[list[ToBeSigned]]:
         """Return, for each piece of code, the octets its format wants signed."""
         if not self.octets:
-            for described in self.request.described:
+            for described, beside in self.pieces():
                 code_format = catalogue.BY_NAME[described.format]
-                self.octets.append(list(code_format.to_be_signed(described, self.identity, self.request.options)))
+                built = code_format.to_be_signed(described, self.identity, self.request.options, beside)
+                self.octets.append(list(built))
         return self.octets
 
     def uses(self) -> int:
@@ -68,6 +76,7 @@ def portions(cases: Sequence[Case]) -> Iterator[list[Case]]:
     for case in cases:
         size = len(case.dossier.canonical) + sum(map(len, case.chain))
         size += 0 if case.granted is None else len(case.granted.grant) + len(case.granted.proof)
+        size += PORTION_OCTETS if enclosures.named(case.request) else 0  # as much may come beside it: it goes alone
         if portion and octets + size > PORTION_OCTETS:
             yield portion
             portion, octets = [], 0

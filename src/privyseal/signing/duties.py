@@ -63,6 +63,7 @@ def recover(seal: PrivySeal) -> list[Dossier | PrivySealError]:
     with suppress(PrivySealError):  # what the stamper wrote down waits with it
         stamps.take_over(seal)
         stamps.log_each(seal)
+        stamps.compare(seal)
     with suppress(PrivySealError):  # what people agreed to and a crash cut short, and keys that nobody uses
         agreed_acts.follow(seal)
         life.suspend_idle(seal, seal.idle_days)

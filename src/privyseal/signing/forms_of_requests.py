@@ -15,7 +15,7 @@ from privyseal.access.duties_apart import Conflict
 from privyseal.compliance.subjects import Authentication
 from privyseal.strongroom.acts import RevokeGrant
 from privyseal.terms.canonical import canonical_json
-from privyseal.terms.grants import LARGEST_PROOF, LONGEST, MOST_SIGNATURES
+from privyseal.terms.grants import LARGEST_PROOF, LONGEST, MOST_FORMATS, MOST_SIGNATURES
 from privyseal.terms.keys import Approver, Stage
 from privyseal.terms.parties import Workload
 from privyseal.terms.requests import Approval
@@ -42,7 +42,7 @@ class NewGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """SubjectPublicKeyInfo, DER."""
     member: Annotated[str, Meta(max_length=64)] = ""
     """With ``public_key``: id or name of the member in whose name the requests come."""
-    formats: Annotated[tuple[str, ...], Meta(max_length=16)] = ("pe",)
+    formats: Annotated[tuple[str, ...], Meta(max_length=MOST_FORMATS)] = ("pe",)
     mode: Literal["local", "server"] = "local"
     timestamp: bool = True
     publisher: Annotated[str, Meta(max_length=255)] = ""

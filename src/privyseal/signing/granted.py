@@ -17,7 +17,7 @@ from privyseal.records import grants as records
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.grants import Kept
-from privyseal.signing import freezes, grants, notices
+from privyseal.signing import enclosures, freezes, grants, notices
 from privyseal.signing.case import Case
 from privyseal.signing.forms_of_requests import Fitting, UseAsked
 from privyseal.signing.instance import PrivySeal
@@ -42,6 +42,11 @@ def use(seal: PrivySeal, actor: Actor, request_id: str, asked: UseAsked) -> Doss
     seal.require_memory()
     permissions.require(actor, "request", actor.subscriber)
     now = seal.clock()
+    with seal.records.reading(actor.subscriber) as tx:
+        waits = requests.get(tx, request_id)
+    enclosed: tuple[bytes, ...] = ()
+    if waits.state is State.REQUESTED:  # what came beside it may be gone later
+        enclosed = enclosures.read(seal, actor.subscriber, decode_canonical(waits.canonical, SigningRequest))
     with seal.records.writing(actor.subscriber) as tx:
         dossier = requests.locked(tx, request_id)
         if dossier.requester != actor.member.id:
@@ -54,7 +59,7 @@ def use(seal: PrivySeal, actor: Actor, request_id: str, asked: UseAsked) -> Doss
         request = decode_canonical(dossier.canonical, SigningRequest)
         permissions.require_key(actor, request.key)
         pair = keys.key_pair(tx, request.key)
-        octets = check(tx, pair, request, now, Shelf(now))
+        octets = check(tx, pair, request, now, Shelf(now), enclosed)
         freezes.require_unfrozen(frozen.holding(tx), request.key, policies.governing(tx, request_id))
         if kept.revoked is not None:
             raise Denied(f"The grant {kept.id} was revoked.", hint="have people approve the request itself")

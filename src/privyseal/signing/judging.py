@@ -18,7 +18,7 @@ from privyseal.compliance.evaluate import Subject, evaluate
 from privyseal.compliance.incidents import record as incident_record
 from privyseal.compliance.known import SERVICE, Known, of_key, of_subscriber
 from privyseal.compliance.outcome import Finding, Verdict
-from privyseal.compliance.requirement import Asked, Kind, Party, Requirement
+from privyseal.compliance.requirement import Asked, Kind, Party, Requirement, Scope
 from privyseal.compliance.statements_of_timestamps import TimestampKeyUsed
 from privyseal.compliance.subjects import (
     TIMESTAMPS,
@@ -155,11 +155,26 @@ def timestamp_key(used: TimestampKeyUsed, known: Known, at: datetime) -> KeyPair
 def audit_periods(known: Known, at: datetime) -> list[AuditPeriodRecord]:
     """Return the audit periods that are declared; where none is, one of which nothing is known, so that it is seen."""
     documents = known.documents(SERVICE)
+    # As long as none is declared of the Timestamp Authority, the clauses on its audit are asked of the service's.
+    scopes: frozenset[Scope] = frozenset({Scope.EV, Scope.NON_EV}) if known.authority_audits else frozenset()
     declared = [
-        AuditPeriodRecord(label=f"{start.date()} to {end.date()}", at=at, evidence=documents, start=start, end=end)
+        AuditPeriodRecord(
+            label=f"{start.date()} to {end.date()}", at=at, evidence=documents, start=start, end=end, scopes=scopes
+        )
         for start, end in known.audit_periods
     ]
-    return declared or [AuditPeriodRecord(label=NONE_DECLARED, at=at, evidence=documents)]
+    declared = declared or [AuditPeriodRecord(label=NONE_DECLARED, at=at, evidence=documents, scopes=scopes)]
+    return declared + [
+        AuditPeriodRecord(
+            label=f"timestamp authority {start.date()} to {end.date()}",
+            at=at,
+            evidence=(*documents, *own),
+            start=start,
+            end=end,
+            scopes=TIMESTAMPS,
+        )
+        for start, end, own in known.authority_audits
+    ]
 
 
 def things(connection: Connection, known: Known, at: datetime, name: str) -> Iterator[Subject]:

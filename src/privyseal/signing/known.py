@@ -24,7 +24,7 @@ from privyseal.compliance.statements_of_backups import BackupAllowed
 from privyseal.compliance.statements_of_clouds import CloudReconciled
 from privyseal.compliance.statements_of_keys import KeyAttested
 from privyseal.records import incidents, statements
-from privyseal.signing import accepted, stamped
+from privyseal.signing import accepted, declared_authority, stamped
 
 TOPICS = (
     "evidence",
@@ -94,7 +94,7 @@ def known_from(stated: Iterable[Stated]) -> Known:
             held[matter.about] = (*held.get(matter.about, ()), _held(matter, mine))
         elif isinstance(matter, Choice):
             choices[matter.requirement] = matter.reading
-        elif isinstance(matter, AuditPeriod):
+        elif isinstance(matter, AuditPeriod) and matter.of is msgspec.UNSET:
             first = datetime.combine(matter.start, time(), UTC)
             periods.append((first, datetime.combine(matter.end, time(23, 59, 59), UTC)))
     attested = _attested(last.values())
@@ -103,6 +103,8 @@ def known_from(stated: Iterable[Stated]) -> Known:
             about = of_key(each_attested.key_id)
             held[about] = (*held.get(about, ()), _attestation(each_attested))
     for about, record in accepted.papers(listed) + accepted.accounts(listed) + stamped.records(listed):
+        held[about] = (*held.get(about, ()), record)
+    for about, record in declared_authority.records(list(last.values())):
         held[about] = (*held.get(about, ()), record)
     return Known(
         held=held,
@@ -116,6 +118,8 @@ def known_from(stated: Iterable[Stated]) -> Known:
         modules=_modules(last.values()),
         copies_allowed=_copies_allowed(last.values()),
         timestamp_keys=stamped.keys(last.values()),
+        timestamp_keys_removed=stamped.removed(listed),
+        authority_audits=declared_authority.audits(last.values()),
     )
 
 

@@ -27,6 +27,7 @@ from privyseal.compliance.statements import (
     require_sound,
 )
 from privyseal.compliance.statements_of_backups import BackupAllowed, KeyCopied
+from privyseal.compliance.statements_of_timestamps import AuthorityWatched, TimestampCa
 from privyseal.errors import BadInput, NotFound, NotPermitted, TooLarge
 from privyseal.records import events, keys, statements
 from privyseal.records.database import Transaction
@@ -213,6 +214,10 @@ def _require_documents(seal: PrivySeal, subscriber: str, matter: Matter) -> None
         named = matter.document
     elif isinstance(matter, AuditPeriod):
         named = matter.report
+    elif isinstance(matter, TimestampCa):
+        named = matter.ceremony
+    elif isinstance(matter, AuthorityWatched):
+        named = matter.document
     if named is not None:
         with seal.records.reading(subscriber) as tx:
             if statements.last(tx, f"document:{named}") is None:

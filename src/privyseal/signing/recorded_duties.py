@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from itertools import zip_longest
 
 import msgspec
 from sqlalchemy import Connection
@@ -28,6 +29,7 @@ from privyseal.compliance.duty_facts import (
     ModuleCertificate,
     Network,
     Notice,
+    TimestampKey,
 )
 from privyseal.compliance.held import Held
 from privyseal.compliance.incidents import believed
@@ -35,6 +37,7 @@ from privyseal.compliance.incidents import facts as incidents_facts
 from privyseal.compliance.known import SERVICE, Known
 from privyseal.compliance.spans import beginning
 from privyseal.compliance.statements import Stated, current, of_kind
+from privyseal.compliance.statements_of_timestamps import TimestampKeyRemoved, TimestampKeyUsed
 from privyseal.records import evidence, incidents, statements
 from privyseal.signing import renewals, revocation_clocks
 from privyseal.signing.known import TOPICS, known_from
@@ -69,8 +72,8 @@ def facts_from(stated: list[Stated], name: str, at: datetime, checked: datetime 
     """
     known = known_from(stated)
     audits = {
-        each.start: AuditPeriod(
-            of=Audited.SIGNING_SERVICE,
+        each.slot: AuditPeriod(
+            of=Audited.SIGNING_SERVICE if each.of is msgspec.UNSET else Audited.TIMESTAMP_AUTHORITY,
             first_day=each.start,
             last_day=each.end,
             auditor=each.auditor,
@@ -88,6 +91,31 @@ def facts_from(stated: list[Stated], name: str, at: datetime, checked: datetime 
         leavers=_leavers(stated, at),
         audits=tuple(audits.values()),
         modules=_modules(stated, at),
+        timestamp_keys=_timestamp_keys(stated, at),
+    )
+
+
+def _timestamp_keys(stated: Sequence[Stated], at: datetime) -> tuple[TimestampKey, ...]:
+    """Return the keys that signed timestamps, in the order of their first use, each with what became of it."""
+    used: dict[str, Stated] = {}
+    removed: dict[str, datetime] = {}
+    for each in stated:
+        matter = each.said.matter
+        if isinstance(matter, TimestampKeyUsed) and each.said.at <= at:
+            used.setdefault(matter.key_id, each)
+        elif isinstance(matter, TimestampKeyRemoved) and matter.removed <= at:
+            removed.setdefault(matter.key_id, matter.removed)
+    first = list(used.values())
+    return tuple(
+        TimestampKey(
+            key=f"timestamp key {matter.key_id[:16]}",
+            issued_at=matter.issued,
+            ends_at=matter.until,
+            followed_at=None if later is None else later.said.at,
+            removed_at=removed.get(matter.key_id),
+        )
+        for each, later in zip_longest(first, first[1:])
+        if isinstance(matter := each.said.matter, TimestampKeyUsed)
     )
 
 

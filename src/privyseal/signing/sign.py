@@ -24,7 +24,7 @@ from privyseal.records import approvals, events, requests
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.records.requests import Holder
-from privyseal.signing import artifacts, entries, freezes, gates, granted, life, notices, who_signed
+from privyseal.signing import artifacts, enclosures, entries, freezes, gates, granted, life, notices, who_signed
 from privyseal.signing.case import Case, errors_into, portions, store
 from privyseal.signing.instance import REFUSALS_OF_THE_MARK, PrivySeal
 from privyseal.signing.shelf import Shelf
@@ -77,6 +77,7 @@ def _walk(seal: PrivySeal, cases: Sequence[Case], files: bool = False) -> dict[s
 
 def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Dossier | PrivySealError]:
     """Take requests that this walk has leased through all steps; return how each stands, by its id."""
+    enclosures.into(seal, walk)
     unsigned = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures]
     with errors_into(unsigned):
         gates.refuse(seal, unsigned)
@@ -92,6 +93,7 @@ def _steps(seal: PrivySeal, walk: Sequence[Case], files: bool) -> dict[str, Doss
     with errors_into(finished):
         _complete(seal, finished)
     _finish_files(seal, [c for c in walk if c.stands(State.SIGNED)] if files else [])
+    enclosures.let_go(seal, walk)
     unfinished = [c for c in walk if c.error is not None and not isinstance(c.error, Failed)]
     give_back(seal, [c.dossier for c in (*unfinished, *(c for c in walk if c.stands(State.SIGNED)))])
     return {c.dossier.id: c.error or c.dossier for c in walk}
@@ -255,6 +257,7 @@ def _item(case: Case, logged: Logged) -> SignItem:
         key_seq=place.key_seq,
         path=logged.path,
         granted=case.granted,
+        enclosed=case.enclosed,
     )
 
 
@@ -359,11 +362,11 @@ def _imprint(case: Case) -> DigestAlgorithm:
 def _finish(case: Case, signatures: Sequence[bytes], tokens: Sequence[TimestampToken]) -> list[bytes]:
     blobs = []
     values, stamps = iter(signatures), iter(tokens)
-    for described, octets in zip(case.request.described, case.build(), strict=True):
+    for (described, beside), octets in zip(case.pieces(), case.build(), strict=True):
         signed = [Signature(each, next(values)) for each in octets]
         given = [next(stamps) for _ in octets] if tokens else []
         finish = catalogue.BY_NAME[described.format].finish
-        blobs.append(finish(described, case.identity, case.request.options, signed, given))
+        blobs.append(finish(described, case.identity, case.request.options, signed, given, beside))
     return blobs
 
 

@@ -7,9 +7,11 @@ the two was away. Another node that is quicker makes it a Conflict, which is as 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from privyseal.compliance.statements import Matter, Own
-from privyseal.compliance.statements_of_timestamps import StamperNoted, TimestampKeyUsed, TokensGiven
+from privyseal.compliance.statements_of_timestamps import BooksCompared, StamperNoted, TimestampKeyUsed, TokensGiven
 from privyseal.errors import NotFound
 from privyseal.pki import certificates
 from privyseal.records import statements
@@ -17,7 +19,7 @@ from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing import announce, paper
 from privyseal.signing.instance import PrivySeal
-from privyseal.strongroom.messages_of_stamps import PlaceRead, StamperState
+from privyseal.strongroom.messages_of_stamps import DiaryEntry, PlaceRead, StampBatch, StamperState
 from privyseal.tlog.entry import StatementSubmission
 
 EACH = "token"
@@ -26,8 +28,19 @@ AT_ONCE = 1000
 """Tokens in one question to the logger."""
 MOST_EACH = 20_000
 """Tokens in one round of duties."""
-TOLD = frozenset({"adjusted", "refused", "trusted"})
-"""What of the diary is an event, too, so that people are told of it."""
+TOLD = {
+    "adjusted": "clock adjusted",
+    "refused": "clock refused",
+    "trusted": "clock trusted",
+    "restored": "stamper restored",
+}
+"""What of the diary is an event, too, so that people are told of it, and what that is called."""
+COMPARED_EVERY = timedelta(days=1)
+"""How often the stamper's books are held against the log."""
+COMPARED = 256
+"""The newest entries and batches that are: as many as the stamper tells at once."""
+MOST_ALTERED = 32
+"""Differences that are named."""
 
 
 def take_over(seal: PrivySeal) -> int:
@@ -43,27 +56,25 @@ def take_over(seal: PrivySeal) -> int:
     if not name:
         return 0
     with seal.records.reading(owner) as tx:
-        entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
+        entry, batch = _said_last(tx, f"stamper:{name}"), _said_last(tx, f"tokens:{name}")
         new_key = key is not None and _said_last(tx, key.slot) != key
-    books = seal.stamper.books(entry, batch)
+    noted = DiaryEntry(entry.number, entry.at, entry.what, entry.detail) if isinstance(entry, StamperNoted) else None
+    number, root = (batch.number, bytes.fromhex(batch.root)) if isinstance(batch, TokensGiven) else (0, b"")
+    books = seal.stamper.books(0 if noted is None else noted.number, number, noted, root)
     if not books.entries and not books.batches and not new_key:
         return 0
     with seal.records.writing(owner) as tx:
         if key is not None:
             paper.note(tx, seal, key)
         for each in books.entries:
-            noted = StamperNoted(books=name, number=each.number, at=each.at, what=each.what, detail=each.detail)
+            matter = _noted(name, each)
             if each.what in TOLD:
-                event = Event(seal.clock(), paper.SERVICE, f"clock {each.what}", each.detail)
-                announce.stated(seal, tx, event, noted)
+                event = Event(seal.clock(), paper.SERVICE, TOLD[each.what], each.detail)
+                announce.stated(seal, tx, event, matter)
             else:
-                paper.note(tx, seal, noted)
+                paper.note(tx, seal, matter)
         for one in books.batches:
-            root = one.root.hex()
-            given = TokensGiven(
-                books=name, number=one.number, first=one.first, last=one.last, count=one.count, root=root
-            )
-            paper.note(tx, seal, given)
+            paper.note(tx, seal, _given(name, one))
     paper.finish(seal)
     return len(books.entries) + len(books.batches)
 
@@ -106,16 +117,31 @@ def place(seal: PrivySeal, time: str, leaf: bytes) -> tuple[PlaceRead, statement
     written = None
     if owner is not None:
         with seal.records.reading(owner) as tx:
-            written = statements.numbered(tx, f"tokens:{state.books}", found.batch - 1)
+            written = _stated(tx, f"tokens:{state.books}", found.batch)
     if written is None or written.entry is None:
         raise NotFound("The token's hour is not in the log yet.", hint="try again in a minute")
     return found, written
 
 
-def _last(tx: Transaction, slot: str) -> int:
-    """Return the number of what was stated last of a stamper's books, 0 for nothing."""
-    matter = _said_last(tx, slot)
-    return matter.number if isinstance(matter, StamperNoted | TokensGiven) else 0
+def _stated(tx: Transaction, slot: str, batch: int) -> statements.Written | None:
+    """Return the statement of a batch: the one of its own place, or one before it where numbers are missing."""
+    low, high = 0, batch
+    while low < high:
+        middle = high - 1 if high == batch else (low + high) // 2  # most books have no gap, so the last is tried first
+        written = statements.numbered(tx, slot, middle)
+        number = None if written is None else _number(written)
+        if number == batch:
+            return written
+        if number is not None and number < batch:
+            low = middle + 1
+        else:
+            high = middle
+    return None
+
+
+def _number(written: statements.Written) -> int:
+    matter = statements.said_in(written.octets).matter
+    return matter.number if isinstance(matter, TokensGiven) else 0
 
 
 def _said_last(tx: Transaction, slot: str) -> Matter | Own | None:
@@ -135,4 +161,68 @@ def _key_of(state: StamperState) -> TimestampKeyUsed | None:
         until=own.not_after,
         used_until=state.used_until,
         protection=state.protection,
+        issuers=tuple(hashlib.sha256(each).hexdigest() for each in state.chain[1:]),
+    )
+
+
+def compare(seal: PrivySeal) -> tuple[str, ...]:
+    """Hold the stamper's newest entries and batches against what was stated of them, once a day; return what differs.
+
+    What the log has cannot be taken back, so whoever changes the books, or puts an older copy in their place, is seen.
+    """
+    owner = seal.service.operator
+    state = seal.stamper.health()
+    if owner is None or not (name := state.books):
+        return ()
+    now = seal.clock()
+    with seal.records.reading(owner) as tx:
+        before = _said_last(tx, f"books-compared:{name}")
+        if isinstance(before, BooksCompared) and now - before.at < COMPARED_EVERY:
+            return ()
+        entry, batch = _last(tx, f"stamper:{name}"), _last(tx, f"tokens:{name}")
+        first_entry, first_batch = max(0, entry - COMPARED), max(0, batch - COMPARED)
+        stated = [_numbered(tx, f"stamper:{name}", number) for number in range(first_entry, entry)]
+        given = [_numbered(tx, f"tokens:{name}", number) for number in range(first_batch, batch)]
+    books = seal.stamper.books(first_entry, first_batch)
+    held = {each.number: _noted(name, each) for each in books.entries}
+    closed = {each.number: _given(name, each) for each in books.batches}
+    altered = _differing("entry", stated, held) + _differing("batch", given, closed)
+    compared = BooksCompared(
+        books=name,
+        at=now.replace(microsecond=0),
+        entries=len(stated),
+        batches=len(given),
+        altered=tuple(altered[:MOST_ALTERED]),
+    )
+    with seal.records.writing(owner) as tx:
+        if altered:
+            event = Event(now, paper.SERVICE, "timestamp books altered", ", ".join(altered)[:200])
+            announce.stated(seal, tx, event, compared)
+        else:
+            paper.note(tx, seal, compared)
+    paper.finish(seal)
+    return tuple(altered)
+
+
+def _differing(what: str, stated: Sequence[Matter | Own | None], held: Mapping[int, Own]) -> list[str]:
+    """Say which of what was stated is missing in the books, or otherwise there."""
+    found = []
+    for each in stated:
+        if isinstance(each, StamperNoted | TokensGiven) and held.get(each.number) != each:
+            found.append(f"{what} {each.number} {'is changed' if each.number in held else 'is missing'}")
+    return found
+
+
+def _numbered(tx: Transaction, slot: str, number: int) -> Matter | Own | None:
+    written = statements.numbered(tx, slot, number)
+    return None if written is None else statements.said_in(written.octets).matter
+
+
+def _noted(name: str, each: DiaryEntry) -> StamperNoted:
+    return StamperNoted(books=name, number=each.number, at=each.at, what=each.what, detail=each.detail)
+
+
+def _given(name: str, each: StampBatch) -> TokensGiven:
+    return TokensGiven(
+        books=name, number=each.number, first=each.first, last=each.last, count=each.count, root=each.root.hex()
     )

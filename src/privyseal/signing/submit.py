@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import TypeAlias
 
 import msgspec
@@ -18,7 +19,7 @@ from privyseal.records import events, requests, signed
 from privyseal.records import uploads as stored
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
-from privyseal.signing import freezes, notices, policies, uploads
+from privyseal.signing import enclosures, freezes, notices, policies, uploads
 from privyseal.signing.instance import PrivySeal
 from privyseal.signing.policies import Ruling
 from privyseal.signing.shelf import Shelf
@@ -61,20 +62,28 @@ def submit(seal: PrivySeal, submissions: Sequence[Submission]) -> list[Dossier |
 
 
 _Found: TypeAlias = uploads.Found | PrivySealError | None
-"""What the service found in an uploaded file, or why it found nothing; None where it saw no file."""
+"""What the service found in what was uploaded, or why it found nothing; None where nothing was."""
 
 
 def _described(seal: PrivySeal, submission: Submission) -> _Found:
-    """Have the file of a request in mode ``server`` described, before any transaction: that may take seconds."""
-    if submission.request.mode == "local":
+    """Have the file of a request in mode ``server`` described, before any transaction: that may take seconds.
+
+    What travels beside descriptions is read, or made of the file and kept, here as well.
+    """
+    request = submission.request
+    if request.mode == "local" and not enclosures.named(request):
         return None
     try:
-        permissions.require(submission.actor, "request", submission.request.subscriber)
-        permissions.require_key(submission.actor, submission.request.key)
-        with seal.records.reading(submission.request.subscriber) as tx:
+        permissions.require(submission.actor, "request", request.subscriber)
+        permissions.require_key(submission.actor, request.key)
+        with seal.records.reading(request.subscriber) as tx:
             if requests.by_idempotency_key(tx, submission.idempotency_key) is not None:
                 return None  # it was described then, and the upload may be gone
-        return uploads.describe(seal, submission.actor, submission.request)
+        if request.mode == "local":
+            return uploads.Found(request.described, msgspec.UNSET, enclosures.read(seal, request.subscriber, request))
+        found = uploads.describe(seal, submission.actor, request)
+        enclosures.keep(seal, submission.actor, request.subscriber, found.enclosed)
+        return found
     except PrivySealError as error:
         return error
 
@@ -171,7 +180,7 @@ def _fresh(seal: PrivySeal, tx: Transaction, submission: Submission, now: dateti
         _check_requester(submission.actor, request)
         permissions.require_key(submission.actor, request.key)
         pair = shelf.pair(tx, request.key)
-        if pair.in_order or request.mode == "server":  # people, or a file, take their time
+        if pair.in_order or request.mode == "server" or enclosures.named(request):  # people, or files, take their time
             return None
         octets = check(tx, pair, request, now, shelf)
         ruling = policies.allow(tx, submission.actor, request, pair, shelf)  # the last, for it counts
@@ -199,12 +208,12 @@ def _submit_one(
         return known[0]
     if isinstance(found, PrivySealError):
         raise found
-    if found is not None:
+    if found is not None and request.mode == "server":
         request = msgspec.structs.replace(request, described=found.described, seen=found.seen)
-    elif request.mode == "server":
+    elif found is None and (request.mode == "server" or enclosures.named(request)):
         raise Conflict("A request under this Idempotency-Key has just gone.", hint="send it again")
     pair = shelf.pair(tx, request.key)
-    check(tx, pair, request, now, shelf)
+    check(tx, pair, request, now, shelf, () if found is None else found.enclosed)
     _check_can_be_agreed(pair, request)
     ruling = policies.allow(tx, submission.actor, request, pair, shelf)
     state = State.REQUESTED if pair.in_order else State.APPROVED
@@ -212,6 +221,7 @@ def _submit_one(
     requests.add(tx, dossier, request)
     if request.mode == "server":
         stored.refer(tx, dossier.id, uploads.uploaded(tx, request))
+    enclosures.refer(tx, dossier.id, request)
     events.record(tx, *_submitted(submission, dossier, state, shelf.papers(tx)))
     signed.note_runs(tx, _runs([(submission.actor, dossier)]))
     if state is State.REQUESTED:
@@ -289,12 +299,18 @@ def _submitted(submission: Submission, dossier: Dossier, state: State, papers: i
     return [asked, *events.proofs(asked, submission.actor.factors)]
 
 
+# What the records say of the key, what was asked with what travels beside it, and when: each judges the others.
 def check(
-    tx: Transaction, pair: KeyPair, request: SigningRequest, now: datetime, shelf: Shelf
+    tx: Transaction,
+    pair: KeyPair,
+    request: SigningRequest,
+    now: datetime,
+    shelf: Shelf,
+    enclosed: Sequence[bytes] = (),
 ) -> list[list[ToBeSigned]]:
     """Refuse a request that contradicts the key, the certificate, the clock or the format it names.
 
-    Returns for each piece of code what its format wants signed.
+    ``enclosed`` is what travels beside each description. Returns for each piece of code what its format wants signed.
     """
     shelf.require_signing(tx)
     if (request.key_id, request.scheme) != (pair.key_id, pair.scheme):
@@ -320,10 +336,10 @@ def check(
         raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")
     identity = Identity(chain, pair.scheme)
     octets = []
-    for described in request.described:
+    for described, beside in zip(request.described, enclosed or repeat(b""), strict=False):
         code_format = catalogue.BY_NAME.get(described.format)
         if code_format is None:
             raise BadInput(f"No code format is named {described.format!r}; known are {', '.join(catalogue.BY_NAME)}.")
         operations.require_for(code_format, request.options)
-        octets.append(list(code_format.to_be_signed(described, identity, request.options)))
+        octets.append(list(code_format.to_be_signed(described, identity, request.options, beside)))
     return octets

@@ -168,6 +168,8 @@ class Found(msgspec.Struct, frozen=True):
     described: tuple[Described, ...]
     seen: Seen | msgspec.UnsetType
     """What scanners said of it; unset where there are none."""
+    enclosed: tuple[bytes, ...] = ()
+    """What travels beside each description; none where nothing does."""
 
 
 def describe(seal: PrivySeal, actor: Actor, request: SigningRequest) -> Found:
@@ -201,9 +203,9 @@ def describe(seal: PrivySeal, actor: Actor, request: SigningRequest) -> Found:
         digest=said.digest_algorithm if said else SCHEMES[pair.scheme].default_digest,
     )
     found = where.workshop.describe(job, upload.size)
-    if request.described and request.described != found:
+    if request.described and request.described != found.described:
         raise BadInput(
             "The request describes the uploaded file otherwise than the service finds it.",
             hint="leave described empty, or describe the very file that was uploaded",
         )
-    return Found(found, scanned(seal, where, actor, upload))
+    return Found(found.described, scanned(seal, where, actor, upload), found.enclosed)

@@ -75,6 +75,8 @@ class Pieces(msgspec.Struct, frozen=True, tag="pieces"):
     """What an uploaded file is."""
 
     described: tuple[Described, ...]
+    enclosed: tuple[bytes, ...] = ()
+    """What travels beside each description; none where nothing does."""
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
@@ -103,7 +105,8 @@ def describe(job: Describe) -> Pieces:
         found = catalogue.recognise(code)
         operations.require_for(found, job.options)
         identity = Identity(job.chain, job.scheme)
-        return Pieces(found.prepare(code, found.inspect(code), identity, job.options, job.digest).described)
+        prepared = found.prepare(code, found.inspect(code), identity, job.options, job.digest)
+        return Pieces(prepared.described, prepared.enclosed)
 
 
 def finish(job: Finish) -> Finished:
@@ -134,15 +137,16 @@ def finish(job: Finish) -> Finished:
 
 def _check(job: Finish, written: Source, prepared: Prepared, known: frozenset[str]) -> None:
     found = catalogue.BY_NAME[job.described[0].format]
-    for blob in job.blobs:
-        expected = Expected(
-            blob=blob,
-            prepared=prepared,
-            certificate=job.chain[0],
-            timestamped=job.options.timestamp,
-            known_problems=known,
-        )
-        confirm(found, written, expected)
+    if isinstance(written, FileSource):  # a UEFI variable is known by its name, and the spool's names say nothing
+        written.filename = job.described[0].filename
+    expected = Expected(
+        blobs=job.blobs,
+        prepared=prepared,
+        certificate=job.chain[0],
+        timestamped=job.options.timestamp,
+        known_problems=known,
+    )
+    confirm(found, written, expected)
 
 
 def _opened(path: str, filename: str) -> FileSource:
@@ -203,12 +207,12 @@ class Workshop:
         self._idle: list[subprocess.Popen[bytes]] = []
         self._closed = False
 
-    def describe(self, job: Describe, size: int) -> tuple[Described, ...]:
+    def describe(self, job: Describe, size: int) -> Pieces:
         """Describe an uploaded file of ``size`` octets; MalformedCode where it cannot be signed."""
         answer = self._do(job, size)
         if not isinstance(answer, Pieces):
             raise Unavailable("A child process answered something else than was asked.")
-        return answer.described
+        return answer
 
     def finish(self, job: Finish, size: int) -> Finished:
         """Make the signed file of an uploaded one of ``size`` octets; VerificationFailed where it does not verify."""

@@ -3,9 +3,10 @@
 An explicit list, so that what nobody thought of stays out: PINs, tokens and passwords of clouds, keys of TLS, the spool
 and the marks are in no backup. Of settings the passphrase of ``softfile`` and the passwords of databases are taken out.
 
-The order makes the parts fit: the records first, then the signer's journal, then the log. So the log knows whatever the
-others do, and what it knows more is seen when it is restored (``restoring.py``). Of the log there are the signed head
-and the tiles of that very size; the logger's journal follows from them.
+The order makes the parts fit: the records first, then the signer's journal and the stamper's books, then the log. So
+the log knows whatever the others do, and what it knows more is seen when it is restored (``restoring.py``,
+``restoring_books.py``). Of the log there are the signed head and the tiles of that very size; the logger's journal
+follows from them.
 
 A Private Key is in it only where it is in a ``softfile``, which no publicly trusted certificate may be for, and only
 where its Subscriber agreed (CSBR 6.1.2). Keys in tokens and clouds are ``CKA_EXTRACTABLE=false`` there and stay.
@@ -17,6 +18,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -24,11 +26,12 @@ from msgspec import Struct
 
 from privyseal.errors import LogUnavailable, Unavailable
 from privyseal.keystore.catalogue import store_name
-from privyseal.strongroom import logkey, settings
+from privyseal.strongroom import logkey, older_books, settings
 from privyseal.strongroom.age import Kept
 from privyseal.strongroom.attesting import LABEL
 from privyseal.strongroom.backup_file import KeyInIt
 from privyseal.strongroom.charters import Holding
+from privyseal.strongroom.older_books import Copied
 from privyseal.strongroom.settings import LoggerSettings, SignerSettings, StamperSettings
 from privyseal.tlog.checkpoint import Checkpoint, open_checkpoint
 from privyseal.tlog.note import Signer
@@ -88,6 +91,8 @@ class Taken(Struct, frozen=True):
     journal: Path
     records: Path | None
     """None where the records are in PostgreSQL."""
+    books: Path | None
+    """None where the stamper has none yet."""
     checkpoint: bytes
     head: Checkpoint
     holdings: tuple[Holding, ...]
@@ -104,11 +109,28 @@ def take(house: House, records: Path | None, folder: Path) -> Taken:
         _copy(records, copied)
     journal = folder / "journal.sqlite3"
     _copy(house.directory / "signer" / house.signer.journal, journal)
+    books = _copied_books(house, folder)
+    octets, head = _published(house)
+    return Taken(house, journal, copied, books, octets, head, _read_holdings(journal))
+
+
+def _published(house: House) -> tuple[bytes, Checkpoint]:
     octets = DirectoryTileStore(house.public).read(CHECKPOINT)
     if octets is None:
         raise LogUnavailable("The log has no published head, so there is nothing to bind a backup to.")
-    head = open_checkpoint(octets, house.log_signer().verifier)
-    return Taken(house, journal, copied, octets, head, _read_holdings(journal))
+    return octets, open_checkpoint(octets, house.log_signer().verifier)
+
+
+def _copied_books(house: House, folder: Path) -> Path | None:
+    """Copy the stamper's books, and note in the copy how long the log was before: what is stated later is not in it."""
+    source, target = house.directory / "stamper" / house.stamper.stamps, folder / "stamps.sqlite3"
+    if not source.is_file():
+        return None
+    copied = Copied(datetime.now(UTC), _published(house)[1].size)
+    _copy(source, target)
+    with closing(sqlite3.connect(target)) as connection:
+        older_books.note_copied(connection, copied)
+    return target
 
 
 def keys_in_it(taken: Taken, consent: Consent) -> tuple[KeyInIt, ...]:
@@ -147,8 +169,12 @@ def service_files(taken: Taken) -> Iterator[Kept]:
             yield Kept(f"{room}/{room}.toml", without_secrets((root / room / f"{room}.toml").read_bytes()))
     yield Kept("logger/log.key", root / "logger" / house.logger.key)
     yield Kept(JOURNAL, taken.journal)
-    for name in (house.stamper.chain, house.stamper.mark):
+    own = house.stamper
+    waits = (own.waiting.request,) if own.waiting is not None and own.waiting.request else ()
+    for name in (own.chain, own.mark, *(each.chain for each in own.former), *waits):
         yield Kept(f"stamper/{Path(name).name}", root / "stamper" / name)
+    if taken.books is not None:
+        yield Kept(f"stamper/{Path(house.stamper.stamps).name}", taken.books)
     if (root / "issuer" / "register.sqlite3").is_file():
         copied = taken.journal.with_name("register.sqlite3")
         _copy(root / "issuer" / "register.sqlite3", copied)

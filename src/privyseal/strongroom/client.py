@@ -62,6 +62,7 @@ from privyseal.strongroom.messages_of_homes import CloudsAsked, CloudsCounted, T
 from privyseal.strongroom.messages_of_stamps import (
     BooksAsked,
     BooksRead,
+    DiaryEntry,
     LeavesAsked,
     LeavesRead,
     LegacyReply,
@@ -356,9 +357,12 @@ class StamperClient:
         (reply,) = _expect(Replied, self._asked(LegacyReply(request))).replies
         return reply
 
-    def books(self, entry: int, batch: int) -> BooksRead:
-        """Return what the stamper wrote down behind an entry of its diary and behind a batch of its tokens."""
-        return _expect(BooksRead, self._asked(BooksAsked(entry, batch)))
+    def books(self, entry: int, batch: int, noted: DiaryEntry | None = None, root: bytes = b"") -> BooksRead:
+        """Return what the stamper wrote down behind an entry of its diary and behind a batch of its tokens.
+
+        These two were stated last; by the entry itself and the batch's root the stamper sees whether they are its own.
+        """
+        return _expect(BooksRead, self._asked(BooksAsked(entry, batch, noted, root)))
 
     def leaves(self, logged: tuple[int, int] | None = None) -> LeavesRead:
         """Return the next tokens without an entry of their own, once those before ``logged`` are noted to have one."""

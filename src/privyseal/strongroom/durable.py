@@ -156,9 +156,12 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def lock_room(directory: Path, seconds: float = LOCK_SECONDS) -> int:
-    """Take a room for this process until it ends; Conflict if another keeps it. Return the lock's descriptor."""
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def lock_room(directory: Path, seconds: float = LOCK_SECONDS, *, name: str = "lock") -> int:
+    """Take a room for this process until it ends; Conflict if another keeps it. Return the lock's descriptor.
+
+    Under another ``name`` something beside the room's own process is taken, such as the change of its keys.
+    """
+    descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     until = time.monotonic() + seconds
     while True:
         try:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import repeat
 
 from msgspec import UNSET, Struct
 
@@ -88,7 +89,7 @@ class Judge:
         held = self._holding(request)
         charter = held.charter
         identity = self._identity(request, item.chain)
-        tbs = _octets(request, identity)
+        tbs = _octets(request, identity, item.enclosed)
         if len(item.salt) != SALT_OCTETS:
             raise BadInput(f"The intent's salt has {len(item.salt)} octets; {SALT_OCTETS} were expected.")
         intent = Intent(
@@ -204,15 +205,20 @@ def _check_agreed(
     return None
 
 
-def _octets(request: SigningRequest, identity: Identity) -> tuple[ToBeSigned, ...]:
-    """Build what is to be signed with the key side of each format, and refuse too much or nothing."""
+def _octets(request: SigningRequest, identity: Identity, enclosed: Sequence[bytes]) -> tuple[ToBeSigned, ...]:
+    """Build what is to be signed with the key side of each format, and refuse too much or nothing.
+
+    What is enclosed is held by the format against the digest in the description, which people agreed to.
+    """
     found: list[ToBeSigned] = []
-    for described in request.described:
+    if enclosed and len(enclosed) != len(request.described):
+        raise BadInput(f"{len(enclosed)} things came beside {len(request.described)} descriptions.")
+    for described, beside in zip(request.described, enclosed or repeat(b""), strict=False):
         code_format = formats.BY_NAME.get(described.format)
         if code_format is None:
             raise BadInput(f"No code format is called {described.format[:32]!r}.")
         operations.require_for(code_format, request.options)
-        found += code_format.to_be_signed(described, identity, request.options)
+        found += code_format.to_be_signed(described, identity, request.options, beside)
         if len(found) > MAX_USES:
             raise BadInput(f"The request needs more than {MAX_USES} signatures.", hint="divide it")
     if not found:

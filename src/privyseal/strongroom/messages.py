@@ -130,6 +130,8 @@ class SignItem(_Message, frozen=True, tag="sign-item"):
     """Of the intent, at the size of the batch's checkpoint."""
     granted: Use | None = None
     """The Grant under which it is signed, instead of approvals of its own."""
+    enclosed: tuple[bytes, ...] = ()
+    """What travels beside each description, by the digest that stands in it; none where nothing does."""
 
 
 class SignBatch(_Message, frozen=True, tag="sign"):

@@ -49,6 +49,21 @@ class Replied(Message, frozen=True, tag="replied"):
     replies: tuple[bytes, ...]
 
 
+class LostLeaves(Struct, frozen=True, forbid_unknown_fields=True):
+    """What books lack that were put back to an older state: batches and entries by number, and since when until when.
+
+    The numbers are none where ``last`` is below ``first``. Tokens of these times (genTime, ``YYYYMMDDHHMMSSZ``) that
+    the books do not have can have been given out, and nothing leads from them to the log.
+    """
+
+    first: int
+    last: int
+    entry: int
+    last_entry: int
+    since: str
+    until: str
+
+
 class StamperHealth(Message, frozen=True, tag="stamper-health"):
     """How is the stamper."""
 
@@ -70,6 +85,8 @@ class StamperState(Message, frozen=True, tag="stamper-state"):
     """The name of its books; empty where it keeps none."""
     protection: KeyProtection | None = None
     """What guards its key, as the key store says; None where that does not tell."""
+    lost: tuple[LostLeaves, ...] = ()
+    """What its books lack because they were put back to an older state, the last times that they were."""
 
 
 class DiaryEntry(Message, frozen=True, tag="diary-entry"):
@@ -95,10 +112,15 @@ class StampBatch(Message, frozen=True, tag="stamp-batch"):
 
 
 class BooksAsked(Message, frozen=True, tag="books-asked"):
-    """What was written down behind this entry of the diary and behind this batch."""
+    """What was written down behind this entry of the diary and behind this batch.
 
-    entry: Annotated[int, Meta(ge=0)]
-    batch: Annotated[int, Meta(ge=0)]
+    Those two were stated last, in these words and with this root: so the stamper sees whether its books are older.
+    """
+
+    entry: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    batch: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    noted: DiaryEntry | None = None
+    root: bytes = b""
 
 
 class BooksRead(Message, frozen=True, tag="books-read"):

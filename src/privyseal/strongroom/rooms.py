@@ -65,6 +65,8 @@ class Built(NamedTuple):
 
     room: Room
     admitted: tuple[int, ...]
+    noted: Note = _nobody
+    """Is told what its door saw, such as whom it turned away, where the room writes that down."""
 
 
 def territory(which: str, config: Path) -> set[Path]:
@@ -227,7 +229,8 @@ def _stamper(
         (keys,) = _away(nursery, note).values()
     stamps = Stamps(config.parent / asked.stamps)
     books = Books(MarkFile(config.parent / asked.mark), stamps)
-    stamps.note(clock(), [("started", "The stamper starts.")])
+    wall = clock  # which tells the time of day even where it is not believed
+    stamps.note(wall(), [("started", "The stamper starts.")])
     stamps.note_once(clock(), "configured", _said_of(asked, chain))
     if servers is not None:  # else the clock is somebody's who turns it: init's for a moment, or a test's
         keeper = Timekeeper(asked.time_servers, limit=asked.time_limit)
@@ -241,7 +244,7 @@ def _stamper(
         )
     if asked.legacy:
         stamper.offer_legacy([PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors])
-    return Built(stamper, asked.admitted)
+    return Built(stamper, asked.admitted, lambda line: stamps.note_once(wall(), "door", line[:1900]))
 
 
 def _said_of(asked: settings.StamperSettings, chain: Sequence[bytes]) -> str:

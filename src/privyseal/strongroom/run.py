@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,12 @@ def _answer(asked: argparse.Namespace, built: Built, sandbox: str, wants: Needs)
             if room.lost:
                 door.stop()
 
-    door = Door(asked.socket, handle, admitted=built.admitted, note=lambda line: _note(asked.which, line))
+    def note(line: str) -> None:
+        _note(asked.which, line)
+        with suppress(PrivySealError):  # a room that cannot write is lost by its next question at the latest
+            built.noted(line)
+
+    door = Door(asked.socket, handle, admitted=built.admitted, note=note)
     door.open()
     settle(wants)
     _note(asked.which, f"ready; {sandbox}")

@@ -233,6 +233,18 @@ class FormerKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Its certificates, PEM."""
 
 
+class WaitingKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[waiting]``: a timestamp key that has no certificate yet, so that it signs its request and nothing else."""
+
+    label: str
+    """Its label in the key store, written down before it is born, so that it is found again after a crash."""
+    scheme: str
+    key: str = ""
+    """Its URI in the key store; empty while nobody wrote down that it was born."""
+    request: str = ""
+    """The file of its request (PKCS #10, PEM), once another CA was asked; empty before."""
+
+
 class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``stamper.toml``."""
 
@@ -264,6 +276,8 @@ class StamperSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Anchors of a private authority, as the signer pins them; with ``legacy`` the chain must lead to one."""
     former: Annotated[tuple[FormerKey, ...], Meta(max_length=64)] = ()
     """Keys before this one, which must be removed 18 months after the issue of their certificates (CSBR 6.3.2)."""
+    waiting: WaitingKey | None = None
+    """The next key, while its certificate is not there; the stamper does not use it."""
     experiment: bool = False
     """Whether the key may be of a kind that verifiers do not know yet (ML-DSA)."""
     admitted: tuple[int, ...] = ()

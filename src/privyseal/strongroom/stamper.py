@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from privyseal.errors import (
@@ -46,6 +46,7 @@ from privyseal.strongroom.messages_of_stamps import (
     StamperHealth,
     StamperState,
 )
+from privyseal.strongroom.older_books import MOST_SHOWN
 from privyseal.strongroom.stamps import Stamps
 from privyseal.strongroom.timekeeping import Timekeeping
 from privyseal.terms.certificates import Standing
@@ -56,6 +57,10 @@ from privyseal.timestamp.authority import STEP_BACK, Authority
 
 MAX_STAMPS = 4096
 """Tokens asked for at once; about ten seconds of one core with an RSA-3072 key, and 12 MiB of answer."""
+
+
+TALLY = timedelta(hours=1)
+"""How often the requests that were refused are written down, by why (CSBR 5.4.1.2)."""
 
 
 class Books(NamedTuple):
@@ -103,7 +108,8 @@ class Stamper:
         self._guard = threading.Lock()
         self._protection: KeyProtection | None = None
         self._legacy_standing: Standing | None = None
-        self._given = self._mark.read().number
+        self._given = max(self._mark.read().number, _newest(self._stamps))
+        self._tallied = self._wall()
         policies = (policy,) if isinstance(policy, str) else tuple(policy)
         self._authority = Authority(chain, self._sign, policies, self._time, os.urandom, self._account)
         threads = os.cpu_count() or 1
@@ -145,6 +151,7 @@ class Stamper:
         self._store.close()
         self._mark.close()
         if self._stamps is not None:
+            self._tally(self._wall())
             self._stamps.note(self._wall(), [("stopped", "The stamper stops.")])
             self._stamps.close()
 
@@ -175,8 +182,20 @@ class Stamper:
             if question.logged is not None:
                 self._stamps.note_logged(*question.logged)
             return LeavesRead(*self._stamps.unlogged())
-        batches = self._stamps.batches(question.batch, self._wall())
+        now = self._wall()
+        if now - self._tallied >= TALLY:
+            self._tally(now)
+        self._stamps.compare(question, now)
+        batches = self._stamps.batches(question.batch, now)
         return BooksRead(self._stamps.entries(question.entry), batches)
+
+    def _tally(self, now: datetime) -> None:
+        """Write down how many requests were refused since the last time, by why; what a crash loses was not counted."""
+        if self._stamps is not None and (refused := self._authority.refused()):
+            named = ", ".join(f"{each.name.lower()} {count}" for each, count in sorted(refused.items()))
+            words = f"Since {self._tallied:%Y-%m-%d %H:%M:%S} UTC: {named}."
+            self._stamps.note(now, [("requests refused", words)])
+        self._tallied = now
 
     def _account(self, times: Sequence[str], infos: Sequence[bytes]) -> None:
         """Write tokens down before they are signed; TimestampUnavailable if that may not be on the disk."""
@@ -200,10 +219,10 @@ class Stamper:
             why = error.detail
         own = self._certificate
         clock = self._clock.state() if isinstance(self._clock, Timekeeping) else None
-        books = "" if self._stamps is None else self._stamps.name
+        books, lost = ("", ()) if self._stamps is None else (self._stamps.name, self._stamps.lost_leaves[-MOST_SHOWN:])
         until = self._authority.used_until
         guard = self._guarded()
-        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard)
+        return StamperState(not why, why, own.subject, own.not_after, self._chain, clock, until, books, guard, lost)
 
     def _guarded(self) -> KeyProtection | None:
         """Ask the key store once what guards the key, and again where it did not tell."""
@@ -242,3 +261,9 @@ class Stamper:
             return [value for answer in answers for value in answer]
         except KeyStoreUnavailable as error:
             raise TimestampUnavailable(error.detail, hint=error.hint) from None
+
+
+def _newest(stamps: Stamps | None) -> int:
+    """Return the last second in the books: a mark that was put back to an older state does not give it again."""
+    last = "" if stamps is None else stamps.newest()
+    return int(datetime.strptime(last, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()) if last else 0

@@ -17,9 +17,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from privyseal.errors import NotFound, TimestampUnavailable, TooLarge
+from privyseal.errors import BadInput, NotFound, TimestampUnavailable, TooLarge
+from privyseal.strongroom import older_books
 from privyseal.strongroom.durable import Database
-from privyseal.strongroom.messages_of_stamps import DiaryEntry, StampBatch
+from privyseal.strongroom.messages_of_stamps import BooksAsked, DiaryEntry, LostLeaves, StampBatch
+from privyseal.strongroom.older_books import Ends
 from privyseal.tlog import merkle
 from privyseal.tlog.merkle import HASH_SIZE
 
@@ -77,10 +79,12 @@ class Stamps:
 
     def __init__(self, path: Path) -> None:
         """Open or make the file; a batch that was open goes on."""
-        self.database = Database(path, _SCHEMA, TimestampUnavailable)
+        self.database = Database(path, _SCHEMA + older_books.SCHEMA, TimestampUnavailable)
         self._guard = threading.Lock()
         self.name = self._named()
         """32 hex digits that no other books have: numbers of batches and entries are unique in these alone."""
+        self.lost_leaves = older_books.lost(self.database)
+        """What they lack because they were put back to an older state."""
         self._open: _Open | None = None
         self._known = False
         self._current()
@@ -112,10 +116,12 @@ class Stamps:
             place = 0 if current is None else current.count
             with self.database.writing() as connection:
                 if current is None:
-                    row = connection.execute(
-                        "INSERT INTO batches (hour, first, last, count) VALUES (?, ?, ?, 0)", (last[:10], first, last)
+                    ((number,),) = connection.execute(older_books.NUMBER_OF_NEXT)
+                    connection.execute(
+                        "INSERT INTO batches (number, hour, first, last, count) VALUES (?, ?, ?, ?, 0)",
+                        (number, last[:10], first, last),
                     )
-                    current = _Open(int(row.lastrowid or 0), last[:10], 0, b"", [])
+                    current = _Open(number, last[:10], 0, b"", [])
                 connection.execute(
                     "UPDATE batches SET count = ?, first = min(first, ?), last = max(last, ?) WHERE number = ?",
                     (place + len(leaves), first, last, current.number),
@@ -123,6 +129,55 @@ class Stamps:
                 connection.execute("INSERT INTO leaves VALUES (?, ?, ?)", (current.number, place, b"".join(leaves)))
             current.add(leaves)
             self._open, self._known = current, True
+
+    def newest(self) -> str:
+        """Return the last genTime that a token was written down with; empty where none was."""
+        ((last,),) = self.database.read("SELECT ifnull(max(last), '') FROM batches")
+        return str(last)
+
+    def compare(self, stated: BooksAsked, now: datetime) -> None:
+        """Hold the books against what was stated of them last; where they are older, they go on above that.
+
+        BadInput for a number that nothing can have.
+        """
+        with self._guard:
+            entry, batch = older_books.fit(self.database, stated)
+            if entry and batch:
+                older_books.note_told(self.database, stated)
+                return
+            if max(stated.entry, stated.batch) > older_books.HIGHEST:
+                raise BadInput("Nothing was ever stated of the stamper's books under such a number.")
+            told = older_books.told(self.database)
+            after = Ends(
+                max(told.entry, stated.entry) if entry else min(told.entry, stated.entry - 1),
+                max(told.batch, stated.batch) if batch else min(told.batch, stated.batch - 1),
+            )
+            asked = "SELECT ifnull(max(last), '19700101000000Z') FROM batches WHERE number <= ?"
+            ((since,),) = self.database.read(asked, (after.batch,))
+            above = Ends(max(told.entry, stated.entry), max(told.batch, stated.batch))
+            self._go_on(after, above, since, now)
+
+    def put_back(self, size: int, now: datetime) -> LostLeaves | None:
+        """Go on, where this is a copy, above what a log of this size can have of it; None where it is none.
+
+        Each number was stated by an entry of the log, in their order, and after each putting back they went on above
+        its size then. So no number that the log has is above the count of its entries.
+        """
+        with self._guard:
+            copied = older_books.copied(self.database)
+            if copied is None:
+                return None
+            told = older_books.told(self.database)
+            above = Ends(max(told.entry, size), max(told.batch, size))
+            since = self.newest() or f"{copied.at.astimezone(UTC):%Y%m%d%H%M%SZ}"
+            return self._go_on(told, above, since, now)
+
+    def _go_on(self, after: Ends, above: Ends, since: str, now: datetime) -> LostLeaves:
+        self._known = False
+        with self.database.writing() as connection:
+            gap = older_books.go_on(connection, after, above, since, now)
+        self.lost_leaves = older_books.lost(self.database)
+        return gap
 
     def note(self, at: datetime, entries: Sequence[tuple[str, str]]) -> None:
         """Write down what happened: what, and in which words."""
@@ -134,9 +189,8 @@ class Stamps:
 
     def note_once(self, at: datetime, what: str, detail: str) -> None:
         """Write down how something is, where that is otherwise than when it was written down last."""
-        before = self.database.read("SELECT detail FROM diary WHERE what = ? ORDER BY number DESC LIMIT 1", (what,))
-        if not before or before[0][0] != detail:
-            self.note(at, [(what, detail)])
+        with self.database.writing() as connection:
+            _note_once(connection, at, what, detail)
 
     def entries(self, after: int) -> tuple[DiaryEntry, ...]:
         """Return what was noted behind the entry ``after``, the oldest first."""
@@ -192,6 +246,12 @@ class Stamps:
                 "The token's batch is not closed yet.",
                 hint="an hour's tokens are logged once it is over: try again then",
             )
+        for gap in self.lost_leaves:
+            if gap.since <= time <= gap.until:
+                raise NotFound(
+                    "The books do not have this token, and if it was given out here, nothing leads from it to the log:"
+                    f" they were put back to an older state. {older_books.said(gap)}"
+                )
         raise NotFound("No such token was given out here.")
 
     def _index(self, batch: int, leaf: bytes) -> int | None:
@@ -260,6 +320,27 @@ class Stamps:
             for start in range(0, count, BUNDLE):
                 opened.add(self._leaves(number, start, min(count, start + BUNDLE)))
         return opened
+
+
+def note_beside(path: Path, at: datetime, what: str, detail: str) -> None:
+    """Write into the diary of a stamper that may be running, from another process; twice in a row is as once.
+
+    TimestampUnavailable where that may not be on the disk.
+    """
+    database = Database(path, _SCHEMA, TimestampUnavailable)
+    try:
+        with database.writing() as connection:
+            _note_once(connection, at, what, detail)
+    finally:
+        database.close()
+
+
+def _note_once(connection: sqlite3.Connection, at: datetime, what: str, detail: str) -> None:
+    last = "SELECT detail FROM diary WHERE what = ? ORDER BY number DESC LIMIT 1"
+    before = connection.execute(last, (what,)).fetchone()
+    if before is None or before[0] != detail:
+        when = at.astimezone(UTC).isoformat(timespec="seconds")
+        connection.execute("INSERT INTO diary (at, what, detail) VALUES (?, ?, ?)", (when, what, detail))
 
 
 def _closed(connection: sqlite3.Connection, batch: _Open) -> None:

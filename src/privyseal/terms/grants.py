@@ -33,8 +33,10 @@ MOST_SIGNATURES = 10_000
 """Signatures of one Grant; more want another look of the people."""
 MOST_KEYS = 16
 """Public keys of an issuer; real ones publish 2 to 8."""
+MOST_FORMATS = 64
+"""Code formats of one Grant: room for every one that there is; a rule of a policy names as many."""
 LARGEST_GRANT = 32 * 1024
-"""Octets of a Grant: sixteen RSA-4096 keys and sixteen conditions are half of it."""
+"""Octets of a Grant: sixteen RSA-4096 keys and sixteen conditions are half of it, every format's name one in thirty."""
 LARGEST_PROOF = 16 * 1024
 """Octets of a proof: of an identity token, at most (``access/workloads.py``)."""
 
@@ -81,7 +83,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     requester: Member
     """Id of the member in whose name the requests come, who is not counted either."""
     holder: ForRuns | ForKey
-    formats: Annotated[tuple[Word, ...], Meta(min_length=1, max_length=16)]
+    formats: Annotated[tuple[Word, ...], Meta(min_length=1, max_length=MOST_FORMATS)]
     mode: Literal["local", "server"]
     timestamp: bool
     publisher: Annotated[str, Meta(max_length=255)]

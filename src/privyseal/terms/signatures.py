@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -70,6 +71,16 @@ are for rehearsal and private trust (``Scheme.certifiable``). A row is all that 
 whether it can generate it, its format whether it can carry it."""
 
 
+LONGEST_SHOWN = 200
+"""Characters of a fact that people are shown; digests and names are shorter."""
+
+
+def _short(text: str) -> str:
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return f"{len(text)} characters, SHA-256 {hashlib.sha256(text.encode()).hexdigest()}"
+
+
 class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A typed description of one piece of code: what travels to the service in place of the file.
 
@@ -89,6 +100,10 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     facts: dict[str, str | int | bool] = {}
     """What else the format's key side needs; its names and types are the format's own."""
 
+    def said(self) -> dict[str, str]:
+        """Return the facts as people are shown them; a text that nobody would read as its length and SHA-256."""
+        return {name: _short(str(value)) for name, value in self.facts.items()}
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the requester wishes beyond the bare signature; part of what is approved."""
@@ -103,6 +118,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     page_hashes: Literal["sha1", "sha256"] | None = None
     """For PE: sign a digest of each page too, as Windows asks of drivers and protected processes. SHA-1 is for systems
     before Windows 8; the signature itself is by SHA-2 in any case."""
+    efi_variable: str | None = None
+    """For a UEFI variable: which one, ``db`` and the like, or NAME-GUID. None: as the file's name says."""
+    efi_time: str | None = None
+    """Its time, such as ``2026-12-01T08:00:00Z``. None: the one that is signed already."""
+    efi_attributes: int | None = None
+    """Its attributes. None: those that are signed already, or the usual ones."""
+    monotonic_count: int | None = None
+    """For a UEFI capsule: the count that is signed with each image. None: the one that is there, or 0."""
+    nuget_repository: str | None = None
+    """For a NuGet package: sign as the repository of this V3 service index. With mode append beside the author."""
+    nuget_owners: tuple[str, ...] = ()
+    """Whose package the repository says it is."""
 
 
 class ToBeSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

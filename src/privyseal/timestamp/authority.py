@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from calendar import monthrange
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -132,7 +133,7 @@ class _Template:
 class Authority:
     """One timestamp authority: a certificate with its chain, somebody who signs with its key, its policies, a clock.
 
-    Safe to use from several threads; the lock guards nothing but the last time given out.
+    Safe to use from several threads; the lock guards the clock and the last time given out.
     """
 
     def __init__(
@@ -161,8 +162,15 @@ class Authority:
         self._random = random
         self._lock = threading.Lock()
         self._last = datetime.fromtimestamp(0, UTC)
+        self._refused: Counter[Failure] = Counter()
         self.used_until = _months_later(self._certificate.not_before, USE_MONTHS)
         """Until when the key signs: 15 months after its certificate's notBefore (CSBR 6.3.2)."""
+
+    def refused(self) -> dict[Failure, int]:
+        """Return how many requests got no token since the last time this was asked, by why, and count anew."""
+        with self._lock:
+            told, self._refused = self._refused, Counter()
+        return dict(told)
 
     def reply(self, request: bytes, policy: str = "") -> bytes:
         """Answer one TimeStampReq with a TimeStampResp, DER: a token or a rejection, never an exception.
@@ -170,6 +178,7 @@ class Authority:
         ``policy`` is the one to whose address it came; empty where it came to none's.
         """
         draft = self._draft(request, policy)
+        self._count([draft])
         if isinstance(draft, _Rejection):
             return messages.rejected(draft.failure, draft.why)
         try:
@@ -184,6 +193,7 @@ class Authority:
         """
         addressed = policies or [""] * len(requests)
         outcomes = [self._draft(*each) for each in zip(requests, addressed, strict=True)]
+        self._count(outcomes)
         drafts = [outcome for outcome in outcomes if isinstance(outcome, _Draft)]
         try:
             granted = iter([messages.granted(token) for token in self._finished(drafts)])
@@ -207,6 +217,12 @@ class Authority:
         return self._finished(
             [self._template.draft(policy, one, (self._serial(), time), b"", True) for one in imprints]
         )
+
+    def _count(self, outcomes: Sequence[_Draft | _Rejection]) -> None:
+        rejections = [each.failure for each in outcomes if isinstance(each, _Rejection)]
+        if rejections:
+            with self._lock:
+                self._refused.update(rejections)
 
     def _finished(self, drafts: list[_Draft]) -> list[bytes]:
         if not drafts:
@@ -264,11 +280,11 @@ class Authority:
 
     def _moment(self) -> datetime | _Rejection:
         """Return the clock's whole second, never one before the last that was given out."""
-        try:
-            now = self._clock().replace(microsecond=0)
-        except Unavailable as error:
-            return _Rejection(Failure.TIME_NOT_AVAILABLE, error.detail)
-        with self._lock:
+        with self._lock:  # around the clock too: else a thread that slept in between would seem to see it go back
+            try:
+                now = self._clock().replace(microsecond=0)
+            except Unavailable as error:
+                return _Rejection(Failure.TIME_NOT_AVAILABLE, error.detail)
             if now < self._last - STEP_BACK:
                 why = "The clock went back; no time is given until it has caught up."
                 return _Rejection(Failure.TIME_NOT_AVAILABLE, why)

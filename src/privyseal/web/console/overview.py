@@ -13,7 +13,7 @@ from privyseal.errors import PrivySealError
 from privyseal.pki import certificates
 from privyseal.records import findings, freezes, keys, parties
 from privyseal.records.database import Transaction
-from privyseal.signing import signin
+from privyseal.signing import signin, stamped
 from privyseal.strongroom.messages_of_stamps import StamperState
 from privyseal.terms.agreements import PaperKind
 from privyseal.terms.keys import KeyPair
@@ -73,7 +73,7 @@ def home(visit: Visit) -> Reply:
         what = "Have your passkey put into the charter of a key, so that you can approve with it."
         todo.append(Todo(what, "/console/approver-key", "Show my approver key"))
     shows = {"known": known, "me": session, "todo": todo, "waiting": waiting, "held": held, "frozen": frozen}
-    shows |= {"counts": counts, "stamper": _stamper(visit)}
+    shows |= {"counts": counts, "stamper": _stamper(visit), "reminders": _reminders(visit, now)}
     return Reply("home.html", shows)
 
 
@@ -88,6 +88,14 @@ def _stamper(visit: Visit) -> StamperState | None:
         if isinstance(state, StamperState) and (ours or not state.ready):
             return state
     return None
+
+
+def _reminders(visit: Visit, now: datetime) -> tuple[str, ...]:
+    """Say to the operator's members what is to be done with timestamp keys."""
+    if visit.signed_in.member.subscriber != visit.seal.service.operator:
+        return ()
+    with visit.seal.records.reading_all_subscribers() as connection:
+        return stamped.reminders(visit.seal.stated.known_of_all_subscribers(connection), now)
 
 
 def _unaccepted(tx: Transaction) -> list[PaperKind]:

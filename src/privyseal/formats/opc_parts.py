@@ -1,0 +1,221 @@
+"""The parts of an OPC package, hashed as signatures list them, and held against what a signature lists.
+
+Source: ECMA-376 part 2, 13.2.4: a part is hashed as its octets, in canonical form, or, where it holds relationships,
+as those of them that are named (13.2.4.24).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from privyseal.errors import MalformedCode
+from privyseal.formats import content, opc_layout, xml_canonical, zipdir
+from privyseal.formats.opc_layout import OpcLayout, Relationship
+from privyseal.formats.opc_signature import C14N, COMMENTED, RELATIONSHIP_TRANSFORM, Reference
+from privyseal.formats.protocol import Problem, Source
+from privyseal.formats.xml_canonical import canonical, quoted
+from privyseal.formats.zipdir import Entry
+from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm
+
+LARGE: Final = 8 << 20
+"""Octets of all parts from which a second thread is worth it."""
+_ALLOWED = ((), (C14N,), (COMMENTED,), (RELATIONSHIP_TRANSFORM, C14N), (RELATIONSHIP_TRANSFORM, COMMENTED))
+
+
+# -- hashing -----------------------------------------------------------------------------------------------------------
+def digests(code: Source, entry: Entry, algorithms: Collection[str]) -> dict[str, bytes]:
+    """Return what a part hashes to, by algorithm; it is unpacked on the way and held against its checksum."""
+    hashes = {name: hashlib.new(name) for name in algorithms}
+    if entry.method == zipdir.STORED:
+        check = _Checksum()
+        sinks = [*(each.update for each in hashes.values()), check.update]
+        content.feed(code, entry.data_at, entry.data_at + entry.packed, sinks)
+        if check.value != entry.crc:
+            raise MalformedCode(f"{code.filename} has octets in {entry.shown} that are not those of its checksum.")
+    else:
+        for piece in zipdir.unpacked(code, entry, entry.size):
+            for each in hashes.values():
+                each.update(piece)
+    return {name: each.digest() for name, each in hashes.items()}
+
+
+def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) -> dict[str, dict[str, bytes]]:
+    """Return the digests of several parts, by the names they are given; two at a time where they are large.
+
+    Unpacking and hashing let go of the interpreter lock, so the second core does half of it.
+    """
+    if len(wanted) < 2 or sum(entry.size for entry, _ in wanted.values()) < LARGE:
+        return {name: digests(code, entry, algorithms) for name, (entry, algorithms) in wanted.items()}
+    with ThreadPoolExecutor(2, "parts") as pool:
+        found = pool.map(lambda one: digests(code, *one), wanted.values())
+        return dict(zip(wanted, found, strict=True))
+
+
+class _Checksum:
+    """The CRC-32 of what goes by."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def update(self, view: memoryview) -> None:
+        self.value = zlib.crc32(view, self.value)
+
+
+def chosen(links: Iterable[Relationship], identifiers: Collection[str], kinds: Collection[str]) -> bytes:
+    """Return the relationships that are named, by Id or by type, as the relationship transform writes them."""
+    taken = sorted(
+        (one for one in links if one.identifier in identifiers or one.kind in kinds), key=lambda one: one.identifier
+    )
+    listed = "".join(
+        f'<Relationship Id="{quoted(one.identifier)}" Target="{quoted(one.target)}" '
+        f'TargetMode="{"External" if one.external else "Internal"}" Type="{quoted(one.kind)}"></Relationship>'
+        for one in taken
+    )
+    return f'<Relationships xmlns="{opc_layout.RELATIONSHIPS}">{listed}</Relationships>'.encode()
+
+
+def _links(code: Source, entry: Entry) -> tuple[Relationship, ...]:
+    name = opc_layout.text(entry)
+    return opc_layout.relationships(code, zipdir.whole(code, entry, opc_layout.MAX_EDITED), name)
+
+
+# -- listing -----------------------------------------------------------------------------------------------------------
+def listed(
+    code: Source, layout: OpcLayout, written: dict[str, bytes], algorithm: DigestAlgorithm, *, raw: bool
+) -> list[Reference]:
+    """Return a reference to each part, in the order of their names; the entries in ``written`` have those octets.
+
+    ``raw``: relationships are parts as all others, those to signatures too, as VSIXSignTool has it. Otherwise they are
+    hashed without those to signatures, so that more of them can come. MalformedCode for an entry that can be no part.
+    """
+    entries = {opc_layout.text(one): one for one in layout.parts()}
+    names = entries.keys() | (written.keys() - {opc_layout.TYPES} if raw else set())
+    types = written.get(opc_layout.TYPES)
+    stated = layout.stated if types is None else opc_layout.content_types(code, types)
+    for name in sorted(names):
+        if not opc_layout.is_part(name):
+            opc_layout.refuse(code, f"its entry {name[:80]!r} is not named as a part has to be")
+        if not stated.of(name):
+            opc_layout.refuse(code, f"its {opc_layout.TYPES} says nothing of {name[:80]!r}, so it is no part")
+    plain = [name for name in entries if name not in written and (raw or not opc_layout.is_relationships(name))]
+    read = of_all(code, {name: (entries[name], (algorithm,)) for name in plain})
+    found = []
+    for name in sorted(names):
+        kind = stated.of(name) or ""
+        if raw or not opc_layout.is_relationships(name):
+            octets = written.get(name)
+            digest = read[name][algorithm] if octets is None else hashlib.new(algorithm, octets).digest()
+            found.append(Reference(name, kind, algorithm, digest))
+            continue
+        links = [one for one in _links(code, entries[name]) if one.kind != opc_layout.TO_ORIGIN]
+        if links:
+            taken = frozenset(one.identifier for one in links)
+            digest = hashlib.new(algorithm, chosen(links, taken, ())).digest()
+            found.append(Reference(name, kind, algorithm, digest, (RELATIONSHIP_TRANSFORM, C14N), taken))
+    if not found:
+        opc_layout.refuse(code, "it has no parts")
+    return found
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+class Held:
+    """The parts of one package, each hashed at most once for each algorithm that its signatures use."""
+
+    def __init__(self, code: Source, layout: OpcLayout, lists: Sequence[Sequence[Reference]]) -> None:
+        """Look at the parts that ``lists`` name; nothing is read yet."""
+        self._code = code
+        self._layout = layout
+        self._entries = {opc_layout.text(one): one for one in layout.archive.entries}
+        self._folded = {name.lower(): name for name in self._entries}
+        self._wanted: dict[str, set[str]] = {}
+        self._digests: dict[str, dict[str, bytes]] | None = None
+        for one in (each for references in lists for each in references):
+            if not one.transforms and one.algorithm in DIGEST_SIZES:
+                self._wanted.setdefault(one.name.lower(), set()).add(one.algorithm)
+
+    def problems(self, references: Sequence[Reference]) -> Iterator[Problem]:
+        """Say which parts are not what is listed, and which are not listed at all; one problem of a kind."""
+        wrong: dict[str, list[str]] = {}
+        covered: dict[str, Reference] = {}
+        for one in references:
+            if (flaw := self._flaw(one)) is not None:
+                wrong.setdefault(flaw, []).append(one.name)
+            if one.name.lower() in covered:
+                wrong.setdefault("twice", []).append(one.name)
+            covered[one.name.lower()] = one
+        for entry in self._layout.parts():
+            name = opc_layout.text(entry)
+            if not self._covers(entry, covered.get(name.lower())):
+                wrong.setdefault("uncovered-part", []).append(name)
+        for code, names in wrong.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield Problem(code, _SENTENCES[code].format(f"{names[0][:80]!r}{more}"))
+
+    def _flaw(self, one: Reference) -> str | None:
+        """Return the slug of what is wrong with one part."""
+        name = self._folded.get(one.name.lower())
+        if name is None or name == opc_layout.TYPES:
+            return "missing-part"
+        if (self._layout.stated.of(name) or "").lower() != one.content_type.lower():
+            return "content-type"
+        if one.algorithm not in DIGEST_SIZES:
+            return "weak-digest"
+        if one.transforms not in _ALLOWED:
+            return "transform"
+        entry = self._entries[name]
+        if not one.transforms:
+            return None if self._read()[name][one.algorithm] == one.digest else "digest-mismatch"
+        try:
+            octets = self._transformed(entry, one)
+        except MalformedCode:
+            return "transform"
+        return None if hashlib.new(one.algorithm, octets).digest() == one.digest else "digest-mismatch"
+
+    def _read(self) -> dict[str, dict[str, bytes]]:
+        """Return the digests of all parts that any signature names as they are; they are read when first asked for."""
+        if self._digests is None:
+            named = {name: self._folded.get(name) for name in self._wanted}
+            self._digests = of_all(
+                self._code,
+                {
+                    name: (self._entries[name], self._wanted[folded])
+                    for folded, name in named.items()
+                    if name is not None and name != opc_layout.TYPES
+                },
+            )
+        return self._digests
+
+    def _transformed(self, entry: Entry, one: Reference) -> bytes:
+        if one.transforms[0] == RELATIONSHIP_TRANSFORM:
+            return chosen(_links(self._code, entry), one.identifiers, one.kinds)
+        octets = zipdir.whole(self._code, entry, xml_canonical.MAX_OCTETS)
+        document = xml_canonical.read(octets, f"{entry.shown} in {self._code.filename}")
+        return canonical(document, comments=COMMENTED in one.transforms)
+
+    def _covers(self, entry: Entry, one: Reference | None) -> bool:
+        """Tell whether all of a part is under the signature, but for the relationship to signatures."""
+        if not opc_layout.is_relationships(opc_layout.text(entry)) or (one is not None and not one.transforms):
+            return one is not None
+        try:
+            links = _links(self._code, entry)
+        except MalformedCode:
+            return False
+        taken, kinds = (one.identifiers, one.kinds) if one is not None else ((), ())
+        return all(
+            each.kind == opc_layout.TO_ORIGIN or each.identifier in taken or each.kind in kinds for each in links
+        )
+
+
+_SENTENCES = {
+    "missing-part": "The signature covers {}, which the package does not have.",
+    "content-type": "The content type of {} is another than the signature says.",
+    "weak-digest": "The digest of {} is by another algorithm than SHA-2 of 256 bits or more.",
+    "transform": "The signature covers {} transformed in a way that cannot be followed.",
+    "digest-mismatch": "The content has changed since it was signed: {}.",
+    "twice": "The signature covers {} twice.",
+    "uncovered-part": "The signature does not cover {}.",
+}
