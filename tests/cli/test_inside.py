@@ -25,7 +25,7 @@ from privyseal.cli import keyfile
 from privyseal.cli.inside_signing import sign_with_inside
 from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Pending, Wishes, write_receipt
-from privyseal.errors import Unavailable
+from privyseal.errors import BadInput, Unavailable
 from privyseal.formats import appx_publisher, catalogue, inside
 from privyseal.formats.protocol import EmbeddedSignature, Prepared
 from privyseal.formats.source import FileSource
@@ -160,6 +160,18 @@ def test_what_is_not_all_signed_stays_as_it_was(signs: int, then: Pending | Unav
         assert ("R-abcdefgh" if isinstance(then, Pending) else "inside it") in outcome.words
     assert Path(path).read_bytes() == before and set(os.listdir(tmp_path)) == there
     assert maker.described == ["0.dll", "1.dll", "2.dll", "a.cab"][: signs + 1]
+
+
+def test_what_holds_digests_of_its_neighbours_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a ClickOnce manifest does; a script stands in for one, so that this does not wait for that format."""
+    monkeypatch.setattr(inside, "OVER_NEIGHBOURS", frozenset({"powershell"}))
+    path = tmp_path / "a.zip"
+    path.write_bytes(archive([File(b"a.exe", pe_builder.program()), File(b"s.ps1", b"Write-Host 1\r\n")]))
+    before = path.read_bytes()
+    maker = keyfile.KeyFileMaker(key_in(tmp_path), None)
+    with pytest.raises(BadInput, match=r"^s.ps1 holds digests of the files beside it"):
+        sign_with_inside(Job(str(path), str(path)), maker, WISHES, lambda _octets: None)
+    assert path.read_bytes() == before
 
 
 def test_an_app_package_and_the_mode_of_the_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from privyseal.cli import pieces, sign
 from privyseal.cli.makers import FileMaker, Maker, Together
 from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Opened, Pending, Wishes
-from privyseal.errors import MalformedCode, PrivySealError, VerificationFailed
+from privyseal.errors import BadInput, MalformedCode, PrivySealError, VerificationFailed
 from privyseal.formats import inside, operations
 from privyseal.formats.patch import Ahead
 from privyseal.formats.protocol import EmbeddedSignature, Prepared, Problem, Source
@@ -146,6 +146,11 @@ class Workshop:
 
     def _node(self, code: inside.Unpacked, shown: str, depth: int) -> Node | None:
         kind = inside.kind_of(code)
+        if kind in inside.OVER_NEIGHBOURS:
+            raise BadInput(
+                f"{shown} holds digests of the files beside it, which change when they are signed.",
+                hint="sign those files, then make and sign this one, then pack them",
+            )
         if kind is None or (kind != "zip" and inside.carries_signature(kind, code)):
             return None
         node = Node(self._new(), shown, kind)
