@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.formats import pe_builder
 from tests.formats.test_packages_strangers import all_rsa, judged
@@ -23,10 +24,10 @@ from tests.rehearsal import PRIVYSEAL
 from privyseal.cli import keyfile
 from privyseal.cli.inside_signing import sign_with_inside
 from privyseal.cli.outcomes import InsideReport
-from privyseal.cli.pieces import Job, Made, Pending, Wishes
-from privyseal.errors import Unavailable
+from privyseal.cli.pieces import Job, Made, Pending, Wishes, write_receipt
+from privyseal.errors import BadInput, Unavailable
 from privyseal.formats import appx_publisher, catalogue, inside
-from privyseal.formats.protocol import Prepared
+from privyseal.formats.protocol import EmbeddedSignature, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options
 
@@ -110,10 +111,14 @@ class Moody(keyfile.KeyFileMaker):
         self.described.append(prepared.described[0].filename)
         self.left -= 1
         if self.left >= 0:
-            return super().make(prepared, options, again=again)
+            made = super().make(prepared, options, again=again)
+            return msgspec.structs.replace(made, request=f"R-{self.left}", receipt="a receipt")
         if isinstance(self.then, Unavailable):
             raise self.then
         return self.then
+
+    def accept(self, made: Made, found: EmbeddedSignature, job: Job) -> None:
+        write_receipt(job.receipt, made.receipt or "")
 
 
 def key_in(folder: Path) -> keyfile.KeyFile:
@@ -127,10 +132,10 @@ WISHES = Wishes(options=Options(timestamp=False), digest="sha256", inside="sign"
 DOWN = Unavailable("The service does not answer.")
 
 
-@pytest.mark.parametrize("signs", [0, 2, 3])
+@pytest.mark.parametrize("signs", [0, 2, 3, 4])
 @pytest.mark.parametrize("then", [DOWN, Pending("R-abcdefgh")])
 def test_what_is_not_all_signed_stays_as_it_was(signs: int, then: Pending | Unavailable, tmp_path: Path) -> None:
-    """Whether the first inside, the last inside or the outside is not signed."""
+    """Whether the first inside, the last inside or the outside is not signed; receipts are taken away again."""
     key = key_in(tmp_path)
     programs = {f"{n}.dll": pe_builder.program(sections=(bytes([n]) * 200,)) for n in range(3)}
     for name, octets in programs.items():
@@ -145,10 +150,28 @@ def test_what_is_not_all_signed_stays_as_it_was(signs: int, then: Pending | Unav
     else:
         outcome = sign_with_inside(Job(path, path), maker, WISHES, lambda _octets: None)
         assert outcome is not None
+        if signs == 4:  # but where all are, there is a receipt for each request
+            assert outcome.report.status == "signed"
+            assert {*there, "a.cab.tlog-proof", *(f"a.cab.inside-{n}.tlog-proof" for n in (1, 2, 3))} == {
+                *os.listdir(tmp_path)
+            }
+            return
         assert outcome.report.status == ("waiting" if isinstance(then, Pending) else "failed")
         assert ("R-abcdefgh" if isinstance(then, Pending) else "inside it") in outcome.words
     assert Path(path).read_bytes() == before and set(os.listdir(tmp_path)) == there
     assert maker.described == ["0.dll", "1.dll", "2.dll", "a.cab"][: signs + 1]
+
+
+def test_what_holds_digests_of_its_neighbours_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a ClickOnce manifest does; a script stands in for one, so that this does not wait for that format."""
+    monkeypatch.setattr(inside, "OVER_NEIGHBOURS", frozenset({"powershell"}))
+    path = tmp_path / "a.zip"
+    path.write_bytes(archive([File(b"a.exe", pe_builder.program()), File(b"s.ps1", b"Write-Host 1\r\n")]))
+    before = path.read_bytes()
+    maker = keyfile.KeyFileMaker(key_in(tmp_path), None)
+    with pytest.raises(BadInput, match=r"^s.ps1 holds digests of the files beside it"):
+        sign_with_inside(Job(str(path), str(path)), maker, WISHES, lambda _octets: None)
+    assert path.read_bytes() == before
 
 
 def test_an_app_package_and_the_mode_of_the_file(tmp_path: Path) -> None:

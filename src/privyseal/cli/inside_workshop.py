@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 
+import msgspec
+
 from privyseal.cli import pieces, sign
 from privyseal.cli.makers import FileMaker, Maker, Together
 from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Opened, Pending, Wishes
-from privyseal.errors import MalformedCode, PrivySealError, VerificationFailed
+from privyseal.errors import BadInput, MalformedCode, PrivySealError, VerificationFailed
 from privyseal.formats import inside, operations
 from privyseal.formats.patch import Ahead
-from privyseal.formats.protocol import EmbeddedSignature, Problem, Source
+from privyseal.formats.protocol import EmbeddedSignature, Prepared, Problem, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.requests import MOST_DESCRIBED
 from privyseal.terms.signatures import Options
@@ -67,6 +68,28 @@ class Ended(Exception):
         self.node, self.end = node, end
 
 
+class _Known(msgspec.Struct, frozen=True):
+    """What is to be signed with others: the file was read, and is closed again."""
+
+    node: Node
+    opened: Opened
+    prepared: Prepared
+
+
+def _batches(some: Sequence[_Known]) -> Iterator[list[_Known]]:
+    """Yield as many at a time as one request describes; some files have several descriptions."""
+    batch: list[_Known] = []
+    count = 0
+    for one in some:
+        if batch and count + len(one.prepared.described) > MOST_DESCRIBED:
+            yield batch
+            batch, count = [], 0
+        batch.append(one)
+        count += len(one.prepared.described)
+    if batch:
+        yield batch
+
+
 class Workshop:
     """The private folder in which one file's inside is signed, and what is known of it."""
 
@@ -79,7 +102,6 @@ class Workshop:
         self._folder = tempfile.TemporaryDirectory(prefix="privyseal-inside-")  # mode 0700
         self._count = 0
         self._allowance = inside.Allowance(inside.UNPACKED)
-        self._by_content: dict[bytes, str] = {}
         self._receipts: dict[str, str] = {}
         self._signed: list[str] = []
         self._left: list[Problem] = []
@@ -124,6 +146,11 @@ class Workshop:
 
     def _node(self, code: inside.Unpacked, shown: str, depth: int) -> Node | None:
         kind = inside.kind_of(code)
+        if kind in inside.OVER_NEIGHBOURS:
+            raise BadInput(
+                f"{shown} holds digests of the files beside it, which change when they are signed.",
+                hint="sign those files, then make and sign this one, then pack them",
+            )
         if kind is None or (kind != "zip" and inside.carries_signature(kind, code)):
             return None
         node = Node(self._new(), shown, kind)
@@ -152,8 +179,8 @@ class Workshop:
 
     def _sign_level(self, nodes: Sequence[Node]) -> None:
         contents = [_sha256(one.path) for one in nodes]
-        new = {content: one for content, one in zip(contents, nodes, strict=True) if content not in self._by_content}
-        todo = list(new.values())
+        once = dict(zip(contents, nodes, strict=True))  # what is the same is of the same height
+        todo = list(once.values())
         if isinstance(self.maker, Together) and not isinstance(self.maker, FileMaker):
             most = MOST_DESCRIBED // 2  # the macros of a document are described twice
             for first in range(0, len(todo), most):
@@ -161,9 +188,9 @@ class Workshop:
         else:
             for one in todo:
                 self._alone(one)
-        self._by_content |= {content: _signed_path(one) for content, one in new.items()}
+        signed = {content: _signed_path(one) for content, one in once.items()}
         for content, one in zip(contents, nodes, strict=True):
-            one.path = self._by_content[content]
+            one.path = signed[content]
             self._signed.append(one.shown)
 
     def _alone(self, node: Node) -> None:
@@ -179,39 +206,44 @@ class Workshop:
         self._keep(job, outcome.report.request)
 
     def _together(self, maker: Together, nodes: Sequence[Node]) -> None:
-        """Sign several by one request."""
+        """Describe several, and have those with the same options signed by one request.
+
+        Each is open only while it is read: there may be as many in sixteen files at once.
+        """
+        by_options: dict[Options, list[_Known]] = {}  # not every format has a place for every wish
         node = nodes[0]
         try:
-            with contextlib.ExitStack() as files:
-                by_options: dict[Options, list[tuple[Node, Opened]]] = {}  # not every format has a place for every wish
-                for node in nodes:
-                    opened = pieces.open_piece(files.enter_context(node.opened()))
-                    fitting = operations.fitting(opened.format, self.wishes.options)
-                    by_options.setdefault(fitting, []).append((node, opened))
-                for options, some in by_options.items():
-                    self._asked_together(maker, some, options)
+            for node in nodes:
+                with node.opened() as code:
+                    opened = pieces.open_piece(code)
+                    options = operations.fitting(opened.format, self.wishes.options)
+                    prepared = pieces.prepare(opened, self.maker.identity, options, self.wishes.digest, _nobody)
+                by_options.setdefault(options, []).append(_Known(node, opened, prepared))
         except PrivySealError as error:
             raise Ended(node, error) from error
+        for options, some in by_options.items():
+            for batch in _batches(some):
+                self._asked_together(maker, batch, options)
 
-    def _asked_together(self, maker: Together, some: Sequence[tuple[Node, Opened]], options: Options) -> None:
+    def _asked_together(self, maker: Together, some: Sequence[_Known], options: Options) -> None:
         """Sign those that have the same options; Ended with the one that could not be."""
-        identity, digest = self.maker.identity, self.wishes.digest
-        node = some[0][0]
+        node = some[0].node
         try:
-            prepared = [pieces.prepare(opened, identity, options, digest, _nobody) for _, opened in some]
-            made = maker.make_together(prepared, options, again=self.wishes.again)
+            made = maker.make_together([one.prepared for one in some], options, again=self.wishes.again)
             if isinstance(made, Pending):
                 raise Ended(node, made)
-            for (node, opened), known, its in zip(some, prepared, made, strict=True):
+            for one, its in zip(some, made, strict=True):
+                node = one.node
                 job = Job(node.path, _signed_path(node))
                 expected = Expected(
                     blobs=its.blobs,
-                    prepared=known,
-                    certificate=identity.chain[0],
+                    prepared=one.prepared,
+                    certificate=self.maker.identity.chain[0],
                     timestamped=options.timestamp,
                     known_problems=frozenset(),
                 )
-                self._put_back(opened, job, options, expected, its)
+                with node.opened() as code:
+                    self._put_back(msgspec.structs.replace(one.opened, code=code), job, options, expected, its)
                 self._keep(job, its.request)
         except PrivySealError as error:
             raise Ended(node, error) from error

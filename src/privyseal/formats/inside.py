@@ -45,6 +45,9 @@ NOT_INSIDE: Final = frozenset({"js"})
 """Formats that are left alone inside: a ``.js`` in a package is a page's or a program's for Node.js, and none for
 Windows Script Host."""
 
+OVER_NEIGHBOURS: Final = frozenset({"clickonce"})
+"""Formats that hold digests of whole files beside them: sign those files, and what holds their digests is wrong."""
+
 
 class Member(Protocol):
     """One thing in a container."""
