@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.formats import pe_builder
+from tests.formats import opc_builder, opc_rules, pe_builder
 from tests.formats.test_packages_strangers import all_rsa, judged
 from tests.formats.zip_builder import File, app_package, archive, nuget_files
 from tests.pki import mint
@@ -194,6 +194,35 @@ def test_an_app_package_and_the_mode_of_the_file(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as package:
         (tmp_path / "data.bin").write_bytes(package.read("data.bin"))
     with FileSource.open(tmp_path / "data.bin") as code:
+        assert inside.is_signed(catalogue.BY_NAME["pe"], code)
+
+
+@pytest.mark.parametrize("stated", [b"null", b'"' + b"0" * 64 + b'"'], ids=["null", "stated"])
+def test_extensions_of_visual_studio(tmp_path: Path, stated: bytes) -> None:
+    """What is inside, then the extension over the new parts; one that states digests of its files is refused whole."""
+    chain, key, root = all_rsa().write_pem(tmp_path)
+    key.chmod(0o600)
+    maker = keyfile.KeyFileMaker(keyfile.load(key, chain, (root,), datetime.now(UTC)), None)
+    path = tmp_path / "example.vsix"
+    manifest = b'{"files": [{"fileName": "/Example.dll", "sha256": ' + stated + b"}]}"
+    types = opc_builder.TYPES.replace(
+        "<Default", '<Default Extension="json" ContentType="application/json"/><Default', 1
+    )
+    files = opc_builder.vsix_files(pe_builder.program(), types)
+    path.write_bytes(original := archive([*files, File(b"manifest.json", manifest)]))
+    job = Job(str(path), str(path))
+    if stated != b"null":
+        with pytest.raises(BadInput, match=r"manifest\.json states digests"):
+            sign_with_inside(job, maker, WISHES, lambda _octets: None)
+        assert path.read_bytes() == original
+        return
+    outcome = sign_with_inside(job, maker, WISHES, lambda _octets: None)
+    assert outcome is not None and outcome.report.inside == InsideReport(signed=("Example.dll",))
+    (found,) = opc_rules.signatures(path)
+    assert not found.wrong
+    with zipfile.ZipFile(path) as package:
+        (tmp_path / "Example.dll").write_bytes(package.read("Example.dll"))
+    with FileSource.open(tmp_path / "Example.dll") as code:
         assert inside.is_signed(catalogue.BY_NAME["pe"], code)
 
 

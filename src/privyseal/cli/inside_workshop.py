@@ -182,9 +182,8 @@ class Workshop:
         once = dict(zip(contents, nodes, strict=True))  # what is the same is of the same height
         todo = list(once.values())
         if isinstance(self.maker, Together) and not isinstance(self.maker, FileMaker):
-            most = MOST_DESCRIBED // 2  # the macros of a document are described twice
-            for first in range(0, len(todo), most):
-                self._together(self.maker, todo[first : first + most])
+            for first in range(0, len(todo), MOST_DESCRIBED):
+                self._together(self.maker, todo[first : first + MOST_DESCRIBED])
         else:
             for one in todo:
                 self._alone(one)

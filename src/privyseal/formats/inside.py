@@ -20,6 +20,7 @@ from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import catalogue
 from privyseal.formats.inside_appx import AppxContainer
 from privyseal.formats.inside_cab import CabContainer
+from privyseal.formats.inside_vsix import VsixContainer
 from privyseal.formats.inside_zip import ZipContainer
 from privyseal.formats.protocol import CodeFormat, Layout, Source
 
@@ -91,8 +92,8 @@ CONTAINERS: dict[str, Callable[[Source, Layout | None], Container]] = {
     "appx": AppxContainer,
     "cab": CabContainer,
     "nuget": ZipContainer,
+    "vsix": VsixContainer,
     "zip": ZipContainer,
-    # "vsix": ZipContainer: a line here once the format is in the catalogue; signing it anew replaces its signature.
 }
 """Every container there is, by the name of its format: a literal list. ``zip`` is an archive that is nothing else."""
 
