@@ -212,12 +212,12 @@ def test_all_of_the_profile_is_asked_of_a_public_certificate(unpinned: Path, ca:
 
     No module of the tests is hardware, so this one is only said to be.
     """
-    request, now = ask(unpinned), datetime.now(UTC)
+    request = ask(unpinned)
     hardware = KeyProtection("pkcs11", Assurance.HARDWARE, True, True)
 
     def judged(sent: Path, *pinned: PinnedAnchor) -> Judged:
         bag = bundle.read(sent.read_bytes())
-        return require_fit(bag[::-1], hardware, now, pinned, roots)
+        return require_fit(bag[::-1], hardware, datetime.now(UTC), pinned, roots)
 
     roots = certificates.pem_certificates(ca.root.read_bytes())
     assert judged(ca.issue(request)).standing == "public"
@@ -227,7 +227,7 @@ def test_all_of_the_profile_is_asked_of_a_public_certificate(unpinned: Path, ca:
     told = judged(bare, PinnedAnchor(roots[0], "private"))
     assert told.standing == "private" and any("cRLDistributionPoints" in each for each in told.notes)
     with pytest.raises(NotCompliant, match="15 months"):
-        require_fit(bundle.read(bare.read_bytes())[::-1], hardware, now + timedelta(days=480), (), roots)
+        require_fit(bundle.read(bare.read_bytes())[::-1], hardware, datetime.now(UTC) + timedelta(days=480), (), roots)
 
 
 def test_a_certificate_for_a_key_in_a_token(tmp_path: Path, ca: OtherCa) -> None:

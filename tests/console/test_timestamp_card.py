@@ -24,13 +24,13 @@ def a_state(clock: ClockState | None, why: str = "") -> StamperState:
     return StamperState(not why, why, "CN=TSA", NOW, (), clock, NOW)
 
 
-def page(state: StamperState | None) -> str:
+def page(state: StamperState | None, *reminders: str) -> str:
     """Return the block of the overview, as anybody would be shown it."""
     member = SimpleNamespace(name="Ada", subscriber="demo", roles=())
     session = SimpleNamespace(member=member, factors=("passkey",), said="", proved_at=None)
-    shows: dict[str, Any] = dict.fromkeys(("todo", "waiting", "held", "frozen", "counts", "reminders"), ())
+    shows: dict[str, Any] = dict.fromkeys(("todo", "waiting", "held", "frozen", "counts"), ())
     template = environment().get_template("home.html")
-    context = template.new_context(shows | {"me": session, "stamper": state})
+    context = template.new_context(shows | {"me": session, "stamper": state, "reminders": reminders})
     return "".join(template.blocks["main"](context))
 
 
@@ -55,6 +55,11 @@ def test_books_that_were_put_back_are_told() -> None:
     shown = page(msgspec.structs.replace(a_state(None), lost=(lost,)))
     assert "leaves of tokens from 20261130120000Z to 20261130140000Z may be lost" in shown
     assert "put back" not in page(a_state(None))
+
+
+def test_a_key_that_ends_is_told_in_the_card() -> None:
+    shown = page(a_state(None), "Make a new timestamp key: <aa> signs until 2026-06-01.")
+    assert '<p class="notice">Make a new timestamp key: &lt;aa&gt; signs until 2026-06-01.</p>' in shown
 
 
 @pytest.mark.parametrize(("subscriber", "ready", "shown"), [

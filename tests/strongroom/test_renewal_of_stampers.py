@@ -218,6 +218,18 @@ def test_one_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (site.room / "stamper.toml").read_bytes() == before
 
 
+def test_two_renewals_of_one_second_are_two_keys(site: Site) -> None:
+    """And a cancelled one is none of them; the clock of these tests stands still."""
+    seen = {certificates.read(renewal.keys(site.room)[0].chain[0]).key_id}
+    for _ in range(2):
+        fresh = renewal.wait(site.room, site.clock)
+        renewal.install(site.room, site.clock, site.issue(fresh.spki))
+        seen.add(fresh.key_id)
+        renewal.wait(site.room, site.clock)
+        renewal.cancel(site.room, site.clock)
+    assert len(seen) == 3 == site.alive()
+
+
 def test_a_second_scheme_needs_the_first_cancelled(site: Site) -> None:
     renewal.wait(site.room, site.clock, "ecdsa-p384")
     assert renewal.wait(site.room, site.clock).key_id == renewal.wait(site.room, site.clock, "ecdsa-p384").key_id

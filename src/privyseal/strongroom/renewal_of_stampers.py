@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -94,7 +95,9 @@ def wait(room: Path, clock: Clock, scheme: str | None = None) -> Waiting:
             held = asked.waiting
             wanted = scheme or certificates.scheme_of(store.public_key(asked.key)).name
             if held is None:
-                held = WaitingKey(label=f"{founding.STAMPER_LABEL}-{clock():%Y%m%d%H%M%S}", scheme=wanted)
+                # Random too: a label of the same second would find the key that was born before, and is in use now.
+                label = f"{founding.STAMPER_LABEL}-{clock():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
+                held = WaitingKey(label=label, scheme=wanted)
                 _rewrite(room, {"waiting": _said(held)})
             if scheme is not None and held.scheme != scheme:
                 raise Conflict(
