@@ -104,3 +104,11 @@ def test_with_a_key_file_too(service: Rehearsal, tmp_path: Path) -> None:
     _, message, image, _ = authentication(large.read_bytes())
     assert image == original[-len(image) :]
     assert openssl_verifies(message, image + bytes(8), signatory().root, tmp_path)
+    later = service.run("timestamp", "--tsa", "http://127.0.0.1:9/", tmp_path / "db.esl", large, profile=False)
+    assert later.returncode == 2 and "reads no timestamp" in " ".join(later.stderr.split()), later.stderr
+    kept = (tmp_path / "db.esl").read_bytes()
+    again = service.run(
+        "sign", *given, "--again", "--efi-time", "2027-01-01T00:00:00Z", tmp_path / "db.esl", profile=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "db.esl").read_bytes()[:2] != kept[:2] and pieces(kept)[2] == db()

@@ -6,12 +6,14 @@ detached and attached again as WiX does it.
 
 from __future__ import annotations
 
+import random
 import struct
 from pathlib import Path
 
 import pytest
 from tests.formats.pe_builder import program
 from tests.formats.signing import PE, PLAIN, blob_for, look, sign, signatory, troubles
+from tests.formats.test_pe_layout import Held
 from tests.formats.walking import remove
 
 from privyseal.cli.inspect import look as inspected
@@ -149,3 +151,30 @@ def test_counts_that_lie_are_bounded(path: Path):
         found = pe_burn.find(code)
         assert pe_layout.read_layout(code).size == len(octets)
     assert found is not None and found.attached >= len(CONTAINER)
+
+
+def test_mutants_of_bundles(tmp_path: Path):
+    """2,000 with a number of the section, or of the headers before it, broken: found, not found, or refused."""
+    path, outcomes = tmp_path / "setup.exe", set()
+    path.write_bytes(detached(bundle()))
+    sign(path, signatory())
+    originals = (bundle(), reattached(path.read_bytes()))
+    who = signatory().identity
+    for seed in range(2000):
+        chance = random.Random(seed)
+        octets = bytearray(originals[seed % 2])
+        at = numbers(bytes(octets))[0]
+        for _ in range(chance.choice((1, 1, 2))):
+            place = chance.choice((at + 4 * chance.randrange(14), chance.randrange(0x80, 0x200)))
+            value = chance.choice(
+                (0, 1, 8, len(octets), len(octets) - 1, 0xFFFFFFFF, 0x80000000, chance.getrandbits(32))
+            )
+            struct.pack_into("<I", octets, place, value)
+        code = Held(bytes(octets))
+        try:
+            PE.prepare(code, PE.inspect(code), who, PLAIN, "sha256")
+            outcomes.add("taken")
+        except MalformedCode as error:
+            assert error.detail.endswith(".") and "\n" not in error.detail
+            outcomes.add("bundle" if "WiX bundle" in error.detail else "malformed")
+    assert outcomes == {"taken", "bundle", "malformed"}

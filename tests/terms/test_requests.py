@@ -78,6 +78,12 @@ def test_every_field_is_under_the_digest() -> None:
         "timestamp": False,
         "page_hashes": "sha256",
         "extended": False,
+        "efi_variable": "db",
+        "efi_time": "2026-12-01T08:00:00Z",
+        "efi_attributes": 0x67,
+        "monotonic_count": 1,
+        "nuget_repository": "https://example.com/v3/index.json",
+        "nuget_owners": ("a",),
     }.items():
         others.append(a_request(options=msgspec.structs.replace(base.options, **{field: value})))
     for field, value in {
