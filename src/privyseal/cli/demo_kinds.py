@@ -17,8 +17,11 @@ from xml.sax.saxutils import quoteattr
 FOLDER = "kinds"
 """Where they are put."""
 
-SHIPPED = ("hello.msi", "hello.cab", "hello.cat")
+SHIPPED = ("hello.msi", "hello.cab", "hello.cat", "hello.xlsm", "Hello.exe.manifest", "hello.cap")
 """Names in ``demo_files``."""
+
+VARIABLE = "db.esl"
+"""The one of them that wants an option of its own: a UEFI variable is signed with its time."""
 
 TEXTS = {
     "hello.ps1": 'Write-Host "Hello"\r\n',
@@ -27,6 +30,7 @@ TEXTS = {
     "hello.mof": "class Hello { [key] string Name; };\r\n",
     "hello.vbs": 'MsgBox "Hello"\r\n',
     "hello.js": 'WScript.Echo("Hello");\r\n',
+    "hello.rdp": "full address:s:hello.example\r\nprompt for credentials:i:1\r\n",
     "hello.wsf": '<job>\r\n<script language="VBScript">\r\nMsgBox "Hello"\r\n</script>\r\n</job>\r\n',
 }
 """Names and texts of what is written as it stands."""
@@ -40,20 +44,25 @@ _RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 
 def put(folder: Path, publisher: str) -> list[Path]:
-    """Write one file of each into a folder that is made where it is missing; return where they are.
+    """Write one file of each into a folder that is made where it is missing; return where they are, but VARIABLE.
 
     ``publisher`` is the certificate's subject as app packages have it.
     """
     folder.mkdir(exist_ok=True)
     shipped = resources.files("privyseal.cli") / "demo_files"
-    for name in SHIPPED:
+    for name in (*SHIPPED, VARIABLE):
         (folder / name).write_bytes((shipped / name).read_bytes())
     for name, text in TEXTS.items():
         (folder / name).write_bytes(text.encode("ascii"))
     _archive(folder / "hello.msix", _app(publisher))
     _archive(folder / "Hello.1.0.0.nupkg", _package())
+    _archive(folder / "hello.vsix", _extension())
+    _archive(folder / "hello.xps", _document())
+    _archive(
+        folder / "hello.xap", {"AppManifest.xaml": '<Deployment EntryPointType="Hello"/>', "hello.txt": "Hello\r\n"}
+    )
     (folder / "hello.app").write_bytes(_business_central())
-    return sorted(folder.iterdir())
+    return sorted(each for each in folder.iterdir() if each.name != VARIABLE)
 
 
 def _archive(path: Path, files: dict[str, str]) -> None:
@@ -108,6 +117,35 @@ def _package() -> dict[str, str]:
         "Hello.nuspec": nuspec,
         "content/hello.txt": "Hello\r\n",
         "[Content_Types].xml": types,
+    }
+
+
+def _extension() -> dict[str, str]:
+    """Return an extension of Visual Studio that holds one text."""
+    schema = "http://schemas.microsoft.com/developer/vsx-schema/2011"
+    identity = '<Identity Id="Hello" Version="1.0.0" Language="en-US" Publisher="The Privy Seal authors"/>'
+    return {
+        "extension.vsixmanifest": f'{_XML}<PackageManifest Version="2.0.0" xmlns="{schema}"><Metadata>{identity}'
+        "<DisplayName>Hello</DisplayName></Metadata></PackageManifest>",
+        "hello.txt": "Hello\r\n",
+        "[Content_Types].xml": _types(vsixmanifest="text/xml", txt="text/plain"),
+    }
+
+
+def _document() -> dict[str, str]:
+    """Return an XPS document without pages: a package of the Open Packaging Conventions."""
+    space = "http://schemas.microsoft.com/xps/2005/06"
+    related = (
+        f'{_XML}<Relationships xmlns="{_RELATIONSHIPS}">'
+        f'<Relationship Type="{space}/fixedrepresentation" Target="/hello.fdseq" Id="R1"/></Relationships>'
+    )
+    return {
+        "_rels/.rels": related,
+        "hello.fdseq": f'<FixedDocumentSequence xmlns="{space}"/>',
+        "[Content_Types].xml": _types(
+            rels="application/vnd.openxmlformats-package.relationships+xml",
+            fdseq="application/vnd.ms-package.xps-fixeddocumentsequence+xml",
+        ),
     }
 
 
