@@ -219,7 +219,8 @@ def _make(  # noqa: PLR0913
 ) -> Outcome:
     ours = decision.ours
     options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
-    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted)
+    hashing = None if draft is None else draft.hashing
+    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, hashing)
     if isinstance(maker, FileMaker):
         made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)
     else:

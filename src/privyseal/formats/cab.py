@@ -13,7 +13,6 @@ reserve, jsign keeps it, as is done here. jsign was run by hand and agreed with 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -192,17 +191,13 @@ def _covered(layout: CabLayout) -> int:
 
 def _digests(code: Source, layout: CabLayout, algorithms: tuple[DigestAlgorithm, ...]) -> dict[str, bytes]:
     """Return what the cabinet hashes to, by algorithm, reading it once."""
-    hashes = {name: hashlib.new(name) for name in algorithms}
-    if hashes:
-        head = cab_layout.headers(code, layout, layout.room, bytes(cab_layout.POINTER))
-        fixed, folders = head[: cab_layout.FIXED], head[cab_layout.FIXED + 4 + layout.room :]
-        for each in hashes.values():
-            # Without checksum (4 to 8); number in the set (34 to 36, which is 0) and the first structure are in.
-            each.update(fixed[:4] + fixed[8:])
-            each.update(struct.pack("<H", len(layout.other)) + layout.other)
-            each.update(folders)
-        content.feed(code, layout.files_at, layout.end, [each.update for each in hashes.values()])
-    return {name: each.digest() for name, each in hashes.items()}
+    if not algorithms:
+        return {}
+    head = cab_layout.headers(code, layout, layout.room, bytes(cab_layout.POINTER))
+    fixed, folders = head[: cab_layout.FIXED], head[cab_layout.FIXED + 4 + layout.room :]
+    # Without checksum (4 to 8); number in the set (34 to 36, which is 0) and the first structure are in.
+    covered = fixed[:4] + fixed[8:] + struct.pack("<H", len(layout.other)) + layout.other + folders
+    return content.digests(code, algorithms, [covered, (layout.files_at, layout.end)])
 
 
 def _blob(code: Source, layout: CabLayout) -> bytes:

@@ -7,8 +7,11 @@ the reading itself let go of the interpreter lock, so the pass takes as long as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from typing import TypeAlias
 
 from privyseal.errors import MalformedCode
 from privyseal.formats.protocol import Source
@@ -16,8 +19,46 @@ from privyseal.formats.protocol import Source
 Sink = Callable[[memoryview], object]
 """Takes the next octets; it must not keep the view, whose buffer is used again."""
 
+Part: TypeAlias = bytes | tuple[int, int]
+"""What is hashed next: octets, or from where to where they stand in the file."""
+
+Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part]], dict[str, bytes] | None]
+"""Tells what parts hash to by some algorithms, where somebody has hashed them already; else None."""
+
+MOST_PARTS = 1 << 16
+"""Parts that are hashed ahead; a file in more pieces is hashed when it is read."""
+
 BUFFER = 2 << 20
 """Octets read at a time. Below 1 MiB the hand-over between the threads shows, above 4 MiB nothing is gained."""
+
+
+def digests(
+    code: Source, algorithms: Sequence[str], parts: Iterable[Part], beside: Sequence[Sink] = ()
+) -> dict[str, bytes]:
+    """Hash parts of a file, one behind the other, by each algorithm; give what stands in it to other sinks as well.
+
+    A source may have an attribute ``hashed``: who has it knows the digests already, or hears here what will be hashed
+    of the outcome. Then nothing is read, unless there are other sinks. Raises as :func:`feed`.
+    """
+    names, rest = tuple(algorithms), iter(parts)
+    ask: Hashed | None = getattr(code, "hashed", None)
+    if ask is not None and names:
+        first = list(islice(rest, MOST_PARTS))
+        if (more := next(rest, None)) is None:
+            if (known := ask(names, first)) is not None and not beside:
+                return known
+            rest = iter(first)
+        else:
+            rest = chain(first, (more,), rest)
+    hashes = {name: hashlib.new(name) for name in names}
+    sinks: list[Sink] = [each.update for each in hashes.values()]
+    for part in rest:
+        if isinstance(part, bytes):
+            for sink in sinks:
+                sink(memoryview(part))
+        else:
+            feed(code, *part, [*sinks, *beside])
+    return {name: each.digest() for name, each in hashes.items()}
 
 
 def feed(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 
+from privyseal.formats.content import Hashed
 from privyseal.formats.protocol import Copy, PatchPlan
 from privyseal.formats.source import FileSource
 
@@ -69,8 +70,12 @@ class Progress:
 class Followed:
     """The outcome as a source whose readers wait for what is not written yet."""
 
-    def __init__(self, written: FileSource, progress: Progress) -> None:
-        """Read ``written``, which has its final size already, no faster than ``progress`` allows."""
+    def __init__(self, written: FileSource, progress: Progress, hashed: Hashed | None = None) -> None:
+        """Read ``written``, which has its final size already, no faster than ``progress`` allows.
+
+        ``hashed`` tells what it hashes to where that is known already.
+        """
+        self.hashed = hashed
         self._written = written
         self._progress = progress
         self.size = written.size

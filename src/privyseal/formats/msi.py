@@ -20,7 +20,6 @@ bound by nothing, and no reader heeds them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -34,6 +33,7 @@ from privyseal.formats import (
     cfb,
     cfb_changes,
     cfb_tidy,
+    content,
     msi_layout,
 )
 from privyseal.formats.cfb_directory import STREAM
@@ -104,13 +104,12 @@ class WindowsInstaller:
         """Hash metadata and content; BadInput where a signature is to be added that cannot stand beside the first."""
         layout = _of_msi(layout)
         metadata = _to_be_extended(layout, options, digest)
-        hashed = hashlib.new(digest, metadata or b"")
-        msi_layout.feed(code, layout, [hashed.update])
+        hashed = content.digests(code, (digest,), msi_layout.covered(layout, metadata))
         described = Described(
             format=self.name,
             filename=code.filename,
             digest_algorithm=digest,
-            digest=hashed.digest(),
+            digest=hashed[digest],
             size=layout.covered,
             facts={"kind": layout.kind, "extended": metadata is not None},
         )
@@ -152,9 +151,8 @@ class WindowsInstaller:
         layout = _of_msi(layout)
         found = list(_found(code, layout))
         named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        hashes = {name: hashlib.new(name, layout.extended or b"") for name in DIGEST_SIZES if name in named}
-        msi_layout.feed(code, layout, [hashed.update for hashed in hashes.values()])
-        digests: dict[str, bytes] = {name: hashed.digest() for name, hashed in hashes.items()}
+        algorithms = tuple(name for name in DIGEST_SIZES if name in named)
+        digests = content.digests(code, algorithms, msi_layout.covered(layout, layout.extended)) if algorithms else {}
         for index, one in enumerate(found):
             judged = authenticode_blob.judge(one, index, self.name, _PLAIN, digests)
             if layout.extended is None and one.blob is not None and one.blob.subject == _EXTENDED:

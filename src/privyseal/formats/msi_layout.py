@@ -13,7 +13,7 @@ nowhere what it covers; every implementation, and every file that Windows accept
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from privyseal.errors import MalformedCode
 from privyseal.formats import cfb, content
@@ -115,20 +115,16 @@ def in_order(layout: MsiLayout, storage: int = 0) -> Iterator[Entry]:
     yield entries[storage]
 
 
-def feed(code: Source, layout: MsiLayout, sinks: Iterable[content.Sink]) -> None:
-    """Read the content once, in its order, and give it to every sink."""
-    sinks = list(sinks)
-    if not sinks:
-        return
-    if len(sinks) == 1:
-        sinks.append(lambda view: None)  # with two, large pieces are read while the first works
+def covered(layout: MsiLayout, metadata: bytes | None) -> Iterator[content.Part]:
+    """Yield what is hashed, in its order: a digest of the metadata, where there is one, then content and classes."""
+    if metadata:
+        yield metadata
     for one in in_order(layout):
         if one.kind != STREAM:
-            for sink in sinks:
-                sink(memoryview(one.clsid))
+            yield one.clsid
             continue
         for at, count in cfb.pieces(layout.compound, one):
-            content.feed(code, at, at + count, sinks)
+            yield at, at + count
 
 
 def metadata_digest(layout: MsiLayout, algorithm: str) -> bytes:

@@ -8,7 +8,6 @@ There is no verifier on Linux but jsign, which was not run here: the tests write
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn
@@ -183,9 +182,7 @@ def _of_navx(layout: Layout) -> NavxLayout:
 
 def _digests(code: Source, layout: NavxLayout, algorithms: tuple[DigestAlgorithm, ...]) -> dict[str, bytes]:
     """Return what header and content hash to, by algorithm, reading them once."""
-    hashes = {name: hashlib.new(name) for name in algorithms}
-    content.feed(code, 0, layout.end, [each.update for each in hashes.values()])
-    return {name: each.digest() for name, each in hashes.items()}
+    return content.digests(code, algorithms, [(0, layout.end)])
 
 
 def _blobs(code: Source, layout: NavxLayout) -> list[bytes]:

@@ -18,8 +18,10 @@ from types import TracebackType
 from typing import Self
 
 from privyseal.errors import BadInput
+from privyseal.formats.content import Hashed
 from privyseal.formats.draft import Draft, refusals
 from privyseal.formats.following import Followed, Progress
+from privyseal.formats.hashing_ahead import HashingAhead
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
 from privyseal.formats.source import real_paths
 
@@ -74,6 +76,7 @@ class Ahead:
         self._draft = Draft(target, source)
         self._copier = threading.Thread(target=self._copy, name="ahead")
         self._copied = threading.Event()
+        self._hashing = HashingAhead(self._draft, shift or 0)
         self._stopped = False
         self._error: BaseException | None = None
 
@@ -96,8 +99,14 @@ class Ahead:
         try:
             if self._copier.ident is not None:
                 _join(self._copier)
+            self._hashing.stop()
         finally:
             self._draft.__exit__(kind, error, trace)
+
+    @property
+    def hashing(self) -> HashingAhead | None:
+        """Return who hashes the draft while the source is hashed; None where nothing is copied ahead."""
+        return self._hashing if self._copier.ident is not None else None
 
     def carry_out(self, plan: PatchPlan, *, follow: Follower | None = None, settled: bool = True) -> None:
         """Do as the function :func:`carry_out`; what is copied already need not be copied again."""
@@ -105,7 +114,8 @@ class Ahead:
         if filled is not None:
             self._copied.wait()
             self._check()
-        _carry_out(plan, self._source, self._draft, follow, filled=filled)
+        hashed = self._hashing.found if filled is not None and self._hashing.holds_after(plan) else None
+        _carry_out(plan, self._source, self._draft, follow, filled=filled, hashed=hashed)
         if filled is not None:
             # A failed write is told only to the first who waits for it (fsync(2)), and that may have been the copier.
             _join(self._copier)
@@ -118,7 +128,8 @@ class Ahead:
 
     def _copy(self) -> None:
         try:
-            for _ in self._draft.copy(self._source, Copy(0, self._source.size), self._shift or 0):
+            for count in self._draft.copy(self._source, Copy(0, self._source.size), self._shift or 0):
+                self._hashing.reach(count)
                 if self._stopped:
                     return
             self._copied.set()
@@ -143,15 +154,27 @@ def settle(targets: Iterable[str | os.PathLike[str]]) -> None:
                 os.close(fd)
 
 
-def _carry_out(plan: PatchPlan, source: Source, draft: Draft, follow: Follower | None, *, filled: int | None) -> None:
-    """Make the draft what ``plan`` says; it is a copy of the source from ``filled`` on already, if that is no None."""
+# What is written, from what, to where, who looks on, and what of it is there already.
+def _carry_out(
+    plan: PatchPlan,
+    source: Source,
+    draft: Draft,
+    follow: Follower | None,
+    *,
+    filled: int | None,
+    hashed: Hashed | None = None,
+) -> None:
+    """Make the draft what ``plan`` says; it is a copy of the source from ``filled`` on already, if that is no None.
+
+    ``hashed`` tells what it hashes to where that is known.
+    """
     for step in plan.steps:
         if isinstance(step, Copy) and not 0 <= step.offset <= step.offset + step.count <= source.size:
             raise BadInput(
                 f"The plan copies {step.count} octets from {step.offset} of {source.filename}, which has {source.size}."
             )
     if plan.size > SMALL or filled is not None:
-        _side_by_side(plan, source, draft, follow, filled)
+        _side_by_side(plan, source, draft, follow, filled, hashed)
         return
     draft.write_at_once(plan, source)
     if follow is not None:
@@ -160,7 +183,9 @@ def _carry_out(plan: PatchPlan, source: Source, draft: Draft, follow: Follower |
     draft.sync()
 
 
-def _side_by_side(plan: PatchPlan, source: Source, draft: Draft, follow: Follower | None, filled: int | None) -> None:
+def _side_by_side(
+    plan: PatchPlan, source: Source, draft: Draft, follow: Follower | None, filled: int | None, hashed: Hashed | None
+) -> None:
     """Write in a second thread while ``follow`` reads in this one."""
     progress = Progress(plan)
     draft.set_size(plan.size)
@@ -169,7 +194,7 @@ def _side_by_side(plan: PatchPlan, source: Source, draft: Draft, follow: Followe
     try:
         if follow is not None:
             with draft.reopened() as written:
-                follow(Followed(written, progress))
+                follow(Followed(written, progress, hashed))
     except BaseException:
         progress.stop()
         raise

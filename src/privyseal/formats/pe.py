@@ -102,8 +102,8 @@ class PortableExecutable:
             )
         if identity.chain:  # under no certificate nothing is signed: somebody only wants the digest
             pe_burn.require_signed_engine(code, layout)
-        hashed, add = hashlib.new(digest), _Sum(layout.content_end)
-        sinks: list[content.Sink] = [hashed.update, add]
+        add = _Sum(layout.content_end)
+        sinks: list[content.Sink] = [add]
         facts: dict[str, str | int | bool] = {
             "machine": layout.machine,
             "magic": layout.magic,
@@ -114,7 +114,7 @@ class PortableExecutable:
             pe_pages.require(code, layout, options.page_hashes)
             pages = pe_pages.Table(layout, options.page_hashes)
             sinks.append(pages)
-        _read_content(code, layout, sinks)
+        hashed = _digests(code, layout, (digest,), sinks)
         table = b"" if pages is None else pages.done()
         if pages is not None:
             facts |= {"page_hashes": pages.algorithm, "enclosed": hashlib.sha256(table).hexdigest()}
@@ -122,7 +122,7 @@ class PortableExecutable:
             format=self.name,
             filename=code.filename,
             digest_algorithm=digest,
-            digest=_digest(hashed, layout),
+            digest=hashed[digest],
             size=_padded(layout.content_end) - pe_facts.UNHASHED,
             facts=facts,
         )
@@ -170,15 +170,13 @@ class PortableExecutable:
         layout = _of_pe(layout)
         found = list(authenticode_blob.walk(_blobs(code, layout)))
         named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        hashes = {name: hashlib.new(name) for name in DIGEST_SIZES if name in named}
         stated = [None if one.blob is None else pe_pages.found_in(one.blob.subject) for one in found]
         pages = {
             each[0]: pe_pages.Table(layout, each[0])
             for each in stated
             if each is not None and pe_pages.refusal(layout, each[0]) is None
         }
-        _read_content(code, layout, [*(hashed.update for hashed in hashes.values()), *pages.values()])
-        digests: dict[str, bytes] = {name: _digest(hashed, layout) for name, hashed in hashes.items()}
+        digests = _digests(code, layout, tuple(name for name in DIGEST_SIZES if name in named), tuple(pages.values()))
         for index, (one, there) in enumerate(zip(found, stated, strict=True)):
             judged = authenticode_blob.judge(one, index, self.name, pe_facts.SUBJECT, digests)
             if there is not None and there[0] in pages and pages[there[0]].done() != there[1]:
@@ -314,9 +312,23 @@ def _with_table(code: Source, layout: PeLayout, total: int, table: bytes) -> Pat
     return PatchPlan((*steps, Insert(bytes(at - end) + table)) if table else tuple(steps))
 
 
-def _digest(hashed: hashlib._Hash, layout: PeLayout) -> bytes:
-    hashed.update(bytes(-layout.content_end % 8))
-    return hashed.digest()
+def _digests(
+    code: Source, layout: PeLayout, algorithms: Sequence[str], beside: Sequence[content.Sink]
+) -> dict[str, bytes]:
+    """Return what a signature covers hashes to, by algorithm, and give it to other sinks in the same reading."""
+    fill = bytes(-layout.content_end % 8)
+    if layout.content_end <= content.BUFFER:
+        hashes = {name: hashlib.new(name) for name in algorithms}
+        _read_content(code, layout, [*(each.update for each in hashes.values()), *beside])
+        for each in hashes.values():
+            each.update(fill)
+        return {name: each.digest() for name, each in hashes.items()}
+    parts: list[content.Part] = [
+        (0, layout.checksum_at),
+        (layout.checksum_at + 4, layout.directory_at),
+        (layout.directory_at + 8, layout.content_end),
+    ]
+    return content.digests(code, algorithms, [*parts, fill] if fill else parts, beside)
 
 
 def _blobs(code: Source, layout: PeLayout) -> Iterator[bytes]:

@@ -8,7 +8,6 @@ There is no verifier on Linux but relic, which was not run here: the tests write
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn
@@ -193,9 +192,7 @@ def _end(code: Source) -> int:
 
 def _digests(code: Source, layout: XapLayout, algorithms: tuple[DigestAlgorithm, ...]) -> dict[str, bytes]:
     """Return what the archive hashes to, by algorithm, reading it once."""
-    hashes = {name: hashlib.new(name) for name in algorithms}
-    content.feed(code, 0, layout.end, [each.update for each in hashes.values()])
-    return {name: each.digest() for name, each in hashes.items()}
+    return content.digests(code, algorithms, [(0, layout.end)])
 
 
 def _blobs(code: Source, layout: XapLayout) -> list[bytes]:

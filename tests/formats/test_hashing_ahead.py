@@ -1,0 +1,165 @@
+"""The outcome is hashed while the source is: the same digest without another reading, and never a digest of what is not
+in the draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.formats.cab_builder import cabinet
+from tests.formats.cfb_builder import build
+from tests.formats.msi_builder import tree
+from tests.formats.pe_builder import program
+from tests.formats.signing import PLAIN, blobs_for, signatory
+from tests.formats.test_navx import app
+
+from privyseal.cli import pieces
+from privyseal.errors import VerificationFailed
+from privyseal.formats import content
+from privyseal.formats.draft import Draft
+from privyseal.formats.following import Followed
+from privyseal.formats.patch import Ahead
+from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
+from privyseal.formats.source import FileSource
+from privyseal.terms.signatures import Options
+from privyseal.verify import Expected
+
+BIG = bytes(range(251)) * 40_000
+"""Just under 10 MB, no two pages alike."""
+
+
+def _msi(folder: Path) -> bytes:
+    return build(folder / "built.msi", {**tree(), "large": BIG}).read_bytes()
+
+
+KINDS: dict[str, Callable[[Path], bytes]] = {
+    "large.cab": lambda folder: cabinet(folders=[[BIG]]),
+    "roomy.cab": lambda folder: cabinet(folders=[[BIG]], reserve=bytes(6144)),
+    "large.exe": lambda folder: program(sections=(BIG[: 9 << 20],)),
+    "odd.exe": lambda folder: program(sections=(BIG,), overlay=b"odd"),
+    "large.msi": _msi,
+    "large.app": lambda folder: app(BIG),
+}
+
+
+class Signing:
+    """The way of one file, as the command line takes it, with how many octets of the outcome were read back."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, options: Options = PLAIN) -> None:
+        self.path, self.out, self.options = path, path.with_name("signed" + path.suffix), options
+        self.read_back = 0
+        readinto = Followed.readinto
+
+        def counted(source: Followed, offset: int, buffer: memoryview) -> int:
+            count = readinto(source, offset, buffer)
+            self.read_back += count
+            return count
+
+        monkeypatch.setattr(Followed, "readinto", counted)
+
+    def run(self) -> None:
+        who = signatory()
+        with FileSource.open(self.path) as code:
+            opened = pieces.open_piece(code)
+            with Ahead(code, self.out, opened.examined.layout.shift) as draft:
+                assert draft.hashing is not None
+                prepared = pieces.prepare(
+                    opened, who.identity, self.options, "sha256", lambda _count: None, draft.hashing
+                )
+                expected = Expected(
+                    blobs=tuple(blobs_for(prepared, who, self.options)),
+                    prepared=prepared,
+                    certificate=who.identity.chain[0],
+                    timestamped=False,
+                    known_problems=frozenset(),
+                )
+                pieces.put_back(opened, draft, self.options, expected, lambda _count: None, lambda _found: None)
+        with FileSource.open(self.out) as code:
+            again = pieces.open_piece(code)
+            assert not again.examined.problems and not [p for one in again.examined.signatures for p in one.problems]
+
+
+@pytest.mark.parametrize("name", ["large.cab", "roomy.cab", "large.exe", "large.msi", "large.app"])
+def test_the_content_is_not_read_back_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Signed and verified, replaced and verified again, and what is read of the outcome is its structure."""
+    path = tmp_path / name
+    path.write_bytes(KINDS[name](tmp_path))
+    for _ in range(2):
+        signing = Signing(path, monkeypatch)
+        signing.run()
+        assert signing.read_back < path.stat().st_size // 8, name
+        path = signing.out.rename(tmp_path / f"again{path.suffix}")
+        monkeypatch.undo()
+
+
+def test_where_octets_are_filled_in_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros that signing puts behind the last section are of another recipe."""
+    path = tmp_path / "odd.exe"
+    path.write_bytes(KINDS["odd.exe"](tmp_path))
+    signing = Signing(path, monkeypatch)
+    signing.run()
+    assert signing.read_back > len(BIG) // 2
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("large.cab", 5_000_000), ("large.exe", 100), ("large.exe", 5_000_000), ("large.msi", 5_000_000)]
+)
+def test_a_wrong_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> None:
+    """One bit that the disk, the kernel or we put wrong into the draft: nothing gets the name of the outcome."""
+    path = tmp_path / name
+    path.write_bytes(KINDS[name](tmp_path))
+
+    def copy(draft: Draft, source: Source, step: Copy, to: int) -> Iterator[int]:
+        done = 0
+        while done < step.count:
+            octets = bytearray(source.pread(step.offset + done, min(1 << 20, step.count - done)))
+            if step.offset + done <= at < step.offset + done + len(octets):
+                octets[at - step.offset - done] ^= 1
+            draft._put([memoryview(octets)], to + done)
+            done += len(octets)
+            yield done
+
+    monkeypatch.setattr(Draft, "copy", copy)
+    signing = Signing(path, monkeypatch)
+    with pytest.raises(VerificationFailed):
+        signing.run()
+    assert not signing.out.exists()
+
+
+def test_a_recipe_is_taken_word_for_word(tmp_path: Path) -> None:
+    """Another range, other octets between, another algorithm, a plan that writes into it: nothing is known."""
+    path, out = tmp_path / "in", tmp_path / "out"
+    path.write_bytes(BIG)
+    size = len(BIG)
+    with FileSource.open(path) as code, Ahead(code, out, 24) as draft:
+        hashing = draft.hashing
+        assert hashing is not None
+        hashing.begin(("sha256",), [b"head", (10, size)])
+        hashing.begin(("sha512",), [(0, size)])  # comes too late
+        right: list[content.Part] = [b"head", (34, size + 24)]
+        assert hashing.found(("sha256",), right) == content.digests(code, ("sha256",), [b"head", (10, size)])
+        assert hashing.found(("sha512",), right) is None
+        for wrong in ([b"heap", right[1]], [right[1]], [b"head", (34, size + 23)], [b"head", (35, size + 24)]):
+            assert hashing.found(("sha256",), wrong) is None
+        head = Insert(bytes(34))
+        for plan, holds in (
+            ((head, Copy(10, size - 10)), True),
+            ((head, Copy(10, 100), Copy(110, size - 110), Insert(b"more")), True),
+            ((head, Insert(b"x"), Copy(11, size - 11)), False),
+            ((head, Copy(10, size - 11)), False),
+            ((head, Copy(10, 100), Insert(b"y"), Copy(111, size - 111)), False),
+            ((Insert(bytes(33)), Copy(10, size - 10)), False),
+        ):
+            assert hashing.holds_after(PatchPlan(plan)) is holds, plan
+
+
+def test_who_gives_up_waits_for_nobody(tmp_path: Path) -> None:
+    """Leaving without an outcome ends the hashing too, and leaves nothing behind."""
+    path, out = tmp_path / "in", tmp_path / "out"
+    path.write_bytes(BIG)
+    with FileSource.open(path) as code, Ahead(code, out) as draft:
+        assert draft.hashing is not None
+        draft.hashing.begin(("sha256",), [(0, 10 * len(BIG))])  # what never comes
+    assert draft.hashing.found(("sha256",), [(0, 10 * len(BIG))]) is None
+    assert list(tmp_path.iterdir()) == [path]
