@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import struct
 import zipfile
 import zlib
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.formats import zip_builder
 from tests.formats.test_pe_layout import Held
 from tests.formats.zip_builder import File, Form, archive, ends
 
@@ -295,3 +297,15 @@ def test_no_zip64_appears_unasked():
     with pytest.raises(MalformedCode, match="needs ZIP64"):
         zipdir_writing.normal_directory(found, placed, False)
     assert b"PK\6\6" in zipdir_writing.normal_directory(found, placed, True)
+
+
+@pytest.mark.parametrize("size", [10, 4096, 4339, 70_000])
+@pytest.mark.parametrize("behind", [1, 1839, 70_000])
+def test_octets_behind_the_end_of_what_is_packed(monkeypatch: pytest.MonkeyPatch, size: int, behind: int):
+    """They are refused, whatever the size; Python's zlib would be asked for the rest for ever."""
+    packed = zip_builder._deflated
+    monkeypatch.setattr(zip_builder, "_deflated", lambda octets: packed(octets) + random.Random(1).randbytes(behind))
+    code = Held(archive([File(b"name", bytes(random.Random(2).choices(b"abcd", k=size)))]))
+    (entry,) = zipdir.read(code).entries
+    with pytest.raises(MalformedCode, match=r"do not end where they should|more octets"):
+        zipdir.whole(code, entry, 1 << 20)
