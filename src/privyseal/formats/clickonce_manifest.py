@@ -71,6 +71,11 @@ class ClickOnceLayout(Layout, frozen=True, kw_only=True):
     publisher: Element | None
     signature: Element | None
 
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.signature is not None
+
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 def read(code: Source, name: str) -> ClickOnceLayout:
