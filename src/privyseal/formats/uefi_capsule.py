@@ -92,7 +92,7 @@ class UefiCapsule:
         layout = _of_capsule(layout)
         if len(layout.images) > MOST_IMAGES:
             raise MalformedCode(
-                f"{code.filename} holds {len(layout.images)} images, and at most {MOST_IMAGES} of a capsule are signed.",
+                f"{code.filename} holds {len(layout.images)} images, and at most {MOST_IMAGES} are signed.",
                 hint="make several capsules of them",
             )
         wished = options.monotonic_count if identity.chain else 0
