@@ -336,12 +336,12 @@ def unpacked(code: Source, entry: Entry, limit: int) -> Iterator[bytes]:
 def _inflated(code: Source, entry: Entry, inflating: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
     most = _PIECE if inflating.unconsumed_tail or len(piece) > _FIRST else _FIRST
     try:
-        while piece:
+        while piece and not inflating.eof:  # at the end zlib keeps what is left as its tail, for ever
             yield inflating.decompress(piece, most)
             piece, most = inflating.unconsumed_tail, _PIECE
     except zlib.error:
         _refuse(code, f"has octets in {entry.shown} that cannot be unpacked")
-    if inflating.unused_data:
+    if piece or inflating.unused_data:
         _refuse(code, f"has packed octets in {entry.shown} that do not end where they should")
 
 
