@@ -20,7 +20,7 @@ from tests.formats.walking import sign
 from tests.formats.zip_builder import app_package, nuget_package
 from tests.rehearsal import Rehearsal, initialise, serving
 
-from privyseal.formats import appx_publisher
+from privyseal.formats import publisher_name
 from privyseal.formats.catalogue import recognise
 from privyseal.formats.examine import examine
 from privyseal.formats.source import FileSource
@@ -51,7 +51,7 @@ def publisher(service: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> s
     with FileSource.open(path) as code:
         (found,) = examine(recognise(code), code).signatures
     assert found.signer is not None
-    return appx_publisher.of_certificate(found.signer)
+    return publisher_name.of_certificate(found.signer)
 
 
 @pytest.mark.parametrize("mode", ["local", "server"])

@@ -13,6 +13,7 @@ from tests.formats.uefi_builder import (
     SECURITY,
     TIME,
     authentication,
+    authentications,
     capsule,
     db,
     openssl_verifies,
@@ -66,6 +67,36 @@ def test_there_and_back(service: Rehearsal, tmp_path: Path, mode: str) -> None:
     assert service.run("remove", *files, profile=False).returncode == 0
     for name, octets in names.items():
         assert (out / name).read_bytes() == octets
+
+
+@pytest.mark.parametrize("mode", ["local", "server"])
+def test_a_capsule_of_several_images(service: Rehearsal, tmp_path: Path, mode: str) -> None:
+    """All are signed by one request under one receipt, also two that are the same."""
+    path = tmp_path / "several.cap"
+    images = (b"image " + mode.encode(), b"another " + mode.encode(), b"image " + mode.encode())
+    path.write_bytes(original := capsule(images=images, drivers=(b"driver",)))
+    command = ["sign", "--mode", mode, "--json", "--monotonic-count", "7", path]
+    done = service.run(*command)
+    assert done.returncode == 0, done.stderr
+    (said,) = json.loads(done.stdout)["files"]
+    assert (said["status"], said["verdict"], len(said["signatures"])) == ("signed", "valid", 3)
+    root = certificates.pem_certificates((service.directory / "ca.pem").read_bytes())[0]
+    octets = path.read_bytes()
+    assert [image for _, _, image, _ in authentications(octets)] == list(images)
+    for count, message, image, _ in authentications(octets):
+        assert count == 7 and openssl_verifies(message, image + count.to_bytes(8, "little"), root, tmp_path)
+    (found,) = json.loads(service.run("verify", path, "--json").stdout)["files"]
+    assert found["verdict"] == "valid" and len({one["log"]["index"] for one in found["signatures"]}) == 1, found
+    assert len(found["signatures"]) == 3
+    again = json.loads(service.run(*command).stdout)["files"]
+    assert [one["status"] for one in again] == ["kept"] and path.read_bytes() == octets
+    at = octets.rindex(b"another")
+    path.write_bytes(octets[:at] + b"A" + octets[at + 1 :])
+    (found,) = json.loads(service.run("verify", path, "--json").stdout)["files"]
+    assert found["verdict"] == "invalid" and [bool(one["problems"]) for one in found["signatures"]] == [0, 1, 0]
+    path.write_bytes(octets)
+    assert service.run("remove", path, profile=False).returncode == 0
+    assert path.read_bytes() == original
 
 
 @pytest.mark.parametrize("mode", ["local", "server"])

@@ -26,7 +26,7 @@ from privyseal.cli.inside_signing import sign_with_inside
 from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Pending, Wishes, write_receipt
 from privyseal.errors import BadInput, Unavailable
-from privyseal.formats import appx_publisher, catalogue, inside
+from privyseal.formats import catalogue, inside, publisher_name
 from privyseal.formats.protocol import EmbeddedSignature, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options
@@ -177,7 +177,7 @@ def test_what_holds_digests_of_its_neighbours_refuses(tmp_path: Path, monkeypatc
 def test_an_app_package_and_the_mode_of_the_file(tmp_path: Path) -> None:
     """The package is signed over the block map that was made anew; who may read the file stays as it was."""
     key = key_in(tmp_path)
-    publisher = appx_publisher.of_certificate(key.identity.chain[0])
+    publisher = publisher_name.of_certificate(key.identity.chain[0])
     path = tmp_path / "a.msix"
     path.write_bytes(app_package(publisher, content=pe_builder.program()))
     path.chmod(0o640)

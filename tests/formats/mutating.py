@@ -107,6 +107,7 @@ def read_every_way(octets: bytes) -> str:
     except MalformedCode:
         pass
     assert code_format.remove(code, examined.layout).size <= len(octets)
+    assert examined.layout.carries_signature is bool(examined.signatures)
     code_format.summarise(code, examined.layout)
     try:
         plan = code_format.timestamped(code, examined.layout, {0: TimestampToken(b"\x05\0", NOW, "", "")})

@@ -189,6 +189,7 @@ def read_every_way(octets: bytes, filename: str) -> str:
         assert error.detail.endswith("."), error.detail
         assert "\n" not in error.detail and len(error.detail) < 500, error.detail
         return "malformed"
+    assert examined.layout.carries_signature in (None, bool(examined.signatures))
     code_format.summarise(code, examined.layout)
     try:
         prepared = code_format.prepare(code, examined.layout, Identity((), ""), Options(), "sha256")

@@ -18,7 +18,10 @@ from tests.formats.uefi_builder import PKCS7, SHA256, X509, capsule, signature_l
 def _number(octets: bytearray, chance: random.Random) -> None:
     """Break a number of the first headers, or one of those that a mark stands before."""
     places = [octets.find(mark) + 16 for mark in (X509, SHA256) if mark in octets]
-    places += [octets.find(PKCS7) - 8, 16, 20, 24, 32, 36, 38, 40, 48, 68, 72, 88] if PKCS7 in octets else [16, 24]
+    places += (
+        [octets.find(PKCS7) - 8, 16, 20, 24, 32, 36, 38, 40, 48, 56, 64, 68, 72, 88] if PKCS7 in octets else [16, 24]
+    )
+    places += [octets.rfind(PKCS7) - back for back in (8, 16, 36, 60)] if octets.count(PKCS7) > 1 else []
     size = chance.choice((1, 2, 4, 8))
     at = max(0, min(len(octets) - size, chance.choice(places) + chance.choice((0, 0, 1, 4, 8))))
     value = chance.choice((*EDGES, *LARGE_EDGES, len(octets), len(octets) - 1, chance.getrandbits(32), 28, 44, 48))

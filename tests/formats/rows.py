@@ -171,8 +171,10 @@ def by_openssl_of_uefi(path: Path, folder: Path) -> bool:
 
 
 def by_openssl_of_capsules(path: Path, folder: Path) -> bool:
-    count, message, image, _ = uefi_builder.authentication(path.read_bytes())
-    return uefi_builder.openssl_verifies(message, image + count.to_bytes(8, "little"), signatory().root, folder)
+    return all(
+        uefi_builder.openssl_verifies(message, image + count.to_bytes(8, "little"), signatory().root, folder)
+        for count, message, image, _ in uefi_builder.authentications(path.read_bytes())
+    )
 
 
 def efitools_signs(source: Path, target: Path, folder: Path) -> None:
@@ -281,8 +283,9 @@ ROWS: tuple[Row, ...] = (
     Row(
         "uefi-capsule",
         "firmware.cap",
-        uefi_builder.capsule,
+        lambda: uefi_builder.capsule(images=(b"firmware", b"more of it")),
         {"openssl": by_openssl_of_capsules},
+        each=2,
         options=Options(timestamp=False, monotonic_count=3),
     ),
     Row(

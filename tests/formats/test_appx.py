@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.formats.samples import sample
-from tests.formats.signing import APPEND, PLAIN, signatory
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory
 from tests.formats.test_pe_layout import Held
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 from tests.formats.zip_builder import TYPES, File, app_files, app_package, archive, publisher_of
 from tests.pki import mint
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
-from privyseal.formats import appx_publisher, operations, zipdir
+from privyseal.formats import operations, publisher_name, zipdir
 from privyseal.formats.catalogue import BY_NAME
 from privyseal.terms.signatures import Described, Options
 
@@ -162,7 +162,7 @@ def test_one_signature_only():
     ],
 )
 def test_publishers_are_read(publisher: str, expected: list[tuple[str, str]]):
-    assert list(appx_publisher.parse(publisher)) == expected
+    assert list(publisher_name.parse(publisher)) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_publishers_are_read(publisher: str, expected: list[tuple[str, str]]):
 )
 def test_publishers_that_are_none(publisher: str):
     with pytest.raises(BadInput, match="publisher"):
-        appx_publisher.parse(publisher)
+        publisher_name.parse(publisher)
 
 
 def _certificate(*subject: tuple[x509.ObjectIdentifier, str]) -> bytes:
@@ -188,14 +188,14 @@ def test_publishers_are_written_last_attribute_first():
     subject = ((NameOID.COUNTRY_NAME, "US"), (NameOID.ORGANIZATION_NAME, 'A "B", Inc.'), (NameOID.COMMON_NAME, "C"))
     certificate = _certificate(*subject)
     expected = 'CN=C, O="A ""B"", Inc.", C=US'
-    assert appx_publisher.of_certificate(certificate) == expected
-    assert appx_publisher.mismatch(expected, certificate) is None
-    assert appx_publisher.mismatch('C=US, O="A ""B"", Inc.", CN=C', certificate) is not None
-    assert appx_publisher.mismatch(expected.replace("CN=C", "CN=c"), certificate) is not None
+    assert publisher_name.of_certificate(certificate) == expected
+    assert publisher_name.mismatch(expected, certificate) is None
+    assert publisher_name.mismatch('C=US, O="A ""B"", Inc.", CN=C', certificate) is not None
+    assert publisher_name.mismatch(expected.replace("CN=C", "CN=c"), certificate) is not None
     other = _certificate(
         (x509.ObjectIdentifier("1.3.6.1.4.1.311.60.2.1.3"), "PL"), (NameOID.STATE_OR_PROVINCE_NAME, "M")
     )
-    assert appx_publisher.of_certificate(other) == "S=M, OID.1.3.6.1.4.1.311.60.2.1.3=PL"
+    assert publisher_name.of_certificate(other) == "S=M, OID.1.3.6.1.4.1.311.60.2.1.3=PL"
 
 
 def test_the_publisher_has_to_be_the_certificates_subject(package: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from functools import lru_cache
 from pathlib import Path
@@ -10,15 +11,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.formats import generate_capsule
-from tests.formats.signing import APPEND, Signatory, look, signatory, stamp
+from tests.formats.signing import APPEND, Signatory, blobs_for, look, signatory, stamp
 from tests.formats.test_windows_every_octet import flipped
-from tests.formats.uefi_builder import authentication, capsule, openssl_verifies
+from tests.formats.uefi_builder import authentication, authentications, capsule, openssl_verifies
 from tests.formats.walking import describe, remove, sign, wrong
 from tests.pki import mint
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
 from privyseal.formats import operations
 from privyseal.formats.catalogue import BY_NAME, recognise
+from privyseal.formats.patch import carry_out
 from privyseal.formats.protocol import Identity
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
@@ -82,74 +84,154 @@ def plain_rsa() -> Signatory:
     return Signatory(Identity((leaf.der,), "rsa-3072"), leaf.key, root.der)
 
 
-def named(folder: Path) -> list[object]:
+PAYLOADS = (bytes(range(256)) * 12, b"another image" * 99, b"and a third!")
+
+
+def named(folder: Path, payloads: int = 1) -> list[object]:
     """Write what GenerateCapsule needs to know, and return the arguments that say so."""
     _, key, root = plain_rsa().write_pem(folder)
     leaf = folder / "leaf.pem"
     leaf.write_bytes(key.read_bytes() + certificates.pem(plain_rsa().identity.chain[0]))
-    row = {
-        "Guid": "33221100-5544-7766-8899-AABBCCDDEEFF",
-        "FwVersion": "2",
-        "LowestSupportedVersion": "1",
-        "MonotonicCount": "7",
-        "UpdateImageIndex": "1",
-        "Payload": str(folder / "payload.bin"),
-        "OpenSslSignerPrivateCertFile": str(leaf),
-        "OpenSslOtherPublicCertFile": str(root),
-        "OpenSslTrustedPublicCertFile": str(root),
-    }
-    (folder / "capsule.json").write_text(json.dumps({"EmbeddedDrivers": [], "Payloads": [row]}))
-    (folder / "payload.bin").write_bytes(bytes(range(256)) * 12)
+    rows = []
+    for number, payload in enumerate(PAYLOADS[:payloads]):
+        (folder / f"payload{number}.bin").write_bytes(payload)
+        rows.append(
+            {
+                "Guid": f"33221100-5544-7766-8899-AABBCCDDEE{0xFF - number:02X}",
+                "FwVersion": "2",
+                "LowestSupportedVersion": "1",
+                "MonotonicCount": str(7 + number),
+                "UpdateImageIndex": str(1 + number),
+                "Payload": str(folder / f"payload{number}.bin"),
+                "OpenSslSignerPrivateCertFile": str(leaf),
+                "OpenSslOtherPublicCertFile": str(root),
+                "OpenSslTrustedPublicCertFile": str(root),
+            }
+        )
+    (folder / "capsule.json").write_text(json.dumps({"EmbeddedDrivers": [], "Payloads": rows}))
     return ["-j", folder / "capsule.json"]
 
 
-def accepted_by_edk2(path: Path) -> bool:
-    """Have GenerateCapsule take a capsule apart and verify it; what it says of dependencies, it says of its own too."""
-    said = generate_capsule.run("--decode", "-v", "-o", path.parent / "decoded", *named(path.parent), path)
-    assert "FMP_PAYLOAD_HEADER.FwVersion              = 00000002" in said, said
-    return "payload verification failed" not in said
+def refused_by_edk2(path: Path, payloads: int = 1) -> list[int]:
+    """Have GenerateCapsule take a capsule apart and verify it; return the numbers, from 1, of the images it refuses.
+
+    What it says of dependencies, it says of its own too.
+    """
+    said = generate_capsule.run("--decode", "-v", "-o", path.parent / "decoded", *named(path.parent, payloads), path)
+    assert said.count("FMP_PAYLOAD_HEADER.FwVersion              = 00000002") == payloads, said
+    return [int(number) for number in re.findall(r"payload verification failed Index = (\d+)", said)]
 
 
-def encoded_by_edk2(folder: Path) -> bytes:
+def encoded_by_edk2(folder: Path, payloads: int = 1) -> bytes:
     path = folder / "theirs.cap"
-    said = generate_capsule.run("--encode", "-o", path, *named(folder))
+    said = generate_capsule.run("--encode", "-o", path, *named(folder, payloads))
     assert path.exists(), said
     return path.read_bytes()
 
 
-def test_edk2_accepts_ours(path: Path):
-    """And objects to a changed one; the capsule without its signature is as EDK2 would have written it."""
-    path.write_bytes(encoded_by_edk2(path.parent))
-    assert wrong(path) == set() and accepted_by_edk2(path)
+@pytest.mark.parametrize("payloads", [1, 3])
+def test_edk2_accepts_ours(path: Path, payloads: int):
+    """And objects to a changed one; the capsule without its signatures is as EDK2 would have written it."""
+    path.write_bytes(encoded_by_edk2(path.parent, payloads))
+    assert wrong(path) == set() and refused_by_edk2(path, payloads) == []
+    assert len(look(path).signatures) == payloads
     remove(path)
     bare = path.read_bytes()
+    sign(path, plain_rsa(), options=PLAIN)
+    assert not wrong(path) and refused_by_edk2(path, payloads) == []
     sign(path, plain_rsa(), options=COUNTED)
-    assert not wrong(path) and accepted_by_edk2(path)
+    assert {one[0] for one in authentications(path.read_bytes())} == {0x0102030405}
+    assert not wrong(path) and refused_by_edk2(path, payloads) == []
     octets = bytearray(path.read_bytes())
     octets[-1] ^= 1
     path.write_bytes(octets)
-    assert wrong(path) == {"digest-mismatch"} and not accepted_by_edk2(path)
+    assert wrong(path) == {"digest-mismatch"} and refused_by_edk2(path, payloads) == [payloads]
     remove(path)
     assert path.read_bytes()[:-1] == bare[:-1]
 
 
-def test_several_images(tmp_path: Path):
-    """Verified and taken apart; signed, one at a time."""
-    path = tmp_path / "two.cap"
-    path.write_bytes(original := capsule(images=(b"one", b"two" * 9), drivers=(b"driver",)))
-    with pytest.raises(MalformedCode, match="holds 2 images"):
-        sign(path, RSA, options=PLAIN)
-    signed = []
-    for image in (b"one", b"two" * 9):
-        path.write_bytes(capsule(images=(image,)))
-        sign(path, RSA, options=PLAIN)
-        signed.append(path.read_bytes()[32 + 16 + 48 :])
-    path.write_bytes(whole := capsule(images=signed, drivers=(b"driver",), supports=1))
-    assert len(look(path).signatures) == 2 and not wrong(path)
-    path.write_bytes(capsule(images=(signed[0], b"not signed"), drivers=(b"driver",)))
-    assert wrong(path) == {"unsigned-image", "not-announced"}
-    path.write_bytes(whole)
+# -- several images ----------------------------------------------------------------------------------------------------
+IMAGES = (b"one", b"two" * 9, b"one")
+SEVERAL: dict[str, dict[str, object]] = {
+    "two": {"images": IMAGES[:2]},
+    "twice the same, and drivers": {"images": IMAGES, "drivers": (b"driver one", b"driver two!")},
+    "vendor's code": {"images": IMAGES[:2], "vendor": b"code of the vendor"},
+    "version 1": {"images": IMAGES[:2], "version": 1},
+    "version 2 and a header of 64": {"images": IMAGES[:2], "version": 2, "header": 64},
+    "as many as there can be": {"images": tuple(b"image %d" % number for number in range(32))},
+}
+
+
+@pytest.mark.parametrize("shape", SEVERAL)
+def test_several_images(tmp_path: Path, shape: str):
+    """Each has a signature of its own, judged by openssl, none of which is good for another; and the very file."""
+    path = tmp_path / "several.cap"
+    images = SEVERAL[shape]["images"]
+    assert isinstance(images, tuple)
+    path.write_bytes(original := capsule(**SEVERAL[shape]))  # type: ignore[arg-type]
+    sign(path, RSA, options=COUNTED)
+    found = authentications(path.read_bytes())
+    assert [(count, image) for count, _, image, _ in found] == [(0x0102030405, one) for one in images]
+    for count, message, image, vendor in found[:3]:
+        assert vendor == SEVERAL[shape].get("vendor", b"")
+        assert openssl_verifies(message, image + struct.pack("<Q", count), RSA.root, tmp_path)
+    assert not openssl_verifies(found[0][1], images[1] + struct.pack("<Q", found[0][0]), RSA.root, tmp_path)
+    there = look(path)
+    assert not wrong(path) and [one.blob for one in there.signatures] == [one[1] for one in found]
+    assert [one.index for one in there.signatures] == list(range(len(images)))
     remove(path)
+    assert path.read_bytes() == original and not look(path).signatures
+
+
+def spliced(tmp_path: Path, *counts: int | None) -> bytes:
+    """Return a capsule of images that were signed one at a time, with these counts; None for one that is not."""
+    path, images = tmp_path / "one.cap", []
+    for image, count in zip(IMAGES, counts, strict=False):
+        path.write_bytes(capsule(images=(image,)))
+        if count is not None:
+            sign(path, signatory("rsa-4096"), options=Options(timestamp=False, monotonic_count=count))
+        images.append(path.read_bytes()[32 + 16 + 48 :])
+    return capsule(images=images, drivers=(b"driver",), supports=1)
+
+
+def test_each_image_keeps_its_count(tmp_path: Path):
+    """What is signed already is signed anew, what is not is signed; by one key, and over another's signature."""
+    path = tmp_path / "several.cap"
+    path.write_bytes(spliced(tmp_path, 5, 9))
+    assert len(look(path).signatures) == 2 and not wrong(path)
+    path.write_bytes(spliced(tmp_path, 5, None, 9))
+    assert len(look(path).signatures) == 2 and wrong(path) == {"unsigned-image"}
+    sign(path, RSA, options=PLAIN)
+    found = authentications(path.read_bytes())
+    assert [count for count, *_ in found] == [5, 0, 9] and not wrong(path)
+    assert {one.signer for one in look(path).signatures} == {RSA.identity.chain[0]}
+    remove(path)
+    assert path.read_bytes() == capsule(images=IMAGES, drivers=(b"driver",))
+
+
+def test_a_signature_of_another_image_does_not_hold(tmp_path: Path):
+    """Nor is less than one for each taken, nor are more images signed than there may be."""
+    path = tmp_path / "several.cap"
+    path.write_bytes(original := capsule(images=IMAGES[:2]))
+    with FileSource.open(path) as code:
+        layout = CAPSULE.inspect(code)
+        prepared = CAPSULE.prepare(code, layout, RSA.identity, COUNTED, "sha256")
+        assert [one.facts["image_index"] for one in prepared.described] == [1, 2]
+        blobs = blobs_for(prepared, RSA, COUNTED)
+        for wrong_number in (blobs[:1], [*blobs, blobs[0]], []):
+            with pytest.raises(BadInput, match="for 2 images"):
+                CAPSULE.apply(code, prepared, COUNTED, wrong_number)
+        carry_out(CAPSULE.apply(code, prepared, COUNTED, blobs[::-1]), code, tmp_path / "crossed.cap")
+    crossed = look(tmp_path / "crossed.cap")
+    assert [[each.code for each in one.problems] for one in crossed.signatures] == [["digest-mismatch"]] * 2
+    sign(path, RSA, options=COUNTED)
+    octets = path.read_bytes()
+    at = octets.rindex(IMAGES[1])
+    path.write_bytes(octets[:at] + b"T" + octets[at + 1 :])
+    assert [len(one.problems) for one in look(path).signatures] == [0, 1]
+    path.write_bytes(original := capsule(images=[b"image"] * 33))
+    with pytest.raises(MalformedCode, match="holds 33 images, and at most 32"):
+        sign(path, RSA, options=PLAIN)
     assert path.read_bytes() == original
 
 

@@ -24,9 +24,9 @@ def originals(folder: Path, kind: str) -> Path:
     """Put a few files of a kind into a folder: unsigned, signed, in several shapes."""
     who = signatory()
     if kind == "capsule":
-        shapes = {
-            f"{number}.cap": octets for number, octets in enumerate([capsule(), capsule(), capsule(drivers=(b"d",))])
-        }
+        several = capsule(images=(b"one", b"two" * 9, b"three"), drivers=(b"d",))
+        kept = [capsule(), capsule(), capsule(drivers=(b"d",)), several]
+        shapes = {f"{number}.cap": octets for number, octets in enumerate(kept)}
         options = Options(timestamp=False)
     else:
         shapes = {"db.esl": db(), "db.auth": db(), "other.auth": db(1), f"Setup-{MINE}.auth": b"any content"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import random
 import struct
@@ -275,6 +276,29 @@ def test_packed_octets_have_to_be_what_they_should(change: Callable[[bytes], byt
     entry = read(octets).entries[0]
     with pytest.raises(MalformedCode, match=why):
         zipdir.whole(Held(octets), entry, SIZE)
+
+
+def _raw(content: bytes, level: int) -> bytes:
+    packing = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return packing.compress(content) + packing.flush()
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        pytest.param(_raw(b"a" * 8000, 9), id="before the end of what was read, in the second go"),
+        pytest.param(_raw(b"a" * 1000, 9), id="before the end of what was read, in the first go"),
+        pytest.param(_raw(b"a" * 4091, 0), id="where the first piece that is read does"),
+    ],
+)
+def test_nothing_stands_behind_where_packed_octets_end(packed: bytes):
+    """zlib tells of what is left in more than one way, and in one of them it would be unpacked for ever."""
+    content = random.Random(7).randbytes(9000)
+    octets = _inner(archive([File(b"name", content)]), lambda whole: packed + whole[len(packed) :])
+    entry = read(octets).entries[0]
+    with pytest.raises(MalformedCode, match="end where they should"):
+        for _ in itertools.islice(zipdir.unpacked(Held(octets), entry, SIZE), 100):
+            pass
 
 
 def test_stored_octets_have_to_fit_their_checksum():

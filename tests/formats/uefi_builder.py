@@ -93,17 +93,29 @@ def capsule(
     return struct.pack("<16sIII", CAPSULE, header, 0x50000, header + len(body)) + bytes(header - 28) + body
 
 
-def authentication(octets: bytes) -> tuple[int, bytes, bytes, bytes]:
-    """Cut a capsule with one signed image into count, message, image and its vendor's code, as UEFI 23.1 has it."""
+def authentications(octets: bytes) -> list[tuple[int, bytes, bytes, bytes]]:
+    """Cut a capsule with signed images into count, message, image and vendor's code of each, as UEFI 23.1 has it.
+
+    The offsets of the table and the lengths in the headers have to agree, and nothing is left over.
+    """
     (header,) = struct.unpack_from("<I", octets, 16)
+    assert struct.unpack_from("<I", octets, 24) == (len(octets),)
     drivers, images = struct.unpack_from("<HH", octets, header + 4)
-    assert images == 1
-    (item,) = struct.unpack_from("<Q", octets, header + 8 + 8 * drivers)
-    at = header + item
-    version, size, vendor = struct.unpack_from("<I20xII", octets, at)
-    at += {1: 32, 2: 40, 3: 48}[version]
-    count, length, revision, kind = struct.unpack_from("<QIHH", octets, at)
-    assert (revision, kind, octets[at + 16 : at + 32]) == (0x0200, 0x0EF1, PKCS7)
-    message, image = octets[at + 32 : at + 8 + length], octets[at + 8 + length : at + size]
-    assert len(octets) == at + size + vendor
-    return count, message, image, octets[at + size :]
+    offsets = struct.unpack_from(f"<{drivers + images}Q", octets, header + 8)
+    found = []
+    for item, limit in zip(offsets[drivers:], (*offsets[drivers + 1 :], len(octets) - header), strict=True):
+        at = header + item
+        version, size, vendor = struct.unpack_from("<I20xII", octets, at)
+        at += {1: 32, 2: 40, 3: 48}[version]
+        count, length, revision, kind = struct.unpack_from("<QIHH", octets, at)
+        assert (revision, kind, octets[at + 16 : at + 32]) == (0x0200, 0x0EF1, PKCS7)
+        message, image = octets[at + 32 : at + 8 + length], octets[at + 8 + length : at + size]
+        assert header + limit == at + size + vendor
+        found.append((count, message, image, octets[at + size : header + limit]))
+    return found
+
+
+def authentication(octets: bytes) -> tuple[int, bytes, bytes, bytes]:
+    """Cut a capsule with one image, which is signed, likewise."""
+    (only,) = authentications(octets)
+    return only

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from tests.formats.signing import Signatory
 
-from privyseal.formats import appx_publisher
+from privyseal.formats import publisher_name
 
 Form = Literal["none", "32", "64", "bare32", "bare64"]
 TIME = 0x5973_AB37
@@ -106,7 +106,7 @@ TYPES = (
 
 
 def publisher_of(who: Signatory) -> str:
-    return appx_publisher.of_certificate(who.identity.chain[0])
+    return publisher_name.of_certificate(who.identity.chain[0])
 
 
 def manifest(publisher: str, bundle: bool = False) -> bytes:

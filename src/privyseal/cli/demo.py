@@ -32,7 +32,7 @@ from privyseal.cli.demo_story import Story
 from privyseal.cli.output import tell
 from privyseal.cli.requirement import kept_in
 from privyseal.errors import Unavailable, VerificationFailed
-from privyseal.formats import appx_publisher, catalogue
+from privyseal.formats import catalogue, publisher_name
 from privyseal.formats.examine import examine
 from privyseal.formats.source import FileSource
 
@@ -130,7 +130,7 @@ def _sign_each_kind(told: Story, url: str, signed: Path) -> list[Path]:
     with FileSource.open(signed) as code:
         (signature, *_) = examine(catalogue.recognise(code), code).signatures
     shutil.rmtree(demo_kinds.FOLDER, ignore_errors=True)
-    kinds = demo_kinds.put(Path(demo_kinds.FOLDER), appx_publisher.of_certificate(signature.signer or b""))
+    kinds = demo_kinds.put(Path(demo_kinds.FOLDER), publisher_name.of_certificate(signature.signer or b""))
     client = ("--profile", "client.toml")
     story.call("sign", *kinds, *client, "--url", url)
     variable = Path(demo_kinds.FOLDER) / demo_kinds.VARIABLE

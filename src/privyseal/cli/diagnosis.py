@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 State = Literal["good", "weak", "bad"]
+"""How something was found: ``weak`` works, but is not for production."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):

@@ -102,16 +102,16 @@ def _remove(job: Job) -> FileReport:
         )
 
 
-def _content(code_format: CodeFormat, code: Source) -> bytes | None:
-    """Return what a SHA-256 signature would cover; None where the format refuses to sign such a file."""
+def _content(code_format: CodeFormat, code: Source) -> tuple[bytes, ...] | None:
+    """Return what each SHA-256 signature would cover; None where the format refuses to sign such a file."""
     try:
         prepared = code_format.prepare(code, code_format.inspect(code), Identity((), ""), Options(), "sha256")
     except MalformedCode:
         return None
-    return prepared.described[0].digest
+    return tuple(one.digest for one in prepared.described)
 
 
-def _check(code_format: CodeFormat, written: Source, content: bytes | None) -> None:
+def _check(code_format: CodeFormat, written: Source, content: tuple[bytes, ...] | None) -> None:
     examined = examine(code_format, written)
     if examined.signatures or examined.problems or _content(code_format, written) != content:
         raise VerificationFailed(

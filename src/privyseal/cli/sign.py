@@ -57,7 +57,7 @@ where files are replaced, which waits for the disk most, and slower by a tenth w
 @click.option("--efi-time", metavar="TIME", help="UEFI variable: now, or a time such as 2026-12-01T08:00:00Z.")
 @click.option("--efi-append", is_flag=True, help="UEFI variable: add to what is there, as for dbx.")
 @click.option("--efi-attributes", metavar="NUMBER", help="UEFI variable: its attributes, such as 0x27, the usual ones.")
-@click.option("--monotonic-count", type=int, metavar="NUMBER", help="UEFI capsule: the count signed with its image.")
+@click.option("--monotonic-count", type=int, metavar="NUMBER", help="UEFI capsule: the count signed with each image.")
 @click.option("--nuget-repository", metavar="URL", help="NuGet: sign as the repository of this V3 service index.")
 @click.option("--nuget-owner", multiple=True, metavar="NAME", help="NuGet: whose package it is. Repeatable.")
 @click.option("--no-timestamp", is_flag=True, help="The signature then ends with its certificate.")

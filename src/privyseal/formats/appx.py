@@ -26,11 +26,11 @@ import msgspec
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import (
     appx_layout,
-    appx_publisher,
     authenticode,
     authenticode_blob,
     authenticode_later,
     content,
+    publisher_name,
     zipdir,
     zipdir_writing,
 )
@@ -364,14 +364,14 @@ def _check(described: Described, identity: Identity, options: Options) -> tuple[
 
 
 def _check_publisher(publisher: str, certificate: bytes) -> None:
-    if (why := appx_publisher.mismatch(publisher, certificate)) is not None:
-        expected = appx_publisher.of_certificate(certificate)
+    if (why := publisher_name.mismatch(publisher, certificate)) is not None:
+        expected = publisher_name.of_certificate(certificate)
         raise BadInput(why, hint=f'set Publisher="{expected}" in the manifest, or sign with another certificate')
 
 
 def _publisher_problems(publisher: str, signer: bytes | None) -> Iterator[Problem]:
     try:
-        why = None if signer is None else appx_publisher.mismatch(publisher, signer)
+        why = None if signer is None else publisher_name.mismatch(publisher, signer)
     except BadInput as error:
         why = error.detail
     if why is not None:

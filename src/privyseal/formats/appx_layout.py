@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from privyseal.errors import MalformedCode
-from privyseal.formats import appx_publisher, markup, zipdir
+from privyseal.formats import markup, publisher_name, zipdir
 from privyseal.formats.protocol import Layout, Source
 from privyseal.formats.zipdir import Archive, Entry
 from privyseal.terms.signatures import DigestAlgorithm
@@ -131,8 +131,8 @@ def _identity(code: Source, entry: Entry, root: str) -> tuple[str, str]:
     if elements[0].name != root or len(found) != 1 or found[0].namespace != elements[0].namespace:
         _refuse(code, f"its manifest is no {root} with one Identity")
     publisher, name = (found[0].attributes.get(one, "") for one in ("Publisher", "Name"))
-    if not publisher or len(publisher) > appx_publisher.MAX_PUBLISHER or len(name) > appx_publisher.MAX_PUBLISHER:
-        _refuse(code, f"its manifest names no publisher, or one of more than {appx_publisher.MAX_PUBLISHER} characters")
+    if not publisher or len(publisher) > publisher_name.MAX_PUBLISHER or len(name) > publisher_name.MAX_PUBLISHER:
+        _refuse(code, f"its manifest names no publisher, or one of more than {publisher_name.MAX_PUBLISHER} characters")
     return publisher, name
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
-from privyseal.formats import appx_publisher, authenticode_blob, clickonce_blob, clickonce_manifest, xml_canonical
+from privyseal.formats import authenticode_blob, clickonce_blob, clickonce_manifest, publisher_name, xml_canonical
 from privyseal.formats.clickonce_blob import Blob, One
 from privyseal.formats.clickonce_manifest import ASM2, ClickOnceLayout
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Problem
@@ -108,7 +108,7 @@ def _names(layout: ClickOnceLayout, blob: Blob, signer: bytes) -> Iterator[Probl
     ):
         yield Problem("public-key-token", "The manifest's strong name is not that of the key that signed it.")
     said = [blob.publisher, "" if layout.publisher is None else layout.publisher.get("name") or ""]
-    if any(appx_publisher.mismatch(one or "CN=", signer) is not None for one in said):
+    if any(publisher_name.mismatch(one or "CN=", signer) is not None for one in said):
         text = f"The manifest names the publisher {said[1][:200]!r}, its licence {said[0][:200]!r}, "
         yield Problem(
             "publisher", f"{text}and the certificate is for {clickonce_manifest.publisher_of(signer)[:200]!r}."

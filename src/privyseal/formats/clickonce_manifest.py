@@ -21,7 +21,7 @@ from typing import Final, NoReturn, cast
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import appx_publisher, xml_canonical
+from privyseal.formats import publisher_name, xml_canonical
 from privyseal.formats.protocol import Copy, Identity, Insert, Layout, PatchPlan, Source
 from privyseal.formats.xml_canonical import Document, Element
 from privyseal.pki import certificates, der
@@ -70,6 +70,11 @@ class ClickOnceLayout(Layout, frozen=True, kw_only=True):
     identity: Element
     publisher: Element | None
     signature: Element | None
+
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.signature is not None
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ def key_hash(spki: bytes) -> str:
 
 def publisher_of(certificate: bytes) -> str:
     """Return the subject of a certificate as .NET writes it."""
-    return appx_publisher.of_certificate(certificate)
+    return publisher_name.of_certificate(certificate)
 
 
 # -- changing ----------------------------------------------------------------------------------------------------------

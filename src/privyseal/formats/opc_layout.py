@@ -123,6 +123,11 @@ class OpcLayout(Layout, frozen=True, kw_only=True):
     manifest: bytes = b""
     """The list of parts that was prepared, so that it need not be made again; empty where none was."""
 
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return bool(self.signed)
+
     def parts(self) -> list[Entry]:
         """Return the entries that are content, in the order of the directory: what a signature should cover."""
         return [one for one in self.archive.entries if self.is_content(one)]

@@ -12,7 +12,7 @@ import struct
 from typing import Final
 
 from privyseal.errors import MalformedCode
-from privyseal.formats.pe_table import Entry, read_entries
+from privyseal.formats.pe_table import PKCS_SIGNED_DATA, Entry, read_entries
 from privyseal.formats.protocol import Layout, Source
 
 NAME: Final = "pe"
@@ -101,8 +101,8 @@ class PeLayout(Layout, frozen=True, kw_only=True):
 
     @property
     def carries_signature(self) -> bool:
-        """Tell whether there is a signature, good or not."""
-        return bool(self.entries)
+        """Tell whether there is a signature, good or not; entries of other kinds are none."""
+        return any(entry.kind == PKCS_SIGNED_DATA for entry in self.entries)
 
     @property
     def efi(self) -> bool:

@@ -111,6 +111,11 @@ class RdpLayout(Layout, frozen=True, kw_only=True):
     """``utf-16-le`` or ``utf-8`` where a byte order mark says so, else ``ascii``: other octets mean nothing certain."""
     lines: tuple[Line, ...]
 
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.find(SIGNATURE) is not None
+
     def find(self, name: str) -> Line | None:
         """Return the line of a setting, None where there is none; the case of ``name`` means nothing."""
         return next((line for line in self.lines if line.name == name.lower()), None)

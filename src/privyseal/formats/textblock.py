@@ -101,6 +101,11 @@ class TextLayout(Layout, frozen=True, kw_only=True):
     """Octets of the block that is there; 0 where there is none."""
 
     @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.block > 0
+
+    @property
     def covered(self) -> int:
         """Return how many octets of the file the text without its block has."""
         return self.size - self.block

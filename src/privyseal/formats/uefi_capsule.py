@@ -3,7 +3,8 @@
 Before an image stands EFI_FIRMWARE_IMAGE_AUTHENTICATION: a monotonic count and a PKCS#7 message over the image and that
 count, through signed attributes, so the image stays where it is. Around it are headers that say for which device it
 is; **the specification leaves them out of the signature**, and firmware matches them against what it runs on. Drivers
-in a capsule are programs with signatures of their own.
+in a capsule are programs with signatures of their own. Of several images each has a description, a count and a
+signature of its own, and all are signed together.
 
 Judges of what we write: EDK2's GenerateCapsule, which takes a capsule apart and has openssl verify it, and openssl.
 """
@@ -48,6 +49,9 @@ NAME: Final = uefi_capsule_layout.NAME
 """What the format is called."""
 MAX_COUNT: Final = (1 << 53) - 1
 """Monotonic counts that are signed here: what JSON carries (RFC 8259 section 6). The field has 64 bits."""
+MOST_IMAGES: Final = 32
+"""Images of one capsule that are signed; EDK2's firmware keeps as many entries of what can be updated so, unless it is
+told otherwise (MdeModulePkg, PcdMaxFmpEsrtCacheNum)."""
 
 
 class CapsuleFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,36 +85,37 @@ class UefiCapsule:
     def prepare(
         self, code: Source, layout: Layout, identity: Identity, options: Options, digest: DigestAlgorithm
     ) -> Prepared:
-        """Hash the image and its count; MalformedCode for a capsule with several images.
+        """Hash each image and its count; MalformedCode for a count or a number of images that is not signed.
 
-        Under no certificate nothing is signed, and the count is taken for 0, so that the digest is that of the image.
+        Under no certificate nothing is signed, and counts are taken for 0, so that a digest is that of its image.
         """
         layout = _of_capsule(layout)
-        image = _only(code, layout)
-        count = image.count or 0 if options.monotonic_count is None else options.monotonic_count
-        count = count if identity.chain else 0
-        if not 0 <= count <= MAX_COUNT:
+        if len(layout.images) > MOST_IMAGES:
             raise MalformedCode(
-                f"{code.filename} has the monotonic count {count}; from 0 to {MAX_COUNT} can be signed."
+                f"{code.filename} holds {len(layout.images)} images, and at most {MOST_IMAGES} are signed.",
+                hint="make several capsules of them",
             )
-        described = Described(
-            format=NAME,
-            filename=code.filename,
-            digest_algorithm=digest,
-            digest=_digest(code, image, count, digest),
-            size=image.end - image.content + 8,
-            facts={"image_type": image.kind, "image_index": image.index, "monotonic_count": count},
-        )
-        return Prepared((described,), layout)
+        wished = options.monotonic_count if identity.chain else 0
+        counts = [one.count or 0 if wished is None else wished for one in layout.images]
+        for count in counts:  # before anything is hashed
+            if not 0 <= count <= MAX_COUNT:
+                raise MalformedCode(
+                    f"{code.filename} has the monotonic count {count}; from 0 to {MAX_COUNT} can be signed."
+                )
+        described = (_described(code, *one, digest) for one in zip(layout.images, counts, strict=True))
+        return Prepared(tuple(described), layout)
 
     def apply(self, code: Source, prepared: Prepared, options: Options, blobs: Sequence[bytes]) -> PatchPlan:
-        """Plan the capsule with the authentication before its image, and lengths and offsets that fit."""
+        """Plan the capsule with an authentication before each image, and lengths and offsets that fit."""
         layout = _of_capsule(prepared.layout)
-        if len(blobs) != 1:
-            raise BadInput(f"An image takes one signature; {len(blobs)} came.")
-        count = prepared.described[0].facts["monotonic_count"]
-        authentication = uefi_capsule_layout.with_authentication(int(count), blobs[0])
-        return _plan(code, layout, {_only(code, layout).item: authentication})
+        if not len(blobs) == len(prepared.described) == len(layout.images):
+            raise BadInput(f"Each image takes one signature; for {len(layout.images)} images {len(blobs)} came.")
+        counts = [int(one.facts["monotonic_count"]) for one in prepared.described]
+        changed = {
+            image.item: uefi_capsule_layout.with_authentication(count, blob)
+            for image, count, blob in zip(layout.images, counts, blobs, strict=True)
+        }
+        return _plan(code, layout, changed)
 
     def remove(self, code: Source, layout: Layout) -> PatchPlan:
         """Plan the capsule without any authentication."""
@@ -192,13 +197,15 @@ def _of_capsule(layout: Layout) -> CapsuleLayout:
     return layout
 
 
-def _only(code: Source, layout: CapsuleLayout) -> Image:
-    if len(layout.images) != 1:
-        raise MalformedCode(
-            f"{code.filename} holds {len(layout.images)} images, and a capsule is signed here with one in it.",
-            hint="make a capsule of each and sign them",
-        )
-    return layout.images[0]
+def _described(code: Source, image: Image, count: int, digest: DigestAlgorithm) -> Described:
+    return Described(
+        format=NAME,
+        filename=code.filename,
+        digest_algorithm=digest,
+        digest=_digest(code, image, count, digest),
+        size=image.end - image.content + 8,
+        facts={"image_type": image.kind, "image_index": image.index, "monotonic_count": count},
+    )
 
 
 def _digest(code: Source, image: Image, count: int, algorithm: DigestAlgorithm) -> bytes:

@@ -83,6 +83,11 @@ class CapsuleLayout(Layout, frozen=True, kw_only=True):
         """Return None: how long a signature is that stands before an image is known only when it is made."""
         return
 
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return any(one.signed for one in self.images)
+
 
 def read(code: Source) -> CapsuleLayout:
     """Read the structure; MalformedCode with one sentence that names what is wrong."""

@@ -61,7 +61,7 @@ class VariableLayout(Layout, frozen=True, kw_only=True):
     """Name and vendor's GUID, where the file's name tells them."""
 
     @property
-    def signed(self) -> bool:
+    def carries_signature(self) -> bool:
         """Tell whether a signature stands before the content."""
         return self.at > 0
 
@@ -139,7 +139,7 @@ class UefiVariable:
                 format=NAME, filename=code.filename, digest_algorithm=digest, digest=found, size=len(alone)
             )
             return Prepared((bare,), layout)
-        known = next(_purposes(code, layout), None) if layout.signed else None
+        known = next(_purposes(code, layout), None) if layout.carries_signature else None
         variable = layout.variable if known is None else known.variable
         if options.efi_variable is not None:
             variable = uefi_facts.variable_of(options.efi_variable)
@@ -196,7 +196,7 @@ class UefiVariable:
     def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
         """Judge the signature; none where there is none."""
         layout = _of_variable(layout)
-        if not layout.signed:
+        if not layout.carries_signature:
             return
         blob = _blob(code, layout)
         try:
@@ -235,7 +235,7 @@ class UefiVariable:
     def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
         """Say which octets of a signed variable no signature covers and nothing else fixes."""
         layout = _of_variable(layout)
-        if not layout.signed:
+        if not layout.carries_signature:
             return
         if uefi_facts.time_of(layout.time) is None:
             yield Problem("time", "Its time is none, or has a zone or parts of a second, which firmware refuses.")
@@ -250,7 +250,7 @@ class UefiVariable:
     def summarise(self, code: Source, layout: Layout) -> Summary:
         """Say for which variable it is, what it holds, and since when."""
         layout = _of_variable(layout)
-        purpose = next(_purposes(code, layout), None) if layout.signed else None
+        purpose = next(_purposes(code, layout), None) if layout.carries_signature else None
         variable = layout.variable if purpose is None else purpose.variable
         holds = _lists(code, layout) if variable is None else _holds(code, layout, variable)
         said = "UEFI variable" if variable is None else f"UEFI variable {variable[0]}"

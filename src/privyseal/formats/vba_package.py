@@ -86,6 +86,11 @@ class VbaLayout(Layout, frozen=True, kw_only=True):
     """The document is signed itself, by an XML signature that covers the parts that are to change."""
 
     @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return bool(self.signatures)
+
+    @property
     def folder(self) -> str:
         """Return the folder of project and signatures, with the slash behind it."""
         return posixpath.join(posixpath.dirname(self.project.name.decode("utf-8", "replace")), "")

@@ -58,6 +58,11 @@ class XapLayout(Layout, frozen=True, kw_only=True):
     end: int
     """Where the archive ends, and the signature's header begins if there is one."""
 
+    @property
+    def carries_signature(self) -> bool:
+        """Tell whether there is a signature, good or not."""
+        return self.size > self.end
+
 
 class SilverlightApplication:
     """The format ``xap``."""
@@ -198,7 +203,7 @@ def _digests(code: Source, layout: XapLayout, algorithms: tuple[DigestAlgorithm,
 def _blobs(code: Source, layout: XapLayout) -> list[bytes]:
     """Return the signature, as a list of one or none."""
     start, end = layout.end + _HEADER.size, layout.size - _TRAILER.size
-    return [code.pread(start, end - start)] if layout.size > layout.end else []
+    return [code.pread(start, end - start)] if layout.carries_signature else []
 
 
 def _signed(layout: XapLayout, blob: bytes) -> PatchPlan:

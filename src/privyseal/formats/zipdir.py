@@ -341,7 +341,7 @@ def _inflated(code: Source, entry: Entry, inflating: zlib._Decompress, piece: by
             piece, most = inflating.unconsumed_tail, _PIECE
     except zlib.error:
         _refuse(code, f"has octets in {entry.shown} that cannot be unpacked")
-    if inflating.unused_data or (inflating.eof and piece):
+    if piece or inflating.unused_data:
         _refuse(code, f"has packed octets in {entry.shown} that do not end where they should")
 
 

@@ -45,7 +45,9 @@ SCHEMES = (("webtrust", "code signing"), ("319 411-1",))
 """CSBR 8.4.2, 8.4.3: of either complete set the words by which it is known."""
 
 About = tuple[str, Held]
+"""Whom or what a record is about, and the record."""
 Verdict = Literal["met", "not-met"]
+"""What a declaration says of a requirement."""
 
 
 def records(stated: Sequence[Stated]) -> list[About]:

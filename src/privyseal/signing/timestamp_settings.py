@@ -25,6 +25,7 @@ from privyseal.timestamp.client import Client, Trusted
 from privyseal.timestamp.exchange import Lines, check
 
 T = TypeVar("T")
+"""What a file that is read holds a list of."""
 
 OWN = "own"
 """How the service's own stamper is named in the list."""

@@ -1,4 +1,4 @@
-"""The publisher that an app package names, held against a certificate's subject.
+"""The publisher that an app package or a ClickOnce manifest names, held against a certificate's subject.
 
 Windows installs a package only where the Publisher of its manifest is the subject of the signer's certificate, written
 as Windows writes names: last attribute first. Source: Microsoft, "Package manifest schema reference", Identity, whose
