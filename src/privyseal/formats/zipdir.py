@@ -336,7 +336,7 @@ def unpacked(code: Source, entry: Entry, limit: int) -> Iterator[bytes]:
 def _inflated(code: Source, entry: Entry, inflating: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
     most = _PIECE if inflating.unconsumed_tail or len(piece) > _FIRST else _FIRST
     try:
-        while piece:
+        while piece and not inflating.eof:  # behind its end zlib leaves a tail of before as it was, for ever
             yield inflating.decompress(piece, most)
             piece, most = inflating.unconsumed_tail, _PIECE
     except zlib.error:
