@@ -246,8 +246,8 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
     first, third = town.nodes[0].directory, town.nodes[2].directory
     assert "no synchronous standby" in _said("doctor", "--dir", str(first), "--url", town.nodes[0].url)[1]
     with town.database.connect() as connection:  # what the newest migration did, undone
-        connection.execute("UPDATE alembic_version SET version_num = '0018'")
-        connection.execute("DROP TABLE key_health, signed_nonces, nonce_progress")
+        connection.execute("UPDATE alembic_version SET version_num = '0019'")
+        connection.execute("DROP TABLE enclosures")
     code, said = _said("serve", "--dir", str(third), "--bind", "127.0.0.1:0")
     assert (code, "this program needs" in said) == (2, True), said
     assert _said("doctor", "--dir", str(third))[0] == 8

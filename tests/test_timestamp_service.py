@@ -79,7 +79,8 @@ class Service:
                 assert logged[entry]["about"] == "clock"
                 assert logged[entry]["commitment"] in _ways(commit(salt, octets))
                 matter = json.loads(octets)["matter"]
-                found.append(f"{matter['what']}: {matter.get('detail', '')}")
+                if matter["type"] == "stamper":  # and not that the books were held against the log
+                    found.append(f"{matter['what']}: {matter.get('detail', '')}")
         return found
 
 
@@ -245,16 +246,16 @@ def test_a_key_waits_for_another_ca_while_the_service_stamps(service: Service, t
     """It is born beside the running stamper, and each act is in the log; the stamper goes on with the one in use."""
     wait_until(service.ready, 30)
     where = ("--dir", service.rehearsal.directory)
-    before = service.logged()
+    before = len(service.reasons())
     asked = ("tsa", "renew", *where, "--csr", tmp_path / "tsa.csr", "--subject", "CN=Example TSA,O=Example,C=DE")
     done = service.rehearsal.run(*asked, profile=False)
     assert done.returncode == 0, done.stderr
-    wait_until(lambda: service.logged() >= before + 2, 60)
+    wait_until(lambda: len(service.reasons()) >= before + 2, 60)
     assert "Status: Granted." in service.stamp(tmp_path)
     again = service.rehearsal.run("tsa", "renew", *where, profile=False)
     assert again.returncode == 8 and "waits for another CA" in again.stderr and "Traceback" not in again.stderr
     assert service.rehearsal.run("tsa", "cancel", *where, profile=False).returncode == 0
-    wait_until(lambda: service.logged() >= before + 3, 60)
+    wait_until(lambda: len(service.reasons()) >= before + 3, 60)
 
 
 def test_every_token_is_proven_from_the_log(service: Service, tmp_path: Path) -> None:

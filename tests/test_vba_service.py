@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.formats import cfb_builder
 from tests.formats.signing import signatory
 from tests.formats.test_vba import message, openssl_accepts, parts_of, rewritten
 from tests.formats.vba_builder import Code, Macros, document, files, project, relations
@@ -68,7 +69,7 @@ def test_a_timestamp_later(service: Rehearsal, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["local", "server"])
 def test_what_cannot_be_signed_is_exit_2_and_untouched(service: Rehearsal, tmp_path: Path, mode: str) -> None:
-    """No macros, a text of which it is not settled what Office hashes, a second signature: one sentence each."""
+    """No macros, a text of which it is not settled what Office hashes, an elder document: one sentence each."""
     plain = [File(one.name, relations()) if b"workbook.xml.rels" in one.name else one for one in files()]
     bad = {
         "plain.xlsm": archive(plain),
@@ -77,11 +78,21 @@ def test_what_cannot_be_signed_is_exit_2_and_untouched(service: Rehearsal, tmp_p
     }
     for name, octets in bad.items():
         (tmp_path / name).write_bytes(octets)
+    tree = {"Workbook": b"w" * 9000, "_VBA_PROJECT_CUR": {"PROJECT": b"p"}}
+    elder = cfb_builder.build(tmp_path / "old.xls", tree, major=3, clsid=bytes(16))
+    bad[elder.name] = elder.read_bytes()
     done = service.run("sign", "--mode", mode, *(tmp_path / name for name in bad))
     assert done.returncode == 2 and "Traceback" not in done.stderr
     said = " ".join(done.stderr.split())
-    for words in ("has no macros", "not settled what Office hashes", "it does not begin as one"):
+    for words in (
+        "has no macros",
+        "not settled what Office hashes",
+        "it does not begin as one",
+        "save it in Office as xlsm",
+    ):
         assert words in said, done.stderr
+    judged = service.run("verify", elder)
+    assert judged.returncode == 3 and "neither signed nor judged here" in " ".join(judged.stderr.split())
     assert {name: (tmp_path / name).read_bytes() for name in bad} == bad
 
 

@@ -59,7 +59,7 @@ def stamped(path: Path, out: Path | None = None, *, renew: int | None = None, at
         at=at or now(),
     )
     asked = authorities(lambda body: reply("good", body))
-    return timestamp._stamp(Job(str(path), str(out or path)), asked, wishes)
+    return timestamp.stamp(Job(str(path), str(out or path)), asked, wishes)
 
 
 @pytest.fixture
@@ -307,6 +307,6 @@ def test_an_authority_that_lies_leaves_the_file_alone(path: Path) -> None:
     wishes = Wishes(digest="sha256", renew=None, trusted=Trusted(Anchors((ROOT,))), at=now())
     for how in ("wrong-nonce", "other-imprint", "other-purpose", "stranger", "garbage", "a-day-early", "refuses"):
         asked = authorities(lambda body, how=how: reply(how, body))  # type: ignore[misc]
-        outcome = timestamp._stamp(Job(str(path), str(path)), asked, wishes)
+        outcome = timestamp.stamp(Job(str(path), str(path)), asked, wishes)
         assert outcome.end is not None and outcome.end.exit == 8, how
     assert path.read_bytes() == before

@@ -19,8 +19,8 @@ from tests.formats.opc_builder import (
     vsix_files,
 )
 from tests.formats.samples import sample
-from tests.formats.signing import APPEND, PLAIN, signatory, stamp
-from tests.formats.walking import blob_for, describe, look, remove, sign, stamp_later, wrong
+from tests.formats.signing import APPEND, PLAIN, blob_for, signatory, stamp
+from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 from tests.formats.zip_builder import File, Form, archive
 
 from privyseal.errors import BadInput, Impossible, MalformedCode

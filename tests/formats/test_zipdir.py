@@ -333,3 +333,17 @@ def test_octets_behind_the_end_of_what_is_packed(monkeypatch: pytest.MonkeyPatch
     (entry,) = zipdir.read(code).entries
     with pytest.raises(MalformedCode, match=r"do not end where they should|more octets"):
         zipdir.whole(code, entry, 1 << 20)
+
+
+def test_octets_behind_the_end_of_what_is_packed_are_refused_and_not_read_for_ever():
+    """zlib keeps the tail that it had before the end, so a loop until it is used up would have none."""
+    octets = bytes(10_000)  # more than the first piece may become, so there is a tail when the end is met
+    raw = zlib.compress(octets, wbits=-15) + b"behind the end"
+    entry = zipdir.Entry(
+        name=b"a", flags=0, method=zipdir.DEFLATED, time=0, crc=zlib.crc32(octets), packed=len(raw), size=len(octets),
+        at=0, data_at=0, end=len(raw), record=b"",
+    )  # fmt: skip
+    pieces = zipdir.unpacked(Held(raw), entry, SIZE)
+    assert sum(len(next(pieces)) for _ in range(2)) == len(octets)
+    with pytest.raises(MalformedCode, match="do not end where they should"):
+        next(pieces)

@@ -82,7 +82,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logout": ("privyseal.cli.login:logout", "End the command line's session."),
     "whoami": ("privyseal.cli.login:whoami", "Say who you are here, and by which factors."),
     "invite": ("privyseal.cli.invite:invite", "Invite a member to sign in, at the service's machine."),
-    "tsa": ("privyseal.cli.tsa:tsa", "Renew the timestamp key, and remove old ones before witnesses."),
+    "tsa": ("privyseal.cli.tsa:tsa", "Give the stamper a new timestamp key, and remove old ones before witnesses."),
     "doctor": ("privyseal.cli.doctor:doctor", "Find out what is wrong with a service."),
 }
 """Every command: where it is, and the line that ``--help`` shows, which is the first of its own help."""

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Iterator
 
 from privyseal.errors import MalformedCode
-from privyseal.formats import cfb, content
+from privyseal.formats import cfb, content, elder_documents
 from privyseal.formats.cfb import Compound
 from privyseal.formats.cfb_directory import ROOT, STORAGE, STREAM, Entry
 from privyseal.formats.protocol import Layout, Source
@@ -75,7 +75,7 @@ def read_layout(code: Source) -> MsiLayout:
     found = cfb.read(code)
     kind = KINDS.get(found.entries[0].clsid)
     if kind is None:
-        raise MalformedCode(
+        raise elder_documents.refusal(code, found) or MalformedCode(
             f"{code.filename} is a compound file, but none of Windows Installer: the class of its root is "
             f"{class_text(found.entries[0].clsid)}.",
             hint="expected an MSI, MSP, MSM or MST",

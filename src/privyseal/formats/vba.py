@@ -94,11 +94,14 @@ class VbaMacros:
 
     # -- the file side -------------------------------------------------------------------------------------------------
     def recognises(self, head: bytes, tail: bytes, filename: str) -> int:
-        """Score 75 for an archive whose directory ends with a VBA project near; the name adds 5, or stands for it."""
+        """Score 75 for an archive whose directory ends with a VBA project near, 60 for one by its name; together 80.
+
+        By its name it must be more than any package of its kind (``opc``), which all documents of Office are too.
+        """
         if not head.startswith(zipdir.LOCAL):
             return 0
         named = filename.lower().endswith(vba_package.ENDS)
-        return 75 + 5 * named if b"/vbaProject.bin" in tail else 20 * named
+        return 75 + 5 * named if b"/vbaProject.bin" in tail else 60 * named
 
     def inspect(self, code: Source) -> VbaLayout:
         """Follow the relationships to project and signatures; MalformedCode where there are no macros."""

@@ -87,8 +87,16 @@ def _agile(project: Project) -> Iterator[bytes]:
 
 
 def _form(project: Project, name: bytes) -> Iterator[bytes]:
-    """Yield the streams of a form, each filled up (2.4.2.2)."""
-    for one in _streams(project, project.forms[name]):
+    """Yield the streams of a form, each filled up (2.4.2.2).
+
+    Of the programs that implement this some go through storages in the order of the names in them, and some through
+    the whole of a form in the order of the directory. A form of which these are two orders is refused.
+    """
+    streams = list(_streams(project, project.forms[name]))
+    numbers = [one.number for one in streams]
+    if numbers != sorted(numbers):
+        raise unsettled(project.code, f"what is in storages of the form {shown(name)} was put there later than others")
+    for one in streams:
         octets = cfb.stream(project.code, project.compound, one, project.code.size)
         yield octets + bytes(-len(octets) % _BLOCK)
 

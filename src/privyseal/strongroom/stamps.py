@@ -116,7 +116,7 @@ class Stamps:
             place = 0 if current is None else current.count
             with self.database.writing() as connection:
                 if current is None:
-                    ((number,),) = connection.execute(older_books.NUMBER_OF_NEXT)
+                    (number,) = connection.execute(older_books.NUMBER_OF_NEXT).fetchone()
                     connection.execute(
                         "INSERT INTO batches (number, hour, first, last, count) VALUES (?, ?, ?, ?, 0)",
                         (number, last[:10], first, last),
