@@ -66,7 +66,11 @@ class Service:
         return subprocess.run(show, check=True, capture_output=True, text=True).stdout
 
     def reasons(self) -> list[str]:
-        """Return what the log has about the clock: what was stated, each held against its entry's commitment."""
+        """Return what the log has of whether the clock is believed."""
+        return [each for each in self.diary() if each.partition(":")[0] in ("adjusted", "refused", "trusted")]
+
+    def diary(self) -> list[str]:
+        """Return what the log has of the stamper's diary: what was stated, each held against its entry's commitment."""
         shown = self.rehearsal.run("log", "show", "--last", "1000", "--json")
         assert shown.returncode == 0, shown.stderr
         logged = {each["index"]: each["entry"] for each in json.loads(shown.stdout)["entries"]}
@@ -246,16 +250,16 @@ def test_a_key_waits_for_another_ca_while_the_service_stamps(service: Service, t
     """It is born beside the running stamper, and each act is in the log; the stamper goes on with the one in use."""
     wait_until(service.ready, 30)
     where = ("--dir", service.rehearsal.directory)
-    before = len(service.reasons())
+    before = len(service.diary())
     asked = ("tsa", "renew", *where, "--csr", tmp_path / "tsa.csr", "--subject", "CN=Example TSA,O=Example,C=DE")
     done = service.rehearsal.run(*asked, profile=False)
     assert done.returncode == 0, done.stderr
-    wait_until(lambda: len(service.reasons()) >= before + 2, 60)
+    wait_until(lambda: len(service.diary()) >= before + 2, 60)
     assert "Status: Granted." in service.stamp(tmp_path)
     again = service.rehearsal.run("tsa", "renew", *where, profile=False)
     assert again.returncode == 8 and "waits for another CA" in again.stderr and "Traceback" not in again.stderr
     assert service.rehearsal.run("tsa", "cancel", *where, profile=False).returncode == 0
-    wait_until(lambda: len(service.reasons()) >= before + 3, 60)
+    wait_until(lambda: len(service.diary()) >= before + 3, 60)
 
 
 def test_every_token_is_proven_from_the_log(service: Service, tmp_path: Path) -> None:
