@@ -4,6 +4,7 @@ every token is proven from the log."""
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import sqlite3
 import subprocess
@@ -183,6 +184,21 @@ def test_jarsigner_stamps_and_believes_it(service: Service, tmp_path: Path) -> N
         assert 'Timestamped by "CN=REHEARSAL' in said and "Timestamp signature algorithm: " in said, said
     doubted = subprocess.run([*verify, "-keystore", store, jar], check=False, capture_output=True, text=True)
     assert doubted.returncode and "TSA certificate chain is invalid" in doubted.stdout, doubted.stdout
+
+
+def test_requests_as_signtool_sends_them(service: Service, tmp_path: Path) -> None:
+    """By ``/tr``: no nonce, certificates wanted, NULL behind the algorithm; openssl verifies the reply."""
+    digest = hashlib.sha256(b"what signtool signed").digest()
+    imprint = bytes.fromhex("3031300d060960864801650304020105000420") + digest
+    query = bytes([0x30, len(imprint) + 6, 2, 1, 1]) + imprint + bytes.fromhex("0101ff")
+    headers = {**QUERY, "User-Agent": "Transport", "Cache-Control": "no-cache"}
+    sent = urllib.request.Request(f"{service.rehearsal.url}/tsa", query, headers)
+    with urllib.request.urlopen(sent, timeout=30) as answered:
+        (tmp_path / "r").write_bytes(answered.read())
+    verify = ["openssl", "ts", "-verify", "-digest", digest.hex(), "-in", tmp_path / "r"]
+    said = made(*verify, "-CAfile", service.rehearsal.directory / "ca.pem")
+    assert "Verification: OK" in said
+    assert "Nonce: unspecified" in made("openssl", "ts", "-reply", "-in", tmp_path / "r", "-text")
 
 
 class Asking:
