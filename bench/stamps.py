@@ -149,7 +149,7 @@ def _as_process(folder: Path, ca: RehearsalAuthority, now: datetime, rounds: int
 def _wrk(url: str, script: Path) -> float:
     """Send queries from 64 connections; return replies a second."""
     assert shutil.which("wrk"), "apt-get install wrk"
-    command = ["wrk", "-t2", f"-c{CLIENTS}", f"-d{SECONDS:.0f}s", "-s", script, url]
+    command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{SECONDS:.0f}s", "-s", script, url]
     began = time.perf_counter()
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in said, said
