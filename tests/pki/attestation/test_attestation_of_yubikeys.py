@@ -72,7 +72,7 @@ def test_an_extension_of_another_length_is_refused(oid: str) -> None:
     }
     extra = tuple(makers.extension(name, value + b"\0" * (name == oid)) for name, value in values.items())
     device = makers.yubikey_device()
-    leaf = mint.certify("YubiKey PIV Attestation 9a", makers.KEY, device, extra=extra)
+    leaf = mint.certify("YubiKey PIV Attestation 9a", makers.KEY, device, extra=extra, start=makers.BORN, days=4000)
     with pytest.raises(BadInput, match=oid):
         attested([leaf.der, device.der])
 
