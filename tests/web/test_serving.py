@@ -146,6 +146,18 @@ def test_what_is_no_http_is_answered_with_a_problem_too(served: Served, octets: 
         assert answered[1]["connection"] == "close"
 
 
+def test_an_answer_is_one_packet(served: Served) -> None:
+    """Head and body leave together: Linux counts the segments with data that came in (tcp_info.tcpi_data_segs_in)."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        for answers in (1, 2, 3):
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            assert answer.read()
+            told = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+            assert int.from_bytes(told[152:156], sys.byteorder) == answers
+
+
 def test_a_repeated_header_is_seen_as_such(served: Served) -> None:
     """Two Idempotency-Keys, equal or not, and two credentials."""
     body = served.house.request().canonical()

@@ -231,6 +231,42 @@ def _bound_handshakes(loop: asyncio.AbstractEventLoop) -> None:
     loop.create_server = functools.partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S)  # type: ignore[method-assign]
 
 
+class _Joined:
+    """A connection that sends what is written to it in one turn of the loop together.
+
+    uvicorn writes the head of an answer and then its body. Without delay on the socket each would be a packet, with a
+    system call and a wake-up on either side: of a small answer's 140 microseconds 10 here, and as many at the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._first = b""
+        """What was written in this turn; it goes out with the next octets, or alone when the turn is over."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, octets: bytes) -> None:
+        """Keep the first octets of a turn, and send what is kept with the next ones."""
+        if self._first:
+            first, self._first = self._first, b""
+            self._transport.writelines((first, octets))
+        elif octets:
+            self._first = octets
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Close the connection once everything is sent."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._first and not self._transport.is_closing():
+            first, self._first = self._first, b""
+            self._transport.write(first)
+
+
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 with limits uvicorn does not set: how large the head of a request may be and how long it may take."""
 
@@ -243,6 +279,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock for the first request, and remember whom the TLS layer verified (its handshake is over)."""
         super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", _Joined(transport, self.loop))
         tls = transport.get_extra_info("ssl_object")
         # OpenSSL resumes sessions of TLS 1.2 for whoever was verified some time ago, and Python cannot tell it not to.
         if tls is not None and tls.context.verify_mode is not ssl.CERT_NONE and tls.version() == "TLSv1.3":
