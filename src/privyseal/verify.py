@@ -26,16 +26,15 @@ import msgspec
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
 from privyseal.formats import catalogue
 from privyseal.formats.examine import examine
-from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Prepared, Problem, Source
+from privyseal.formats.protocol import EmbeddedSignature, Problem, Source
 from privyseal.pki import certificates, chain, cms, revocations, unsigned
 from privyseal.pki.chain import Anchors, Judgement
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.requests import SigningRequest
-from privyseal.terms.signatures import TimestampToken
+from privyseal.terms.signatures import LogFacts, TimestampFacts, TimestampToken
 from privyseal.timestamp import worth
 from privyseal.timestamp.renewal import forms_before
-from privyseal.timestamp.token import verify_token
 from privyseal.timestamp.worth import Worth
 from privyseal.tlog.policy import Policy
 from privyseal.tlog.proof import OpenedReceipt, read_receipt
@@ -57,24 +56,6 @@ class Trust(msgspec.Struct, frozen=True):
     """DER. If there are any, every certificate below an anchor must be covered by one."""
     log_policy: Policy | None = None
     """The logs and witnesses; with it a signature must be in the log, and the receipt must prove it."""
-
-
-class TimestampFacts(msgspec.Struct, frozen=True):
-    """When a signature existed at the latest, and who says so."""
-
-    time: datetime
-    authority: str
-
-
-class LogFacts(msgspec.Struct, frozen=True):
-    """Where in which log the signature stands."""
-
-    index: int
-    """Of the completion."""
-    origin: str
-    size: int
-    """Entries in the log when the receipt was made."""
-    witnesses: tuple[str, ...]
 
 
 class SignatureVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,44 +100,6 @@ class FileVerdict(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     """What is worth knowing and takes nothing from the verdict."""
-
-
-class Expected(msgspec.Struct, frozen=True):
-    """What a signed file must turn out to carry; there is one blob for each description."""
-
-    blobs: tuple[bytes, ...]
-    prepared: Prepared
-    certificate: bytes
-    timestamped: bool
-    known_problems: frozenset[str] = frozenset()
-    """Codes of what was loose in the file before, where other people's signatures stay in it."""
-
-
-def confirm(code_format: CodeFormat, written: Source, expected: Expected) -> tuple[EmbeddedSignature, ...]:
-    """Find the signatures in what was written, one for each description; VerificationFailed where one is not good."""
-    examined = examine(code_format, written, expected.prepared)
-    there = {each.blob: each for each in reversed(examined.signatures)}
-    loose = [each for each in examined.problems if each.code not in expected.known_problems]
-    for blob, described in zip(expected.blobs, expected.prepared.described, strict=True):
-        if (found := there.get(blob)) is None:
-            raise _not_as_expected("the signature is not in it")
-        for problem in (*found.problems, *loose):
-            raise _not_as_expected(problem.text)
-        if (found.digest_algorithm, found.digest) != (described.digest_algorithm, described.digest):
-            raise _not_as_expected("the signature is over another digest")
-        if found.signer != expected.certificate:
-            raise _not_as_expected("the signature is under another certificate")
-        if expected.timestamped:
-            if found.timestamp is None:
-                raise _not_as_expected("there is no timestamp")
-            verify_token(found.timestamp, octets=found.signature_value)
-    return tuple(there[blob] for blob in expected.blobs)
-
-
-def _not_as_expected(why: str) -> VerificationFailed:
-    return VerificationFailed(
-        f"What was written does not verify: {why.rstrip('.')}.", hint="the file is as it was; please report this"
-    )
 
 
 def verify_file(code: Source, *, trust: Trust, at: datetime, receipt: bytes | None = None) -> FileVerdict:

@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+from tests.formats.pe_builder import program
+from tests.pki import mint
+
+from privyseal.cli.inside_looking import MAY_HOLD
 from privyseal.cli.main import COMMANDS
+from privyseal.formats import catalogue, inside
 
 AT_THE_MACHINE = {"demo", "doctor", "init", "invite", "migrate", "report", "serve", "tsa", "what-if", "witness"}
 """Commands that run a service or open its records."""
@@ -42,3 +49,75 @@ def test_a_service_starts_without_the_linters() -> None:
 def test_what_is_exempt_is_a_command() -> None:
     assert set(COMMANDS) >= AT_THE_MACHINE
     assert "privyseal.cli.key" in LIGHT
+
+
+SIGNING = """
+import sys
+from privyseal.cli.main import run
+code = run(sys.argv[1:])
+print(code, *sys.modules)
+"""
+NOT_FOR_ONE_FILE = (
+    "cryptography.x509",
+    "cryptography.hazmat.primitives.serialization",
+    "concurrent.futures",
+    "urllib.request",
+    "http.client",
+    "ssl",
+    "logging",
+    "privyseal.verify",
+    "privyseal.tlog",
+    "privyseal.timestamp.token",
+    "privyseal.cli.forked",
+    "privyseal.formats.msi",
+    "privyseal.formats.appx",
+    "privyseal.formats.inside",
+)
+
+
+def test_one_file_is_signed_with_what_that_takes(tmp_path: Path) -> None:
+    """A build starts the program once a file, and to import what a file does not need took longer than to sign it."""
+    own = mint.certify("Own", mint.key("rsa-3072", 95), purposes=(mint.CODE_SIGNING,))
+    (tmp_path / "key.pem").write_bytes(own.key_pem)
+    (tmp_path / "key.pem").chmod(0o600)
+    (tmp_path / "certs.pem").write_bytes(own.pem)
+    (tmp_path / "a.exe").write_bytes(program())
+    how = ["sign", "--keyfile", tmp_path / "key.pem", "--certs", tmp_path / "certs.pem", tmp_path / "a.exe"]
+    ran = subprocess.run([sys.executable, "-c", SIGNING, *how], check=True, capture_output=True, text=True, timeout=120)
+    code, *loaded = ran.stdout.split()
+    assert code == "0" and "privyseal.formats.pe" in loaded
+    assert sorted(set(NOT_FOR_ONE_FILE) & set(loaded)) == []
+
+
+ENDING = """
+import atexit, os, sys, threading, time
+from privyseal.cli.lifetime import leave
+atexit.register(print, "registered")
+print("written")
+if sys.argv[1] == "thread":
+    threading.Thread(target=lambda: (time.sleep(0.3), os.write(1, b"thread\\n"))).start()
+leave(7)
+"""
+
+
+@pytest.mark.parametrize(("how", "said"), [("alone", "written registered"), ("thread", "written thread registered")])
+def test_leaving_at_once_loses_nothing(how: str, said: str) -> None:
+    """What was written is on its way, what was registered is called, who still works is waited for, the code stands."""
+    ran = subprocess.run([sys.executable, "-c", ENDING, how], check=False, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, sorted(ran.stdout.split())) == (7, sorted(said.split()))
+
+
+def test_garbage_is_looked_for_again_once_the_command_is_there() -> None:
+    """Only importing goes without; in a program that was not begun so, nothing changes."""
+    looked = (
+        "import gc; from privyseal.cli.lifetime import collect_from_here; n = gc.get_freeze_count()\n"
+        "collect_from_here(); print(gc.isenabled(), gc.get_freeze_count() == n)\n"
+        "gc.disable(); collect_from_here(); print(gc.isenabled(), gc.get_freeze_count() > n)"
+    )
+    ran = subprocess.run([sys.executable, "-c", looked], check=True, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["True", "True", "True", "True"]
+
+
+def test_files_that_hold_others_are_known_before_what_looks_into_them_is_there() -> None:
+    """The short list says what the long one does."""
+    assert set(inside.CONTAINERS) & set(catalogue.NAMES) == MAY_HOLD

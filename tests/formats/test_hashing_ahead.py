@@ -15,6 +15,7 @@ from tests.formats.signing import PLAIN, blobs_for, signatory
 from tests.formats.test_navx import app
 
 from privyseal.cli import pieces
+from privyseal.confirm import Expected
 from privyseal.errors import VerificationFailed
 from privyseal.formats import content
 from privyseal.formats.draft import Draft
@@ -23,7 +24,6 @@ from privyseal.formats.patch import Ahead
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options
-from privyseal.verify import Expected
 
 BIG = bytes(range(251)) * 40_000
 """Just under 10 MB, no two pages alike."""

@@ -10,24 +10,38 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.formats.pe_builder import program
 from tests.formats.signing import PE, PLAIN, look, sign, signatory, troubles
 from tests.formats.test_pe_layout import Held
 
 from privyseal.errors import MalformedCode
-from privyseal.formats import catalogue, content, examine
+from privyseal.formats import (
+    authenticode,
+    cat,
+    catalogue,
+    content,
+    examine,
+    uefi_blob,
+    uefi_capsule_layout,
+    uefi_lists,
+    vba_package,
+)
 from privyseal.formats.protocol import CodeFormat
 from privyseal.formats.source import FileSource
+from privyseal.pki import cms, der
 from privyseal.signing.forms_of_requests import NewGrant
 from privyseal.terms.grants import LARGEST_GRANT, MOST_FORMATS, Grant
 
 
 def test_catalogue_is_consistent():
     """Each format stands once under its own name."""
-    assert list(catalogue.BY_NAME.values()) == list(catalogue.FORMATS)
-    assert all(catalogue.BY_NAME[one.name] is one and one.title for one in catalogue.FORMATS)
-    formats: tuple[CodeFormat, ...] = catalogue.FORMATS
-    assert formats
+    formats: tuple[CodeFormat, ...] = catalogue.every()
+    assert formats and list(catalogue.BY_NAME.values()) == list(formats)
+    assert tuple(one.name for one in formats) == catalogue.NAMES and len(set(catalogue.NAMES)) == len(formats)
+    assert all(catalogue.BY_NAME[one.name] is one and one.title for one in formats)
+    assert "zip" not in catalogue.BY_NAME and catalogue.BY_NAME.get("zip") is None
 
 
 def test_recognises_content_not_names():
@@ -39,6 +53,80 @@ def test_recognises_content_not_names():
         with pytest.raises(MalformedCode, match="no format that can be signed here") as caught:
             catalogue.recognise(Held(bytes(octets)))
         assert "pe, msi, cab, cat" in str(caught.value)
+
+
+def _texts() -> list[bytes]:
+    plain = [
+        b"Write-Host 1\r\n\r\n# SIG # Begin signature block\r\n# AAAA\r\n# SIG # End signature block\r\n",
+        b"screen mode id:i:2\r\nfull address:s:host\r\n",
+        b'<asmv1:assembly xmlns:asmv1="urn:schemas-microsoft-com:asm.v1"/>',
+        b'<?xml version="1.0"?><assembly xmlns="urn:schemas-microsoft-com:asm.v1"><a/></assembly>',
+        b"text",
+    ]
+    wide = [mark + one.decode().encode(name) for one in plain for mark, name in WIDE]
+    return [*plain, *(b"\xef\xbb\xbf" + one for one in plain), *wide]
+
+
+WIDE = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+LIST = (28 + 48).to_bytes(4, "little") + bytes(4) + (48).to_bytes(4, "little") + bytes(48)
+BEGINNINGS = [
+    b"",
+    b"MZ",
+    program()[:4096],
+    bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600),
+    b"MSCF" + bytes(60),
+    b"0\x82\x01\x00" + b"".join(map(der.oid, (cms.ID_SIGNED_DATA, authenticode.ID_TRUST_LIST, cat.ID_CATALOGUE))),
+    b"NAVX" + bytes(32) + b"NAVX" + bytes(99),
+    uefi_capsule_layout.CAPSULE + bytes(60),
+    bytes(16) + uefi_blob.wrap(bytes(9)) + bytes(9),
+    *(kind + LIST for kind in uefi_lists.TYPES),
+    *(b"PK\x03\x04" + bytes(26) + name for name in (b"a", b"AppManifest.xaml", b"[Content_Types].xml", b"a.nuspec")),
+    *_texts(),
+]
+ENDS = [b"", b"AppxBlockMap.xml", b"xl/vbaProject.bin", b"extension.vsixmanifest", b"_rels/.rels", b"\0\0", *_texts()]
+ENDINGS = (
+    "exe", "msi", "cab", "cat", "ps1", "ps1xml", "mof", "vbs", "js", "wsf", "msix", "appx", "nupkg", "xap", "vsix",
+    "app", "cap", "bin", "auth", "esl", "var", "rdp",
+)  # fmt: skip
+NAMES = ["a", "db", "DBX_update.bin", "PK.x", "kek", "a.application", "a.manifest", "a.vsto"]
+NAMES += [f"a.{ending}" for ending in ENDINGS] + [f"a{ending.upper()}" for ending in vba_package.ENDS]
+NAMES += [f"Name-8be4df61-93ca-11d2-aa0d-00e098032b8c{ending}" for ending in (".auth", ".esl", ".VAR", "")]
+
+
+def test_no_family_is_ruled_out_that_has_a_claim():
+    """A format that is not even imported would have scored 0; every format has a claim somewhere in here."""
+    claimed = set()
+    for head in BEGINNINGS:
+        for end in ENDS:
+            whole = head + end
+            for name in NAMES:
+                may_be = set(catalogue.candidates(whole, whole, name))
+                claims = {one.name for one in catalogue.every() if one.recognises(whole, whole, name)}
+                assert claims <= {one.name for one in may_be}, (head[:40], end, name)
+                claimed |= claims
+    assert claimed == set(catalogue.NAMES)
+
+
+@given(st.sampled_from(BEGINNINGS), st.binary(max_size=80), st.sampled_from(ENDS), st.sampled_from(NAMES))
+def test_nor_by_octets_that_nobody_thought_of(head: bytes, octets: bytes, end: bytes, name: str):
+    """The same with anything in between, and at the beginning."""
+    for whole in (head + octets + end, octets + end, head[:20] + octets):
+        may_be = {one.name for one in catalogue.candidates(whole, whole, name)}
+        assert {one.name for one in catalogue.every() if one.recognises(whole, whole, name)} <= may_be
+
+
+def test_a_family_is_imported_for_its_own_files_only(tmp_path: Path):
+    """A program is told without the formats of archives, firmware and text."""
+    (tmp_path / "a.exe").write_bytes(program())
+    looked = (
+        "import sys\nfrom privyseal.formats import catalogue\nfrom privyseal.formats.source import FileSource\n"
+        f"print(catalogue.recognise(FileSource.open({str(tmp_path / 'a.exe')!r})).name)\n"
+        "print(*(name.rpartition('.')[2] for name in sys.modules if name.startswith('privyseal.formats.')))"
+    )
+    said = subprocess.run([sys.executable, "-c", looked], check=True, capture_output=True, text=True).stdout
+    name, modules = said.splitlines()
+    assert name == "pe" and "pe" in modules.split()
+    assert not {"msi", "cab", "cat", "script", "appx", "zipdir", "vba", "navx", "rdp"} & set(modules.split())
 
 
 @pytest.mark.parametrize("size", [0, 1, content.BUFFER - 1, content.BUFFER, content.BUFFER + 1, 3 * content.BUFFER + 7])
@@ -204,7 +292,7 @@ def test_descriptors_and_threads_are_given_back(tmp_path: Path):
 
 def test_a_grant_can_name_every_format():
     """As many names as there are fit into a Grant, and the Grant into its own limit."""
-    names = tuple(one.name for one in catalogue.FORMATS)
+    names = catalogue.NAMES
     assert len(names) <= MOST_FORMATS
     assert sum(len(name) + len('"",') for name in names) < LARGEST_GRANT / 30
     new = {"key": "release", "signatures": 1, "hours": 1, "rule": "ci", "formats": names}

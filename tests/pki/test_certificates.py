@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.pki import mint
 from tests.pki.mint import Minted
 
@@ -46,6 +47,53 @@ def test_the_outline_is_cut_not_rebuilt(minted: Minted) -> None:
         certificates.subject_key_identifier(minted.der)
         == x509.SubjectKeyIdentifier.from_public_key(minted.key.public_key()).digest
     )
+
+
+def test_dates_and_purposes_are_read_from_the_octets(minted: Minted) -> None:
+    """What is read without ``cryptography.x509`` is what that reads, and nothing is where nothing is stated."""
+    several = mint.certify("two", mint.key("rsa-3072"), purposes=(mint.CODE_SIGNING, ExtendedKeyUsageOID.CLIENT_AUTH))
+    none = mint.certify("none", mint.key("ecdsa-p384"), ca=True, days=30_000)
+    for one in (minted, several, none):
+        loaded = one.loaded
+        assert certificates.validity(one.der) == (loaded.not_valid_before_utc, loaded.not_valid_after_utc)
+        stated = [each.value for each in loaded.extensions if isinstance(each.value, x509.ExtendedKeyUsage)]
+        assert certificates.purposes(one.der) == tuple(oid.dotted_string for value in stated for oid in value)
+    assert certificates.purposes(several.der) == ("1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.2")
+    assert certificates.purposes(none.der) == ()
+    for cut in range(0, len(minted.der), 7):
+        with pytest.raises(BadInput):
+            certificates.validity(minted.der[:cut])
+
+
+@pytest.mark.parametrize("scheme", ["rsa-3072", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521"])
+def test_who_signed_itself_is_told(scheme: str) -> None:
+    """By ``cryptography`` and by us alike; one of that name by another key, or with an octet turned, has not."""
+    own = mint.certify("Own", mint.key(scheme, 90))
+    namesake = mint.certify("Own", mint.key(scheme, 91))
+    assert certificates.signs_itself(own.der) and certificates.signs_itself(namesake.der)
+    own.loaded.verify_directly_issued_by(own.loaded)
+    under = mint.certify("Own", mint.key(scheme, 90), namesake)
+    assert under.loaded.issuer == under.loaded.subject
+    assert not certificates.signs_itself(under.der)
+    assert not certificates.signs_itself(mint.certify("Other", mint.key(scheme, 90), namesake).der)
+    for at in range(len(own.der) - 300, len(own.der), 11):
+        turned = own.der[:at] + bytes([own.der[at] ^ 1]) + own.der[at + 1 :]
+        try:
+            assert not certificates.signs_itself(turned)
+        except BadInput:
+            continue
+
+
+def test_who_signed_itself_by_another_scheme_is_told_too() -> None:
+    """Those are for ``cryptography`` to check."""
+    private, other = ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate()
+    draft = x509.CertificateBuilder().subject_name(mint.name("Own")).issuer_name(mint.name("Own")).serial_number(7)
+    draft = (
+        draft.not_valid_before(mint.NOW).not_valid_after(mint.NOW + timedelta(days=1)).public_key(private.public_key())
+    )
+    for signer, expected in ((private, True), (other, False)):
+        made = draft.sign(signer, None).public_bytes(serialization.Encoding.DER)
+        assert certificates.signs_itself(made) is expected
 
 
 def test_pem_files_hold_one_or_many(minted: Minted) -> None:

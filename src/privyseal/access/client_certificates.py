@@ -40,7 +40,7 @@ def read(certificate: bytes) -> ClientCertificate:
     try:
         extensions = loaded.extensions
         not_before, not_after = loaded.not_valid_before_utc, loaded.not_valid_after_utc
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"Its dates or extensions are wrong: {error}.") from None
     authority, for_clients = False, False
     for extension in extensions:

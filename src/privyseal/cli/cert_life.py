@@ -10,7 +10,7 @@ import msgspec
 from privyseal.cli import impact as impacts
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.verify import read_whole
+from privyseal.cli.profile import read_whole
 from privyseal.compliance.renewal import Renewal, Stage
 from privyseal.errors import BadInput
 from privyseal.pki import bundle, certificates, comparison

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from privyseal.formats import catalogue
 from privyseal.terms.learnt import learn_types
 
 Item = TypeVar("Item")
@@ -30,6 +31,7 @@ def each(work: Callable[[Item], Outcome], items: Sequence[Item], workers: int) -
     if min(workers, len(items)) <= 1:
         yield from map(work, items)
         return
+    catalogue.every()  # before there are threads: what is imported later is not learnt
     learn_types()
     crew = _Crew(work, items, min(workers, len(items)))
     try:

@@ -14,8 +14,8 @@ from privyseal.cli.connection import connect, service_options
 from privyseal.cli.declare_timestamps import timestamp_ca, watched
 from privyseal.cli.evidence import Day, state, told
 from privyseal.cli.output import Command, JsonMode, Output, json_option
+from privyseal.cli.profile import read_whole
 from privyseal.cli.role import read_facts
-from privyseal.cli.verify import read_whole
 from privyseal.compliance.modules import LARGEST_REGISTER, read_register
 from privyseal.compliance.statements import (
     AuditPeriod,

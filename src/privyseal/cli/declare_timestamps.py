@@ -13,7 +13,7 @@ import msgspec
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.evidence import Day, state
 from privyseal.cli.output import Command, json_option
-from privyseal.cli.verify import read_whole
+from privyseal.cli.profile import read_whole
 from privyseal.compliance.statements import Matter, require_sound
 from privyseal.compliance.statements_of_timestamps import AuthorityWatched, TimestampCa, Watched
 from privyseal.errors import BadInput

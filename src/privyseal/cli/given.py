@@ -10,7 +10,6 @@ import msgspec
 from privyseal.cli.output import printable
 from privyseal.cli.pieces import IfSigned, Inside
 from privyseal.errors import Misused
-from privyseal.formats import uefi_facts
 from privyseal.terms.signatures import DigestAlgorithm, Options
 
 
@@ -61,6 +60,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _attributes(self) -> int | None:
+        if self.efi_attributes is None and not self.efi_append:
+            return None
+        from privyseal.formats import uefi_facts  # only for variables
+
         usual = hex(uefi_facts.USUAL) if self.efi_append else None
         stated = self.efi_attributes or usual
         try:

@@ -8,18 +8,21 @@ from privyseal.cli.outcomes import InsideReport, Outcome
 from privyseal.cli.output import fill, printable
 from privyseal.cli.pieces import Opened
 from privyseal.errors import BadInput
-from privyseal.formats import inside
 
 MOST_NAMES = 1000
 """Names in a report; with as many, the list is for nobody to read."""
+MAY_HOLD = frozenset({"appx", "cab", "nuget", "vsix"})
+"""Formats of files that hold others: those of ``inside.CONTAINERS`` that can be signed."""
 MOST_LINES = 5
 """Names that people are shown of one file."""
 
 
 def looked_into(outcome: Outcome, opened: Opened) -> Outcome:
     """Add to an outcome what was found inside the file; looking refuses nothing."""
-    if opened.format.name not in inside.CONTAINERS:
+    if opened.format.name not in MAY_HOLD:
         return outcome
+    from privyseal.formats import inside  # only for what holds something
+
     try:
         container = inside.CONTAINERS[opened.format.name](opened.code, opened.examined.layout)
         found = inside.look(container, inside.Allowance(inside.LOOKED_AT))

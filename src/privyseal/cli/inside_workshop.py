@@ -13,6 +13,7 @@ from privyseal.cli import pieces, sign
 from privyseal.cli.makers import FileMaker, Maker, Together
 from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Opened, Pending, Wishes
+from privyseal.confirm import Expected
 from privyseal.errors import BadInput, MalformedCode, PrivySealError, VerificationFailed
 from privyseal.formats import inside, operations
 from privyseal.formats.patch import Ahead
@@ -21,7 +22,6 @@ from privyseal.formats.source import FileSource
 from privyseal.terms.requests import MOST_DESCRIBED
 from privyseal.terms.signatures import Options
 from privyseal.tlog.proof import SUFFIX
-from privyseal.verify import Expected
 
 MAX_SIGNED = 4096
 """Files inside one that are signed; the largest app packages have some hundred programs."""

@@ -15,9 +15,8 @@ from privyseal.formats import catalogue, content
 from privyseal.formats.examine import examine
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Problem, Source
 from privyseal.formats.source import FileSource
-from privyseal.terms.signatures import Options
+from privyseal.terms.signatures import Options, TimestampFacts
 from privyseal.timestamp.token import verify_token
-from privyseal.verify import TimestampFacts
 
 
 class Section(msgspec.Struct, frozen=True):

@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, quiet_option, shown_path
-from privyseal.cli.verify import read_time, read_whole
+from privyseal.cli.profile import read_whole
+from privyseal.cli.verify import read_time
 from privyseal.compliance import modules
 from privyseal.compliance.modules import Keeper, ModuleJudged
 from privyseal.compliance.outcome import Verdict

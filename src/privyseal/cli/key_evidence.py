@@ -9,7 +9,7 @@ import click
 
 from privyseal.cli.connection import connect, send
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
-from privyseal.cli.verify import read_whole
+from privyseal.cli.profile import read_whole
 from privyseal.errors import PrivySealError, VerificationFailed
 from privyseal.pki import certificates
 from privyseal.pki.attestation import pieces

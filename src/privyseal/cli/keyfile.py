@@ -17,21 +17,18 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from privyseal.cli.output import printable, shown_path
 from privyseal.cli.pieces import Job, Made
-from privyseal.cli.profile import refuse_if_others_can_read
-from privyseal.cli.verify import read_whole
+from privyseal.cli.profile import read_whole, refuse_if_others_can_read
 from privyseal.errors import BadInput, Misused, NotCompliant, PrivySealError
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
-from privyseal.pki import certificates, chain
+from privyseal.pki import certificates, chain, loaders
 from privyseal.pki.chain import PinnedAnchor
+from privyseal.pki.loaders import Encoding, PublicFormat
 from privyseal.terms.signatures import Described, DigestAlgorithm, Options, Signature, TimestampToken, ToBeSigned
 
 if TYPE_CHECKING:  # its network and threads are only for those who have an authority
@@ -122,13 +119,13 @@ def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime, password
     octets = _key_octets(key)
     both = _pkcs12(octets, key, password) if key == certs and b"-----BEGIN" not in octets else None
     secret = _private_key(octets, key, password) if both is None else both[0]
-    spki = secret.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    spki = secret.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     _check_strength(secret)
     _check_arithmetic(secret)
     found = _read(certs, "chain", certificates.pem_certificates, LARGEST_CHAIN) if both is None else both[1]
     ordered = _ordered(found, spki, certs)
     pins = [PinnedAnchor(one, "rehearsal") for path in anchors for one in _read(path, "anchor", _pem, LARGEST_CHAIN)]
-    if _signs_itself(ordered[0]):
+    if certificates.signs_itself(ordered[0]):
         pins.append(PinnedAnchor(ordered[0], "rehearsal"))
     standing = chain.standing(ordered, pins)
     if standing == "public":
@@ -137,11 +134,10 @@ def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime, password
             "a file must not sign under a public certificate (CSBR 6.2.7.3).",
             hint="if its root is your own, pin it: --rehearsal-anchor root.pem",
         )
-    facts = certificates.read(ordered[0])
-    if not facts.in_force(at):
+    first, last = certificates.validity(ordered[0])
+    if not first <= at <= last:
         raise NotCompliant(
-            f"The certificate is valid from {facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d} only; nothing is "
-            "signed under it today."
+            f"The certificate is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d} only; nothing is signed under it today."
         )
     scheme = certificates.scheme_of(spki)
     return KeyFile(secret, Identity(tuple(ordered), scheme.name), scheme.default_digest)
@@ -150,10 +146,9 @@ def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime, password
 def is_for_code_signing(certificate: bytes) -> bool:
     """Tell whether a certificate, DER, states the purpose that verifiers ask for (CSBR 7.1.2.3)."""
     try:
-        purposes = certificates.load(certificate).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return loaders.ExtendedKeyUsageOID.CODE_SIGNING.dotted_string in certificates.purposes(certificate)
+    except BadInput:
         return False
-    return ExtendedKeyUsageOID.CODE_SIGNING in purposes
 
 
 def _key_octets(path: Path) -> bytes:
@@ -190,12 +185,12 @@ def _pkcs12(octets: bytes, path: Path, password: str | None) -> tuple[PrivateKey
     if key is None:
         raise BadInput(f"{shown_path(path)} holds no private key.")
     held = [one for one in (own, *others) if one is not None]
-    return _supported(key, path), [one.public_bytes(serialization.Encoding.DER) for one in held]
+    return _supported(key, path), [one.public_bytes(Encoding.DER) for one in held]
 
 
 def _load(octets: bytes, password: bytes | None) -> object:
     pem = b"-----BEGIN" in octets
-    load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    load = loaders.load_pem_private_key if pem else loaders.load_der_private_key
     try:
         # Left out are tests of primality, which take 90 ms, more than all else that one file takes: _check_arithmetic
         # looks at the rest, and no signature gets into a file unless the public key verifies it.
@@ -264,18 +259,6 @@ def _ordered(found: Sequence[bytes], spki: bytes, path: Path) -> list[bytes]:
 def _names_itself(certificate: bytes) -> bool:
     parts = certificates.outline(certificate)
     return parts.issuer == parts.subject
-
-
-def _signs_itself(certificate: bytes) -> bool:
-    """Tell whether a certificate's own key has signed it."""
-    if not _names_itself(certificate):
-        return False
-    loaded = certificates.load(certificate)
-    try:
-        loaded.verify_directly_issued_by(loaded)
-    except Exception:
-        return False
-    return True
 
 
 def _pem(octets: bytes) -> list[bytes]:

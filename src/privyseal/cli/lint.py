@@ -25,7 +25,8 @@ from privyseal.cli.output import (
     quiet_option,
     shown_path,
 )
-from privyseal.cli.verify import read_time, read_whole
+from privyseal.cli.profile import read_whole
+from privyseal.cli.verify import read_time
 from privyseal.compliance import certificate
 from privyseal.compliance.crl import Covers
 from privyseal.compliance.lint import MAX_INPUT_OCTETS, Linted, der_objects, lint

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 import click
 
 from privyseal import __version__
+from privyseal.cli.lifetime import collect_from_here, leave
 from privyseal.errors import BadInput, PrivySealError, Unavailable
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -126,6 +127,7 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
+        collect_from_here()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -163,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminated)
     code = run(given)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is over, and so is what an interrupt could change
+    if arguments is None:
+        leave(code)
     sys.exit(code)
 
 

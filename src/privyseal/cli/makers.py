@@ -13,13 +13,12 @@ from privyseal.cli import profile as profiles
 from privyseal.cli.given import Given
 from privyseal.cli.output import Output, printable
 from privyseal.cli.pieces import Counted, Job, Made, Opened, Pending
-from privyseal.cli.verify import read_trust
+from privyseal.confirm import Expected
 from privyseal.errors import Misused
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import Options
-from privyseal.verify import Expected, LogFacts
+from privyseal.terms.signatures import LogFacts, Options
 
 
 class Maker(Protocol):
@@ -82,6 +81,7 @@ def service(given: Given, output: Output) -> Maker:
     """Connect to the service that options, environment and files name, and fetch the key."""
     from privyseal.cli.client import Service  # http.client and ssl: not for --keyfile
     from privyseal.cli.requests import Requester
+    from privyseal.cli.verify import read_trust
 
     for option in ("certs", "tsa", "rehearsal_anchor"):
         if getattr(given, option):

@@ -11,8 +11,7 @@ from privyseal.cli.output import path_text
 from privyseal.cli.pieces import Job, Made, Opened, Pending, certificate_of
 from privyseal.errors import PrivySealError, from_code
 from privyseal.formats.protocol import EmbeddedSignature, Problem
-from privyseal.timestamp.token import verify_token
-from privyseal.verify import LogFacts, TimestampFacts
+from privyseal.terms.signatures import LogFacts, TimestampFacts
 
 
 class SignatureFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +102,11 @@ def waiting(job: Job, format_name: str, request: str) -> Outcome:
 
 def _facts(found: EmbeddedSignature, log: LogFacts | None) -> SignatureFacts:
     facts = certificate_of(found)
-    # Whoever calls has verified the token; this reads out of it again, which is cheap.
-    token = verify_token(found.timestamp) if found.timestamp is not None else None
+    token = None
+    if found.timestamp is not None:
+        from privyseal.timestamp.token import verify_token  # only where there is one
+
+        token = verify_token(found.timestamp)  # who calls has verified it; this reads out of it again, which is cheap
     return SignatureFacts(
         signer=facts.subject if facts else "",
         serial=facts.serial if facts else "",
@@ -141,17 +143,24 @@ def kept(  # noqa: PLR0913 - what a report of a signature holds
     return Outcome(report, words)
 
 
-def signed(
-    job: Job, opened: Opened, found: Sequence[EmbeddedSignature], made: Made, log: LogFacts | None, why: str
+def signed(  # noqa: PLR0913 - what a report of signatures holds
+    job: Job,
+    opened: Opened,
+    found: Sequence[EmbeddedSignature],
+    made: Made,
+    log: LogFacts | None,
+    why: str,
+    *,
+    told: bool = True,
 ) -> Outcome:
-    """Tell of a file that was signed, written, and checked on the disk."""
+    """Tell of a file that was signed, written, and checked on the disk; unless ``told``, not whose signatures."""
     report = FileReport(
         path=path_text(job.path),
         output=path_text(job.out),
         format=opened.format.name,
         status="signed",
         verdict="valid",
-        signatures=tuple(_facts(each, log) for each in found),
+        signatures=tuple(_facts(each, log) for each in found) if told else (),
         receipt=path_text(job.receipt) if made.receipt else None,
         request=made.request,
         request_id=made.request_id,

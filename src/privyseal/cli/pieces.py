@@ -28,6 +28,7 @@ from typing import Literal
 import msgspec
 
 from privyseal.cli.output import printable, shown_path
+from privyseal.confirm import Expected, confirm
 from privyseal.errors import BadInput, Misused, VerificationFailed
 from privyseal.formats import catalogue, operations
 from privyseal.formats.content import Hashed
@@ -39,9 +40,6 @@ from privyseal.formats.source import FileSource, real_paths
 from privyseal.pki import certificates
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.signatures import DigestAlgorithm, Options
-from privyseal.timestamp.token import verify_token
-from privyseal.tlog.proof import SUFFIX
-from privyseal.verify import Expected, confirm
 
 IfSigned = Literal["fail", "skip", "add", "replace"]
 """What to do with a file that is signed already: refuse it, leave it, sign it besides, or in its place."""
@@ -67,6 +65,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     if_signed: IfSigned = "fail"
     again: bool = False
     inside: Inside = "skip"
+    told: bool = True
+    """Whether anybody reads in the report whose the signatures are: to read a certificate's names takes 50 ms once."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -85,6 +85,8 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def receipt(self) -> str:
         """Name the receipt's file; in a folder for several by the outcome's whole path too, for names repeat."""
+        from privyseal.tlog.proof import SUFFIX  # the log's reading is for those who have one
+
         if self.receipts is None:
             return self.out + SUFFIX
         whole = hashlib.sha256(os.fsencode(os.path.abspath(self.out))).hexdigest()
@@ -190,6 +192,8 @@ def is_good(embedded: EmbeddedSignature, opened: Opened, at: datetime) -> bool:
         return False
     try:
         if embedded.timestamp is not None:
+            from privyseal.timestamp.token import verify_token  # only where there is one
+
             verify_token(embedded.timestamp, octets=embedded.signature_value)
             return True
         return certificates.read(embedded.signer).in_force(at)

@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from privyseal.cli.output import printable, shown_path
-from privyseal.errors import Misused
+from privyseal.errors import BadInput, Misused
 from privyseal.timestamp.address import Address
 
 PROJECT_FILE = "privyseal.toml"
@@ -321,3 +321,15 @@ def _absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         else:
             outcome[setting] = folder / value if setting in PATHS else value
     return outcome
+
+
+def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Read a small file whole; BadInput where it cannot be read or is larger than ``limit`` octets."""
+    try:
+        with open(path, "rb") as file:
+            octets = file.read(limit + 1)
+    except OSError as error:
+        raise BadInput(f"{shown_path(path)} cannot be read: {error.strerror}.") from error
+    if len(octets) > limit:
+        raise BadInput(f"{shown_path(path)} is larger than {limit} octets, the most that is read.")
+    return octets

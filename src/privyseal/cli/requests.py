@@ -21,7 +21,7 @@ import msgspec
 from privyseal.cli.client import Answer, Service
 from privyseal.cli.output import printable
 from privyseal.cli.pieces import Job, Made, Pending, write_receipt
-from privyseal.cli.verify import read_whole
+from privyseal.cli.profile import read_whole
 from privyseal.errors import (
     BadInput,
     Failed,
@@ -35,11 +35,10 @@ from privyseal.formats.protocol import ENCLOSED, EmbeddedSignature, Identity, Pr
 from privyseal.pki import certificates
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State, request_digest
-from privyseal.terms.signatures import SCHEMES, Options
+from privyseal.terms.signatures import SCHEMES, LogFacts, Options
 from privyseal.tlog.entry import Completed, decode_completed
 from privyseal.tlog.policy import Policy
 from privyseal.tlog.proof import MAX_PROOF, Openings, parse_proof, read_receipt
-from privyseal.verify import LogFacts
 from privyseal.web.views import KeyView, RequestView, Whoami
 
 LIFE = timedelta(hours=1)

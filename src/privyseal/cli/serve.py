@@ -22,6 +22,7 @@ import msgspec
 from privyseal import config, telemetry
 from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
+from privyseal.formats import catalogue
 from privyseal.records import schema
 from privyseal.records.listening import Listener
 from privyseal.signing import artifacts, authorities, duties, granted, notices, rehearsal_ca, renewals, revoking
@@ -144,6 +145,7 @@ class _Running:
         if processes is not None:
             self._metrics.living.children = processes.children
         self._build = app.build
+        catalogue.every()  # before there are threads: what is imported later is not learnt
         learn_types()
         summon: Callable[[], None] | None = None
         if processes is not None and settings.node.rooms == "start":

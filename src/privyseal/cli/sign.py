@@ -15,7 +15,7 @@ from typing import Any
 import click
 import msgspec
 
-from privyseal.cli import crew, forked, inside_looking, makers, outcomes, pieces
+from privyseal.cli import crew, inside_looking, makers, outcomes, pieces
 from privyseal.cli.given import Given
 from privyseal.cli.main import from_os_error
 from privyseal.cli.makers import FileMaker, Maker
@@ -23,15 +23,15 @@ from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, quiet_option, shown_path
 from privyseal.cli.pieces import Counted, Decision, Job, Opened, Pending, Wishes
 from privyseal.cli.progress import Progress
+from privyseal.confirm import Expected
 from privyseal.errors import MalformedCode, PrivySealError, Unavailable
-from privyseal.formats import operations
+from privyseal.formats import catalogue, operations
 from privyseal.formats.examine import LARGE
 from privyseal.formats.patch import Ahead, settle
 from privyseal.formats.protocol import EmbeddedSignature
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES
-from privyseal.verify import Expected, LogFacts
+from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, LogFacts
 
 AT_ONCE = 16
 """Files in hand at once with a service: it collects what comes together into one batch, with one wait for its disk."""
@@ -141,6 +141,7 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
     ends: list[object] = []
     reports: list[FileReport] = []
     octets = sum(map(_size, todo))
+    wishes = msgspec.structs.replace(wishes, told=output.json_mode is not None)
     with Progress("signing", len(todo), octets, passes=_passes(maker), shown=not output.quiet) as progress:
         for job, outcome in zip(todo, outcomes_of(todo, maker, wishes, progress, workers), strict=True):
             progress.finished()
@@ -163,6 +164,11 @@ def outcomes_of(
     if maker.logs or len(todo) == 1 or sys.platform != "linux":
         yield from crew.each(lambda job: _sign(job, maker, wishes, progress.read), todo, workers)
         return
+
+    from privyseal.cli import forked  # only for several files
+
+    catalogue.every()  # once, and not in each child
+    certificates.read(maker.identity.chain[0])
 
     def work(position: int, counted: Counted) -> bytes:
         return outcomes.encode(_sign(todo[position], maker, wishes, counted))
@@ -252,7 +258,7 @@ def _make(  # noqa: PLR0913
         found = pieces.put_back(opened, draft, options, expected, counted, then)
     if opened.code.size < LARGE:
         counted(pieces.PASSES * opened.code.size)
-    return outcomes.signed(job, opened, found, made, logged[0], decision.why)
+    return outcomes.signed(job, opened, found, made, logged[0], decision.why, told=wishes.told)
 
 
 def _passes(maker: Maker) -> int:

@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from privyseal import __version__
+from privyseal.cli.lifetime import collect_from_here, leave
 from privyseal.cli.signtool_arguments import Parsed, parse
 from privyseal.cli.signtool_words import FAILURE, SUCCESS, fail
 from privyseal.errors import PrivySealError
@@ -62,7 +63,7 @@ def main() -> NoReturn:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -97,6 +98,7 @@ def run(arguments: Sequence[str]) -> int:
 def _command(parsed: Parsed) -> Callable[[Parsed], int]:
     module, _, name = COMMANDS[parsed.command].partition(":")
     command: Any = getattr(import_module(module), name)
+    collect_from_here()
     return command  # type: ignore[no-any-return]
 
 

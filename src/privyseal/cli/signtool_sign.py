@@ -15,10 +15,10 @@ from privyseal.cli.makers import Maker
 from privyseal.cli.outcomes import Outcome
 from privyseal.cli.output import Output, printable
 from privyseal.cli.pieces import IfSigned, Job, Pending
+from privyseal.cli.profile import read_whole
 from privyseal.cli.progress import Progress
 from privyseal.cli.signtool_arguments import Parsed
 from privyseal.cli.signtool_words import counted, fail, say
-from privyseal.cli.verify import read_whole
 from privyseal.errors import BadInput, Misused
 from privyseal.formats.patch import settle
 from privyseal.pki import certificates

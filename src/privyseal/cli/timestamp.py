@@ -19,23 +19,22 @@ from privyseal.cli.later import Decision, Wishes
 from privyseal.cli.main import from_os_error
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, path_text, quiet_option, shown_path
 from privyseal.cli.pieces import Job, Opened, certificate_of
-from privyseal.cli.profile import Profile
+from privyseal.cli.profile import Profile, read_whole
 from privyseal.cli.progress import Progress
 from privyseal.cli.stamping import authorities, tell_health
 from privyseal.cli.tls import Tls
-from privyseal.cli.verify import read_trust, read_whole
+from privyseal.cli.verify import read_trust
 from privyseal.errors import Misused, PrivySealError
 from privyseal.formats.patch import carry_out, settle
 from privyseal.formats.protocol import EmbeddedSignature, Problem, Source
 from privyseal.formats.source import FileSource
-from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm
+from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm, TimestampFacts
 from privyseal.timestamp import renewal
 from privyseal.timestamp.address import Address
 from privyseal.timestamp.authorities import Authorities, Health
 from privyseal.timestamp.client import Trusted
 from privyseal.timestamp.token import verify_token
 from privyseal.tlog.proof import MAX_PROOF
-from privyseal.verify import TimestampFacts
 
 AT_ONCE = 8
 """Files in hand at once: while some wait for an authority, others are read; twice the connections to one authority."""

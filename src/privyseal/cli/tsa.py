@@ -11,7 +11,7 @@ import msgspec
 from privyseal import config
 from privyseal.cli.bounded import bounded
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, shown_path
-from privyseal.cli.verify import read_whole
+from privyseal.cli.profile import read_whole
 from privyseal.compliance import ceremonies
 from privyseal.compliance.clocks_timestamps import REMOVED_MONTHS, must_go, signs_until
 from privyseal.compliance.periods import months_after

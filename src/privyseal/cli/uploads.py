@@ -21,12 +21,12 @@ from msgspec import UNSET
 from privyseal.cli import pieces, sending
 from privyseal.cli.pieces import Counted, Job, Made, Opened, Pending
 from privyseal.cli.requests import Requester, completed_of
+from privyseal.confirm import Expected, confirm
 from privyseal.errors import NotFound, PrivySealError, Unavailable, VerificationFailed
 from privyseal.formats.patch import carry_out
 from privyseal.formats.protocol import Copy, EmbeddedSignature, PatchPlan, Prepared, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options
-from privyseal.verify import Expected, confirm
 
 PASSES = pieces.PASSES + 4
 """Times that the content goes by: as in local mode, to send it, to fetch it, to take the SHA-256 of both."""

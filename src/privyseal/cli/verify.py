@@ -27,7 +27,7 @@ from privyseal.cli.output import (
     quiet_option,
     shown_path,
 )
-from privyseal.cli.profile import Profile
+from privyseal.cli.profile import Profile, read_whole
 from privyseal.errors import BadInput, Misused, PrivySealError, Unavailable, VerificationFailed
 from privyseal.formats.protocol import Problem
 from privyseal.formats.source import FileSource
@@ -167,18 +167,6 @@ def _anchors(text: bytes) -> list[bytes]:
     for one in found:
         certificates.read(one)
     return found
-
-
-def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Read a small file whole; BadInput where it cannot be read or is larger than ``limit`` octets."""
-    try:
-        with open(path, "rb") as file:
-            octets = file.read(limit + 1)
-    except OSError as error:
-        raise BadInput(f"{shown_path(path)} cannot be read: {error.strerror}.") from error
-    if len(octets) > limit:
-        raise BadInput(f"{shown_path(path)} is larger than {limit} octets, the most that is read.")
-    return octets
 
 
 def read_time(text: str) -> datetime:

@@ -13,8 +13,8 @@ import click
 from privyseal import config
 from privyseal.cli.ballot import Day, choices_of, choose_option, find, wrapped
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, path_text, printable, shown_path
+from privyseal.cli.profile import read_whole
 from privyseal.cli.report import opened
-from privyseal.cli.verify import read_whole
 from privyseal.compliance import certificate
 from privyseal.compliance import what_if as asking
 from privyseal.compliance.ballots import Ballot, table

@@ -162,7 +162,7 @@ def read(octets: bytes, label: str, beside: Beside | None = None) -> RevocationL
     try:
         with unwarned():
             return _read(x509.load_der_x509_crl(octets), octets, label, beside or Beside())
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"The CRL cannot be read: {error}.", hint="expected an X.509 CRL in DER") from None
 
 
@@ -201,7 +201,7 @@ def signed_by(octets: bytes, spki: bytes) -> bool | None:
             if not isinstance(key, _KEYS):
                 return None
             return x509.load_der_x509_crl(octets).is_signature_valid(key)
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return None
 
 

@@ -131,7 +131,7 @@ def subscriber_of(certificate: bytes) -> str:
     loaded = certificates.load(certificate)
     try:
         names = loaded.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"The certificate's subject cannot be read: {error}.") from None
     return str(names[-1].value)[:200] if names else certificates.common_name(certificate)[:200]
 

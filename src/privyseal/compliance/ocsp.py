@@ -31,7 +31,7 @@ MAX_CERTIFICATES = 16
 """Certificates in one response; one is needed, and OpenSSL's responder sends one or a chain."""
 
 
-_FAILURES: tuple[type[Exception], ...] = (InvalidSignature, *certificates.UNREADABLE)
+_FAILURES: tuple[type[Exception], ...] = (InvalidSignature, *certificates.unreadable())
 
 
 class Single(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +142,7 @@ def read(octets: bytes, label: str, beside: Beside | None = None) -> StatusRespo
     try:
         with unwarned():
             return _successful(rfc6960.load_der_ocsp_response(octets), octets, label, beside or Beside())
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"The OCSP response cannot be read: {error}.", hint="expected RFC 6960 in DER") from None
 
 

@@ -70,7 +70,7 @@ def read(octets: bytes, label: str, received: datetime | None = None) -> Certifi
     spki = fields.take(der.SEQUENCE)
     try:
         loaded = x509.load_der_x509_csr(octets)
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"The certificate request cannot be read: {error}.") from None
     return CertificateRequest(
         label=label,
@@ -86,7 +86,7 @@ def read(octets: bytes, label: str, received: datetime | None = None) -> Certifi
 def _possession(loaded: x509.CertificateSigningRequest) -> bool | None:
     try:
         return loaded.is_signature_valid
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return None
 
 

@@ -28,7 +28,7 @@ ID_SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
 MAX_SERIAL_BITS = 160
 """Bits of a token's serial number that everybody has to be able to read (RFC 3161 2.4.2)."""
 
-_UNREAD: tuple[type[Exception], ...] = (x509.ExtensionNotFound, *certificates.UNREADABLE)
+_UNREAD: tuple[type[Exception], ...] = (x509.ExtensionNotFound, *certificates.unreadable())
 _SHA2 = ("sha256", "sha384", "sha512")
 
 

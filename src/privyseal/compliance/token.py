@@ -163,11 +163,11 @@ def _authority(own: bytes, carried: Iterable[bytes]) -> Authority:
     loaded = certificates.load(own)
     try:
         algorithm = loaded.signature_hash_algorithm
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         algorithm = None
     try:
         dates = loaded.not_valid_before_utc, loaded.not_valid_after_utc
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"The dates of the timestamp certificate cannot be read: {error}.") from None
     above = tuple(each for each in carried if each != own)
     return Authority(own, above, *dates, "" if algorithm is None else algorithm.name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeAlias
 
@@ -82,6 +81,8 @@ def _alone(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> int:
 
 
 def _side_by_side(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> int:
+    from concurrent.futures import ThreadPoolExecutor  # 5 ms, and most formats have one sink
+
     main, *others = sinks
     full, free = memoryview(bytearray(BUFFER)), memoryview(bytearray(BUFFER))
     at = start

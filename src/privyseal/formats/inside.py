@@ -18,10 +18,6 @@ import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import catalogue
-from privyseal.formats.inside_appx import AppxContainer
-from privyseal.formats.inside_cab import CabContainer
-from privyseal.formats.inside_vsix import VsixContainer
-from privyseal.formats.inside_zip import ZipContainer
 from privyseal.formats.protocol import CodeFormat, Layout, Source
 
 MAX_DEPTH: Final = 4
@@ -88,12 +84,36 @@ class Container(Protocol):
         ...
 
 
+def _appx(code: Source, layout: Layout | None) -> Container:
+    from privyseal.formats.inside_appx import AppxContainer
+
+    return AppxContainer(code, layout)
+
+
+def _cab(code: Source, layout: Layout | None) -> Container:
+    from privyseal.formats.inside_cab import CabContainer
+
+    return CabContainer(code, layout)
+
+
+def _vsix(code: Source, layout: Layout | None) -> Container:
+    from privyseal.formats.inside_vsix import VsixContainer
+
+    return VsixContainer(code, layout)
+
+
+def _zip(code: Source, layout: Layout | None) -> Container:
+    from privyseal.formats.inside_zip import ZipContainer
+
+    return ZipContainer(code, layout)
+
+
 CONTAINERS: dict[str, Callable[[Source, Layout | None], Container]] = {
-    "appx": AppxContainer,
-    "cab": CabContainer,
-    "nuget": ZipContainer,
-    "vsix": VsixContainer,
-    "zip": ZipContainer,
+    "appx": _appx,
+    "cab": _cab,
+    "nuget": _zip,
+    "vsix": _vsix,
+    "zip": _zip,
 }
 """Every container there is, by the name of its format: a literal list. ``zip`` is an archive that is nothing else."""
 
@@ -202,7 +222,8 @@ def kind_of(member: Source) -> str | None:
     if member.size == 0:
         return None
     head = member.pread(0, min(_HEAD, member.size))
-    if not any(one.recognises(head, head, member.filename) for one in catalogue.FORMATS):
+    may_be = catalogue.candidates(head, head, member.filename)
+    if not any(one.recognises(head, head, member.filename) for one in may_be):
         return "zip" if _is_archive(head, member.filename) else None
     try:
         name = catalogue.recognise(_Head(member, head) if head[:2] == b"MZ" else member).name

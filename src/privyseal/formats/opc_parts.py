@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from privyseal.errors import MalformedCode
@@ -50,6 +49,8 @@ def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) ->
     """
     if len(wanted) < 2 or sum(entry.size for entry, _ in wanted.values()) < LARGE:
         return {name: digests(code, entry, algorithms) for name, (entry, algorithms) in wanted.items()}
+    from concurrent.futures import ThreadPoolExecutor  # 5 ms, and small packages go without
+
     with ThreadPoolExecutor(2, "parts") as pool:
         found = pool.map(lambda one: digests(code, *one), wanted.values())
         return dict(zip(wanted, found, strict=True))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NoReturn
-from xml.sax.saxutils import quoteattr
 
 import msgspec
 
@@ -261,6 +260,8 @@ def with_signatures(layout: VbaLayout, parts: Mapping[str, bytes]) -> list[Place
 
 
 def _types_with(layout: VbaLayout, parts: Mapping[str, bytes]) -> bytes:
+    from xml.sax.saxutils import quoteattr  # 18 ms, for it brings an HTTP client along
+
     prefix = f"{layout.types_prefix}:" if layout.types_prefix else ""
     added = "".join(
         f"<{prefix}Override PartName={quoteattr(f'/{layout.folder}{FILES[which]}')} "

@@ -93,6 +93,13 @@ def signature_identifier(
     return der.sequence(der.oid(_RSA_PSS), parameters)
 
 
+def digest_with(dotted: str, family: Family) -> DigestAlgorithm | None:
+    """Return the digest in a signature algorithm that names one beside its key's family, such as
+    sha256WithRSAEncryption; None for any other, and where the key is of another family."""
+    known: dict[str, DigestAlgorithm] = {Family.RSA: _RSA_WITH, Family.ECDSA: _ECDSA_NAMES}.get(family, {})
+    return known.get(dotted)
+
+
 def pure_identifier(scheme: str) -> bytes:
     """Return the AlgorithmIdentifier of a CMS signature by a pure scheme: its identifier, without parameters."""
     return der.sequence(der.oid(PURE_OIDS[scheme]))

@@ -103,7 +103,7 @@ def _unpacked(octets: bytes) -> list[bytes]:
             raise BadInput("The file holds a revocation list and no certificate.", hint="give the certificates")
         else:
             return certificates.pem_certificates(octets)
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"The PKCS #7 file cannot be read: {str(error)[:200]}.") from None
     return [each.public_bytes(serialization.Encoding.DER) for each in loaded]
 
@@ -116,7 +116,7 @@ def _is_of(certificate: bytes, key_id: str) -> bool:
         found = certificates.load(certificate).extensions.get_extension_for_class(x509.BasicConstraints)
     except x509.ExtensionNotFound:
         return True
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"A certificate's extensions cannot be read: {error}.") from None
     return not found.value.ca
 

@@ -2,7 +2,8 @@
 
 The hot path of signing (750 signatures a second on two cores) comes through :func:`verify` and :func:`outline`: loaded
 keys, outlines and algorithm objects are kept, in caches that hostile certificates can fill with some 20 MiB at most.
-Nothing here imports asn1crypto or pyhanko-certvalidator.
+Nothing here imports asn1crypto or pyhanko-certvalidator, and ``cryptography.x509`` only what asks for names or
+extensions (``loaders.py``).
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa, utils
 
 from privyseal.errors import BadInput, VerificationFailed
-from privyseal.pki import der
+from privyseal.pki import algorithms, der, extensions, loaders
 from privyseal.terms.certificates import Certificate
 from privyseal.terms.signatures import SCHEMES, DigestAlgorithm, Family, Scheme, ToBeSigned
 
@@ -38,21 +40,9 @@ HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 """Digests as ``cryptography`` has them."""
-UNREADABLE: tuple[type[Exception], ...] = (
-    ValueError,
-    TypeError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""All that ``cryptography`` raises over a certificate or CRL that it cannot read."""
-
 _DIGESTS = {name: getattr(hashlib, name) for name in HASHES}
 _PKCS1 = padding.PKCS1v15()
 _PREHASHED = {name: utils.Prehashed(algorithm) for name, algorithm in HASHES.items()}
-_ECDSA = {name: ec.ECDSA(prehashed) for name, prehashed in _PREHASHED.items()}
 _MGF1 = {name: padding.MGF1(algorithm) for name, algorithm in HASHES.items()}
 _CURVES = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384", "secp521r1": "ecdsa-p521"}
 _Pure = ed25519.Ed25519PublicKey | mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
@@ -65,6 +55,22 @@ _PURE: dict[type, str] = {
     mldsa.MLDSA87PublicKey: "ml-dsa-87",
 }
 _BLOCK = re.compile(rb"-----BEGIN (X509 )?CERTIFICATE-----([^-]{1,200000})-----END (X509 )?CERTIFICATE-----")
+
+
+@lru_cache(maxsize=1)
+def unreadable() -> tuple[type[Exception], ...]:
+    """Return all that ``cryptography`` raises over a certificate or CRL that it cannot read, for an ``except``."""
+    from cryptography import x509  # whoever raises one of its errors has imported it
+
+    return (
+        ValueError,
+        TypeError,
+        OverflowError,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    )
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -80,19 +86,36 @@ class Outline(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=128)
 def outline(certificate: bytes) -> Outline:
     """Cut a DER certificate into the parts of its outline; BadInput if it is not shaped like one."""
-    parts = der.Fields(der.read(certificate, MAX_CERTIFICATE_OCTETS), "A certificate")
-    fields = der.Fields(parts.take(der.SEQUENCE), "A certificate's content")
-    parts.take(der.SEQUENCE)
-    parts.take(der.BIT_STRING)
-    parts.end()
-    fields.maybe(0xA0)
+    return _behind_key(certificate)[0]
+
+
+def _behind_key(certificate: bytes) -> tuple[Outline, der.Fields]:
+    """Return the outline, and the fields that follow it."""
+    fields = _parts_of(certificate).fields
     serial = fields.take(der.INTEGER)
     fields.take(der.SEQUENCE)
     issuer = fields.take(der.SEQUENCE)
     fields.take(der.SEQUENCE)
     subject = fields.take(der.SEQUENCE)
     spki = fields.take(der.SEQUENCE)
-    return Outline(der.integer_of(serial), issuer.raw, subject.raw, spki.raw, serial.raw)
+    return Outline(der.integer_of(serial), issuer.raw, subject.raw, spki.raw, serial.raw), fields
+
+
+class _Parts(NamedTuple):
+    content: der.Element
+    algorithm: der.Element
+    value: der.Element
+    fields: der.Fields
+    """Those of the content, from the serial number on."""
+
+
+def _parts_of(certificate: bytes) -> _Parts:
+    whole = der.Fields(der.read(certificate, MAX_CERTIFICATE_OCTETS), "A certificate")
+    content, algorithm, value = whole.take(der.SEQUENCE), whole.take(der.SEQUENCE), whole.take(der.BIT_STRING)
+    whole.end()
+    fields = der.Fields(content, "A certificate's content")
+    fields.maybe(0xA0)
+    return _Parts(content, algorithm, value, fields)
 
 
 @lru_cache(maxsize=128)
@@ -111,57 +134,119 @@ def read(certificate: bytes) -> Certificate:
             not_after=loaded.not_valid_after_utc,
             key_id=key_id(parts.spki),
         )
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise BadInput(f"The certificate's names or dates cannot be read: {error}.") from None
 
 
-def load(certificate: bytes) -> x509.Certificate:
+def validity(certificate: bytes) -> tuple[datetime, datetime]:
+    """Return from when to when a DER certificate is valid, both ends included, read from the octets alone.
+
+    BadInput if it cannot be understood.
+    """
+    fields = _parts_of(certificate).fields
+    fields.take(der.INTEGER)
+    fields.take(der.SEQUENCE)
+    fields.take(der.SEQUENCE)
+    times = der.Fields(fields.take(der.SEQUENCE), "A certificate's validity")
+    first, last = der.time_of(times.take()), der.time_of(times.take())
+    times.end()
+    return first, last
+
+
+def signs_itself(certificate: bytes) -> bool:
+    """Tell whether a DER certificate's own key has signed it; BadInput if it cannot be understood.
+
+    RSA (PKCS #1) and ECDSA with SHA-2 are checked on the octets alone, all else by ``cryptography``.
+    """
+    if (parts := outline(certificate)).issuer != parts.subject:
+        return False
+    content, algorithm, value, fields = _parts_of(certificate)
+    fields.take(der.INTEGER)
+    named = der.oid_of(der.Fields(algorithm, "A signature algorithm").take(der.OID))
+    digest = algorithms.digest_with(named, family_of(parts.spki))
+    try:
+        if digest is None:
+            loaded = load(certificate)
+            loaded.verify_directly_issued_by(loaded)
+            return True
+        if fields.take(der.SEQUENCE).raw != algorithm.raw:
+            return False
+        verify_digest(parts.spki, digest, _DIGESTS[digest](content.raw).digest(), der.bits_of(value))
+    except (InvalidSignature, VerificationFailed, TypeError, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def load(certificate: bytes) -> loaders.Certificate:
     """Load a DER certificate into ``cryptography``'s class; BadInput if it refuses it."""
     if len(certificate) > MAX_CERTIFICATE_OCTETS:
         raise BadInput(f"A certificate has {len(certificate)} octets; at most {MAX_CERTIFICATE_OCTETS} are read.")
     try:
-        return x509.load_der_x509_certificate(certificate)
-    except UNREADABLE as error:
+        return loaders.load_der_x509_certificate(certificate)
+    except unreadable() as error:
         raise BadInput(f"The certificate cannot be read: {error}.", hint="expected X.509 in DER") from None
 
 
 @lru_cache(maxsize=64)
 def subject_key_identifier(certificate: bytes) -> bytes | None:
     """Return the subjectKeyIdentifier of a DER certificate, or None if it has none."""
+    from cryptography import x509  # see loaders.py
+
     try:
         return load(certificate).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound:
         return None
-    except UNREADABLE:
+    except unreadable():
         return None
 
 
 def authority_key_identifier(certificate: bytes) -> bytes | None:
     """Return the keyIdentifier of a DER certificate's authorityKeyIdentifier, or None if it has none."""
+    from cryptography import x509  # see loaders.py
+
     try:
         return load(certificate).extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     except x509.ExtensionNotFound:
         return None
-    except UNREADABLE:
+    except unreadable():
         return None
 
 
 def common_name(certificate: bytes) -> str:
     """Return the last commonName of a DER certificate's subject, or the empty string if it has none."""
+    from cryptography import x509  # see loaders.py
+
     loaded = load(certificate)
     try:
         names = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise BadInput(f"The certificate's subject cannot be read: {error}.") from None
     return str(names[-1].value) if names else ""
+
+
+def purposes(certificate: bytes) -> tuple[str, ...]:
+    """Return what a DER certificate's extendedKeyUsage says, dotted (RFC 5280 4.2.1.12); empty where there is none.
+
+    Read from the octets alone. BadInput where they cannot be understood.
+    """
+    fields = _behind_key(certificate)[1]
+    fields.maybe(0x81)  # issuerUniqueID
+    fields.maybe(0x82)
+    if (stated := fields.maybe(0xA3)) is None:
+        return ()
+    found = extensions.read_extensions(der.read(stated.content))
+    values = [each.value for each in found if each.oid == extensions.EXTENDED_KEY_USAGE]
+    return extensions.extended_key_usage_of(values[0]) if values else ()
 
 
 @lru_cache(maxsize=128)
 def organisation(certificate: bytes) -> str | None:
     """Return the one organizationName of a DER certificate's subject; None where it has none, or more than one."""
+    from cryptography import x509  # see loaders.py
+
     try:
         names = load(certificate).subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
-    except UNREADABLE:
+    except unreadable():
         return None
     return str(names[0].value) if len(names) == 1 else None
 
@@ -200,7 +285,7 @@ def public_key(spki: bytes) -> PublicKey:
     if len(spki) > MAX_KEY_OCTETS:
         raise BadInput(f"The public key has {len(spki)} octets; at most {MAX_KEY_OCTETS} are read.")
     try:
-        loaded = serialization.load_der_public_key(spki)
+        loaded = loaders.load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadInput(f"The public key cannot be read: {error}.") from None
     if isinstance(loaded, PublicKey):
@@ -289,7 +374,7 @@ def _check_of(spki: bytes, algorithm: DigestAlgorithm, pss_salt: int | None) -> 
     """Return the check of a signature value over a digest, which raises what ``cryptography`` does."""
     loaded = public_key(spki)
     if isinstance(loaded, ec.EllipticCurvePublicKey):
-        curve, way = loaded, _ECDSA[algorithm]
+        curve, way = loaded, ec.ECDSA(_PREHASHED[algorithm])
         return lambda value, digest: curve.verify(value, digest, way)
     if not isinstance(loaded, rsa.RSAPublicKey):
         raise BadInput("A digest was to be verified under a key that signs no digests.")

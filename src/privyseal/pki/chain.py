@@ -14,13 +14,11 @@ from functools import lru_cache
 from typing import Any, Literal, Self
 
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from privyseal.errors import BadInput
-from privyseal.pki import certificates
+from privyseal.pki import certificates, loaders
+from privyseal.pki.loaders import Encoding, ExtendedKeyUsageOID, ObjectIdentifier
 from privyseal.terms.certificates import Certificate, Standing
 
 Purpose = Literal["code-signing", "timestamping"]
@@ -37,7 +35,7 @@ MAX_OTHERS = 64
 MAX_CRL_OCTETS = 64 << 20
 """Octets of one CRL; the largest of a public code signing CA has about 10 MiB."""
 
-_PURPOSES: dict[Purpose, x509.ObjectIdentifier] = {
+_PURPOSES: dict[Purpose, ObjectIdentifier] = {
     "code-signing": ExtendedKeyUsageOID.CODE_SIGNING,
     "timestamping": ExtendedKeyUsageOID.TIME_STAMPING,
 }
@@ -93,10 +91,10 @@ def read_crls(octets: bytes) -> list[bytes]:
     pieces = octets.split(b"-----BEGIN X509 CRL-----")[1:]
     try:
         if not pieces:
-            return [x509.load_der_x509_crl(octets).public_bytes(serialization.Encoding.DER)]
-        loaded = [x509.load_pem_x509_crl(b"-----BEGIN X509 CRL-----" + piece) for piece in pieces]
-        return [one.public_bytes(serialization.Encoding.DER) for one in loaded]
-    except certificates.UNREADABLE as error:
+            return [loaders.load_der_x509_crl(octets).public_bytes(Encoding.DER)]
+        loaded = [loaders.load_pem_x509_crl(b"-----BEGIN X509 CRL-----" + piece) for piece in pieces]
+        return [one.public_bytes(Encoding.DER) for one in loaded]
+    except certificates.unreadable() as error:
         raise BadInput(f"A CRL cannot be read: {error}.", hint="expected PEM or DER") from None
 
 
@@ -122,6 +120,8 @@ def standing(chain: Sequence[bytes], anchors: Sequence[PinnedAnchor]) -> Standin
 @lru_cache(maxsize=128)
 def issued_by(child: bytes, issuer: bytes) -> bool:
     """Tell whether one certificate was issued by another, which must be a CA: names, flags, signature."""
+    from cryptography import x509  # see loaders.py
+
     try:
         parent = certificates.load(issuer)
         certificates.load(child).verify_directly_issued_by(parent)
@@ -134,7 +134,7 @@ def issued_by(child: bytes, issuer: bytes) -> bool:
         return missing.oid == x509.KeyUsage.oid
     except (BadInput, InvalidSignature):
         return False
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return False
 
 
@@ -250,13 +250,15 @@ def _purpose_problems(path: tuple[bytes, ...], purpose: Purpose) -> list[Problem
     return found
 
 
-def _unfit(leaf: x509.Certificate, wanted: x509.ObjectIdentifier) -> str | None:
+def _unfit(leaf: loaders.Certificate, wanted: ObjectIdentifier) -> str | None:
+    from cryptography import x509  # see loaders.py
+
     try:
         extensions = leaf.extensions
         purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     except x509.ExtensionNotFound:
         return "states no purpose"
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return "cannot be read"
     if wanted not in purposes.value:
         return "is for other purposes"
@@ -270,12 +272,14 @@ def _unfit(leaf: x509.Certificate, wanted: x509.ObjectIdentifier) -> str | None:
     return None
 
 
-def _unfit_issuer(issuer: x509.Certificate, wanted: x509.ObjectIdentifier) -> str | None:
+def _unfit_issuer(issuer: loaders.Certificate, wanted: ObjectIdentifier) -> str | None:
+    from cryptography import x509  # see loaders.py
+
     try:
         purposes = issuer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return None
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return "cannot be read"
     if wanted in purposes or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in purposes:
         return None
@@ -293,8 +297,8 @@ def _crl_issuer(crl: bytes) -> bytes:
     if len(crl) > MAX_CRL_OCTETS:
         raise BadInput(f"A CRL has {len(crl)} octets; at most {MAX_CRL_OCTETS} are read.")
     try:
-        return x509.load_der_x509_crl(crl).issuer.public_bytes()
-    except certificates.UNREADABLE as error:
+        return loaders.load_der_x509_crl(crl).issuer.public_bytes()
+    except certificates.unreadable() as error:
         raise BadInput(f"A CRL cannot be read: {error}.") from None
 
 

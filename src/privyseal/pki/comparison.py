@@ -198,6 +198,6 @@ def _is_ev(certificate: bytes) -> bool:
         policies = certificates.load(certificate).extensions.get_extension_for_class(x509.CertificatePolicies).value
     except x509.ExtensionNotFound:
         return False
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return False
     return any(each.policy_identifier.dotted_string == EV_POLICY for each in policies)

@@ -222,7 +222,7 @@ def common_name(request_der: bytes) -> str:
     """Return the last commonName of a request's subject, or the empty string if it has none; BadInput if unreadable."""
     try:
         names = x509.load_der_x509_csr(request_der).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    except certificates.UNREADABLE as error:
+    except certificates.unreadable() as error:
         raise BadInput(f"The request's subject cannot be read: {error}.") from None
     return str(names[-1].value) if names else ""
 

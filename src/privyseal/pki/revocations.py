@@ -12,10 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from cryptography import x509
 
 from privyseal.errors import BadInput
-from privyseal.pki import certificates
+from privyseal.pki import certificates, loaders
 
 
 class Revoked(msgspec.Struct, frozen=True):
@@ -55,6 +54,8 @@ def _entry(crl: bytes, issuer: bytes, serial: int) -> Revoked | None:
     entry = None if loaded is None else loaded.get_revoked_certificate_by_serial_number(serial)
     if entry is None:
         return None
+    from cryptography import x509  # see loaders.py
+
     at, reason = entry.revocation_date_utc, None
     try:
         for extension in entry.extensions:
@@ -62,20 +63,20 @@ def _entry(crl: bytes, issuer: bytes, serial: int) -> Revoked | None:
                 reason = extension.value.reason.value
             elif isinstance(extension.value, x509.InvalidityDate):
                 at = min(at, extension.value.invalidity_date_utc)
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return Revoked(at, None)  # a reason that cannot be read excuses nothing
     return None if reason == x509.ReasonFlags.remove_from_crl.value else Revoked(at, reason)
 
 
 @lru_cache(maxsize=8)
-def _signed_by(crl: bytes, issuer: bytes) -> x509.CertificateRevocationList | None:
+def _signed_by(crl: bytes, issuer: bytes) -> loaders.CertificateRevocationList | None:
     try:
-        loaded = x509.load_der_x509_crl(crl)
+        loaded = loaders.load_der_x509_crl(crl)
         if loaded.issuer.public_bytes() != certificates.outline(issuer).subject:
             return None
         key: Any = certificates.load(issuer).public_key()
         return loaded if loaded.is_signature_valid(key) else None
     except (BadInput, TypeError):
         return None
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return None

@@ -78,7 +78,7 @@ def _other_kind(certificate: bytes) -> str:
         uses = read.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (x509.ExtensionNotFound, BadInput):
         return ""
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return ""
     others = [each.dotted_string for each in uses if each != CODE_SIGNING and each.dotted_string not in BESIDE]
     if CODE_SIGNING in uses and not others:

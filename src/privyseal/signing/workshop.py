@@ -22,6 +22,7 @@ from typing import IO
 
 import msgspec
 
+from privyseal.confirm import Expected, confirm
 from privyseal.errors import BadInput, MalformedCode, PrivySealError, Unavailable, VerificationFailed, from_code
 from privyseal.formats import catalogue, operations
 from privyseal.formats.examine import examine
@@ -30,7 +31,6 @@ from privyseal.formats.protocol import Identity, Prepared, Source
 from privyseal.formats.source import FileSource
 from privyseal.records.spool import digest_of, sync_folder
 from privyseal.terms.signatures import Described, DigestAlgorithm, Options
-from privyseal.verify import Expected, confirm
 
 CHILDREN = 2
 """Files in hand at once: each job keeps one core busy, and the others belong to those who send descriptions."""

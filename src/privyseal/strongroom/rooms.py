@@ -109,11 +109,13 @@ def _away(nursery: Nursery, note: Note) -> dict[str, Away]:
 
 
 def _signer(config: Path, clock: Clock, note: Note = _nobody, nursery: Nursery | None = None) -> Built:
+    from privyseal.formats import catalogue
     from privyseal.keystore.softfile import SoftFile
     from privyseal.pki.chain import PinnedAnchor
     from privyseal.strongroom.journal import Journal
     from privyseal.strongroom.signer import Operators, Signer
 
+    catalogue.every()  # before anybody asks: what is imported in the middle of a signature keeps it waiting
     asked = settings.load(config, settings.SignerSettings)
     nursery = nursery or nursery_for("signer", config)  # here only where nobody confined us: init, and tests
     stores: dict[str, KeyStore] = {} if nursery is None else {**_away(nursery, note)}  # new keys are born in the first

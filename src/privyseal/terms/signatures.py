@@ -165,3 +165,21 @@ class TimestampToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Subject of the authority's certificate, RFC 4514 text."""
     serial: str
     """Upper-case hex digits without leading zeros: serials have up to 160 bits, more than JSON or msgpack carry."""
+
+
+class TimestampFacts(msgspec.Struct, frozen=True):
+    """When a signature existed at the latest, and who says so."""
+
+    time: datetime
+    authority: str
+
+
+class LogFacts(msgspec.Struct, frozen=True):
+    """Where in which log the signature stands."""
+
+    index: int
+    """Of the completion."""
+    origin: str
+    size: int
+    """Entries in the log when the receipt was made."""
+    witnesses: tuple[str, ...]

@@ -11,11 +11,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from privyseal.errors import BadInput, VerificationFailed
-from privyseal.pki import algorithms, certificates, cms, der
+from privyseal.pki import algorithms, certificates, cms, der, loaders
 from privyseal.terms.signatures import DIGEST_SIZES, TimestampToken
 from privyseal.timestamp.messages import (
     MAX_RESPONSE_OCTETS,
@@ -157,15 +155,17 @@ def _authority(certificate: bytes) -> _Authority:
     return _Authority(facts.subject, facts.not_before, facts.not_after, _unfit(certificates.load(certificate)))
 
 
-def _unfit(loaded: x509.Certificate) -> str | None:
+def _unfit(loaded: loaders.Certificate) -> str | None:
     """Say why a certificate may not sign timestamps (RFC 3161 2.3), or None."""
+    from cryptography import x509  # see loaders.py
+
     try:
         usage = loaded.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     except x509.ExtensionNotFound:
         return "The timestamp's certificate states no purpose; timeStamping was expected."
-    except certificates.UNREADABLE:
+    except certificates.unreadable():
         return "The extensions of the timestamp's certificate cannot be read."
-    if not usage.critical or list(usage.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+    if not usage.critical or list(usage.value) != [loaders.ExtendedKeyUsageOID.TIME_STAMPING]:
         return "The timestamp's certificate is not for timestamping alone: one critical purpose was expected."
     return None
 
