@@ -22,11 +22,15 @@ from privyseal.formats.draft import Draft
 from privyseal.formats.following import Followed
 from privyseal.formats.patch import Ahead
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
+from privyseal.formats.script import Widened
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options
 
 BIG = bytes(range(251)) * 40_000
 """Just under 10 MB, no two pages alike."""
+
+
+TEXT = "".join(f'Write-Host "line {number}"\r\n' for number in range(400_000))
 
 
 def _msi(folder: Path) -> bytes:
@@ -40,7 +44,14 @@ KINDS: dict[str, Callable[[Path], bytes]] = {
     "odd.exe": lambda folder: program(sections=(BIG,), overlay=b"odd"),
     "large.msi": _msi,
     "large.app": lambda folder: app(BIG),
+    "ascii.ps1": lambda folder: TEXT.encode("ascii"),
+    "marked.ps1": lambda folder: f"\ufeff# \u00e4\u20ac\r\n{TEXT}".encode(),
+    "wide.ps1": lambda folder: b"\xff\xfe" + TEXT.encode("utf-16-le"),
+    "swapped.psm1": lambda folder: b"\xfe\xff" + TEXT.encode("utf-16-be"),
 }
+
+
+SCRIPTS = ["ascii.ps1", "marked.ps1", "wide.ps1", "swapped.psm1"]
 
 
 class Signing:
@@ -80,7 +91,7 @@ class Signing:
             assert not again.examined.problems and not [p for one in again.examined.signatures for p in one.problems]
 
 
-@pytest.mark.parametrize("name", ["large.cab", "roomy.cab", "large.exe", "large.msi", "large.app"])
+@pytest.mark.parametrize("name", ["large.cab", "roomy.cab", "large.exe", "large.msi", "large.app", *SCRIPTS])
 def test_the_content_is_not_read_back_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Signed and verified, replaced and verified again, and what is read of the outcome is its structure."""
     path = tmp_path / name
@@ -103,7 +114,14 @@ def test_where_octets_are_filled_in_it_is_read(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("name", "at"), [("large.cab", 5_000_000), ("large.exe", 100), ("large.exe", 5_000_000), ("large.msi", 5_000_000)]
+    ("name", "at"),
+    [
+        ("large.cab", 5_000_000),
+        ("large.exe", 100),
+        ("large.exe", 5_000_000),
+        ("large.msi", 5_000_000),
+        *((name, 5_000_000) for name in SCRIPTS),
+    ],
 )
 def test_a_wrong_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> None:
     """One bit that the disk, the kernel or we put wrong into the draft: nothing gets the name of the outcome."""
@@ -135,13 +153,14 @@ def test_a_recipe_is_taken_word_for_word(tmp_path: Path) -> None:
     with FileSource.open(path) as code, Ahead(code, out, 24) as draft:
         hashing = draft.hashing
         assert hashing is not None
-        hashing.begin(("sha256",), [b"head", (10, size)])
-        hashing.begin(("sha512",), [(0, size)])  # comes too late
+        hashing.begin(("sha256",), [b"head", (10, size)], None)
+        hashing.begin(("sha512",), [(0, size)], None)  # comes too late
         right: list[content.Part] = [b"head", (34, size + 24)]
-        assert hashing.found(("sha256",), right) == content.digests(code, ("sha256",), [b"head", (10, size)])
-        assert hashing.found(("sha512",), right) is None
+        assert hashing.found(("sha256",), right, None) == content.digests(code, ("sha256",), [b"head", (10, size)])
+        assert hashing.found(("sha512",), right, None) is None
         for wrong in ([b"heap", right[1]], [right[1]], [b"head", (34, size + 23)], [b"head", (35, size + 24)]):
-            assert hashing.found(("sha256",), wrong) is None
+            assert hashing.found(("sha256",), wrong, None) is None
+        assert hashing.found(("sha256",), right, Widened("utf-8")) is None
         head = Insert(bytes(34))
         for plan, holds in (
             ((head, Copy(10, size - 10)), True),
@@ -160,6 +179,6 @@ def test_who_gives_up_waits_for_nobody(tmp_path: Path) -> None:
     path.write_bytes(BIG)
     with FileSource.open(path) as code, Ahead(code, out) as draft:
         assert draft.hashing is not None
-        draft.hashing.begin(("sha256",), [(0, 10 * len(BIG))])  # what never comes
-    assert draft.hashing.found(("sha256",), [(0, 10 * len(BIG))]) is None
+        draft.hashing.begin(("sha256",), [(0, 10 * len(BIG))], None)  # what never comes
+    assert draft.hashing.found(("sha256",), [(0, 10 * len(BIG))], None) is None
     assert list(tmp_path.iterdir()) == [path]

@@ -21,7 +21,11 @@ Sink = Callable[[memoryview], object]
 Part: TypeAlias = bytes | tuple[int, int]
 """What is hashed next: octets, or from where to where they stand in the file."""
 
-Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part]], dict[str, bytes] | None]
+Through: TypeAlias = Callable[[tuple[Sink, ...]], Sink]
+"""Makes of sinks one that gives them what it makes of the file's octets, such as text in another encoding. Two that do
+the same are equal."""
+
+Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part], Through | None], dict[str, bytes] | None]
 """Tells what parts hash to by some algorithms, where somebody has hashed them already; else None."""
 
 MOST_PARTS = 1 << 16
@@ -32,9 +36,15 @@ BUFFER = 2 << 20
 
 
 def digests(
-    code: Source, algorithms: Sequence[str], parts: Iterable[Part], beside: Sequence[Sink] = ()
+    code: Source,
+    algorithms: Sequence[str],
+    parts: Iterable[Part],
+    beside: Sequence[Sink] = (),
+    through: Through | None = None,
 ) -> dict[str, bytes]:
     """Hash parts of a file, one behind the other, by each algorithm; give what stands in it to other sinks as well.
+
+    What stands in the file is hashed as it comes out of ``through``, octets among the parts are hashed as they are.
 
     A source may have an attribute ``hashed``: who has it knows the digests already, or hears here what will be hashed
     of the outcome. Then nothing is read, unless there are other sinks. Raises as :func:`feed`.
@@ -44,19 +54,20 @@ def digests(
     if ask is not None and names:
         first = list(islice(rest, MOST_PARTS))
         if (more := next(rest, None)) is None:
-            if (known := ask(names, first)) is not None and not beside:
+            if (known := ask(names, first, through)) is not None and not beside:
                 return known
             rest = iter(first)
         else:
             rest = chain(first, (more,), rest)
     hashes = {name: hashlib.new(name) for name in names}
     sinks: list[Sink] = [each.update for each in hashes.values()]
+    into = sinks if through is None or not sinks else [through(tuple(sinks))]
     for part in rest:
         if isinstance(part, bytes):
             for sink in sinks:
                 sink(memoryview(part))
         else:
-            feed(code, *part, [*sinks, *beside])
+            feed(code, *part, [*into, *beside])
     return {name: each.digest() for name, each in hashes.items()}
 
 

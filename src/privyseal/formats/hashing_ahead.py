@@ -14,7 +14,7 @@ import os
 import threading
 from bisect import bisect_right
 
-from privyseal.formats.content import BUFFER, Part
+from privyseal.formats.content import BUFFER, Part, Sink, Through
 from privyseal.formats.draft import Draft
 from privyseal.formats.protocol import Copy, PatchPlan
 
@@ -29,7 +29,7 @@ class HashingAhead:
         self._reached = 0
         self._stopped = False
         self._thread: threading.Thread | None = None
-        self._recipe: tuple[tuple[str, ...], list[Part]] | None = None
+        self._recipe: tuple[tuple[str, ...], list[Part], Through | None] | None = None
         self._found: dict[str, bytes] | None = None
 
     def reach(self, count: int) -> None:
@@ -46,13 +46,13 @@ class HashingAhead:
         self._wait()
 
     # -- whoever hashes the source -------------------------------------------------------------------------------------
-    def begin(self, algorithms: tuple[str, ...], parts: list[Part]) -> None:
+    def begin(self, algorithms: tuple[str, ...], parts: list[Part], through: Through | None) -> None:
         """Hash the same of the draft; the first recipe is taken, and no second one. Returns None: nothing is known."""
         if self._recipe is None:
             moved = [
                 part if isinstance(part, bytes) else (part[0] + self._shift, part[1] + self._shift) for part in parts
             ]
-            self._recipe = algorithms, moved
+            self._recipe = algorithms, moved, through
             self._thread = threading.Thread(target=self._hash, name="hashing ahead")
             self._thread.start()
 
@@ -81,9 +81,9 @@ class HashingAhead:
                 return False
         return True
 
-    def found(self, algorithms: tuple[str, ...], parts: list[Part]) -> dict[str, bytes] | None:
+    def found(self, algorithms: tuple[str, ...], parts: list[Part], through: Through | None) -> dict[str, bytes] | None:
         """Return what the draft hashes to by this recipe, waiting until that is known; None by any other."""
-        if self._recipe is None or self._recipe[1] != parts or not set(algorithms) <= set(self._recipe[0]):
+        if self._recipe is None or self._recipe[1:] != (parts, through) or not set(algorithms) <= set(self._recipe[0]):
             return None
         self._wait()
         return None if self._found is None else {name: self._found[name] for name in algorithms}
@@ -94,9 +94,11 @@ class HashingAhead:
 
     def _hash(self) -> None:
         assert self._recipe is not None  # noqa: S101 - begin() sets it first
-        algorithms, parts = self._recipe
+        algorithms, parts, through = self._recipe
         hashes = {name: hashlib.new(name) for name in algorithms}
+        into: list[Sink] = [each.update for each in hashes.values()]
         try:
+            into = into if through is None else [through(tuple(into))]
             with self._draft.reopened() as written:
                 buffer = memoryview(bytearray(BUFFER))
                 for part in parts:
@@ -112,8 +114,8 @@ class HashingAhead:
                         count = os.preadv(written.fileno(), [buffer[: end - at]], at)
                         if count == 0:
                             return
-                        for each in hashes.values():
-                            each.update(buffer[:count])
+                        for sink in into:
+                            sink(buffer[:count])
                         at += count
         except Exception:  # whoever verifies hashes it then, and says what is wrong
             return

@@ -59,6 +59,16 @@ class ScriptFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encoding: str
 
 
+class Widened(msgspec.Struct, frozen=True):
+    """Makes sinks of UTF-16LE take text of another encoding (``content.Through``)."""
+
+    encoding: str
+
+    def __call__(self, sinks: tuple[content.Sink, ...], /) -> content.Sink:
+        """Return the sink that converts."""
+        return textblock.Utf16(self.encoding, sinks)
+
+
 class Script:
     """One format of scripts."""
 
@@ -206,18 +216,19 @@ class Script:
     # -- the pieces ----------------------------------------------------------------------------------------------------
     def _digests(self, code: Source, layout: TextLayout, algorithms: tuple[DigestAlgorithm, ...]) -> dict[str, bytes]:
         """Return what the text hashes to, by algorithm, reading it once."""
+        if not self._hashes_place:
+            mark: list[content.Part] = ["\ufeff".encode("utf-16-le")] if layout.bom else []
+            text_at = ((layout.bom, layout.at), (layout.at + layout.block, code.size))
+            parts = [*mark, *((start, end) for start, end in text_at if start < end)]
+            return content.digests(code, algorithms, parts, through=Widened(layout.encoding))
         hashes = {name: hashlib.new(name) for name in algorithms}
         text = textblock.Utf16(layout.encoding, tuple(each.update for each in hashes.values()))
         if hashes:
-            if layout.bom and not self._hashes_place:
-                for each in hashes.values():
-                    each.update("\ufeff".encode("utf-16-le"))
             content.feed(code, layout.bom, layout.at, [text])
             place = text.units.to_bytes(4, "little")
             content.feed(code, layout.at + layout.block, code.size, [text])
-            if self._hashes_place:
-                for each in hashes.values():
-                    each.update(place)
+            for each in hashes.values():
+                each.update(place)
         return {name: each.digest() for name, each in hashes.items()}
 
     def _found(self, code: Source, layout: TextLayout) -> Iterator[authenticode_blob.Found]:
