@@ -223,6 +223,7 @@ log_gaps = Table(
     Column("missing", BigInteger, nullable=False),
     Column("at", Moment, nullable=False),
 )
+"""Losses of records that somebody accepted: the size of the log, how many of its intents are missing, and when."""
 
 statements = Table(
     "statements",

@@ -323,6 +323,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _MEMBER + "/invitations", signin.invite_member, "manage-members", _WRITE, success=(201,)),
     Route("DELETE", _MEMBER + "/credentials", signin.sign_out_member, "manage-members", _READ, success=(204,)),
 )
+"""Every route there is: a literal list."""
 
 DOCUMENTS = (
     problem.Problem,
