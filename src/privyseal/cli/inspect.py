@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Literal
 
 import click
@@ -14,9 +13,9 @@ from privyseal.cli.pieces import certificate_of
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
 from privyseal.formats import catalogue, content
 from privyseal.formats.examine import examine
-from privyseal.formats.protocol import EmbeddedSignature, Identity, Problem, Source
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared, Problem, Source
 from privyseal.formats.source import FileSource
-from privyseal.terms.signatures import Described, Options
+from privyseal.terms.signatures import Options
 from privyseal.timestamp.token import verify_token
 from privyseal.verify import TimestampFacts
 
@@ -102,7 +101,7 @@ def look(code: Source, path: str) -> Inspected:
     content.feed(code, 0, code.size, [whole.update])
     try:
         prepared = code_format.prepare(code, examined.layout, Identity((), ""), Options(), "sha256")
-        contents = _contents(prepared.described)
+        contents = _contents(prepared)
     except MalformedCode:
         contents = ()
     summary = code_format.summarise(code, examined.layout)
@@ -121,12 +120,12 @@ def look(code: Source, path: str) -> Inspected:
     )
 
 
-def _contents(described: Sequence[Described]) -> tuple[Content, ...]:
-    facts = [each.said() for each in described]
+def _contents(prepared: Prepared) -> tuple[Content, ...]:
+    facts = [each.said() for each in prepared.described]
     told = [name for name in facts[0] if any(each.get(name) != facts[0][name] for each in facts)]
     return tuple(
         Content(", ".join(f"{name.replace('_', ' ')} {said[name]}" for name in told), each.digest.hex())
-        for each, said in zip(described, facts, strict=True)
+        for each, said in zip(prepared.described, facts, strict=True)
     )
 
 
