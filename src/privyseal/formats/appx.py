@@ -156,8 +156,9 @@ class AppPackage:
         """Judge the signature, over the directory as it stands; none where the package is not signed."""
         layout = _of_appx(layout)
         found = list(authenticode_blob.walk(_blobs(code, layout)))
+        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
         imprints: dict[str, bytes] = {}
-        for algorithm in authenticode_blob.algorithms_of(found):
+        for algorithm in (name for name in DIGEST_SIZES if name in named):
             placed = _without_signature(layout)
             directory = zipdir_writing.directory(layout.archive, placed)
             imprints[algorithm] = _imprint(_digests(code, layout, placed, directory, layout.types, algorithm))
