@@ -24,7 +24,8 @@ from privyseal.cli.main import run
 from privyseal.cli.report_archive import members, octets_of, write
 from privyseal.cli.report_manifest import Manifest, StatementFile
 from privyseal.cli.report_verify import check
-from privyseal.compliance.statements import AuditPeriod, Document, Found, Matter, Review
+from privyseal.compliance.statements import AuditPeriod, Document, Matter, Review
+from privyseal.compliance.statements_of_verdicts import Found
 from privyseal.errors import PrivySealError, TooLarge, VerificationFailed
 from privyseal.records.samples import Signature
 from privyseal.signing import paper

@@ -251,7 +251,7 @@ def test_renewing_goes_on_for_as_long_as_somebody_renews(path: Path, tmp_path: P
         assert outcome.end is None and outcome.report.status == "renewed"
         assert len(outcome.report.signatures[0].renewals) == count
     renewed = look(path).signatures[0].timestamp or b""
-    assert renewal.without_renewals(renewed) == first
+    assert renewal.forms_before(renewed)[0] == first
     accepted(path, tmp_path, *trusted)
     assert judged(path, *trusted, at=now() + timedelta(minutes=1)) == ("valid", set())
     with FileSource.open(path) as code:

@@ -17,6 +17,7 @@ from tests.formats.zip_builder import File, archive
 from privyseal.errors import BadInput, Impossible, MalformedCode
 from privyseal.formats import operations
 from privyseal.formats.catalogue import BY_NAME
+from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options
 
 XAP = BY_NAME["xap"]
@@ -125,3 +126,12 @@ def test_broken_signatures_and_other_descriptions(path: Path):
         XAP.to_be_signed(described, who, Options(mode="append"))
     with pytest.raises(Impossible):
         operations.require_for(XAP, APPEND)
+
+
+def test_another_formats_layout_is_refused(path: Path):
+    """A layout of the same kind, of another format whose signature stands behind the content."""
+    with FileSource.open(path) as code:
+        layout = XAP.inspect(code)
+        assert XAP.remove(code, layout).size == layout.size
+        with pytest.raises(BadInput, match="of the format navx was given where one of a Silverlight application"):
+            XAP.remove(code, msgspec.structs.replace(layout, format="navx"))

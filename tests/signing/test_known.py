@@ -12,7 +12,8 @@ from tests.world import SUBSCRIBER, World
 from privyseal.compliance.known import SERVICE
 from privyseal.compliance.outcome import Verdict
 from privyseal.compliance.requirement import Kind
-from privyseal.compliance.statements import AuditPeriod, Choice, Document, Found, Matter, Review, Stated
+from privyseal.compliance.statements import AuditPeriod, Choice, Document, Matter, Review, Stated
+from privyseal.compliance.statements_of_verdicts import Found
 from privyseal.records import findings, statements
 from privyseal.signing import duties, paper
 from privyseal.signing.known import known_from

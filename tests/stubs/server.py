@@ -47,7 +47,7 @@ class Stub:
         folder.mkdir(parents=True, exist_ok=True)
         self.ca_file = folder / "ca.pem"
         self.orders: dict[str, list[str]] = {}
-        """What is called (an action, a path's beginning) -> what goes wrong, once each: see :meth:`_disobeyed`."""
+        """What is called (an action, a path's beginning) -> what goes wrong, once each: see :meth:`disobeyed`."""
         self.lock = threading.RLock()
         self.calls: list[str] = []
         """What was called, as orders name it, in the order in which it came."""

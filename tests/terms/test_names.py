@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privyseal.errors import BadInput
-from privyseal.terms.names import LONGEST_NAME, require_one, require_plain, require_unlike, skeleton
+from privyseal.terms.names import LONGEST_NAME, require_plain, require_unlike, skeleton
 
 
 @pytest.mark.parametrize("name", ["Acme", "O'Neil & Søn", "Иван Петров", "Πάπας", "株式会社Acme", "김철수 Kim", "3M"])
@@ -50,14 +50,6 @@ def test_names_that_look_alike_are_told_and_the_same_name_is_not() -> None:
         with pytest.raises(BadInput, match="looks like"):
             require_unlike(one, [other], "The name")
     require_unlike("Acme", ["Acme", "Emca"], "The name")
-
-
-def test_several_names_are_none() -> None:
-    """A certificate with two commonNames names nobody."""
-    assert require_one(["Acme"], "The certificate") == "Acme"
-    for names in ([], ["Acme", "Evil"], ["Acme", "Acme"]):
-        with pytest.raises(BadInput, match="exactly one was expected"):
-            require_one(names, "The certificate")
 
 
 @given(st.text(max_size=60))

@@ -73,6 +73,7 @@ _OURS = frozenset(
 _LATER = frozenset({"badNonce", "orderNotReady", "rateLimited", "serverInternal"})
 T = TypeVar("T")
 Address = Annotated[str, Meta(min_length=1, max_length=LONGEST_ADDRESS)]
+"""An address that an ACME server sends, of at most LONGEST_ADDRESS characters."""
 
 
 class _Problem(msgspec.Struct):

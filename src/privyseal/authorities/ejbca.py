@@ -37,6 +37,7 @@ _REASONS: dict[Reason, str] = {
     "privilegeWithdrawn": "PRIVILEGES_WITHDRAWN",
 }
 ProfileName = Annotated[str, Meta(min_length=1, max_length=250)]
+"""The name of one of EJBCA's profiles or authorities: 1 to 250 characters."""
 
 
 class EjbcaSection(

@@ -7,7 +7,6 @@ agreed before and what the last release was, is checked as far as that can be do
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -15,7 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privyseal.access.quorum import Granted, Refused, Waiting
-from privyseal.cli import own_key
+from privyseal.cli import consent, own_key
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.cli.request import asked_in_words
@@ -63,7 +62,7 @@ def approve(  # noqa: PLR0913 - one argument for each option, as click has it
     output = Output(json_mode)
     output.warn(*in_words(seen, request, digest))
     mine = _mine(seen, request, digest, key.stages, private)
-    if not yes and not _agreed(mine.approver):
+    if not yes and not consent.given(printable(mine.approver)):
         raise Denied("You did not agree; nothing was sent.", hint="to say no for good: privyseal deny")
     path = service.path("requests", request_id, "approvals")
     view = service.post(path, msgspec.json.encode(mine), digest.hex() + str(mine.stage)).read(RequestView)
@@ -149,10 +148,3 @@ def in_words(seen: Review, request: SigningRequest, digest: bytes) -> list[str]:
     for each in found:
         lines += fill("", f"{printable(each.what)}: {printable(each.before) or '-'} -> {printable(each.after) or '-'}")
     return lines if found else lines + fill("", "nothing but the time differs")
-
-
-def _agreed(name: str) -> bool:
-    """Ask on the terminal; Misused where there is none, for consent that nobody gave is none."""
-    if not sys.stdin.isatty():
-        raise Misused("There is no terminal to ask on.", hint="--yes agrees without being asked")
-    return click.confirm(f"Agree as {printable(name)}?", default=False, err=True)

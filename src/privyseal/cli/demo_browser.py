@@ -14,6 +14,7 @@ from privyseal.cli.demo_passkey import SoftwarePasskey
 from privyseal.errors import Unavailable
 
 TIMEOUT_S = 60.0
+"""Seconds for one answer of the service."""
 _MOST = 4 << 20
 """Octets of one answer; a page has some ten thousand."""
 

@@ -53,6 +53,7 @@ number = "3"
 text = "Acme tells the service when code that it handed in proves to be Suspect Code."
 answers = ["CSBR-9.6.5-06"]
 """
+"""The document, TOML, by which the demo's Subscriber commits itself (CSBR 9.6.5)."""
 AGREEMENT = """kind = "ca-agreement"
 title = "Rehearsal Subscriber Agreement of Acme, which binds nobody"
 parties = ["Rehearsal CA", "Acme Ltd"]
@@ -60,10 +61,12 @@ parties = ["Rehearsal CA", "Acme Ltd"]
 number = "1"
 text = "It stands where a CA's Subscriber Agreement would."
 """
+"""The document, TOML, in the place of a Subscriber Agreement with a CA."""
 IDENTITY = """organization = "Acme Ltd"
 country = "GB"
 locality = "London"
 """
+"""The demo's Subscriber as a certificate names it, TOML."""
 POLICY = f"""[release-from-tags]
 because = "Releases come from tagged builds of our own repository."
 keys = ["{KEY}"]
@@ -71,6 +74,7 @@ formats = ["pe"]
 who = {{ workload = {{ provider = "github", repository_id = "{REPOSITORY_ID}", ref = "refs/tags/v*" }} }}
 at-most = {{ per-hour = 20 }}
 """
+"""The demo's rules, TOML: builds of tagged sources may sign programs."""
 
 
 class Acme(msgspec.Struct, frozen=True):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 State = Literal["good", "weak", "bad"]
 """How something was found: ``weak`` works, but is not for production."""
+
+MOST_NAMED = 5
+"""Names in one sentence; the others are counted."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -16,3 +20,9 @@ class Diagnosis(msgspec.Struct, frozen=True):
     what: str
     state: State
     text: str
+
+
+def some(names: Sequence[str]) -> str:
+    """Return names as a sentence has them, MOST_NAMED at most, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from privyseal import config
 from privyseal.access import duties_apart
-from privyseal.cli.diagnosis import Diagnosis
+from privyseal.cli.diagnosis import Diagnosis, some
 from privyseal.errors import PrivySealError
 from privyseal.formats import catalogue
 from privyseal.records import keys, parties, policies
 from privyseal.records.database import Records, open_records
-
-MOST_NAMED = 5
-"""Subscribers, or conflicts, that are named; of more only the number is told."""
 
 
 def duties(settings: config.Settings, directory: Path) -> Iterator[Diagnosis]:
@@ -34,7 +31,7 @@ def _policies(records: Records) -> Diagnosis:
     with records.reading_all_subscribers() as connection:
         without = policies.without_policy_of_all_subscribers(connection)
     if without:
-        return Diagnosis("policies", "weak", f"roles alone decide for {_some(without)}: no policy was ever applied")
+        return Diagnosis("policies", "weak", f"roles alone decide for {some(without)}: no policy was ever applied")
     return Diagnosis("policies", "good", "every Subscriber has a policy in force")
 
 
@@ -52,8 +49,3 @@ def _apart(records: Records) -> Diagnosis:
         more = f" And {len(found) - 1} more." if len(found) > 1 else ""
         return Diagnosis("duties", "weak", found[0] + more)
     return Diagnosis("duties", "good", "nobody can both ask and agree, or enable a key, rule it and use it alone")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

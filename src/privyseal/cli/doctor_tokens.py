@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from privyseal.cli.diagnosis import Diagnosis
+from privyseal.cli.diagnosis import Diagnosis, some
 from privyseal.errors import PrivySealError
 from privyseal.strongroom.client import SignerClient, SocketAsk
 from privyseal.terms.keys import TokenKeys, TokenState
 
 ASK_LIMIT = 30.0
 """Seconds for the signer's answer; a token of a thousand keys is looked through in one."""
-MOST_NAMED = 5
-"""Keys that are named; of more only the number is told."""
 _STANDINGS = {"away": "away", "missing": "not in any slot", "pin": "its PIN is held back", "refused": "refused"}
 
 
@@ -49,14 +47,9 @@ def _keys_in(found: TokenKeys) -> Diagnosis:
     """Say what is in a token and should not be, or should be and is not."""
     what = f"keys in token {found.name}"
     if found.missing and found.pool:
-        return Diagnosis(what, "weak", f"not in it, as they are in pool {found.pool}: {_some(found.missing)}")
+        return Diagnosis(what, "weak", f"not in it, as they are in pool {found.pool}: {some(found.missing)}")
     if found.missing:
-        return Diagnosis(what, "bad", f"not in it any more: {_some(found.missing)}")
+        return Diagnosis(what, "bad", f"not in it any more: {some(found.missing)}")
     count = "one key of this signer is" if found.ours == 1 else f"{found.ours} keys of this signer are"
-    others = f", and besides, not of this signer: {_some(found.strangers)}" if found.strangers else ""
+    others = f", and besides, not of this signer: {some(found.strangers)}" if found.strangers else ""
     return Diagnosis(what, "good", f"{count} in it{others}")
-
-
-def _some(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
-    return ", ".join(labels[:MOST_NAMED]) + more

@@ -7,7 +7,6 @@ is computed on this machine.
 from __future__ import annotations
 
 import hashlib
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from privyseal.access.quorum import Waiting
-from privyseal.cli import own_key
+from privyseal.cli import consent, own_key
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.own_key import octets_of
@@ -148,7 +147,7 @@ def agree(  # noqa: PLR0913 - one argument for each option, as click has it
     output = Output(json_mode)
     output.warn(*in_words(seen, grant))
     mine = _mine(seen, grant, private)
-    if not yes and not _agreed(mine.approver):
+    if not yes and not consent.given(printable(mine.approver)):
         raise Denied("You did not agree; nothing was sent.", hint="to end it for good: privyseal grant revoke")
     path = service.path("grants", grant_id, "approvals")
     after = service.post(path, msgspec.json.encode(mine), seen.digest + str(mine.stage)).read(GrantShown)
@@ -289,10 +288,3 @@ def _spki(path: Path) -> bytes:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise BadInput(f"{shown_path(path)} is no public key in PEM.") from None
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _agreed(name: str) -> bool:
-    """Ask on the terminal; Misused where there is none, for consent that nobody gave is none."""
-    if not sys.stdin.isatty():
-        raise Misused("There is no terminal to ask on.", hint="--yes agrees without being asked")
-    return click.confirm(f"Agree as {printable(name)}?", default=False, err=True)

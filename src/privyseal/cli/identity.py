@@ -38,6 +38,7 @@ _GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _IDENTITY = "urn:ietf:params:oauth:token-type:id_token"
 
 Environment = Mapping[str, str]
+"""Variables of the environment, by their names."""
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from privyseal.cli.pieces import certificate_of
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
 from privyseal.formats import catalogue, content
 from privyseal.formats.examine import examine
-from privyseal.formats.protocol import EmbeddedSignature, Identity, Problem, Source
+from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared, Problem, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.signatures import Options, TimestampFacts
 from privyseal.timestamp.token import verify_token
@@ -24,6 +24,15 @@ class Section(msgspec.Struct, frozen=True):
 
     name: str
     size: int
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What one signature covers: a file of some formats takes several, each over content of its own."""
+
+    what: str
+    """In which facts it differs from the others, such as ``hash agile``; empty where it is the only one."""
+    sha256: str
+    """What it hashes to, lower-case hex."""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +64,10 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     """Of the whole file, lower-case hex."""
     content_sha256: str | None
-    """What a SHA-256 signature of this format covers; None where the format refuses to sign the file."""
+    """What a SHA-256 signature of this format covers; None where the format refuses to sign the file. The first of
+    ``contents``."""
+    contents: tuple[Content, ...]
+    """The same of every signature that the format would make."""
     sections: tuple[Section, ...]
     signatures: tuple[Signature, ...]
     problems: tuple[Problem, ...]
@@ -88,9 +100,9 @@ def look(code: Source, path: str) -> Inspected:
     content.feed(code, 0, code.size, [whole.update])
     try:
         prepared = code_format.prepare(code, examined.layout, Identity((), ""), Options(), "sha256")
-        covered: str | None = prepared.described[0].digest.hex()
+        contents = _contents(prepared)
     except MalformedCode:
-        covered = None
+        contents = ()
     summary = code_format.summarise(code, examined.layout)
     return Inspected(
         path=path,
@@ -99,10 +111,20 @@ def look(code: Source, path: str) -> Inspected:
         kind=summary.kind,
         size=code.size,
         sha256=whole.hexdigest(),
-        content_sha256=covered,
+        content_sha256=contents[0].sha256 if contents else None,
+        contents=contents,
         sections=tuple(Section(*each) for each in summary.parts),
         signatures=tuple(map(_signature, examined.signatures)),
         problems=examined.problems,
+    )
+
+
+def _contents(prepared: Prepared) -> tuple[Content, ...]:
+    facts = [each.said() for each in prepared.described]
+    told = [name for name in facts[0] if any(each.get(name) != facts[0][name] for each in facts)]
+    return tuple(
+        Content(", ".join(f"{name.replace('_', ' ')} {said[name]}" for name in told), each.digest.hex())
+        for each, said in zip(prepared.described, facts, strict=True)
     )
 
 
@@ -138,8 +160,10 @@ def in_words(found: Inspected, name: str) -> list[str]:
     if found.sections:
         lines += fill("sections", ", ".join(f"{printable(each.name) or '-'} {each.size:,}" for each in found.sections))
     lines += fill("sha256", found.sha256)
-    covered = found.content_sha256 or "nothing: this format does not sign such a file"
-    lines += fill("content", covered)
+    if not found.contents:
+        lines += fill("content", "nothing: this format does not sign such a file")
+    for each in found.contents:
+        lines += fill("content", f"{each.sha256}{f' ({printable(each.what)})' if each.what else ''}")
     for problem in found.problems:
         lines += fill("wrong", printable(problem.text, 400))
     if not found.signatures:

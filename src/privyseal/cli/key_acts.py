@@ -6,7 +6,6 @@ is computed on this machine.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privyseal.access.quorum import Waiting
-from privyseal.cli import own_key
+from privyseal.cli import consent, own_key
 from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable
 from privyseal.errors import BadInput, Denied, Misused, NotPermitted, VerificationFailed
@@ -94,7 +93,7 @@ def agree(  # noqa: PLR0913 - one argument for each option, as click has it
     output.warn(*in_words(seen))
     mine = _mine(seen, private)
     names = printable(" and ".join(dict.fromkeys(each.approver for each in mine)), 200)
-    if not yes and not _confirmed(names):
+    if not yes and not consent.given(names):
         raise Denied("You did not agree; nothing was sent.", hint="to take it back: privyseal key withdraw")
     for each in mine:
         path = service.path("key-acts", act_id, "agreements")
@@ -204,10 +203,3 @@ def _for_side(seen: ActShown, side: Side, me: Approver, private: Ed25519PrivateK
         return None
     signature = private.sign(approved_octets(digest, stage, earlier))
     return Approval(approver=me.name, public_key=me.public_key, request_digest=digest, signature=signature, stage=stage)
-
-
-def _confirmed(names: str) -> bool:
-    """Ask on the terminal; Misused where there is none, for consent that nobody gave is none."""
-    if not sys.stdin.isatty():
-        raise Misused("There is no terminal to ask on.", hint="--yes agrees without being asked")
-    return click.confirm(f"Agree as {names}?", default=False, err=True)

@@ -22,6 +22,7 @@ from privyseal.strongroom.durable import write_whole
 from privyseal.terms.canonical import canonical_json
 
 PIECE = 1 << 20
+"""Octets of a recording that are read at once."""
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 

@@ -17,6 +17,7 @@ from privyseal.strongroom.durable import write_whole
 from privyseal.web.views_of_attested_keys import AttestationView, EvidenceView, NewAttestation
 
 MET = "met"
+"""The verdict by which evidence shows what CSBR 6.2.7.3 asks of a module."""
 
 
 @click.command(cls=Command)

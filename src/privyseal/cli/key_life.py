@@ -91,27 +91,32 @@ enable = _purpose(
     "Propose that a key signs: one that has its certificate, or that was suspended or retired.",
     "It does when the operators and the key's own approvers agreed: privyseal key agree ACT.",
 )
+"""``privyseal key enable``."""
 resume = _purpose(
     "enable",
     "Propose that a suspended or retired key signs again; the same as `enable`.",
     "It does when the operators and the key's own approvers agreed: privyseal key agree ACT.",
     "resume",
 )
+"""``privyseal key resume``: ``enable`` by another name."""
 suspend = _purpose(
     "suspend",
     "Stop a key at once.",
     "The signer stops as well with the first operator or approver who agrees. It takes all of them to resume it.",
 )
+"""``privyseal key suspend``."""
 retire = _purpose(
     "retire",
     "Take a key out of use at once, for good.",
     "The signer stops as well with the first operator or approver who agrees.",
 )
+"""``privyseal key retire``."""
 destroy = _purpose(
     "destroy",
     "Propose that a key is destroyed in its module, or give up the plan of one.",
     "It is when the operators and the key's own approvers agreed: privyseal key agree ACT. Nothing brings it back.",
 )
+"""``privyseal key destroy``."""
 
 
 @click.command("limit", cls=Command)

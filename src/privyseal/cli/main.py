@@ -104,6 +104,7 @@ EXIT_CODES = """\b
 """The exit codes as ``--help`` shows them, and all that scripts are promised; ``\\b`` keeps click from wrapping it."""
 
 BUG, USAGE, WAITING, SOME, INTERRUPTED, TERMINATED, PIPE_CLOSED = 1, 2, 6, 9, 130, 143, 141
+"""Exit codes by name; the last three are those of a shell, 128 and the number of a signal."""
 
 CURED_LEAST_BY_RUNNING_AGAIN = (1, 4, 5, 7, 3, 2, 6, 8)
 """Of several failures the code of the first of these is told, so that no script retries what a person must put

@@ -88,10 +88,6 @@ class Processes:
         """End every process: SIGTERM, which drains, then SIGKILL."""
         self._end()
 
-    def alive(self) -> dict[Room, bool]:
-        """Tell which processes run at this moment."""
-        return {room: child.poll() is None for room, child in list(self._children.items())}
-
     def summon(self, room: Room) -> None:
         """Start a process that is not always there, where nobody has yet; from then on it is kept running."""
         with self._summoning:

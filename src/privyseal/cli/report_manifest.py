@@ -25,6 +25,7 @@ MAX_MANIFEST = 8 << 20
 
 T = TypeVar("T")
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""A number from 0 up that every reader of JSON holds exactly (RFC 8259 6)."""
 
 
 class FileLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

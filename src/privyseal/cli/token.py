@@ -16,6 +16,7 @@ from privyseal.signing.forms_of_parties import MOST_DAYS, NewToken
 from privyseal.web.views_of_parties import TokenList, TokenOnce, TokenView
 
 SINGLE = "a static token is a single factor: it does not meet CSBR 6.2.7.3, so no publicly trusted signature"
+"""What is said with each static token."""
 
 
 @click.group()

@@ -143,8 +143,10 @@ FAMILIES = (
 """Modules with a tuple ``REQUIREMENTS`` each, in the order of the documents."""
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(each for family in FAMILIES for each in family.REQUIREMENTS)
+"""Every requirement there is, family by family."""
 
 BY_ID: dict[str, Requirement] = {each.id: each for each in REQUIREMENTS}
+"""The same by their identifiers, such as ``CSBR-6.3.2-01``."""
 
 FOLLOWED: dict[str, str] = {
     "HOUSE-5.4-01": "CSBR-1.6.1-90",

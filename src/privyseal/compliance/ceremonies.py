@@ -24,11 +24,16 @@ CEREMONY_TAG = "privyseal/ceremony/v1"
 LARGEST = 256 * 1024
 """Octets of a script or of a record; a ceremony has some fifty steps."""
 MOST_STEPS, MOST_PEOPLE = 200, 32
+"""Steps of a script, and people who take part; a ceremony has some ten."""
 
 Line = Annotated[str, Meta(min_length=1, max_length=200)]
+"""A title or a name: 1 to 200 characters."""
 Prose = Annotated[str, Meta(min_length=1, max_length=4000)]
+"""What is to be done or was seen: 1 to 4000 characters."""
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""A digest in lower-case hex."""
 Moment = Annotated[datetime, Meta(tz=True)]
+"""A time with its zone."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

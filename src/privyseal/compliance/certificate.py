@@ -39,6 +39,7 @@ RESERVED: dict[str, Scope] = {
 
 CODE_SIGNING, TIME_STAMPING = "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8"
 ANY_PURPOSE, SERVER_AUTH, EMAIL = "2.5.29.37.0", "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.4"
+"""Purposes that a certificate may state (RFC 5280 4.2.1.12), as dotted OIDs."""
 
 
 class Role(StrEnum):

@@ -22,6 +22,7 @@ REVOCATION_WARNING = timedelta(hours=20)
 """House rule: four hours are left to publish a CRL."""
 
 DAY, FIVE_DAYS, SEVEN_DAYS = timedelta(hours=24), timedelta(days=5), timedelta(days=7)
+"""The times that CSBR 4.9.1 gives a CA to revoke."""
 
 REVOKED_WITHIN: dict[Reason, tuple[str, timedelta]] = {
     Reason.REQUESTED: ("CSBR-4.9.1.1-01", DAY),

@@ -12,7 +12,9 @@ from privyseal.compliance.subjects import OrganisationRecord
 FRESH = timedelta(days=7)
 """For how long a comparison speaks, and after which a home that is compared no more is one no more; it is daily."""
 DOCUMENT = "cloud-configuration-report"
+"""The kind of evidence that shows a cloud's configuration."""
 REQUIREMENT = "CSBR-6.2.7.3-06"
+"""The requirement that asks for the audit log of a cloud."""
 
 
 def all_logged(organisation: OrganisationRecord, asked: Asked) -> Outcome:

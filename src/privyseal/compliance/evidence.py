@@ -74,3 +74,4 @@ ENTRIES: dict[str, str] = {
 """Kinds of entries, which a machine writes."""
 
 KINDS: dict[str, str] = DOCUMENTS | ENTRIES
+"""Every kind of evidence, with what it is in words."""

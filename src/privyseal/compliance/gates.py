@@ -27,6 +27,7 @@ GATES = tuple(each for each in REQUIREMENTS if each.gate)
 """The gates, in the order of the catalogue."""
 
 GATE_IDS = frozenset(each.id for each in GATES)
+"""The gates by their identifiers."""
 
 NEVER_OVERRIDDEN = frozenset({"CSBR-6.2.7.3-03", "CSBR-9.6.3-11"})
 """The module (6.2.7.3), and the end of a certificate by expiry or revocation (9.6.3): no override exists."""

@@ -25,7 +25,9 @@ MOST_SIGNED = 500
 Judged: TypeAlias = Literal["open", "founded", "unfounded"]
 """What a person decided that a report is."""
 Text = Annotated[str, Meta(min_length=3, max_length=2000)]
+"""What happened, in words: 3 to 2000 characters."""
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40,128}\Z")]
+"""A digest of a file in lower-case hex, by any algorithm from SHA-1 to SHA-512."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ from privyseal.compliance.outcome import Outcome, met, not_evidenced, not_met
 from privyseal.compliance.requirement import Asked
 
 Number = int | float
+"""A bound, in the unit of the fact that it limits."""
 
 SECOND = timedelta(seconds=1)
 """What an inclusive span counts beyond the difference of its ends."""

@@ -43,6 +43,7 @@ TABLED, TABLE_OF_DATES = "CSBR-6.2.7.3-03", "table-of-dates"
 """The requirement whose readings say whether the table of dates counts, and the one by which level 2 is enough."""
 
 Scheme = Literal["FIPS 140-2", "FIPS 140-3", "Common Criteria"]
+"""The scheme by which a module is certified."""
 
 
 class Keeper(StrEnum):

@@ -7,7 +7,7 @@ of a :class:`Said`) to which a statement in the log commits; nothing here is sto
 What is said anew takes the place of what was said of the same thing, which is its *slot*; both stay. Each slot counts
 its statements from 0 without gaps, so that one that is left out of a report is seen to be missing.
 
-The matters of each subject have files of their own; what passes 400 lines here is the list of them all.
+The matters of most subjects have files of their own, ``statements_of_...``; the lists of them all are here.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from privyseal.compliance.statements_of_timestamps import (
     TimestampKeyUsed,
     TokensGiven,
 )
+from privyseal.compliance.statements_of_verdicts import Found, Override
 from privyseal.errors import BadInput
 from privyseal.terms.canonical import decode_canonical
 
@@ -239,50 +240,6 @@ class ModuleCertificate(
         return self.validation.trouble()
 
 
-class Found(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="finding"):
-    """A verdict that the service itself came to, where it is another than before."""
-
-    kind: Name
-    """Of the subject, such as ``key-pair``."""
-    subject: Name
-    requirement: Name
-    verdict: Name
-    text: Annotated[str, Meta(max_length=2000)]
-
-    @property
-    def slot(self) -> str:
-        """Return what a later statement must be of to take this one's place: the same subject and requirement."""
-        return f"finding:{self.kind}:{self.subject}:{self.requirement}"
-
-    @property
-    def topic(self) -> Topic:
-        """Return what the log says of it."""
-        return "finding"
-
-
-class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="override"):
-    """A gate that was lifted for a while, and by whom; the service states it when it takes effect."""
-
-    requirement: Name
-    subject: Name
-    """For which it was lifted."""
-    since: Annotated[datetime, Meta(tz=True)]
-    until: Annotated[datetime, Meta(tz=True)]
-    approvers: Annotated[tuple[Name, ...], Meta(min_length=2, max_length=16)]
-    """Names of those who agreed: two at least."""
-    note: Annotated[str, Meta(max_length=2000)] = ""
-
-    @property
-    def slot(self) -> str:
-        """Return what a later statement must be of to take this one's place: the same requirement and subject."""
-        return f"override:{self.requirement}:{self.subject}"
-
-    @property
-    def topic(self) -> Topic:
-        """Return what the log says of it."""
-        return "override"
-
-
 class Administered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="administered"):
     """An administrative act on the service's own records: somebody did something to somebody or something."""
 
@@ -408,14 +365,3 @@ def of_kind(stated: list[Stated], kind: type[M]) -> list[M]:
 
 def _unknown(requirement: str) -> str | None:
     return None if requirement in BY_ID else f"No requirement is called {requirement[:60]!r}."
-
-
-_matters: msgspec.json.Decoder[Matter] = msgspec.json.Decoder(Matter)
-
-
-def read_matter(document: bytes) -> Matter:
-    """Read what is to be stated from JSON; BadInput where it is none of what may be."""
-    try:
-        return _matters.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"This is nothing that can be stated: {str(error)[:300]}.") from error

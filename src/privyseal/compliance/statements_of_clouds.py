@@ -15,6 +15,7 @@ from privyseal.compliance.statement_words import Digest, Name, Topic
 MOST_KEYS = 200
 """Keys with a difference that one statement names; it counts all."""
 Sentence = Annotated[str, Meta(max_length=500)]
+"""What a comparison found, in words: at most 500 characters."""
 
 
 class Differs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

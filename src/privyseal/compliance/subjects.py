@@ -24,6 +24,7 @@ CODE_SIGNING = frozenset({Scope.EV, Scope.NON_EV})
 """What a Subscriber's key is for; which of the two, its certificate says."""
 
 TIMESTAMPS = frozenset({Scope.TIMESTAMP})
+"""What the stamper's key is for."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,6 +30,7 @@ from privyseal.formats import (
     authenticode_blob,
     authenticode_later,
     content,
+    fitting,
     publisher_name,
     zipdir,
     zipdir_writing,
@@ -228,18 +229,12 @@ class AppPackage:
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         facts, imprint = _check(described, identity, options)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"An app package takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        token = tokens[0] if tokens else None
-        return authenticode.finish(_subject(facts.bundle), described, identity, options, signed[0], token, imprint)
+        signature, token = fitting.one_signature(signed, tokens, "an app package")
+        return authenticode.finish(_subject(facts.bundle), described, identity, options, signature, token, imprint)
 
 
 def _of_appx(layout: Layout) -> AppxLayout:
-    if not isinstance(layout, AppxLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of an app package was expected.")
-    return layout
+    return fitting.layout_of(layout, AppxLayout, "an app package")
 
 
 def _subject(bundle: bool) -> authenticode.Subject:
@@ -341,12 +336,10 @@ def _imprint(digests: Mapping[str, bytes]) -> bytes:
 # -- descriptions ------------------------------------------------------------------------------------------------------
 def _check(described: Described, identity: Identity, options: Options) -> tuple[AppxFacts, bytes]:
     """Return the facts of a description, and the list of digests in them; refuse what no app package gives."""
-    if described.format != appx_layout.NAME:
-        raise BadInput(f"This description is of the format {described.format}; {appx_layout.NAME} was expected.")
+    facts = fitting.facts_of(described, appx_layout.NAME, AppxFacts, "an app package")
     try:
-        facts = msgspec.convert(described.facts, AppxFacts, strict=True)
         digests = {name: bytes.fromhex(getattr(facts, name)) for name in _PARTS}
-    except (msgspec.ValidationError, ValueError) as error:
+    except ValueError as error:
         raise BadInput(f"The facts of this description are not those of an app package: {error}.") from None
     size = DIGEST_SIZES[described.digest_algorithm]
     if any(len(one) != size for name, one in digests.items() if one or name != "axci"):

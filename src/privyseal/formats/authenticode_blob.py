@@ -18,7 +18,7 @@ from privyseal.errors import BadInput
 from privyseal.formats import authenticode
 from privyseal.formats.protocol import EmbeddedSignature, Problem
 from privyseal.pki import algorithms, certificates, cms, der
-from privyseal.terms.signatures import DIGEST_SIZES
+from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm
 
 MAX_SIGNATURES = 32
 """Signatures judged in one file, nested ones included; signtool's users nest one or two."""
@@ -127,6 +127,12 @@ def walk(blobs: Iterable[bytes], content_type: str = authenticode.ID_INDIRECT_DA
             continue
         yield Found(octets, depth, blob)
         waiting += [(inner, depth + 1) for inner in reversed(blob.nested)]
+
+
+def algorithms_of(found: Iterable[Found]) -> tuple[DigestAlgorithm, ...]:
+    """Return the algorithms by which the content has to be hashed so that these can be judged; weak ones need none."""
+    named = {one.blob.digest_algorithm for one in found if one.blob is not None}
+    return tuple(name for name in DIGEST_SIZES if name in named)
 
 
 def _subject(signed: cms.SignedData, signer: cms.SignerInfo) -> tuple[authenticode.Subject, str, bytes]:
@@ -280,6 +286,17 @@ def _named(entry: tuple[str, bytes], carried: tuple[bytes, ...]) -> bytes | None
 
 
 # -- loose octets ------------------------------------------------------------------------------------------------------
+def unbound(found: Iterable[Found], deepest: int = 1, who: str = "Windows does") -> Iterator[Problem]:
+    """Say of each blob whether it can be read, is nested deeper than ``who`` looks, and what is :func:`loose` in it."""
+    for one in found:
+        if one.blob is None:
+            yield Problem("malformed-signature", one.error)
+            continue
+        if one.depth > deepest:
+            yield Problem("nesting", f"A signature is nested where {who} not look for it.")
+        yield from loose(one.blob)
+
+
 def loose(blob: Blob) -> Iterator[Problem]:
     """Say what of a blob could be changed without any signature in it failing, timestamp tokens left out."""
     if blob.signed.ber:

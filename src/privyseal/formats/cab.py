@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import authenticode, authenticode_blob, authenticode_later, cab_layout, content
+from privyseal.formats import authenticode, authenticode_blob, authenticode_later, cab_layout, content, fitting
 from privyseal.formats.cab_layout import CabLayout
 from privyseal.formats.protocol import (
     Copy,
@@ -36,7 +36,6 @@ from privyseal.formats.protocol import (
 )
 from privyseal.pki import der
 from privyseal.terms.signatures import (
-    DIGEST_SIZES,
     Described,
     DigestAlgorithm,
     Options,
@@ -124,8 +123,7 @@ class Cabinet:
         """Judge every signature, nested ones behind the one that holds them; none where it is not signed."""
         layout = _of_cab(layout)
         found = list(_found(code, layout))
-        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        digests = _digests(code, layout, tuple(name for name in DIGEST_SIZES if name in named))
+        digests = _digests(code, layout, authenticode_blob.algorithms_of(found))
         for index, one in enumerate(found):
             yield authenticode_blob.judge(one, index, self.name, _SUBJECT, digests)
 
@@ -140,13 +138,7 @@ class Cabinet:
             yield Problem("signature-place", "The signature stands in the header's reserve and not behind the cabinet.")
         elif size not in (len(blob), len(blob) + -len(blob) % 8) or any(code.pread(at + len(blob), size - len(blob))):
             yield Problem("padding", "More than zeros up to a multiple of 8 follows the signature.")
-        for one in authenticode_blob.walk([blob]):
-            if one.blob is None:
-                yield Problem("malformed-signature", one.error)
-                continue
-            if one.depth > 1:
-                yield Problem("nesting", "A signature is nested where Windows does not look for it.")
-            yield from authenticode_blob.loose(one.blob)
+        yield from authenticode_blob.unbound(authenticode_blob.walk([blob]))
 
     def summarise(self, code: Source, layout: Layout) -> Summary:
         """Count the files."""
@@ -171,17 +163,12 @@ class Cabinet:
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         _check(described)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A cabinet takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        return authenticode.finish(_SUBJECT, described, identity, options, signed[0], tokens[0] if tokens else None)
+        signature, token = fitting.one_signature(signed, tokens, "a cabinet")
+        return authenticode.finish(_SUBJECT, described, identity, options, signature, token)
 
 
 def _of_cab(layout: Layout) -> CabLayout:
-    if not isinstance(layout, CabLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of a cabinet was expected.")
-    return layout
+    return fitting.layout_of(layout, CabLayout, "a cabinet")
 
 
 def _covered(layout: CabLayout) -> int:
@@ -230,12 +217,7 @@ def _with_signature(code: Source, layout: CabLayout, blob: bytes) -> PatchPlan:
 
 def _check(described: Described) -> None:
     """Refuse a description that no cabinet gives."""
-    if described.format != cab_layout.NAME:
-        raise BadInput(f"This description is of the format {described.format}; {cab_layout.NAME} was expected.")
-    try:
-        facts = msgspec.convert(described.facts, CabFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a cabinet: {error}.") from None
+    facts = fitting.facts_of(described, cab_layout.NAME, CabFacts, "a cabinet")
     if not (0 <= facts.files <= 0xFFFF and 0 <= facts.folders <= 0xFFFF):
         raise BadInput("No cabinet is described here: files and folders are counted in 16 bits.")
     smallest = cab_layout.FIXED + 4 + _OURS + 8 * facts.folders

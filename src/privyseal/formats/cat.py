@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import authenticode, authenticode_blob, authenticode_later
+from privyseal.formats import authenticode, authenticode_blob, authenticode_later, fitting
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -37,7 +37,6 @@ from privyseal.formats.protocol import (
 )
 from privyseal.pki import cms, der
 from privyseal.terms.signatures import (
-    DIGEST_SIZES,
     Described,
     DigestAlgorithm,
     Options,
@@ -163,22 +162,17 @@ class Catalogue:
         """Judge every signature, nested ones behind the one that holds them; none where it is not signed."""
         layout = _of_cat(layout)
         found = list(_found(code, layout))
-        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
         value = code.pread(layout.value_at, layout.end - layout.value_at)
-        digests: dict[str, bytes] = {name: hashlib.new(name, value).digest() for name in DIGEST_SIZES if name in named}
+        digests: dict[str, bytes] = {
+            name: hashlib.new(name, value).digest() for name in authenticode_blob.algorithms_of(found)
+        }
         for index, one in enumerate(found):
             judged = authenticode_blob.judge(one, index, NAME, _SUBJECT, digests)
             yield judged if one.blob is None else msgspec.structs.replace(judged, blob=_detached(judged.blob))
 
     def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
         """Say which octets of a signed catalogue no signature covers and nothing else fixes; nothing for others."""
-        for one in _found(code, _of_cat(layout)):
-            if one.blob is None:
-                yield Problem("malformed-signature", one.error)
-                continue
-            if one.depth > 1:
-                yield Problem("nesting", "A signature is nested where Windows does not look for it.")
-            yield from authenticode_blob.loose(one.blob)
+        yield from authenticode_blob.unbound(_found(code, _of_cat(layout)))
 
     def summarise(self, code: Source, layout: Layout) -> Summary:
         """Count the members."""
@@ -204,11 +198,8 @@ class Catalogue:
     ) -> bytes:
         """Build the SignedData without its content; BadInput unless there is one signature, over these octets."""
         _check(described)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A catalogue takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        return authenticode.finish_list(described, identity, options, signed[0], tokens[0] if tokens else None)
+        signature, token = fitting.one_signature(signed, tokens, "a catalogue")
+        return authenticode.finish_list(described, identity, options, signature, token)
 
 
 def _malformed(code: Source, why: str) -> MalformedCode:
@@ -216,9 +207,7 @@ def _malformed(code: Source, why: str) -> MalformedCode:
 
 
 def _of_cat(layout: Layout) -> CatLayout:
-    if not isinstance(layout, CatLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of a catalogue was expected.")
-    return layout
+    return fitting.layout_of(layout, CatLayout, "a catalogue")
 
 
 def _whole(code: Source) -> bytes:
@@ -308,12 +297,7 @@ def _plan(code: Source, layout: CatLayout, whole: bytes) -> PatchPlan:
 
 def _check(described: Described) -> None:
     """Refuse a description that no catalogue gives."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
-    try:
-        facts = msgspec.convert(described.facts, CatFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a catalogue: {error}.") from None
+    facts = fitting.facts_of(described, NAME, CatFacts, "a catalogue")
     if not 0 <= facts.members <= MAX_MEMBERS:
         raise BadInput(f"No catalogue is described here: it would have {facts.members} members.")
     if not 12 <= described.size <= MAX_FILE:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 
 from privyseal.errors import MalformedCode
 
-MAX_REGULAR = 0xFFFFFFFA
-"""MAXREGSECT: the first number that is no sector's."""
 DIFAT_SECTOR = 0xFFFFFFFC
 FAT_SECTOR = 0xFFFFFFFD
 END_OF_CHAIN = 0xFFFFFFFE

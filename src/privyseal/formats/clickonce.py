@@ -4,7 +4,7 @@ Signing makes the manifest say who signs it, and puts two signatures behind that
 is the manifest with the signer's names and without a signature, in exclusive canonical form, so its digest depends on
 the certificate. Comments, and how the XML is written, are under no signature; no XML signature covers them.
 
-The files that a manifest names are not looked at: it holds their hashes (:mod:`clickonce_files`), and they come first.
+The files that a manifest names are not looked at: it holds their hashes, so they are signed before it.
 
 Judge of what we write: a program of ours under mono, whose SignedXml is told Microsoft's names of the algorithms and
 checks both signatures, and which holds strong name, hash and identity against each other as ``mansign2.cs`` does.
@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
-
-import msgspec
+from typing import Final
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import clickonce_blob, clickonce_judging, clickonce_manifest, markup, xml_canonical
+from privyseal.formats import clickonce_blob, clickonce_judging, clickonce_manifest, fitting, markup, xml_canonical
 from privyseal.formats.clickonce_manifest import ClickOnceLayout
 from privyseal.formats.protocol import (
     Copy,
@@ -48,6 +46,7 @@ NAME: Final = "clickonce"
 MAX_SIGNATURE: Final = 1 << 20
 """Octets of a signature as it stands in the manifest; usual ones have 15 KiB."""
 
+_KINDS = ("deployment", "application")
 _IDENTITY = "assemblyIdentity "
 """What the facts that are attributes of the manifest's identity begin with."""
 
@@ -184,9 +183,7 @@ class ClickOnceManifest:
 
 
 def _of_clickonce(layout: Layout) -> ClickOnceLayout:
-    if not isinstance(layout, ClickOnceLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of {NAME} was expected.")
-    return layout
+    return fitting.layout_of(layout, ClickOnceLayout, NAME)
 
 
 def _require_sha256(digest: DigestAlgorithm) -> None:
@@ -196,15 +193,9 @@ def _require_sha256(digest: DigestAlgorithm) -> None:
 
 def _check(described: Described, identity: Identity, options: Options) -> clickonce_blob.Content:
     """Return what a description and an identity make; BadInput where no manifest gives it."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
+    facts = fitting.facts_of(described, NAME, dict[str, str], "a ClickOnce manifest")
     _require_sha256(described.digest_algorithm)
-    try:
-        facts = msgspec.convert(described.facts, dict[str, str], strict=True)
-        msgspec.convert(facts.pop("kind", ""), Literal["deployment", "application"])
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a ClickOnce manifest: {error}.") from None
-    if not all(name.startswith(_IDENTITY) for name in facts):
+    if facts.pop("kind", "") not in _KINDS or not all(name.startswith(_IDENTITY) for name in facts):
         raise BadInput("The facts of this description are not those of a ClickOnce manifest.")
     if (
         len(described.digest) != DIGEST_SIZES[described.digest_algorithm]

@@ -34,6 +34,7 @@ from privyseal.formats import (
     cfb_changes,
     cfb_tidy,
     content,
+    fitting,
     msi_layout,
 )
 from privyseal.formats.cfb_directory import STREAM
@@ -150,8 +151,7 @@ class WindowsInstaller:
         """Judge every signature, nested ones behind the one that holds them; none where the file is not signed."""
         layout = _of_msi(layout)
         found = list(_found(code, layout))
-        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        algorithms = tuple(name for name in DIGEST_SIZES if name in named)
+        algorithms = authenticode_blob.algorithms_of(found)
         digests = content.digests(code, algorithms, msi_layout.covered(layout, layout.extended)) if algorithms else {}
         for index, one in enumerate(found):
             judged = authenticode_blob.judge(one, index, self.name, _PLAIN, digests)
@@ -211,18 +211,12 @@ class WindowsInstaller:
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         subject = _subject(described)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A Windows Installer file takes one signature and at most one timestamp; {len(signed)} and "
-                f"{len(tokens)} came."
-            )
-        return authenticode.finish(subject, described, identity, options, signed[0], tokens[0] if tokens else None)
+        signature, token = fitting.one_signature(signed, tokens, "a Windows Installer file")
+        return authenticode.finish(subject, described, identity, options, signature, token)
 
 
 def _of_msi(layout: Layout) -> MsiLayout:
-    if not isinstance(layout, MsiLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of Windows Installer was expected.")
-    return layout
+    return fitting.layout_of(layout, MsiLayout, "Windows Installer")
 
 
 def _to_be_extended(layout: MsiLayout, options: Options, digest: DigestAlgorithm) -> bytes | None:
@@ -285,12 +279,7 @@ def _stream_problems(layout: MsiLayout) -> Iterator[Problem]:
 
 def _subject(described: Described) -> authenticode.Subject:
     """Return what the signature is about; BadInput for a description that no Windows Installer file gives."""
-    if described.format != msi_layout.NAME:
-        raise BadInput(f"This description is of the format {described.format}; {msi_layout.NAME} was expected.")
-    try:
-        facts = msgspec.convert(described.facts, MsiFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a Windows Installer file: {error}.") from None
+    facts = fitting.facts_of(described, msi_layout.NAME, MsiFacts, "a Windows Installer file")
     if not 16 <= described.size <= cfb.MAX_SECTORS << 12:
         raise BadInput(f"No Windows Installer file is described here: it cannot have {described.size} octets.")
     return _EXTENDED if facts.extended else _PLAIN

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
-from privyseal.formats import content, markup, nuget_blob, nuget_counter, nuget_facts, zipdir, zipdir_writing
+from privyseal.formats import content, fitting, markup, nuget_blob, nuget_counter, nuget_facts, zipdir, zipdir_writing
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -226,17 +226,12 @@ class NugetPackage:
     ) -> bytes:
         """Build the CMS message; BadInput unless there is one signature, over these octets, and at most one token."""
         said = nuget_facts.check(described, options)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A NuGet package takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        return nuget_blob.finish(described, identity, said, signed[0], tokens[0] if tokens else None)
+        signature, token = fitting.one_signature(signed, tokens, "a NuGet package")
+        return nuget_blob.finish(described, identity, said, signature, token)
 
 
 def _of_nuget(layout: Layout) -> NugetLayout:
-    if not isinstance(layout, NugetLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of a NuGet package was expected.")
-    return layout
+    return fitting.layout_of(layout, NugetLayout, "a NuGet package")
 
 
 def _refuse(code: Source, why: str) -> NoReturn:

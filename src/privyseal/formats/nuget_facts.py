@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 
 from privyseal.errors import BadInput
-from privyseal.formats import nuget_blob, nuget_counter, zipdir
+from privyseal.formats import fitting, nuget_blob, nuget_counter, zipdir
 from privyseal.terms.signatures import DIGEST_SIZES, Described, Options
 
 NAME: Final = "nuget"
@@ -43,12 +43,7 @@ def check(described: Described, options: Options) -> nuget_blob.Said:
     counter = options.mode == "append"
     if counter and repository is None:
         raise BadInput(ONE_AUTHOR)
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
-    try:
-        facts = msgspec.convert(described.facts, NugetFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a NuGet package: {error}.") from None
+    facts = fitting.facts_of(described, NAME, NugetFacts, "a NuGet package")
     words = (facts.package, facts.version)
     if not all(0 < len(word) <= MAX_WORD and word.isprintable() for word in words):
         raise BadInput(

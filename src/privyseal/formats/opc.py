@@ -27,6 +27,7 @@ import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import (
+    fitting,
     markup,
     opc_blob,
     opc_layout,
@@ -262,16 +263,11 @@ class OpcPackage:
     ) -> bytes:
         """Build the document without its list; BadInput unless there is one signature, and at most one token."""
         _check(described, options, self)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A package takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        return opc_signature.finish(described, identity, signed[0], tokens[0] if tokens else None)
+        signature, token = fitting.one_signature(signed, tokens, "a package")
+        return opc_signature.finish(described, identity, signature, token)
 
     def _of(self, layout: Layout) -> OpcLayout:
-        if not isinstance(layout, OpcLayout) or layout.format != self.name:
-            raise BadInput(f"A layout of the format {layout.format} was given where one of {self.name} was expected.")
-        return layout
+        return fitting.layout_of(layout, OpcLayout, self.name, self.name)
 
 
 def _extension(code: Source, layout: OpcLayout) -> str:
@@ -325,12 +321,10 @@ def _check_room(code: Source, layout: OpcLayout) -> None:
 
 def _check(described: Described, options: Options, code_format: OpcPackage) -> OpcFacts:
     """Return the facts of a description; refuse what no package gives, and options that it cannot have."""
-    if described.format != code_format.name:
-        raise BadInput(f"This description is of the format {described.format}; {code_format.name} was expected.")
+    facts = fitting.facts_of(described, code_format.name, OpcFacts, "a package")
     try:
-        facts = msgspec.convert(described.facts, OpcFacts, strict=True)
         time = datetime.strptime(facts.time, _WRITTEN)  # noqa: DTZ007 - it is written anew and compared
-    except (msgspec.ValidationError, ValueError) as error:
+    except ValueError as error:
         raise BadInput(f"The facts of this description are not those of a package: {error}.") from None
     if time.strftime(_WRITTEN) != facts.time or time.year < 1980:
         raise BadInput(f"No package is described here: it states the time {facts.time[:40]!r}.")

@@ -28,6 +28,7 @@ from privyseal.formats import (
     authenticode_blob,
     authenticode_later,
     content,
+    fitting,
     pe_burn,
     pe_checksum,
     pe_facts,
@@ -50,7 +51,6 @@ from privyseal.formats.protocol import (
     Summary,
 )
 from privyseal.terms.signatures import (
-    DIGEST_SIZES,
     Described,
     DigestAlgorithm,
     Options,
@@ -169,14 +169,13 @@ class PortableExecutable:
         """Judge every signature, nested ones behind the one that holds them; none where the file is not signed."""
         layout = _of_pe(layout)
         found = list(authenticode_blob.walk(_blobs(code, layout)))
-        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
         stated = [None if one.blob is None else pe_pages.found_in(one.blob.subject) for one in found]
         pages = {
             each[0]: pe_pages.Table(layout, each[0])
             for each in stated
             if each is not None and pe_pages.refusal(layout, each[0]) is None
         }
-        digests = _digests(code, layout, tuple(name for name in DIGEST_SIZES if name in named), tuple(pages.values()))
+        digests = _digests(code, layout, authenticode_blob.algorithms_of(found), tuple(pages.values()))
         for index, (one, there) in enumerate(zip(found, stated, strict=True)):
             judged = authenticode_blob.judge(one, index, self.name, pe_facts.SUBJECT, digests)
             if there is not None and there[0] in pages and pages[there[0]].done() != there[1]:
@@ -202,13 +201,8 @@ class PortableExecutable:
             yield Problem(
                 "checksum", f"The header's checksum is {layout.checksum:08X}, and the file's is {expected:08X}."
             )
-        for one in authenticode_blob.walk(_blobs(code, layout)):
-            if one.blob is None:
-                yield Problem("malformed-signature", one.error)
-                continue
-            if one.depth > 1 or (layout.efi and one.depth):
-                yield Problem("nesting", "A signature is nested where Windows and firmware do not look for it.")
-            yield from authenticode_blob.loose(one.blob)
+        found = authenticode_blob.walk(_blobs(code, layout))
+        yield from authenticode_blob.unbound(found, 0 if layout.efi else 1, "Windows and firmware do")
 
     def summarise(self, code: Source, layout: Layout) -> Summary:
         """Name machine and subsystem of a program, and list its sections."""
@@ -234,11 +228,8 @@ class PortableExecutable:
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         subject = pe_facts.subject_of(described, options, enclosed)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A PE file takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        return authenticode.finish(subject, described, identity, options, signed[0], tokens[0] if tokens else None)
+        signature, token = fitting.one_signature(signed, tokens, "a PE file")
+        return authenticode.finish(subject, described, identity, options, signature, token)
 
 
 class _Sum:
@@ -253,9 +244,7 @@ class _Sum:
 
 
 def _of_pe(layout: Layout) -> PeLayout:
-    if not isinstance(layout, PeLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of a PE file was expected.")
-    return layout
+    return fitting.layout_of(layout, PeLayout, "a PE file")
 
 
 def _padded(size: int) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from privyseal.errors import BadInput
-from privyseal.formats import authenticode, pe_layout, pe_pages
+from privyseal.formats import authenticode, fitting, pe_layout, pe_pages
 from privyseal.terms.signatures import Described, Options
 
 SUBJECT = authenticode.SUBJECTS["pe"]
@@ -35,8 +35,7 @@ class PeFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def subject_of(described: Described, options: Options, enclosed: bytes) -> authenticode.Subject:
     """Return what the signature is about; BadInput for a description, or a table beside it, that no PE file gives."""
-    if described.format != pe_layout.NAME:
-        raise BadInput(f"This description is of the format {described.format}; {pe_layout.NAME} was expected.")
+    fitting.require_format(described, pe_layout.NAME)
     facts = _headers(**described.facts)
     if not _SMALLEST <= described.size <= pe_layout.MAX_FILE or (described.size + UNHASHED) % 8:
         raise BadInput(f"No PE file is described here: a signature cannot cover {described.size} octets of one.")

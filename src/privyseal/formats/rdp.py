@@ -17,10 +17,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import rdp_blob, rdp_settings
+from privyseal.formats import fitting, rdp_blob, rdp_settings
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -199,17 +197,12 @@ class RdpFile:
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         (expected,) = self.to_be_signed(described, identity, options)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"An RDP file takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        return rdp_blob.finish(expected, identity, signed[0], tokens[0] if tokens else None)
+        signature, token = fitting.one_signature(signed, tokens, "an RDP file")
+        return rdp_blob.finish(expected, identity, signature, token)
 
 
 def _of_rdp(layout: Layout) -> RdpLayout:
-    if not isinstance(layout, RdpLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of {NAME} was expected.")
-    return layout
+    return fitting.layout_of(layout, RdpLayout, NAME)
 
 
 def _signature_line(blob: bytes) -> str:
@@ -260,12 +253,7 @@ def _cut(steps: Sequence[Copy | Insert], start: int, end: int) -> list[Copy | In
 
 def _check(described: Described, options: Options) -> bytes:
     """Return the text that a description is of; BadInput for one that no file gives, and options without a place."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
-    try:
-        lines = msgspec.convert(described.facts, dict[str, str], strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of an RDP file: {error}.") from None
+    lines = fitting.facts_of(described, NAME, dict[str, str], "an RDP file")
     text = rdp_settings.text(lines)
     if (described.size, described.digest) != (len(text), hashlib.new(described.digest_algorithm, text).digest()):
         raise BadInput("This description's digest is not that of the settings in it.")

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import authenticode, authenticode_blob, authenticode_later, content, textblock
+from privyseal.formats import authenticode, authenticode_blob, authenticode_later, content, fitting, textblock
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -32,7 +32,6 @@ from privyseal.formats.protocol import (
 )
 from privyseal.formats.textblock import Dialect, TextLayout
 from privyseal.terms.signatures import (
-    DIGEST_SIZES,
     Described,
     DigestAlgorithm,
     Options,
@@ -149,8 +148,7 @@ class Script:
         """Judge every signature, nested ones behind the one that holds them; none where there is no block."""
         layout = _of_text(layout)
         found = list(self._found(code, layout))
-        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        digests = self._digests(code, layout, tuple(name for name in DIGEST_SIZES if name in named))
+        digests = self._digests(code, layout, authenticode_blob.algorithms_of(found))
         for index, one in enumerate(found):
             yield authenticode_blob.judge(one, index, self.name, self._subject, digests)
 
@@ -192,21 +190,12 @@ class Script:
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         self._check(described)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A script takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        token = tokens[0] if tokens else None
-        return authenticode.finish(self._subject, described, identity, options, signed[0], token)
+        signature, token = fitting.one_signature(signed, tokens, "a script")
+        return authenticode.finish(self._subject, described, identity, options, signature, token)
 
     def _check(self, described: Described) -> None:
         """Refuse a description that no script of this format gives."""
-        if described.format != self.name:
-            raise BadInput(f"This description is of the format {described.format}; {self.name} was expected.")
-        try:
-            facts = msgspec.convert(described.facts, ScriptFacts, strict=True)
-        except msgspec.ValidationError as error:
-            raise BadInput(f"The facts of this description are not those of a script: {error}.") from None
+        facts = fitting.facts_of(described, self.name, ScriptFacts, "a script")
         guesses = self._dialect.guess != "never"
         if facts.encoding not in textblock.ENCODINGS or (facts.encoding == "utf-8" and not guesses):
             raise BadInput(f"No {self.title} is described here: none is in {facts.encoding[:40]!r}.")
@@ -269,9 +258,7 @@ class Script:
 
 
 def _of_text(layout: Layout) -> TextLayout:
-    if not isinstance(layout, TextLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of a script was expected.")
-    return layout
+    return fitting.layout_of(layout, TextLayout, "a script")
 
 
 def _with(code: Source, layout: TextLayout, block: bytes) -> PatchPlan:

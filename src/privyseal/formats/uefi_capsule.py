@@ -19,7 +19,7 @@ from typing import Annotated, Final
 import msgspec
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
-from privyseal.formats import bound_certificates, content, uefi_blob, uefi_capsule_layout
+from privyseal.formats import bound_certificates, content, fitting, uefi_blob, uefi_capsule_layout
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -192,9 +192,7 @@ class UefiCapsule:
 
 
 def _of_capsule(layout: Layout) -> CapsuleLayout:
-    if not isinstance(layout, CapsuleLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of {NAME} was expected.")
-    return layout
+    return fitting.layout_of(layout, CapsuleLayout, NAME)
 
 
 def _described(code: Source, image: Image, count: int, digest: DigestAlgorithm) -> Described:
@@ -295,12 +293,7 @@ def _attributes(described: Described, identity: Identity) -> tuple[bytes, ...]:
 
 def _check(described: Described, options: Options) -> None:
     """Refuse a description that no capsule gives, and options that it cannot have."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
-    try:
-        facts = msgspec.convert(described.facts, CapsuleFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of a UEFI capsule: {error}.") from None
+    facts = fitting.facts_of(described, NAME, CapsuleFacts, "a UEFI capsule")
     if options.monotonic_count not in (None, facts.monotonic_count):
         raise BadInput("The description and the options do not agree on the monotonic count.")
     if len(described.digest) != DIGEST_SIZES[described.digest_algorithm]:

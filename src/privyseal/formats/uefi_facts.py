@@ -10,7 +10,6 @@ approves a new db approves every octet of it. Nobody's clock is read: the time i
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 import struct
@@ -20,7 +19,7 @@ from typing import Annotated, Final
 import msgspec
 
 from privyseal.errors import BadInput
-from privyseal.formats import uefi_lists
+from privyseal.formats import fitting, uefi_lists
 from privyseal.formats.uefi_blob import guid
 from privyseal.terms.signatures import Described, Options
 
@@ -138,14 +137,12 @@ def check_content(variable: tuple[str, str], content: bytes) -> str:
 
 def check(described: Described, options: Options) -> bytes:
     """Return the octets that are signed; refuse a description that no variable gives, or other than the options."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
+    facts = fitting.facts_of(described, NAME, VariableFacts, "a UEFI variable")
     if described.digest_algorithm != "sha256":
         raise BadInput(f"UEFI signs variables by SHA-256, not by {described.digest_algorithm}.", hint="--digest sha256")
     try:
-        facts = msgspec.convert(described.facts, VariableFacts, strict=True)
         content = base64.b64decode(facts.content, validate=True)
-    except (msgspec.ValidationError, binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise BadInput(f"The facts of this description are not those of a UEFI variable: {error}.") from None
     variable = facts.variable, facts.vendor
     if base64.b64encode(content).decode() != facts.content or not _sound(facts.variable):

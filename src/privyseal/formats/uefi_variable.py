@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
-from privyseal.formats import bound_certificates, uefi_blob, uefi_facts, uefi_lists
+from privyseal.formats import bound_certificates, fitting, uefi_blob, uefi_facts, uefi_lists
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -294,9 +294,7 @@ def _malformed(code: Source, why: str) -> MalformedCode:
 
 
 def _of_variable(layout: Layout) -> VariableLayout:
-    if not isinstance(layout, VariableLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of {NAME} was expected.")
-    return layout
+    return fitting.layout_of(layout, VariableLayout, NAME)
 
 
 def _content(code: Source, layout: VariableLayout) -> bytes:

@@ -28,6 +28,7 @@ from privyseal.formats import (
     authenticode,
     authenticode_blob,
     authenticode_later,
+    fitting,
     vba_blob,
     vba_hash,
     vba_package,
@@ -236,28 +237,17 @@ class VbaMacros:
     ) -> bytes:
         """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
         imprint = _imprint(described, options)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"A hash of macros takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        token = tokens[0] if tokens else None
-        return authenticode.finish(_SUBJECT, described, identity, options, signed[0], token, imprint)
+        signature, token = fitting.one_signature(signed, tokens, "a hash of macros")
+        return authenticode.finish(_SUBJECT, described, identity, options, signature, token, imprint)
 
 
 def _of_vba(layout: Layout) -> VbaLayout:
-    if not isinstance(layout, VbaLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of macros was expected.")
-    return layout
+    return fitting.layout_of(layout, VbaLayout, "macros")
 
 
 def _imprint(described: Described, options: Options) -> bytes:
     """Return the hash as it is signed; refuse a description that no macros give, and options that they cannot have."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
-    try:
-        facts = msgspec.convert(described.facts, VbaFacts, strict=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"The facts of this description are not those of macros: {error}.") from None
+    facts = fitting.facts_of(described, NAME, VbaFacts, "macros")
     plain = len(facts.project) == 64 and not facts.project.strip("0123456789abcdef")
     most = vba_package.MAX_PROJECT + vba_project.MAX_TEXT
     if (

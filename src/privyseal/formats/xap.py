@@ -9,41 +9,18 @@ There is no verifier on Linux but relic, which was not run here: the tests write
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
-from privyseal.errors import BadInput, MalformedCode
-from privyseal.formats import authenticode, authenticode_blob, authenticode_later, content, zipdir
-from privyseal.formats.protocol import (
-    Copy,
-    EmbeddedSignature,
-    Identity,
-    Insert,
-    Layout,
-    Operation,
-    PatchPlan,
-    Prepared,
-    Problem,
-    Source,
-    Summary,
-)
-from privyseal.formats.zipdir import Archive
-from privyseal.terms.signatures import (
-    DIGEST_SIZES,
-    Described,
-    DigestAlgorithm,
-    Options,
-    Signature,
-    TimestampToken,
-    ToBeSigned,
-)
+from privyseal.errors import MalformedCode
+from privyseal.formats import authenticode, zipdir
+from privyseal.formats.authenticode_behind import MAX_SIGNATURE, BehindLayout, SignedBehind
+from privyseal.formats.protocol import Operation, Source
 
 NAME: Final = "xap"
 MANIFEST: Final = b"AppManifest.xaml"
-MAX_SIGNATURE: Final = 8 << 20
-"""Octets of a signature, as of the certificate table of a PE file."""
+"""The entry by which an application of Silverlight is told."""
 
-_SUBJECT = authenticode.SUBJECTS[NAME]
 _HEADER = struct.Struct("<HHI")  # 1, 1, octets of the signature
 _TRAILER = struct.Struct("<4sHI")  # XapS, 1, octets of header and signature
 _MAGIC = b"XapS"
@@ -51,20 +28,7 @@ _MANIFESTS = (MANIFEST, b"WMAppManifest.xml")
 """Of Silverlight, and of Windows Phone besides."""
 
 
-class XapLayout(Layout, frozen=True, kw_only=True):
-    """Where things are in one application."""
-
-    archive: Archive
-    end: int
-    """Where the archive ends, and the signature's header begins if there is one."""
-
-    @property
-    def carries_signature(self) -> bool:
-        """Tell whether there is a signature, good or not."""
-        return self.size > self.end
-
-
-class SilverlightApplication:
+class SilverlightApplication(SignedBehind):
     """The format ``xap``."""
 
     name = NAME
@@ -72,8 +36,11 @@ class SilverlightApplication:
     cannot: Mapping[Operation, str] = {
         "append": "A Silverlight application carries one signature, as far as is known: replace it instead."
     }
+    noun = "Silverlight application"
+    subject = authenticode.SUBJECTS[NAME]
+    sizes = range(zipdir.LAST.size + 1, 1 << 63)  # as many as a file can have
+    around = (_HEADER.size, _TRAILER.size)
 
-    # -- the file side -------------------------------------------------------------------------------------------------
     def recognises(self, head: bytes, tail: bytes, filename: str) -> int:
         """Score 85 for an archive with the trailer, or with a manifest of its own; the name adds 5."""
         if not head.startswith(zipdir.LOCAL):
@@ -82,101 +49,22 @@ class SilverlightApplication:
         marked = tail[-_TRAILER.size :].startswith(_MAGIC) or any(one in head or one in tail for one in _MANIFESTS)
         return 85 + 5 * named if marked else 20 * named
 
-    def inspect(self, code: Source) -> XapLayout:
+    def inspect(self, code: Source) -> BehindLayout:
         """Read what stands around the signature, and the archive; MalformedCode with one sentence where it is wrong."""
         end = _end(code)
-        archive = zipdir.read(code, 0, end)
-        if not any(entry.name in _MANIFESTS for entry in archive.entries):
+        entries = zipdir.read(code, 0, end).entries
+        if not any(entry.name in _MANIFESTS for entry in entries):
             _refuse(code, f"it has no {MANIFEST.decode()}")
-        return XapLayout(format=NAME, size=code.size, archive=archive, end=end)
+        return BehindLayout(format=NAME, size=code.size, end=end, holds=f"{len(entries)} entries")
 
-    def prepare(
-        self, code: Source, layout: Layout, identity: Identity, options: Options, digest: DigestAlgorithm
-    ) -> Prepared:
-        """Hash the archive."""
-        layout = _of_xap(layout)
-        described = Described(
-            format=NAME,
-            filename=code.filename,
-            digest_algorithm=digest,
-            digest=_digests(code, layout, (digest,))[digest],
-            size=layout.end,
-        )
-        return Prepared((described,), layout)
-
-    def apply(self, code: Source, prepared: Prepared, options: Options, blobs: Sequence[bytes]) -> PatchPlan:
-        """Plan the signed application; BadInput unless there is one blob."""
-        if len(blobs) != 1:
-            raise BadInput(f"A Silverlight application takes one signature; {len(blobs)} came.")
-        return _signed(_of_xap(prepared.layout), blobs[0])
-
-    def remove(self, code: Source, layout: Layout) -> PatchPlan:
-        """Plan the very file that was signed."""
-        return PatchPlan((Copy(0, _of_xap(layout).end),))
-
-    def timestamped(self, code: Source, layout: Layout, tokens: Mapping[int, TimestampToken]) -> PatchPlan:
-        """Plan the application with a token in its signature."""
-        layout = _of_xap(layout)
-        (blob,) = authenticode_later.timestamped(_blobs(code, layout), tokens)
-        return _signed(layout, blob)
-
-    def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
-        """Judge the signature; none where the application is not signed."""
-        layout = _of_xap(layout)
-        found = list(authenticode_blob.walk(_blobs(code, layout)))
-        named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        digests = _digests(code, layout, tuple(name for name in DIGEST_SIZES if name in named))
-        for index, one in enumerate(found):
-            yield authenticode_blob.judge(one, index, NAME, _SUBJECT, digests)
-
-    def canonical(self, code: Source, layout: Layout, known: Prepared | None = None) -> Iterable[Problem]:
-        """Say which octets of a signature no signature covers and nothing else fixes; nothing for others."""
-        for one in authenticode_blob.walk(_blobs(code, _of_xap(layout))):
-            if one.blob is None:
-                yield Problem("malformed-signature", one.error)
-                continue
-            if one.depth > 0:
-                yield Problem("nesting", "A signature is nested where nobody is known to look for it.")
-            yield from authenticode_blob.loose(one.blob)
-
-    def summarise(self, code: Source, layout: Layout) -> Summary:
-        """Say how much is in it."""
-        return Summary(f"Silverlight application with {len(_of_xap(layout).archive.entries)} entries")
-
-    # -- the key side: never sees the file -----------------------------------------------------------------------------
-    def to_be_signed(
-        self, described: Described, identity: Identity, options: Options, enclosed: bytes = b""
-    ) -> Sequence[ToBeSigned]:
-        """Build the signed attributes; BadInput for a description that ``prepare`` would not have made."""
-        _check(described, options)
-        return (authenticode.to_be_signed(_SUBJECT, described, identity, options),)
-
-    def finish(
-        self,
-        described: Described,
-        identity: Identity,
-        options: Options,
-        signed: Sequence[Signature],
-        tokens: Sequence[TimestampToken],
-        enclosed: bytes = b"",
-    ) -> bytes:
-        """Build the PKCS#7 blob; BadInput unless there is one signature, over these octets, and at most one token."""
-        _check(described, options)
-        if len(signed) != 1 or len(tokens) > 1:
-            raise BadInput(
-                f"An application takes one signature and at most one timestamp; {len(signed)} and {len(tokens)} came."
-            )
-        return authenticode.finish(_SUBJECT, described, identity, options, signed[0], tokens[0] if tokens else None)
+    def enveloped(self, end: int, blob: bytes) -> bytes:
+        """Return a signature between header and trailer, which both say how long it is."""
+        header, trailer = _HEADER.pack(1, 1, len(blob)), _TRAILER.pack(_MAGIC, 1, _HEADER.size + len(blob))
+        return header + blob + trailer
 
 
 def _refuse(code: Source, why: str) -> NoReturn:
     raise MalformedCode(f"{code.filename} is no Silverlight application that can be signed: {why}.")
-
-
-def _of_xap(layout: Layout) -> XapLayout:
-    if not isinstance(layout, XapLayout):
-        raise BadInput(f"A layout of the format {layout.format} was given where one of {NAME} was expected.")
-    return layout
 
 
 def _end(code: Source) -> int:
@@ -193,32 +81,3 @@ def _end(code: Source) -> int:
     if _HEADER.unpack(code.pread(end, _HEADER.size)) != (1, 1, size - _HEADER.size):
         _refuse(code, "its trailer and the header before its signature contradict each other")
     return end
-
-
-def _digests(code: Source, layout: XapLayout, algorithms: tuple[DigestAlgorithm, ...]) -> dict[str, bytes]:
-    """Return what the archive hashes to, by algorithm, reading it once."""
-    return content.digests(code, algorithms, [(0, layout.end)])
-
-
-def _blobs(code: Source, layout: XapLayout) -> list[bytes]:
-    """Return the signature, as a list of one or none."""
-    start, end = layout.end + _HEADER.size, layout.size - _TRAILER.size
-    return [code.pread(start, end - start)] if layout.carries_signature else []
-
-
-def _signed(layout: XapLayout, blob: bytes) -> PatchPlan:
-    if len(blob) > MAX_SIGNATURE:
-        raise MalformedCode(f"The signature would have {len(blob)} octets; an application takes {MAX_SIGNATURE}.")
-    header = _HEADER.pack(1, 1, len(blob))
-    trailer = _TRAILER.pack(_MAGIC, 1, _HEADER.size + len(blob))
-    return PatchPlan((Copy(0, layout.end), Insert(header + blob + trailer)))
-
-
-def _check(described: Described, options: Options) -> None:
-    """Refuse a description that no application gives, and options that it cannot have."""
-    if described.format != NAME:
-        raise BadInput(f"This description is of the format {described.format}; {NAME} was expected.")
-    if described.facts or described.size <= zipdir.LAST.size:
-        raise BadInput(f"No application is described here: a signature cannot cover {described.size} octets.")
-    if options.mode == "append":
-        raise BadInput(SilverlightApplication.cannot["append"])

@@ -19,6 +19,7 @@ from privyseal.keystore.homes import CLOUD_SILENCE_SECONDS, Begin, Home, Located
 from privyseal.keystore.wire import check_address, port_of
 
 STORE = "awskms"
+"""The name of this key store, which its URIs begin with."""
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 
 

@@ -73,6 +73,7 @@ REFUSALS: dict[str, tuple[type[PrivySealError], str, str]] = {
         "nothing was done; try again, and have the quota raised if it comes often",
     ),
 }
+"""By the code of AWS' error: what we raise, what it means, and what to do about it."""
 _UNKNOWN = (KeyStoreUnavailable, "AWS answered with an error that is not known here", _AGAIN)
 
 

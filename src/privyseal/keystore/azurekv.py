@@ -21,6 +21,7 @@ from privyseal.keystore.rest import METADATA
 from privyseal.keystore.wire import check_address, port_of
 
 STORE = "azurekv"
+"""The name of this key store, which its URIs begin with."""
 _VAULT = re.compile(r"https://[a-z0-9-]{3,24}\.(?P<service>vault|managedhsm|vaultcore)\.[a-z0-9.-]{3,100}")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RESOURCE = re.compile(r"/subscriptions/[0-9a-fA-F-]{36}/resourceGroups/[^/?#\s]{1,90}/providers/[^?#\s]{1,200}")

@@ -20,6 +20,7 @@ from privyseal.keystore.rest import METADATA
 from privyseal.keystore.wire import check_address, port_of
 
 STORE = "gcpkms"
+"""The name of this key store, which its URIs begin with."""
 _KEY_RING = re.compile(
     r"projects/[a-z0-9:.-]{1,100}/locations/[a-z0-9-]{1,63}/keyRings/[A-Za-z0-9_-]{1,63}"
 )  # Cloud KMS resource names; a project of an organisation's domain has "domain:" before its name

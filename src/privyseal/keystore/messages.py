@@ -156,7 +156,9 @@ class Failure(_Message, frozen=True):
 
 
 Question = Generate | PublicKey | Sign | Destroy | Protection | Look | Count | Inventory
+"""What a worker is asked."""
 Answer = Ready | Seen | Born | Spki | Signed | Destroyed | Protected | Told | Inventoried | Failure
+"""What a worker answers."""
 
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)

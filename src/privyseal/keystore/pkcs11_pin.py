@@ -22,6 +22,7 @@ import msgspec
 from privyseal.errors import KeyStoreUnavailable, Misused
 
 State = Literal["unknown", "good", "wrong"]
+"""What is known of a PIN: nothing, or what the token said of it."""
 _N, _R, _P = 1 << 14, 8, 1  # 16 MiB and a few hundredths of a second (RFC 7914 section 2 explains the three)
 MAX_PIN_OCTETS = 256
 """Octets of a PIN that is read from a file; CK_TOKEN_INFO of common modules allows up to 255."""

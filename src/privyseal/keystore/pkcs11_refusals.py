@@ -101,6 +101,7 @@ REFUSALS: dict[str, tuple[type[PrivySealError], str, str]] = {
     "WrappingKeySizeRange": (KeyStoreUnavailable, "The module speaks of the size of a wrapping key", _OURS),
     "WrappingKeyTypeInconsistent": (KeyStoreUnavailable, "The module speaks of the kind of a wrapping key", _OURS),
 }
+"""By the error of the module: what we raise, what it means, and what to do about it."""
 
 
 def refusal(answer: Exception) -> PrivySealError:

@@ -19,6 +19,7 @@ from privyseal.keystore.homes import CLOUD_SILENCE_SECONDS, Begin, Home, Located
 from privyseal.keystore.wire import check_address, port_of
 
 STORE = "vault"
+"""The name of this key store, which its URIs begin with."""
 _MOUNT = re.compile(r"[A-Za-z0-9_.-]{1,64}(/[A-Za-z0-9_.-]{1,64}){0,7}")
 
 

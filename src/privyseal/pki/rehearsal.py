@@ -181,7 +181,7 @@ class RehearsalAuthority:
             raise BadInput("The rehearsal CA is too old to issue another certificate.", hint="make a new one")
         draft = (
             _issued_by(draft, issuer, part)
-            .add_extension(_key_usage(ca=False), critical=True)
+            .add_extension(key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([_purpose(part)]), critical=part == "timestamping")
             .add_extension(_policy(part), critical=False)
         )
@@ -201,7 +201,7 @@ class RehearsalAuthority:
             .issuer_name(issuer.certificate.subject)
             .add_extension(identifier, critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(ca=False), critical=True)
+            .add_extension(key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
             .add_extension(x509.OCSPNoCheck(), critical=False)
         )
@@ -271,7 +271,7 @@ def _draft(subject: x509.Name, key: object, start: datetime, days: int) -> x509.
     )
 
 
-def _key_usage(*, ca: bool) -> x509.KeyUsage:
+def key_usage(*, ca: bool) -> x509.KeyUsage:
     """Return digitalSignature for a leaf (CSBR 7.1.2.3), keyCertSign and cRLSign for a CA (7.1.2.1, 7.1.2.2)."""
     return x509.KeyUsage(
         digital_signature=not ca,
@@ -319,7 +319,7 @@ def _certify_root(key: rsa.RSAPrivateKey, organisation: str, start: datetime) ->
         _draft(name, key.public_key(), start, ROOT_DAYS)
         .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_key_usage(ca=True), critical=True)
+        .add_extension(key_usage(ca=True), critical=True)
     )
     return _Issuer(draft.sign(key, certificates.HASHES["sha256"]), key)  # type: ignore[arg-type]
 
@@ -331,7 +331,7 @@ def _certify_issuer(root: _Issuer, key: rsa.RSAPrivateKey, part: Part, start: da
     draft = (
         _issued_by(draft, root, "root")
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(ca=True), critical=True)
+        .add_extension(key_usage(ca=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([_purpose(part)]), critical=False)
         .add_extension(_policy(part), critical=False)
     )

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from privyseal.pki.rehearsal import MARK
+from privyseal.pki.rehearsal import MARK, key_usage
 
 DAYS = 397
 """How long they are good; the TLS Baseline Requirements allowed 398 days until 2026-03 (6.3.2)."""
@@ -47,14 +47,14 @@ def create(now: datetime) -> RehearsalTls:
     authority, server, client = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     issuer = _name("TLS CA")
     begun = _begin(issuer, issuer, authority, now).add_extension(x509.BasicConstraints(True, 0), True)
-    root = begun.add_extension(_usage(issues=True), True).sign(authority, hashes.SHA256())
+    root = begun.add_extension(key_usage(ca=True), True).sign(authority, hashes.SHA256())
     issued = []
     for name, key, purpose in (
         ("localhost", server, ExtendedKeyUsageOID.SERVER_AUTH),
         ("rehearsal client", client, ExtendedKeyUsageOID.CLIENT_AUTH),
     ):
         begun = _begin(_name(name), issuer, key, now).add_extension(x509.BasicConstraints(False, None), True)
-        begun = begun.add_extension(x509.ExtendedKeyUsage([purpose]), False).add_extension(_usage(issues=False), True)
+        begun = begun.add_extension(x509.ExtendedKeyUsage([purpose]), False).add_extension(key_usage(ca=False), True)
         begun = begun.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), False)
         if key is server:
             begun = begun.add_extension(x509.SubjectAlternativeName(_HOSTS), False)
@@ -81,20 +81,6 @@ def _begin(subject: x509.Name, issuer: x509.Name, key: _Key, now: datetime) -> x
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=DAYS))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-    )
-
-
-def _usage(*, issues: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not issues,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=issues,
-        crl_sign=issues,
-        encipher_only=False,
-        decipher_only=False,
     )
 
 

@@ -63,6 +63,7 @@ CLOUDS = frozenset({"awskms", "azurekv", "gcpkms", "vault"})
 """Key stores that are somebody else's cloud (CSBR 6.2.7.3)."""
 
 Scanned = Literal["clean", "outdated", "none"] | None
+"""What scanners said of a file, the worst of them; None where the service never saw the file."""
 
 Owned = tuple[str, KeyPairRecord]
 """A Key Pair and the name of its Subscriber."""

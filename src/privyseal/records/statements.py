@@ -91,16 +91,6 @@ def of_slot(tx: Transaction, slot: str, limit: int = 1000) -> list[Said]:
     return [said_in(bytes(row.octets)) for row in rows][::-1]
 
 
-def newest_entry(tx: Transaction, topic: str) -> int | None:
-    """Return the log's entry of the last statement of a topic that the log has; None where it has none."""
-    found: int | None = tx.connection.execute(
-        select(func.max(statements.c.entry)).where(
-            statements.c.subscriber == tx.subscriber, statements.c.topic == topic
-        )
-    ).scalar()
-    return found
-
-
 def stated_of_all_subscribers(connection: Connection, topics: Collection[str] | None = None) -> list[Stated]:
     """List everything that anybody stated and the log has, in its order; given ``topics``, only what is about those."""
     wanted = select(statements).where(statements.c.entry.is_not(None)).order_by(statements.c.entry)

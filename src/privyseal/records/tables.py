@@ -1,7 +1,8 @@
 """The tables, in SQL that SQLite and PostgreSQL both speak. ``migrations/`` builds them; a test holds the two together.
 
 Times are stored as whole microseconds since 1970 UTC in an integer: SQLite has no time type, and both sort the same.
-The file is longer than ours are: tables refer to each other, and whoever changes one wants to see all.
+The file is longer than ours are: tables refer to each other, whoever changes one wants to see all, and one in a file of
+its own would be in ``metadata`` only where somebody imports that file.
 """
 
 from __future__ import annotations
@@ -223,6 +224,7 @@ log_gaps = Table(
     Column("missing", BigInteger, nullable=False),
     Column("at", Moment, nullable=False),
 )
+"""Losses of records that somebody accepted: the size of the log, how many of its intents are missing, and when."""
 
 statements = Table(
     "statements",

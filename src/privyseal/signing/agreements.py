@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import datetime
 
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.statements import Administered, Stated
@@ -20,7 +19,7 @@ from privyseal.records.events import Event
 from privyseal.signing import announce, paper, voice
 from privyseal.signing.forms_of_parties import Acceptance
 from privyseal.signing.instance import PrivySeal
-from privyseal.terms.agreements import OF_THE_SERVICE, Paper, PaperKind, Version
+from privyseal.terms.agreements import OF_THE_SERVICE, Paper, Version
 from privyseal.terms.parties import Actor
 
 TOPIC = "agreement"
@@ -113,10 +112,3 @@ def under(tx: Transaction, request_id: str) -> list[Accepted]:
 def _last(stated: list[Stated]) -> list[Accepted]:
     newest = {each.said.matter.slot: each.said.matter for each in stated}
     return [each for each in newest.values() if isinstance(each, Accepted)]
-
-
-def accepted_at(tx: Transaction, kind: PaperKind) -> datetime | None:
-    """Return when the version of a paper that is in force was accepted; None where none is."""
-    found = [each.at for each in statements.noted(tx, TOPIC) if isinstance(each.matter, Accepted)
-             and each.matter.kind is kind]  # fmt: skip
-    return found[0] if found else None

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from privyseal.compliance.gates import Overridden
 from privyseal.compliance.requirement import Kind
-from privyseal.compliance.statements import Administered, Found, Override, Own
+from privyseal.compliance.statements import Administered, Own
+from privyseal.compliance.statements_of_verdicts import Found, Override
 from privyseal.records import events
 from privyseal.records.database import Batch, Transaction
 from privyseal.records.events import Event
@@ -19,7 +20,7 @@ from privyseal.signing import paper
 from privyseal.signing.instance import PrivySeal
 
 LONGEST_TEXT = 2000
-"""Characters of a finding's sentence that go into its statement, as ``compliance.statements.Found`` has it."""
+"""Characters of a finding's sentence that go into its statement, as ``statements_of_verdicts.Found`` has it."""
 LONGEST_SUBJECT = 200
 """Characters of a subject's label that go into it."""
 

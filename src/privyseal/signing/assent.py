@@ -23,6 +23,7 @@ from privyseal.terms.parties import Actor
 from privyseal.terms.requests import Approval, Assertion, Dossier, SigningRequest, State, approved_octets
 
 AGAIN = "open the page again, read it, and approve what it shows then"
+"""What to do where a page is out of date."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,8 +22,8 @@ from privyseal.records import sessions as records
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
-from privyseal.signing.people import gatehouse, one_line
-from privyseal.signing.signin import means_of, session_id
+from privyseal.signing.people import gatehouse, means, one_line
+from privyseal.signing.signin import session_id
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ _ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 
 def allow(seal: PrivySeal, session: Session, challenge: str, port: int, label: str) -> str:
     """Let a command line in that waits at a port of loopback: return the code for it (RFC 8252 7.3, RFC 7636)."""
-    sessions.require_recent_if_any(session, means_of(seal, session.member).second, seal.clock())
+    sessions.require_recent_if_any(session, means(seal, session.member).second, seal.clock())
     if len(challenge) != 43 or not 1024 <= port <= 65535:
         raise BadInput("The command line's address is not one.", hint="run privyseal login again")
     allowed = Allowed(
@@ -97,7 +97,7 @@ def waiting_device(seal: PrivySeal, typed: str) -> records.DeviceCode:
 
 def answer_device(seal: PrivySeal, session: Session, typed: str, *, yes: bool) -> None:
     """Say yes or no to a command line that waits."""
-    sessions.require_recent_if_any(session, means_of(seal, session.member).second, seal.clock())
+    sessions.require_recent_if_any(session, means(seal, session.member).second, seal.clock())
     found = waiting_device(seal, typed)
     with seal.records.batch() as batch:
         said = records.answer_device_of_all_subscribers(

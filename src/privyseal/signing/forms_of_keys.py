@@ -19,9 +19,11 @@ Purpose = Literal["generate", "certify", "enable", "suspend", "retire", "destroy
 ActState = Literal["waiting", "agreed", "done", "refused", "withdrawn", "expired"]
 """How a proposed act stands. ``agreed``: enough people agree, and it is still to be carried out."""
 Reason = Annotated[str, Meta(min_length=3, max_length=500)]
+"""Why somebody wants an act: 3 to 500 characters."""
 LONGEST_LIFE_H = 30 * 24
 """Hours that an act may wait for people; a release calendar has weeks."""
 Hours = Annotated[int, Meta(ge=1, le=LONGEST_LIFE_H)]
+"""Hours for which an act waits for people."""
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

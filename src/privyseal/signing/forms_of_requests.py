@@ -26,6 +26,7 @@ LONGEST_REASON = 1000
 
 
 GrantState: TypeAlias = Literal["proposed", "agreed", "used up", "over", "revoked"]
+"""How a grant stands."""
 
 
 class NewGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -39,6 +39,7 @@ MOST_COUNTED = 65_536
 """Intents that are counted as lost, some 40 MB; whoever lost more has lost enough to be told."""
 
 HINT = "restore the newest records, or see privyseal log accept-gap; verification and the log go on"
+"""What to do about lost records."""
 
 
 class Gap(msgspec.Struct, frozen=True):

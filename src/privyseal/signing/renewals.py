@@ -19,6 +19,7 @@ from privyseal.signing.notices import Notice
 TOLD = (Stage.DUE, Stage.LATE, Stage.ENDED)
 """Stages of which people are told."""
 TOPIC = "certificate.ending"
+"""The notice that a certificate ends."""
 
 
 def plans(seal: PrivySeal, tx: Transaction) -> tuple[Renewal, ...]:

@@ -22,7 +22,7 @@ from privyseal.records import sessions as records
 from privyseal.records.database import Transaction
 from privyseal.records.events import Event
 from privyseal.signing.instance import PrivySeal
-from privyseal.signing.people import CEREMONY_LASTS, LOGIN, SUBSCRIBER, Means, gatehouse, means_in, totp_secret
+from privyseal.signing.people import CEREMONY_LASTS, LOGIN, SUBSCRIBER, gatehouse, means_in, totp_secret
 from privyseal.terms.parties import Factor, Member
 
 AWAY = timedelta(minutes=10)
@@ -228,12 +228,6 @@ def end(seal: PrivySeal, member: Member, session: str) -> None:
     with seal.records.writing(member.subscriber) as tx:
         records.end(tx, member.id, session)
         events.record(tx, Event(seal.clock(), member.id, "session ended", session))
-
-
-def means_of(seal: PrivySeal, member: Member) -> Means:
-    """Return by what a member can sign in."""
-    with seal.records.reading(member.subscriber) as tx:
-        return means_in(tx, member)
 
 
 def of_member(seal: PrivySeal, member: Member) -> list[Session]:

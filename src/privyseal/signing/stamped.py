@@ -34,7 +34,9 @@ REMOVALS = ("log:key", "key-deletion-ceremony")
 """Kinds of records that either clause on removals wants."""
 
 About = tuple[str, Held]
+"""A subject by its label, and a record of the log about it."""
 Verdict = Literal["met", "not-met"]
+"""What the record of a duty says of it."""
 
 
 def keys(stated: Iterable[Stated]) -> tuple[TimestampKeyUsed, ...]:

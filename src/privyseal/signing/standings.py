@@ -19,6 +19,7 @@ _AT_ONCE = 64
 """Chains in one question to the signer: 4 MiB at the most, of a frame of 16."""
 
 Chain = tuple[bytes, ...]
+"""Certificates, DER, the signer's own first."""
 
 
 class Standings:

@@ -24,6 +24,7 @@ from privyseal.terms.keys import Passkey
 from privyseal.terms.requests import Assertion
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | Ed25519PublicKey | rsa.RSAPublicKey
+"""The public keys of passkeys that can be checked."""
 
 MOST_CLIENT_DATA = 4096
 """Octets of clientDataJSON; browsers write about 200."""
@@ -32,6 +33,7 @@ FEWEST_DATA, MOST_DATA = 37, 1024
 MOST_SIGNATURE = 512
 """Octets of a signature: as many as of RSA-4096."""
 RSA_BITS = range(2048, 4097)
+"""Bits of an RSA key that is accepted."""
 
 _PRESENT, _VERIFIED, _ELIGIBLE, _BACKED_UP, _ATTESTED, _EXTENDED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
 

@@ -38,8 +38,11 @@ _FIRST_LINE = 64
 _HEAD = MAGIC + "\n"
 
 PartName = Literal["service", "keys"]
+"""The parts of a backup, each under age to recipients of its own."""
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""A SHA-256 in lower-case hex."""
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""A number from 0 up that every reader of JSON holds exactly (RFC 8259 6)."""
 
 
 class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

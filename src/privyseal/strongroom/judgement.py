@@ -39,6 +39,7 @@ MAX_USES = 128
 """Signatures under one request: a build's hundred programs in one; an APK with v1, v2 and v3 needs three, a universal
 Mach-O two for each architecture."""
 SALT_OCTETS = 32
+"""Octets of the salt with which an intent is hashed into the log."""
 
 
 class Ready(Struct, frozen=True):

@@ -30,11 +30,13 @@ RENEW_SECONDS = 0.5
 WATCH_SECONDS = 0.2
 """Between two looks of a standby at the lease."""
 CONNECT_SECONDS = 3
+"""Seconds for a connection to the database."""
 LOCAL = (
     # Settings of one statement's own transaction, which a pooler does not carry over to another's. A commit is on the
     # disk, and at the synchronous standby where there is one, before it is told.
     "SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '1s', true)"
 )
+"""The settings of a statement that changes the log's head."""
 _UNTIL = f"until = clock_timestamp() + make_interval(secs => {LEASE_SECONDS})"
 _MINE = "log = %(log)s AND holder = %(holder)s AND fence = %(fence)s"
 _OVER = "log = %(log)s AND until < clock_timestamp()"

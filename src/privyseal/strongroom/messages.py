@@ -313,6 +313,7 @@ Question = (
     | Stamp | Reply | LegacyReply | BooksAsked | LeavesAsked | PlaceAsked | StamperHealth
     | Issue | Revoke | Lists | Status | IssuerHealth
 )  # fmt: skip
+"""What a guarded process is asked."""
 Answer = (
     Refused
     | Appended | LogState
@@ -321,6 +322,7 @@ Answer = (
     | Stamped | Replied | BooksRead | LeavesRead | PlaceRead | StamperState
     | IssuedChain | RevokedSince | ListsMade | StatusTold | IssuerState
 )  # fmt: skip
+"""What a guarded process answers."""
 
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)

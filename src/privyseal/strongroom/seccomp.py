@@ -89,7 +89,6 @@ NEWEST = 451
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
 """machine -> its column above, its AUDIT_ARCH (linux/audit.h), and the number of seccomp(2) itself."""
 
-_X32 = 0x40000000  # this bit of a number means the x32 ABI, whose numbers are others'
 _AF_UNIX = 1
 _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020000  # linux/sched.h: CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET
@@ -172,7 +171,7 @@ def program(rules: Sequence[Rule], machine: str) -> bytes:
         (_JUMP_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL_PROCESS),
         (_LOAD, 0, 0, _NUMBER),
-        (_JUMP_GREATER, 0, 1, NEWEST),  # the x32 bit makes every such number greater, too
+        (_JUMP_GREATER, 0, 1, NEWEST),  # so is every number of the x32 ABI, by its bit 30
         (_RETURN, 0, 0, _ERRNO | ENOSYS),
     ]
     for rule in rules:

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS tally (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tally_begun (id INTEGER PRIMARY KEY CHECK (id = 1), slot INTEGER NOT NULL);
 """
+"""The tables of a tally, in SQL of SQLite."""
 _ADD = (
     "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT (key_id, slot) "
     "DO UPDATE SET asked = asked + excluded.asked, made = made + excluded.made"

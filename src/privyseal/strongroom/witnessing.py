@@ -21,6 +21,7 @@ from privyseal.terms.learnt import learn_types
 from privyseal.tlog.note import Signer, parse_vkey
 
 FILE = "witness.toml"
+"""The configuration of a witness, in its directory."""
 
 
 def build(directory: Path, clock: Callable[[], datetime], note: Callable[[str], None]) -> Witness:

@@ -77,13 +77,6 @@ def require_unlike(name: str, others: Sequence[str], what: str) -> None:
             raise BadInput(f"{what} {name!r} looks like {other!r}, which there is already.", hint="choose another name")
 
 
-def require_one(names: Sequence[str], what: str) -> str:
-    """Return the one name there is, plain; BadInput where there are several, or none."""
-    if len(names) != 1:
-        raise BadInput(f"{what} has {len(names)} names; exactly one was expected.", hint="ask for one with a single CN")
-    return require_plain(names[0], what)
-
-
 def _scripts(name: str) -> frozenset[str]:
     """Return the scripts of a name's letters, by the first word of each letter's name in Unicode."""
     return frozenset(unicodedata.name(each, "UNKNOWN").split()[0] for each in name if each.isalpha())

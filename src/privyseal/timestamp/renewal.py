@@ -142,11 +142,6 @@ def chain(token: bytes) -> tuple[Renewal, ...]:
     return tuple(found)
 
 
-def without_renewals(token: bytes) -> bytes:
-    """Return a token as it was before it was renewed, without revocation lists; BadInput if it is none."""
-    return forms_before(token)[0]
-
-
 def forms_before(token: bytes) -> tuple[bytes, ...]:
     """Return what a token may have been before it was renewed: which of its revocation lists came then, nobody says.
 

@@ -43,6 +43,7 @@ IdempotencyKey = Annotated[
         "the same request: sending it again is safe and answers with what became of it.",
     ),
 ]
+"""The header of that name, which each POST has."""
 Prefer = Annotated[
     str | None,
     HeaderParameter(
@@ -51,6 +52,7 @@ Prefer = Annotated[
         description=f"RFC 7240 `wait=N`: wait at most N seconds, {LONGEST_WAIT_S} at most.",
     ),
 ]
+"""The header of that name."""
 
 
 async def livez() -> views.Alive:

@@ -24,6 +24,7 @@ MOST_LISTED = 500
 WantedState = Annotated[
     str | None, QueryParameter(name="state", required=False, description="Only requests in this state.")
 ]
+"""The query's ``state``."""
 
 
 async def list_requests(subscriber: FromPath[str], desk: TheDesk, wanted: WantedState = None) -> RequestList:

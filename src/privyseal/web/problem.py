@@ -20,6 +20,7 @@ from privyseal import telemetry
 from privyseal.errors import NotAuthenticated, NotFound, Overloaded, PrivySealError, TooLarge
 
 MEDIA_TYPE = "application/problem+json"
+"""The media type of a problem (RFC 9457 6.1)."""
 
 RETRY_AFTER_S = 1
 """What a retryable refusal asks for: longer than a restarted process takes, and within every client's patience."""

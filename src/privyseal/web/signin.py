@@ -18,7 +18,9 @@ from privyseal.web.intake import Incoming
 from privyseal.web.views_of_parties import DeviceAnswer, TokenAnswer
 
 Text = Annotated[str, Meta(max_length=4096)]
+"""A token or code that came from a client: at most 4096 characters."""
 Label = Annotated[str, Meta(max_length=200)]
+"""What somebody calls a device: at most 200 characters."""
 
 
 class DeviceAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from privyseal.web.intake import Incoming, require_media_type
 from privyseal.web.views_of_stamps import TokenPlace
 
 QUERY, REPLY = "application/timestamp-query", "application/timestamp-reply"
+"""The media types of query and reply (RFC 3161 3.4)."""
 
 OCTETS = "application/octet-stream"
 HEADERS = {"Cache-Control": "no-store"}

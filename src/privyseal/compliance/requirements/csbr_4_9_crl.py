@@ -30,6 +30,7 @@ from privyseal.compliance.requirement import (
 
 ALL = (Scope.EV, Scope.NON_EV, Scope.TIMESTAMP)
 CODE = (Scope.EV, Scope.NON_EV)
+"""Certificates that these clauses are about: all, and those for code."""
 
 WINDOW = timedelta(days=10)
 """The longest that a CRL for code signing certificates may be used (CSBR 4.9.7)."""
@@ -38,6 +39,7 @@ REISSUE = timedelta(days=7)
 HARMLESS = {"affiliationChanged", "superseded", "cessationOfOperation", "certificateHold", "removeFromCRL"}
 """Reasons that are stated for neither a Key Compromise nor Suspect Code (RFC 5280 5.3.1)."""
 SAY_WHICH = "say which certificates it covers"
+"""What mends that a CRL states no scope."""
 
 
 def _investigated(listed: RevocationList, asked: Asked) -> Outcome:

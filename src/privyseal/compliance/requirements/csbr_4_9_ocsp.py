@@ -30,6 +30,7 @@ from privyseal.compliance.requirement import (
 )
 
 ALL = (Scope.EV, Scope.NON_EV, Scope.TIMESTAMP)
+"""Certificates that these clauses are about."""
 
 LIFE = timedelta(days=10)
 """The longest that a response about a code signing certificate may be used (CSBR 4.9.10)."""
@@ -38,6 +39,7 @@ RENEWAL = timedelta(days=4)
 ARITHMETIC_SINCE = date(2023, 9, 15)
 """Since when 4.9.10 says how an interval is counted (CSC-19)."""
 SAY_WHICH = "say which certificates it speaks about"
+"""What mends that nobody said what a response is about."""
 
 
 def _signed(response: StatusResponse, asked: Asked) -> Iterator[Outcome]:
@@ -155,6 +157,7 @@ SIGNER = Requirement(
 )
 
 BOTH_ENDS = Reading("both-ends", "An interval includes its last second: ten days end one second before 10 x 86,400 s.")
+"""How these clauses count an interval."""
 
 FRESH_FOR_CODE = Requirement(
     id="CSBR-4.9.10-02",

@@ -23,6 +23,7 @@ from privyseal.compliance.requirement import (
 from privyseal.compliance.requirements.csbr_6_1_1_3 import WithKey
 
 ALL = (Scope.EV, Scope.NON_EV, Scope.TIMESTAMP)
+"""Certificates that these clauses are about."""
 
 
 def _exponent(subject: WithKey, asked: Asked) -> Outcome:

@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from privyseal.errors import BadInput, PrivySealError, VerificationFailed
-from privyseal.pki import certificates, csr, der
+from privyseal.pki import certificates, der
 from privyseal.pki.attestation import devices, enclosure, evidence, paths, pieces, requests
 from privyseal.pki.attestation.devices import DeviceCertificate
 from privyseal.pki.attestation.evidence import Block, Element, Evidence
@@ -221,18 +221,14 @@ def _found(files: Sequence[bytes]) -> list[bytes]:
     """Return all Evidence, DER, each once: of files, or where there is none of the attestation bundles of requests."""
     cut = pieces.unpack(files)
     alone = [each.octets for each in cut.others if each.label == "EVIDENCE" or evidence.looks_like(each.octets)]
-    carried = [each.value for bundle in _bundles(cut) for each in bundle.statements if each.kind == evidence.ARC]
+    stated = [each for bundle in requests.bundles(cut.requests) for each in bundle.statements]
+    carried = [each.value for each in stated if each.kind == evidence.ARC]
     return list(dict.fromkeys(alone or carried))
-
-
-def _bundles(cut: pieces.Pieces) -> list[csr.Bundle]:
-    held = [requests.read(each).attributes.get(csr.ATTESTATION, ()) for each in cut.requests]
-    return [csr.read_bundle(value) for values in held for value in values]
 
 
 def _strangers(files: Sequence[bytes]) -> list[bytes]:
     cut = pieces.unpack(files)
-    return [*cut.certificates, *(each for bundle in _bundles(cut) for each in bundle.certificates)]
+    return [*cut.certificates, *(each for bundle in requests.bundles(cut.requests) for each in bundle.certificates)]
 
 
 def _meant(files: Sequence[bytes]) -> list[bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from privyseal.errors import BadInput, VerificationFailed
-from privyseal.pki import der
+from privyseal.pki import csr, der
 from privyseal.pki.attestation import devices
 from privyseal.pki.attestation.devices import Algorithm, DeviceCertificate, Extension
 
@@ -68,6 +68,12 @@ def read(octets: bytes) -> Request:
         attributes=attributes,
         extensions=extensions,
     )
+
+
+def bundles(carried: Sequence[bytes]) -> list[csr.Bundle]:
+    """Return the attestation bundles in certificate requests, DER; BadInput where one is malformed."""
+    held = [read(each).attributes.get(csr.ATTESTATION, ()) for each in carried]
+    return [csr.read_bundle(value) for values in held for value in values]
 
 
 def require_own(request: Request) -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
 from privyseal.errors import BadInput, PrivySealError, VerificationFailed
-from privyseal.pki import csr, der
+from privyseal.pki import der
 from privyseal.pki.attestation import devices, paths, pieces, requests
 from privyseal.pki.attestation.devices import Algorithm, DeviceCertificate
 from privyseal.pki.attestation.protocol import Attested
@@ -282,7 +282,8 @@ def _signature(octets: bytes, signer: DeviceCertificate) -> tuple[Algorithm, byt
 # -- where they stand --------------------------------------------------------------------------------------------------
 def _statements(cut: pieces.Pieces) -> list[Statement]:
     """Return the attestations inside the bundles of requests."""
-    return [_statement(each.value) for bundle in _bundles(cut) for each in bundle.statements if each.kind == STATEMENT]
+    stated = [each for bundle in requests.bundles(cut.requests) for each in bundle.statements]
+    return [_statement(each.value) for each in stated if each.kind == STATEMENT]
 
 
 def _statement(value: bytes) -> Statement:
@@ -292,13 +293,8 @@ def _statement(value: bytes) -> Statement:
     return Statement(*taken)
 
 
-def _bundles(cut: pieces.Pieces) -> list[csr.Bundle]:
-    held = [requests.read(each).attributes.get(csr.ATTESTATION, ()) for each in cut.requests]
-    return [csr.read_bundle(value) for values in held for value in values]
-
-
 def _carried(cut: pieces.Pieces) -> list[bytes]:
-    return [each for bundle in _bundles(cut) for each in bundle.certificates]
+    return [each for bundle in requests.bundles(cut.requests) for each in bundle.certificates]
 
 
 def _loose(files: Sequence[bytes]) -> list[bytes]:

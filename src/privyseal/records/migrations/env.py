@@ -8,17 +8,17 @@ from privyseal.records.database import open_records
 from privyseal.records.schema import guard
 from privyseal.records.tables import metadata
 
-given = context.config.attributes
-records = open_records(given["url"])
+_given = context.config.attributes
+_records = open_records(_given["url"])
 try:
-    with records.engine.connect() as connection:
+    with _records.engine.connect() as connection:
         # A revision that moves rows must see those of all Subscribers, which forced policies hide from the owner too.
         connection.execution_options(privyseal_writes=True, privyseal_across=True)
         context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
         with context.begin_transaction():
             context.run_migrations()
         if connection.dialect.name == "postgresql":
-            guard(connection, given["serve_role"])
+            guard(connection, _given["serve_role"])
         connection.commit()
 finally:
-    records.close()
+    _records.close()

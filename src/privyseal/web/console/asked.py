@@ -25,7 +25,9 @@ ON_A_PAGE = 25
 MOST_WAITING = 200
 """Waiting requests that are looked through for those that wait for whoever looks."""
 UNDER_WAY = tuple(state for state in State if state not in FINAL)
+"""States in which something is still to come."""
 ONE = "/console/requests/one?id="
+"""The page of a request, whose identifier follows."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

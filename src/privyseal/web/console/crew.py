@@ -11,6 +11,7 @@ from privyseal.terms.parties import Role
 from privyseal.web.console.visit import Reply, Visit, go
 
 PATH = "/console/members"
+"""The page of the members."""
 
 
 def show(visit: Visit) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from privyseal.signing import signin
+from privyseal.signing import people, signin
 from privyseal.web.console.visit import Reply, Visit, go, session_cookie
 
 
@@ -38,7 +38,7 @@ def enter(visit: Visit, proof: signin.Proof) -> Reply:
 def second(visit: Visit) -> Reply:
     """Ask for the second factor, at sign-in or again."""
     member = visit.signed_in.member
-    known = signin.means_of(visit.seal, member)
+    known = people.means(visit.seal, member)
     options, note = signin.begin_passkey(visit.seal, visit.origin, member)
     shows = {"known": known, "options": options, "note": note, "owed": visit.signed_in.pending}
     return Reply("second_factor.html", shows)

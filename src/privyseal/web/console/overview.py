@@ -13,7 +13,7 @@ from privyseal.errors import PrivySealError
 from privyseal.pki import certificates
 from privyseal.records import findings, freezes, keys, parties
 from privyseal.records.database import Transaction
-from privyseal.signing import signin, stamped
+from privyseal.signing import people, stamped
 from privyseal.strongroom.messages_of_stamps import StamperState
 from privyseal.terms.agreements import PaperKind
 from privyseal.terms.keys import KeyPair
@@ -52,7 +52,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 def home(visit: Visit) -> Reply:
     """Greet, and say what there is to do."""
     session, now = visit.signed_in, visit.seal.clock()
-    known = signin.means_of(visit.seal, session.member)
+    known = people.means(visit.seal, session.member)
     with visit.seal.records.reading(session.member.subscriber) as tx:
         waiting = asked.for_me(tx, session.member.id, {}) if visit.may("approve") else []
         unaccepted = _unaccepted(tx) if visit.may("accept-agreement") else []

@@ -27,6 +27,7 @@ MOST_FIELDS = 50
 AWAY_COOKIES = ("__Host-privyseal-away", "privyseal-away-loopback")
 """What the browser keeps while its person is at a provider, over TLS and on loopback."""
 HOME = "/console/"
+"""The page that the console begins with."""
 
 _NEXT = re.compile(r"/console/[A-Za-z0-9/_-]*(\?[A-Za-z0-9=&%._~-]*)?\Z")
 

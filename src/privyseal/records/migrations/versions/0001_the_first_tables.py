@@ -13,6 +13,7 @@ revision = "0001"
 down_revision = None
 
 
+# Long because it is a list: what a table is stands in one place, and nothing is decided in it.
 def upgrade() -> None:
     """Bring the schema to this revision."""
     op.create_table(
