@@ -160,7 +160,8 @@ def read_every_way(octets: bytes, filename: str, who: Identity) -> str:
     from tests.formats.test_pe_layout import Held
 
     from privyseal.errors import BadInput, MalformedCode
-    from privyseal.formats import catalogue
+    from privyseal.formats import catalogue, clickonce_files
+    from privyseal.formats.clickonce_manifest import ClickOnceLayout
     from privyseal.formats.examine import examine
     from privyseal.formats.protocol import Insert
     from privyseal.terms.signatures import Options
@@ -176,6 +177,8 @@ def read_every_way(octets: bytes, filename: str, who: Identity) -> str:
         return "malformed"
     code_format.summarise(code, examined.layout)
     try:
+        if isinstance(examined.layout, ClickOnceLayout):
+            clickonce_files.files(examined.layout)
         described = code_format.prepare(code, examined.layout, who, Options(), "sha256").described[0]
         assert 1 <= len(code_format.to_be_signed(described, who, Options())) <= 2
     except BadInput:

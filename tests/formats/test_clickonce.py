@@ -12,8 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.formats import walking
-from tests.formats.clickonce_builder import IDENTITY, application, deployment, judged
+from tests.formats import clickonce_builder, walking
+from tests.formats.clickonce_builder import IDENTITY, application, dependency, deployment, judged
 from tests.formats.samples import sample
 from tests.formats.signing import APPEND, PLAIN, Signatory, signatory
 from tests.formats.test_windows_every_octet import objections
@@ -316,3 +316,57 @@ def test_who_issued_the_certificate(path: Path):
     assert path.read_bytes().partition(b'issuerKeyHash="')[2][:40] == word
     leaf = _of_a_company().identity.chain[0]
     assert clickonce_manifest.issuer_key_hash((leaf,)) == clickonce_manifest.key_hash(certificates.outline(leaf).spki)
+
+
+def test_the_files_it_names(path: Path):
+    """Listed with their hashes; new hashes go in by a splice, and every other octet stays."""
+    from privyseal.formats import clickonce_files
+    from privyseal.formats.patch import carry_out
+
+    more = (
+        dependency("old.dll", algorithm="sha1"),
+        dependency("https://example.com/a.dll"),
+        dependency("..\\a.dll"),
+        dependency("C:\\a.dll"),
+    )
+    path.write_bytes(original := application(*more))
+    with FileSource.open(path) as code:
+        layout = clickonce_manifest.read(code, "clickonce")
+        found = clickonce_files.files(layout)
+        assert [(one.path, one.size, one.algorithm) for one in found] == [
+            ("Example.exe", 18, "sha256"),
+            ("old.dll", 18, "sha1"),
+            (None, 18, "sha256"),
+            (None, 18, "sha256"),
+            (None, 18, "sha256"),
+            ("data/Example.exe.config", 8, "sha256"),
+        ]
+        assert not clickonce_files.maps_extensions(layout)
+        digest = bytes(range(32))
+        plan = clickonce_files.rehashed(layout, {"old.dll": (4000, digest), "data/Example.exe.config": (9, digest)})
+        with pytest.raises(BadInput, match="no hash of the file 'other"):
+            clickonce_files.rehashed(layout, {"other.dll": (1, digest)})
+        carry_out(plan, code, path)
+    value = base64.b64encode(digest).decode()
+    expected = application(dependency("old.dll"), *more[1:]).decode()
+    _, _, rest = expected.partition('codebase="old.dll" size="')
+    own = rest.partition("<dsig:DigestValue>")[2].partition("<")[0]
+    changed = rest.replace("18", "4000", 1).replace(own, value, 1)
+    settings = changed.partition('config" size="8"')[2].partition("<dsig:DigestValue>")[2].partition("<")[0]
+    changed = changed.replace('config" size="8"', 'config" size="9"').replace(settings, value)
+    assert path.read_bytes().decode() == expected[: -len(rest)] + changed
+    assert path.read_bytes() != original
+    sign(path, signatory())
+    assert not wrong(path) and judged(path)
+    path.write_bytes(deployment())
+    with FileSource.open(path) as code:
+        layout = clickonce_manifest.read(code, "clickonce")
+        (named,) = clickonce_files.files(layout)
+        assert named.path == "Application Files/Example_1_2_3_4/Example.exe.manifest"
+        assert clickonce_files.maps_extensions(layout) and named.digest == _sha256(clickonce_builder.PROGRAM)
+
+
+def _sha256(octets: bytes) -> bytes:
+    import hashlib
+
+    return hashlib.sha256(octets).digest()

@@ -239,6 +239,14 @@ def end_of(element: Element, octets: bytes) -> int:
     return octets.index(b">", element.close) + 1
 
 
+def end_of_tag(element: Element, octets: bytes) -> int:
+    """Return where the first tag of an element ends; a ``>`` in an attribute is not taken for its end."""
+    at = element.start
+    for found in _attributes(octets, at):
+        at = found.end()
+    return octets.index(b">", at) + 1
+
+
 def attribute_of(element: Element, octets: bytes, name: str) -> tuple[int, int] | None:
     """Return where the value of an attribute stands, its quotes included; None where the element has none."""
     for found in _attributes(octets, element.start):
