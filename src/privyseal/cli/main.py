@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 import click
 
 from privyseal import __version__
+from privyseal.cli import streams
 from privyseal.errors import BadInput, PrivySealError, Unavailable
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -155,6 +156,7 @@ def privyseal(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; ``arguments`` are the program's own where none are given."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    streams.complete()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -174,8 +176,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader of stdout has left, as `head` does. Python would complain again when it closes stdout at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.forsake(sys.stdout)  # its reader has left, as `head` does
         return PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort):
         return _told(given, "interrupted", "Interrupted; nothing half-written is left.", None, INTERRUPTED)
@@ -257,8 +258,11 @@ def _told(arguments: Sequence[str], code: str, text: str, hint: str | None, exit
 
     tell(f"privyseal: {text}", *([f"  hint: {hint}"] if hint else []))
     mode = json_mode_of(arguments)
-    if mode is not None:
-        put_error(mode, code, text, hint, exit_code)
+    if mode is not None and not streams.lost(sys.stdout):
+        try:
+            put_error(mode, code, text, hint, exit_code)
+        except OSError:
+            streams.forsake(sys.stdout)  # it was told on stderr, and the exit code says it, too
     return exit_code
 
 
