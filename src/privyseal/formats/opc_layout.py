@@ -34,6 +34,10 @@ MAX_UNPACKED: Final = 1 << 30
 MAX_RATIO: Final = 100
 """Octets of all parts, unpacked: as many as the first says in any package, and as often as the second its own size.
 Real ones unpack to four times their size."""
+MAX_SIGNED: Final = 8 << 20
+"""Octets of all signatures together; one that names 25,000 parts has as many."""
+MAX_CERTIFICATES: Final = 64
+"""Certificates of one signature that are parts of their own, as in any other signature."""
 MAX_CERTIFICATE: Final = 1 << 16
 """Octets of a certificate that is a part of its own, and of the relationships that lead to it."""
 MAX_EDITED: Final = 1 << 20
@@ -276,7 +280,11 @@ def _signatures(code: Source, origin: str, lists: Sequence[Relationship], names:
         ]
         if any(one.size > MAX_CERTIFICATE for one in (*certificates, *((beside,) if beside else ()))):
             refuse(code, f"its signature {name} names a certificate of more than {MAX_CERTIFICATE} octets")
+        if len(certificates) > MAX_CERTIFICATES:
+            refuse(code, f"its signature {name} names {len(certificates)} certificates; {MAX_CERTIFICATES} are read")
         found.append(Signed(names[name], tuple(certificates)))
+    if (size := sum(one.entry.size for one in found)) > MAX_SIGNED:
+        refuse(code, f"its signatures have {size} octets; {MAX_SIGNED} are read")
     if len(found) > MAX_SIGNATURES or len({one.entry.name for one in found}) != len(found):
         refuse(code, f"it names {len(found)} signatures; at most {MAX_SIGNATURES}, each once, are read")
     return found
