@@ -159,6 +159,9 @@ def test_the_precedence_knows_every_code(kind: type[PrivySealError]) -> None:
     [
         ([], "Usage: privyseal"),
         (["nope"], "No such command 'nope'"),
+        (["nope"], "hint: privyseal --help"),
+        (["sing", "x"], "No such command 'sing'. Did you mean 'sign'?"),
+        (["log", "porve"], "No such command 'porve'. Did you mean 'prove'?"),
         (["--nope"], "No such option '--nope'"),
         (["sign"], "Missing argument"),
         (["sign", "--nope", "x"], "hint: privyseal sign --help"),

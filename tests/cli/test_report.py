@@ -427,6 +427,18 @@ def test_the_command_says_so(told: World, archive: bytes, tmp_path: Path, capsys
     assert run(["report"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("out", "why"), [("nowhere/evidence.zip", "its folder does not exist"), (".", "it is a folder")]
+)
+def test_where_it_cannot_be_written_is_said_at_once(
+    told: World, out: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the name that was given, not by that of a file of ours, and before everything is read."""
+    given = tmp_path / out
+    assert run(["report", "--dir", str(told.directory), "--period", _period(told), "--out", str(given)]) == 2
+    assert capsys.readouterr().err == f"privyseal: The report cannot be written to {given}: {why}.\n"
+
+
 def test_a_document_that_is_gone_is_not_reported_silently(told: World, tmp_path: Path) -> None:
     world = World(told.directory, tmp_path / "gone")
     kept = next((world.directory / "evidence").glob("*/*"))

@@ -102,6 +102,9 @@ def _make(  # noqa: PLR0913 - each argument is an option of the command line
     if directory is None or period is None or out is None:
         raise Misused("A report needs --dir, --period and --out.", hint="privyseal report --help")
     first, last = days(period)
+    if out.is_dir() or not out.resolve().parent.is_dir():
+        why = "it is a folder" if out.is_dir() else "its folder does not exist"
+        raise Misused(f"The report cannot be written to {shown_path(out)}: {why}.")
     settings = config.load(directory)
     asked = Asked(standard=standard, service=settings.service.name, first=first, last=last, as_of=as_of or last)
     source = open_source(directory, None, None, None)
