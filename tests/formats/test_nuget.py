@@ -113,6 +113,17 @@ def test_the_message_is_what_nuget_specifies(package: Path):
     assert done.stdout == expected
 
 
+@pytest.mark.parametrize("sign_of", [b"1", b"x"])
+def test_a_hash_that_is_none_is_a_malformed_signature(package: Path, sign_of: bytes):
+    """Base64 of 41 characters makes no whole octets; the signature says so, and nothing fails over it."""
+    blob = sign(package, signatory())
+    before, _, behind = blob.partition(b"2.16.840.1.101.3.4.2.1-Hash:")
+    changed = before + b"2.16.840.1.101.3.4.2.1" + sign_of + b"-Hash:" + behind[:41] + b"==" + behind[44:]
+    assert len(changed) == len(blob)
+    package.write_bytes(archive([*nuget_files(), File(b".signature.p7s", changed, packed=False)]))
+    assert wrong(package) == {"malformed-signature"}
+
+
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_the_message_states_its_version(package: Path, version: int):
     """No signature covers it, so only the one that RFC 5652 5.1 has is taken."""
