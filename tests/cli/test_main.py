@@ -29,7 +29,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
 
     @click.command()
     @click.option("--json", "json_mode", is_flag=True)
-    def fail(json_mode: bool) -> list[PrivySealError | None]:
+    @click.argument("rest", nargs=-1)
+    def fail(json_mode: bool, rest: tuple[str, ...]) -> list[PrivySealError | None]:
         raise to_raise[0]
 
     module = type(sys)("tests.cli.fails")
@@ -173,6 +174,16 @@ def test_wrong_usage_is_2(arguments: list[str], said: str, capfd: pytest.Capture
     """A typing mistake ends with a sentence, and how to see the right usage."""
     assert main.run(arguments) == 2
     assert said in capfd.readouterr().err
+
+
+def test_an_argument_that_is_no_text_is_2(command: list[BaseException], capfd: pytest.CaptureFixture[str]) -> None:
+    """Paths may hold any octets; a name that goes into a request may not, and that is nobody's bug."""
+    with pytest.raises(UnicodeEncodeError) as failed:
+        "\udcff".encode()
+    command.append(failed.value)
+    assert main.run(["fail", "--", "x\udcff y"]) == 2
+    assert capfd.readouterr().err == "privyseal: x\\xff y is no text in UTF-8, and some was expected.\n"
+    assert main.run(["fail", "--", "x"]) == 1
 
 
 def test_help_lists_every_command_and_loads_none(capfd: pytest.CaptureFixture[str]) -> None:

@@ -212,6 +212,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             _traceback()
+        if isinstance(error, UnicodeEncodeError) and (strange := _no_text(given)) is not None:
+            return _told(given, "misused", f"{strange} is no text in UTF-8, and some was expected.", None, USAGE)
         hint = "please report it, with what --debug shows in addition"
         return _told(given, "internal", f"This is a bug in Privy Seal ({_kind(error)}).", hint, BUG)
 
@@ -277,6 +279,14 @@ def _told(arguments: Sequence[str], code: str, text: str, hint: str | None, exit
 
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
+
+
+def _no_text(arguments: Sequence[str]) -> str | None:
+    """Return the last argument that is not in UTF-8, as it can be shown; paths may be so, and all else may not."""
+    from privyseal.cli.output import shown_path
+
+    strange = [each for each in arguments if any("\udc80" <= one <= "\udcff" for one in each)]
+    return shown_path(strange[-1]) if strange else None
 
 
 def _kind(error: Exception) -> str:
