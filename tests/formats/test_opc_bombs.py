@@ -32,7 +32,7 @@ TO_LINKS = (
 )
 TO_XML = f'<Transforms><Transform Algorithm="{s.C14N}"/></Transforms>'
 MANY = "<b/>" * 60_000
-LINKS = "".join(f'<Relationship Id="i{n}" Type="t" Target="t"/>' for n in range(16_000))
+SOME, LINKS = ("".join(f'<Relationship Id="i{n}" Type="t" Target="t"/>' for n in range(m)) for m in (1_400, 16_000))
 
 
 def reference(uri: str, transforms: str = "") -> str:
@@ -53,14 +53,14 @@ def links(*pairs: tuple[str, str], more: str = "") -> bytes:
     return f'<Relationships xmlns="{o.RELATIONSHIPS}">{listed}{more}</Relationships>'.encode()
 
 
-def package(signatures: list[bytes], *more: File, root: str = "") -> bytes:
+def package(signatures: list[bytes], *more: File, root: str = "", to: int = 1) -> bytes:
     names = [SIGNATURE.format(n) for n in range(len(signatures))]
     return archive(
         [
             File(b"[Content_Types].xml", TYPES.encode()),
             File(b"_rels/.rels", links((o.TO_ORIGIN, f"/{o.ORIGIN}"), more=root)),
             File(o.ORIGIN.encode(), b"", packed=False),
-            File(o.relationships_of(o.ORIGIN).encode(), links(*((o.TO_SIGNATURE, f"/{name}") for name in names))),
+            File(o.relationships_of(o.ORIGIN).encode(), links(*[(o.TO_SIGNATURE, f"/{name}") for name in names] * to)),
             *(File(name.encode(), each) for name, each in zip(names, signatures, strict=True)),
             File(b"a.png", f"<a>{MANY}</a>".encode()),
             *more,
@@ -78,6 +78,7 @@ BESIDE = [
 ]
 FOLDERS = [File(f"{n}/_rels/a.rels".encode(), links(more=LINKS)) for n in range(300)]
 
+WHEREVER = File(o.relationships_of(SIGNATURE.format(0)).encode(), links(more=SOME))
 BOMBS: dict[str, tuple[str, bytes]] = {
     "one part of relationships, again and again": ("twice", package([signature(LISTED * 5_000)], root=LINKS)),
     "one part in canonical form, again and again": ("twice", package([signature(IN_XML * 10_000)])),
@@ -92,6 +93,10 @@ BOMBS: dict[str, tuple[str, bytes]] = {
         package([signature(PLAIN, more=OBJECT + " " * (7 << 20))] * 16),
     ),
     "one certificate, hundreds of times": ("names 300 certificates", package([signature(PLAIN)], *BESIDE)),
+    "one signature, thousands of times": (
+        "names 5000 signatures",
+        package([signature(PLAIN)], WHEREVER, to=5_000),
+    ),
     "hundreds of parts of relationships": ("does not cover", package([signature(PLAIN)], *FOLDERS)),
 }
 
