@@ -211,6 +211,7 @@ def _files(octets: bytes | None, *more: File) -> list[File]:
 
 
 NUSPEC = nuget_files()[1].octets
+DECOY = b"<files><id>Good.Package</id><version>9.9.9</version></files><metadata>"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "no description": (archive(_files(None)), "0 descriptions"),
     "two descriptions": (archive(_files(NUSPEC, File(b"b.nuspec", NUSPEC))), "2 descriptions"),
@@ -219,9 +220,23 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "entities": (archive(_files(b"<!DOCTYPE package []>" + NUSPEC[39:])), "document type"),
     "no package": (archive(_files(b"<a/>")), "none of a package"),
     "no version": (archive(_files(NUSPEC.replace(b"version>", b"wersion>"))), "states no version"),
+    "another's identifier": (
+        archive(_files(NUSPEC.replace(b"<id>Example.Package</id>", b"").replace(b"<metadata>", DECOY))),
+        "states no id",
+    ),
+    "two identifiers": (archive(_files(NUSPEC.replace(b"<id>", b"<id>Good</id><id>"))), "states no id"),
+    "markup in it": (archive(_files(NUSPEC.replace(b"<id>", b"<id>Go<!-- -->od"))), "states no id"),
+    "a sign in it": (archive(_files(NUSPEC.replace(b"<id>", b"<id>G&#111;od"))), "states no id"),
     "packed signature": (archive([*nuget_files(), File(b".signature.p7s", b"x" * 99)]), "its signature is packed"),
     "traversal": (archive([*nuget_files(), File(b"../x.nuspec", b"x")]), "leads out of it"),
 }
+
+
+def test_what_a_package_is_called_is_what_nuget_calls_it(package: Path):
+    """An approver is shown the identifier of the metadata, whatever else in the description has one."""
+    package.write_bytes(archive(_files(NUSPEC.replace(b"<metadata>", DECOY))))
+    facts = describe(package).facts
+    assert (facts["package"], facts["version"]) == ("Example.Package", "1.2.3")
 
 
 @pytest.mark.parametrize("how", REFUSED)
