@@ -122,6 +122,13 @@ def test_a_report_is_the_same_twice_and_whole(told: World, archive: bytes, tmp_p
     assert b"not an audit opinion" in _files(archive)[papers.README]
 
 
+def test_what_is_said_of_it_fits_into_80_columns(told: World, tmp_path: Path) -> None:
+    """But for the line with the file's name, which is never cut."""
+    said = _run("--dir", told.directory, "--period", _period(told), "--out", tmp_path / "r.zip").stderr.splitlines()
+    assert [len(line) for line in said[1:] if len(line) > 80] == []
+    assert "audit opinion" in " ".join(said)
+
+
 def test_an_earlier_report_can_be_made_again(told: World, tmp_path: Path) -> None:
     """Under the head that it was made under, after more was signed and stated."""
     world = World(told.directory, tmp_path / "later")

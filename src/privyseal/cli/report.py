@@ -11,6 +11,7 @@ import heapq
 import hmac
 import os
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from privyseal.cli import report_manifest as papers
 from privyseal.cli.audit import Source, open_source
 from privyseal.cli.bounded import bounded
 from privyseal.cli.evidence import Day
-from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
+from privyseal.cli.output import WIDTH, Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.report_archive import Content, write
 from privyseal.cli.report_manifest import FileLine, LogLine, Manifest
 from privyseal.cli.report_verify import verify
@@ -313,7 +314,7 @@ def _tell(output: Output, built: Report, contents: dict[str, Content], out: Path
     output.say(*fill("sha256", sha256))
     if not pdf:
         output.say("There is no PDF in it: Typst is not installed (pip install privyseal[report]).")
-    output.say(NO_OPINION)
+    output.say(*textwrap.wrap(NO_OPINION, WIDTH))
     output.result(
         {"schema": "privyseal/report-made/1", "path": str(out), "sha256": sha256, "verdicts": counts, "pdf": pdf}
     )
