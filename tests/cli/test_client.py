@@ -17,6 +17,7 @@ from privyseal import errors
 from privyseal.cli import client, session
 from privyseal.cli.client import Service
 from privyseal.cli.profile import Profile
+from privyseal.web.batching import LONGEST_RETRY_S
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -166,6 +167,13 @@ def test_the_servers_own_pause_is_obeyed_within_reason(stub: Stub, service: Serv
     with pytest.raises(errors.Unavailable):
         service.get("/x")
     assert len(slept) == 2
+
+
+def test_as_long_as_our_own_service_asks_is_waited(stub: Stub, service: Service, slept: list[float]) -> None:
+    """A service that is busy asks for at most so many seconds, and a build that was told so does not fail at once."""
+    stub.replies = [(503, {"Retry-After": str(LONGEST_RETRY_S)}, b""), (200, {}, b"good")]
+    assert service.post("/x", b"body", "K").body == b"good"
+    assert slept == [LONGEST_RETRY_S]
 
 
 def test_nobody_there_is_unavailable() -> None:

@@ -29,7 +29,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
 
     @click.command()
     @click.option("--json", "json_mode", is_flag=True)
-    def fail(json_mode: bool) -> list[PrivySealError | None]:
+    @click.argument("rest", nargs=-1)
+    def fail(json_mode: bool, rest: tuple[str, ...]) -> list[PrivySealError | None]:
         raise to_raise[0]
 
     module = type(sys)("tests.cli.fails")
@@ -98,6 +99,43 @@ def test_what_the_operating_system_refuses_is_input_not_bug(
     )
 
 
+_STDOUT_FULL = "privyseal: No space left on device."
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "code"),
+    [
+        (["--version"], _STDOUT_FULL, 8),
+        (["timeline", "--json"], _STDOUT_FULL, 8),
+        (["verify", "--json", "--nope"], "privyseal: No such option '--nope'.", 2),
+    ],
+)
+def test_a_result_that_cannot_be_written_is_one_sentence(given: list[str], said: str, code: int) -> None:
+    """stdout on a full disk: told on stderr, and told once; Python's own complaint at the end is kept away."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*PROGRAM, *given], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    told = [line for line in done.stderr.splitlines() if line.startswith("privyseal: ")]
+    assert told == [said], done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert done.returncode == code
+
+
+def test_words_that_cannot_be_written_do_not_change_what_became_of_the_work() -> None:
+    """stderr on a full disk: nobody hears why, and the exit code is that of the refusal."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*PROGRAM, "verify", "nowhere"], stdout=subprocess.PIPE, stderr=full, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_bug(closed: str) -> None:
+    """A job may be started without one of the standard streams; it ends as it does with all of them."""
+    line = f"{' '.join(PROGRAM)} verify nowhere {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "bug" not in done.stderr
+
+
 def test_several_files_fold_into_one_code() -> None:
     """Common code when alike, 9 when mixed with success, else what running again cures least."""
     bad, no, away, who = BadInput("a"), VerificationFailed("b"), Unavailable("c"), NotAuthenticated("d")
@@ -122,6 +160,9 @@ def test_the_precedence_knows_every_code(kind: type[PrivySealError]) -> None:
     [
         ([], "Usage: privyseal"),
         (["nope"], "No such command 'nope'"),
+        (["nope"], "hint: privyseal --help"),
+        (["sing", "x"], "No such command 'sing'. Did you mean 'sign'?"),
+        (["log", "porve"], "No such command 'porve'. Did you mean 'prove'?"),
         (["--nope"], "No such option '--nope'"),
         (["sign"], "Missing argument"),
         (["sign", "--nope", "x"], "hint: privyseal sign --help"),
@@ -133,6 +174,16 @@ def test_wrong_usage_is_2(arguments: list[str], said: str, capfd: pytest.Capture
     """A typing mistake ends with a sentence, and how to see the right usage."""
     assert main.run(arguments) == 2
     assert said in capfd.readouterr().err
+
+
+def test_an_argument_that_is_no_text_is_2(command: list[BaseException], capfd: pytest.CaptureFixture[str]) -> None:
+    """Paths may hold any octets; a name that goes into a request may not, and that is nobody's bug."""
+    with pytest.raises(UnicodeEncodeError) as failed:
+        "\udcff".encode()
+    command.append(failed.value)
+    assert main.run(["fail", "--", "x\udcff y"]) == 2
+    assert capfd.readouterr().err == "privyseal: x\\xff y is no text in UTF-8, and some was expected.\n"
+    assert main.run(["fail", "--", "x"]) == 1
 
 
 def test_help_lists_every_command_and_loads_none(capfd: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,13 @@ def test_a_report_is_the_same_twice_and_whole(told: World, archive: bytes, tmp_p
     assert b"not an audit opinion" in _files(archive)[papers.README]
 
 
+def test_what_is_said_of_it_fits_into_80_columns(told: World, tmp_path: Path) -> None:
+    """But for the line with the file's name, which is never cut."""
+    said = _run("--dir", told.directory, "--period", _period(told), "--out", tmp_path / "r.zip").stderr.splitlines()
+    assert [len(line) for line in said[1:] if len(line) > 80] == []
+    assert "audit opinion" in " ".join(said)
+
+
 def test_an_earlier_report_can_be_made_again(told: World, tmp_path: Path) -> None:
     """Under the head that it was made under, after more was signed and stated."""
     world = World(told.directory, tmp_path / "later")
@@ -426,6 +433,18 @@ def test_the_command_says_so(told: World, archive: bytes, tmp_path: Path, capsys
     for period in ("2026", "2026-01-02/2026-01-01", "a/b", "2026-01-02/9999-12-31"):
         assert run(["report", "--dir", str(told.directory), "--period", period, "--out", str(file)]) == 2
     assert run(["report"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("out", "why"), [("nowhere/evidence.zip", "its folder does not exist"), (".", "it is a folder")]
+)
+def test_where_it_cannot_be_written_is_said_at_once(
+    told: World, out: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the name that was given, not by that of a file of ours, and before everything is read."""
+    given = tmp_path / out
+    assert run(["report", "--dir", str(told.directory), "--period", _period(told), "--out", str(given)]) == 2
+    assert capsys.readouterr().err == f"privyseal: The report cannot be written to {given}: {why}.\n"
 
 
 def test_a_document_that_is_gone_is_not_reported_silently(told: World, tmp_path: Path) -> None:

@@ -240,6 +240,28 @@ def test_a_folder_that_may_not_be_written(shell: Shell) -> None:
     assert (folder / "folder" / "x.exe").read_bytes() == before
 
 
+@pytest.mark.parametrize(("command", "code"), [("sign", 9), ("verify", 3), ("remove", 9)])
+def test_one_file_that_may_not_be_read_stops_no_other(shell: Shell, command: str, code: int) -> None:
+    """Each file has an outcome of its own, and this one's is that it cannot be opened."""
+    folder, environment = shell
+    for name in ("y.exe", "z.exe"):
+        shutil.copy(folder / "tiny.exe", folder / name)
+    (folder / "y.exe").chmod(0)
+    powerless = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*powerless, PRIVYSEAL, command, *(KEY_FILE if command == "sign" else ()), "y.exe", "z.exe"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in done.stderr.splitlines() if "y.exe" in line or "z.exe" in line]
+    assert any("y.exe cannot be opened: Permission denied" in line for line in lines), done.stderr
+    assert any("z.exe" in line for line in lines), done.stderr
+    assert done.returncode == code
+
+
 # -- hostile and many --------------------------------------------------------------------------------------------------
 def test_mutated_programs_never_bring_out_a_bug(shell: Shell) -> None:
     """Seeded mutations of programs, signed and not, through the real commands: done or refused, and never exit 1.

@@ -59,6 +59,7 @@ def test_a_certificate_is_handed_in_read_and_accepted(boss: Person, service: Reh
     at(boss, "Certificates")
     boss.page.click("li:has-text('second') >> text=Read")
     at(boss, "Certificate for second", "certificate-waits")
+    assert boss.page.locator("h2").all_inner_texts() == ["By hand", "End the order"]  # what to do next comes first
     boss.page.click("summary")
     expect(boss.page.locator("pre")).to_contain_text("BEGIN CERTIFICATE REQUEST")
     boss.page.fill("[name=certificates]", pem(RehearsalAuthority.load(_key(service)).root).decode())

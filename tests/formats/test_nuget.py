@@ -113,6 +113,17 @@ def test_the_message_is_what_nuget_specifies(package: Path):
     assert done.stdout == expected
 
 
+@pytest.mark.parametrize("sign_of", [b"1", b"x"])
+def test_a_hash_that_is_none_is_a_malformed_signature(package: Path, sign_of: bytes):
+    """Base64 of 41 characters makes no whole octets; the signature says so, and nothing fails over it."""
+    blob = sign(package, signatory())
+    before, _, behind = blob.partition(b"2.16.840.1.101.3.4.2.1-Hash:")
+    changed = before + b"2.16.840.1.101.3.4.2.1" + sign_of + b"-Hash:" + behind[:41] + b"==" + behind[44:]
+    assert len(changed) == len(blob)
+    package.write_bytes(archive([*nuget_files(), File(b".signature.p7s", changed, packed=False)]))
+    assert wrong(package) == {"malformed-signature"}
+
+
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_the_message_states_its_version(package: Path, version: int):
     """No signature covers it, so only the one that RFC 5652 5.1 has is taken."""
@@ -200,6 +211,7 @@ def _files(octets: bytes | None, *more: File) -> list[File]:
 
 
 NUSPEC = nuget_files()[1].octets
+DECOY = b"<files><id>Good.Package</id><version>9.9.9</version></files><metadata>"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "no description": (archive(_files(None)), "0 descriptions"),
     "two descriptions": (archive(_files(NUSPEC, File(b"b.nuspec", NUSPEC))), "2 descriptions"),
@@ -208,9 +220,23 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "entities": (archive(_files(b"<!DOCTYPE package []>" + NUSPEC[39:])), "document type"),
     "no package": (archive(_files(b"<a/>")), "none of a package"),
     "no version": (archive(_files(NUSPEC.replace(b"version>", b"wersion>"))), "states no version"),
+    "another's identifier": (
+        archive(_files(NUSPEC.replace(b"<id>Example.Package</id>", b"").replace(b"<metadata>", DECOY))),
+        "states no id",
+    ),
+    "two identifiers": (archive(_files(NUSPEC.replace(b"<id>", b"<id>Good</id><id>"))), "states no id"),
+    "markup in it": (archive(_files(NUSPEC.replace(b"<id>", b"<id>Go<!-- -->od"))), "states no id"),
+    "a sign in it": (archive(_files(NUSPEC.replace(b"<id>", b"<id>G&#111;od"))), "states no id"),
     "packed signature": (archive([*nuget_files(), File(b".signature.p7s", b"x" * 99)]), "its signature is packed"),
     "traversal": (archive([*nuget_files(), File(b"../x.nuspec", b"x")]), "leads out of it"),
 }
+
+
+def test_what_a_package_is_called_is_what_nuget_calls_it(package: Path):
+    """An approver is shown the identifier of the metadata, whatever else in the description has one."""
+    package.write_bytes(archive(_files(NUSPEC.replace(b"<metadata>", DECOY))))
+    facts = describe(package).facts
+    assert (facts["package"], facts["version"]) == ("Example.Package", "1.2.3")
 
 
 @pytest.mark.parametrize("how", REFUSED)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.formats import opc_other, opc_rules
+from tests.formats import opc_builder, opc_other, opc_rules
 from tests.formats.opc_builder import (
     MANIFEST,
     ROOT,
@@ -20,6 +20,7 @@ from tests.formats.opc_builder import (
 )
 from tests.formats.samples import sample
 from tests.formats.signing import APPEND, PLAIN, blob_for, signatory, stamp
+from tests.formats.test_pe_layout import Held
 from tests.formats.walking import describe, look, remove, sign, stamp_later, wrong
 from tests.formats.zip_builder import File, Form, archive
 
@@ -465,3 +466,13 @@ def test_the_description_is_of_the_content(path: Path):
     described: Described = describe(path)
     assert described.facts == {"package": "Example.Extension 1.2.3", "parts": 6, "time": "2024-11-19T21:25:46Z"}
     assert described.size == sum(len(octets) for name, octets in contents(vsix()).items() if name[0] != "[")
+
+
+def test_an_extension_is_called_as_visual_studio_calls_it():
+    """An approver is shown the identity of the metadata, whatever else in the manifest has one."""
+    decoy = b'<Assets><Identity Id="Good.Extension" Version="9" /></Assets><Metadata>'
+    files = [
+        File(one.name, one.octets.replace(b"<Metadata>", decoy) if one.name.endswith(b".vsixmanifest") else one.octets)
+        for one in opc_builder.vsix_files()
+    ]
+    assert BY_NAME["vsix"].inspect(Held(archive(files))).package == "Example.Extension 1.2.3"

@@ -156,14 +156,17 @@ def test_urls_that_nobody_is_told_at(url: str) -> None:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "0.1.2.3",
-     "::1", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "2002:0a00:0001::", "::"],
+     "::1", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "2002:0a00:0001::", "::",
+     "64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe", "::7f00:1", "fec0::1"],
 )  # fmt: skip
 def test_addresses_inside_are_refused(address: str) -> None:
     """Whatever the name in the URL resolves to (CWE-918)."""
     with pytest.raises(BadInput, match="not a public one"):
         posting._require_allowed(address, "public")
     posting._require_allowed(address, "private")
-    posting._require_allowed("93.184.216.34", "public")
+    posting._require_allowed("::1", "loopback")
+    for each in ("93.184.216.34", "64:ff9b::5db8:d822", "2606:2800:220:1::1"):
+        posting._require_allowed(each, "public")
 
 
 def test_a_name_that_leads_inside_is_refused_when_it_is_called(

@@ -46,8 +46,9 @@ PAUSES = (0.3, 1.0, 3.0)
 """Seconds before the second, third and fourth try; together less than a person waits, more than a restart of `serve`
 takes."""
 
-LONGEST_PAUSE = 10.0
-"""Seconds of a Retry-After that we obey; a longer one ends the run, for a build should not sleep in our hands."""
+LONGEST_PAUSE = 30.0
+"""Seconds of a Retry-After that we obey: the most that our own service asks for. A longer one ends the run, for a build
+should not sleep in our hands."""
 
 TIMEOUT = 60.0
 """Seconds without an octet before a connection counts as dead; one signature takes well under a second."""

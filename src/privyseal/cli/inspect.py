@@ -74,7 +74,7 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command(cls=Command)
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
 @json_option
 def inspect(file: str, json_mode: JsonMode | None) -> None:
     """Say what is in a file and how it is signed.

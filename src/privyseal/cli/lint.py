@@ -93,7 +93,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command("lint", cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
 @click.option("--as-of", metavar="DATE", help="Ask as of this day, such as 2023-10-19; today unless given.")
 @click.option("--issuer", multiple=True, metavar="FILE", help="Take issuers' certificates from here too. Repeatable.")
 @click.option(

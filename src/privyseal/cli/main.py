@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 import click
 
 from privyseal import __version__
+from privyseal.cli import streams
 from privyseal.cli.lifetime import collect_from_here, leave
 from privyseal.errors import BadInput, PrivySealError, Unavailable
 
@@ -118,6 +119,15 @@ _TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, e
 class LazyGroup(click.Group):
     """A group that imports a command only when it is the one that is run."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; NoSuchCommand names those of the table that look like what was typed."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:  # click looks only among commands that are loaded
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
         return list(COMMANDS)
@@ -158,6 +168,7 @@ def privyseal(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; ``arguments`` are the program's own where none are given."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    streams.complete()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -179,8 +190,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader of stdout has left, as `head` does. Python would complain again when it closes stdout at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.forsake(sys.stdout)  # its reader has left, as `head` does
         return PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort):
         return _told(given, "interrupted", "Interrupted; nothing half-written is left.", None, INTERRUPTED)
@@ -207,6 +217,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             _traceback()
+        if isinstance(error, UnicodeEncodeError) and (strange := _no_text(given)) is not None:
+            return _told(given, "misused", f"{strange} is no text in UTF-8, and some was expected.", None, USAGE)
         hint = "please report it, with what --debug shows in addition"
         return _told(given, "internal", f"This is a bug in Privy Seal ({_kind(error)}).", hint, BUG)
 
@@ -262,13 +274,24 @@ def _told(arguments: Sequence[str], code: str, text: str, hint: str | None, exit
 
     tell(f"privyseal: {text}", *([f"  hint: {hint}"] if hint else []))
     mode = json_mode_of(arguments)
-    if mode is not None:
-        put_error(mode, code, text, hint, exit_code)
+    if mode is not None and not streams.lost(sys.stdout):
+        try:
+            put_error(mode, code, text, hint, exit_code)
+        except OSError:
+            streams.forsake(sys.stdout)  # it was told on stderr, and the exit code says it, too
     return exit_code
 
 
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
+
+
+def _no_text(arguments: Sequence[str]) -> str | None:
+    """Return the last argument that is not in UTF-8, as it can be shown; paths may be so, and all else may not."""
+    from privyseal.cli.output import shown_path
+
+    strange = [each for each in arguments if any("\udc80" <= one <= "\udcff" for one in each)]
+    return shown_path(strange[-1]) if strange else None
 
 
 def _kind(error: Exception) -> str:

@@ -23,6 +23,8 @@ from typing import Any, Literal
 import click
 import msgspec
 
+from privyseal.cli import streams
+
 JsonMode = Literal["object", "lines"]
 """``object``: one document when all is done; ``lines``: one document a file, as each is done."""
 
@@ -92,9 +94,14 @@ class Output:
 
 
 def tell(*lines: str) -> None:
-    """Write lines to stderr, for people."""
-    sys.stderr.write("".join(line + "\n" for line in lines))
-    sys.stderr.flush()
+    """Write lines to stderr, for people; where it takes nothing (a log on a full disk) the work goes on unheard."""
+    try:
+        sys.stderr.write("".join(line + "\n" for line in lines))
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        streams.forsake(sys.stderr)
 
 
 def _put(document: object) -> None:

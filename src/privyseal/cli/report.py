@@ -11,6 +11,7 @@ import heapq
 import hmac
 import os
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from privyseal.cli import report_manifest as papers
 from privyseal.cli.audit import Source, open_source
 from privyseal.cli.bounded import bounded
 from privyseal.cli.evidence import Day
-from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
+from privyseal.cli.output import WIDTH, Command, JsonMode, Output, fill, json_option, mark, printable, shown_path
 from privyseal.cli.report_archive import Content, write
 from privyseal.cli.report_manifest import FileLine, LogLine, Manifest
 from privyseal.cli.report_verify import verify
@@ -102,6 +103,9 @@ def _make(  # noqa: PLR0913 - each argument is an option of the command line
     if directory is None or period is None or out is None:
         raise Misused("A report needs --dir, --period and --out.", hint="privyseal report --help")
     first, last = days(period)
+    if out.is_dir() or not out.resolve().parent.is_dir():
+        why = "it is a folder" if out.is_dir() else "its folder does not exist"
+        raise Misused(f"The report cannot be written to {shown_path(out)}: {why}.")
     settings = config.load(directory)
     asked = Asked(standard=standard, service=settings.service.name, first=first, last=last, as_of=as_of or last)
     source = open_source(directory, None, None, None)
@@ -310,7 +314,7 @@ def _tell(output: Output, built: Report, contents: dict[str, Content], out: Path
     output.say(*fill("sha256", sha256))
     if not pdf:
         output.say("There is no PDF in it: Typst is not installed (pip install privyseal[report]).")
-    output.say(NO_OPINION)
+    output.say(*textwrap.wrap(NO_OPINION, WIDTH))
     output.result(
         {"schema": "privyseal/report-made/1", "path": str(out), "sha256": sha256, "verdicts": counts, "pdf": pdf}
     )

@@ -171,13 +171,13 @@ def asked_in_words(asked: SigningRequest) -> list[str]:
         lines += fill("code", f"{printable(one.filename)} ({printable(one.format)}, {one.size} octets)")
         lines += fill("", f"{one.digest_algorithm} {one.digest.hex()}")
         facts = ", ".join(f"{name} {value}" for name, value in one.said().items())
-        lines += fill("", printable(facts)) if facts else []
+        lines += fill("", printable(facts, len(facts) + 1)) if facts else []
     lines += fill("key", f"{printable(asked.key)} of {printable(asked.subscriber)} ({printable(asked.scheme)})")
     lines += fill("", f"{asked.key_id}")
     lines += fill("certif.", asked.certificate)
     if asked.requester is not msgspec.UNSET:
         lines += fill("asked by", printable(asked.requester))
-    named = [printable(each) for each in (asked.options.program_name, asked.options.program_url) if each]
+    named = [printable(each, len(each) + 1) for each in (asked.options.program_name, asked.options.program_url) if each]
     if named:
         lines += fill("program", ", ".join(named))
     lines += fill("mode", _MODES[asked.mode])
@@ -190,6 +190,8 @@ def asked_in_words(asked: SigningRequest) -> list[str]:
     kept = "replaces" if asked.options.mode == "replace" else "is added to"
     stamped = "with a timestamp" if asked.options.timestamp else "without a timestamp"
     lines += fill("options", f"{kept} signatures that the file carries, {stamped}")
+    for name, text in asked.options.said().items():
+        lines += fill("", printable(f"{name} {text}", len(text) + 100))
     return lines + fill("until", f"{asked.expires_at:%Y-%m-%d %H:%M:%S} UTC")
 
 

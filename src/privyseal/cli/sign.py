@@ -42,7 +42,7 @@ where files are replaced, which waits for the disk most, and slower by a tenth w
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
 @click.option("-o", "--output", metavar="OUT", help="Write here instead: a file, or a folder for several.")
 @click.option("--key", metavar="NAME", help="The Key Pair to sign with.")
 @click.option("-d", "--program-name", metavar="TEXT", help="What Windows calls the program when it asks to run it.")

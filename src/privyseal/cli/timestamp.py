@@ -83,7 +83,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
 @click.option("-o", "--output", metavar="OUT", help="Write here instead: a file, or a folder for several.")
 @click.option("--tsa", multiple=True, metavar="URL", help="A timestamp authority to ask. Repeatable, in this order.")
 @click.option("--policy", metavar="OID", help="Insist on this policy of the authority's.")

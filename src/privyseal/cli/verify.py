@@ -53,7 +53,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
 @click.option("--trust", multiple=True, metavar="PEM", help="Trust these roots, for code and timestamps. Repeatable.")
 @click.option("--crl", multiple=True, metavar="FILE", help="Ask these revocation lists, PEM or DER. Repeatable.")
 @click.option("--receipt", metavar="FILE", help=f"The file's receipt, where it is not FILE{SUFFIX}.")

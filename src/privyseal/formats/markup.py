@@ -49,6 +49,21 @@ def scan(octets: bytes, what: str, depth: int = 1) -> list[Element]:
     return reader.found
 
 
+def below(elements: list[Element], name: str) -> list[Element]:
+    """Return what stands directly in the one element of that name below the root; nothing where there are several.
+
+    ``elements`` come from :func:`scan` with a depth of 2 or more. An element of a depth alone may stand in another.
+    """
+    found: list[Element] = []
+    inside = False
+    for one in elements:
+        if one.depth == 1:
+            inside = one.name == name
+        elif inside and one.depth == 2:
+            found.append(one)
+    return found if sum((one.depth, one.name) == (1, name) for one in elements) == 1 else []
+
+
 def root_of(octets: bytes, what: str) -> Element:
     """Return the root of a document that begins with these octets; it need not be whole. Raises as :func:`scan`."""
     reader = _Reader(what, 0)

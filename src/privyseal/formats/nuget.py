@@ -245,12 +245,14 @@ def _described(code: Source, entry: Entry) -> tuple[str, str]:
     if elements[0].name != "package" or not any((one.depth, one.name) == (1, "metadata") for one in elements):
         _refuse(code, "its description is none of a package")
     codec = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(octets[:2], "utf-8")
+    said = markup.below(elements, "metadata")
     found = []
     for wanted in ("id", "version"):
-        element = next((one for one in elements if (one.depth, one.name) == (2, wanted)), None)
-        text = "" if element is None else octets[element.start : element.close].decode(codec, "replace")
+        named = [one for one in said if one.name == wanted]
+        text = octets[named[0].start : named[0].close].decode(codec, "replace") if len(named) == 1 else ""
         word = text.partition(">")[2].strip()
-        if not 0 < len(word) <= nuget_facts.MAX_WORD or not word.isprintable():
+        plain = word.isprintable() and not set(word) & set("<>&")  # else other readers make something else of it
+        if not 0 < len(word) <= nuget_facts.MAX_WORD or not plain:
             _refuse(code, f"its description states no {wanted} of at most {nuget_facts.MAX_WORD} printable characters")
         found.append(word)
     return found[0], found[1]

@@ -15,6 +15,7 @@ is bound.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,7 +145,10 @@ def read(octets: bytes) -> Blob:
         raise BadInput("The signature is none of a NuGet package: its content is no plain data, or of several signers.")
     stated = _CONTENT.fullmatch(signed.content_octets or b"")
     algorithm = None if stated is None else _BY_OID.get(stated.group(1).decode())
-    digest = b"" if stated is None else base64.b64decode(stated.group(2) + b"=" * (-len(stated.group(2)) % 4))
+    try:
+        digest = b"" if stated is None else base64.b64decode(stated.group(2) + b"=" * (-len(stated.group(2)) % 4))
+    except binascii.Error:  # one character more than octets can make
+        digest = b""
     if (
         algorithm is None
         or len(digest) != DIGEST_SIZES[algorithm]

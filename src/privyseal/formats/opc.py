@@ -277,7 +277,8 @@ def _extension(code: Source, layout: OpcLayout) -> str:
         opc_layout.refuse(code, "it has no extension.vsixmanifest")
     octets = zipdir.whole(code, entry, opc_layout.MAX_EDITED)
     elements = markup.scan(octets, f"{entry.shown} in {code.filename}", depth=2)
-    found = next((one.attributes for one in elements if (one.depth, one.name) == (2, "Identity")), {})
+    named = [one.attributes for one in markup.below(elements, "Metadata") if one.name == "Identity"]
+    found = named[0] if len(named) == 1 else {}
     words = " ".join(found[key] for key in ("Id", "Version") if key in found)
     return words if len(words) <= MAX_WORD and words.isprintable() else ""
 

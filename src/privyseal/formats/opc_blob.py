@@ -41,6 +41,8 @@ MAX_REFERENCES: Final = 1 << 16
 """Parts that one signature names; 8 MiB of XML hold some 25,000."""
 MAX_COVERED: Final = 16
 """Objects that one signature covers; those of Office cover four."""
+MAX_AGAIN: Final = 2
+"""How often the document's own octets are covered by it; none is covered twice in those of Office."""
 _BY_DIGEST = {uri: name for name, uri in DIGESTS.items()}
 _BY_METHOD = {uri: name for name, uri in METHODS.items()}
 _SPACE = re.compile(r"[ \t\r\n]+")
@@ -183,8 +185,14 @@ def _problems(parsed: Parsed, carried: Sequence[bytes]) -> Iterator[Problem]:
     if (algorithm := _BY_METHOD.get(parsed.method)) is None:
         yield Problem("signature-algorithm", f"It is signed by {parsed.method[:80]!r}; RSA with SHA-2 was expected.")
         return
+    room = MAX_AGAIN * (parsed.root.close - parsed.root.start)
     for reference in parsed.info.called(DSIG, "Reference"):
-        yield from _reference_problems(parsed.root, reference)
+        named = _named(parsed.root, reference)
+        room -= sum(one.close - one.start for one in named)
+        if room < 0:
+            yield Problem("reference", "It covers the same octets of its own again and again.")
+            return
+        yield from _reference_problems(named, reference)
     if _algorithm(parsed.info, "CanonicalizationMethod") not in (C14N, COMMENTED):
         yield Problem("canonical-form", "It is signed in another canonical form than OPC allows.")
     if not carried:
@@ -204,10 +212,15 @@ def _problems(parsed: Parsed, carried: Sequence[bytes]) -> Iterator[Problem]:
         yield Problem("certificate-binding", "The certificates are not those whose hashes are under the signature.")
 
 
-def _reference_problems(root: Element, reference: Element) -> Iterator[Problem]:
-    """Hold one reference of SignedInfo against what it names, which has to be within the document."""
+def _named(root: Element, reference: Element) -> list[Element]:
+    """Return what a reference of SignedInfo names, which has to be within the document."""
     uri = reference.get("URI") or ""
-    named = [one for one in root.walk() if uri[:1] == "#" and one.get("Id") == uri[1:]]
+    return [one for one in root.walk() if one.get("Id") == uri[1:]] if uri[:1] == "#" else []
+
+
+def _reference_problems(named: Sequence[Element], reference: Element) -> Iterator[Problem]:
+    """Hold one reference of SignedInfo against what it names."""
+    uri = reference.get("URI") or ""
     if len(named) != 1:
         yield Problem("reference", f"It covers {uri[:80]!r}, which is not exactly one thing in it.")
         return

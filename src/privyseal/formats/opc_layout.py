@@ -34,6 +34,10 @@ MAX_UNPACKED: Final = 1 << 30
 MAX_RATIO: Final = 100
 """Octets of all parts, unpacked: as many as the first says in any package, and as often as the second its own size.
 Real ones unpack to four times their size."""
+MAX_SIGNED: Final = 8 << 20
+"""Octets of all signatures together; one that names 25,000 parts has as many."""
+MAX_CERTIFICATES: Final = 64
+"""Certificates of one signature that are parts of their own, as in any other signature."""
 MAX_CERTIFICATE: Final = 1 << 16
 """Octets of a certificate that is a part of its own, and of the relationships that lead to it."""
 MAX_EDITED: Final = 1 << 20
@@ -261,22 +265,25 @@ def _target(code: Source, source: str, link: Relationship, names: dict[str, Entr
 
 
 def _signatures(code: Source, origin: str, lists: Sequence[Relationship], names: dict[str, Entry]) -> list[Signed]:
-    found = []
-    for link in lists:
-        if link.kind != TO_SIGNATURE:
-            continue
-        name = _target(code, origin, link, names)
-        beside = names.get(relationships_of(name))
-        certificates = [
-            names[_target(code, name, one, names)]
-            for one in (
-                () if beside is None else relationships(code, zipdir.whole(code, beside, MAX_EDITED), text(beside))
-            )
-            if one.kind == TO_CERTIFICATE
-        ]
-        if any(one.size > MAX_CERTIFICATE for one in (*certificates, *((beside,) if beside else ()))):
-            refuse(code, f"its signature {name} names a certificate of more than {MAX_CERTIFICATE} octets")
-        found.append(Signed(names[name], tuple(certificates)))
-    if len(found) > MAX_SIGNATURES or len({one.entry.name for one in found}) != len(found):
-        refuse(code, f"it names {len(found)} signatures; at most {MAX_SIGNATURES}, each once, are read")
+    leading = [_target(code, origin, link, names) for link in lists if link.kind == TO_SIGNATURE]
+    if len(leading) > MAX_SIGNATURES or len(set(leading)) != len(leading):
+        refuse(code, f"it names {len(leading)} signatures; at most {MAX_SIGNATURES}, each once, are read")
+    if (size := sum(names[name].size for name in leading)) > MAX_SIGNED:
+        refuse(code, f"its signatures have {size} octets; {MAX_SIGNED} are read")
+    return [Signed(names[name], tuple(_certificates(code, name, names))) for name in leading]
+
+
+def _certificates(code: Source, name: str, names: dict[str, Entry]) -> list[Entry]:
+    """Return the parts with the certificates of one signature."""
+    beside = names.get(relationships_of(name))
+    if beside is None:
+        return []
+    if beside.size > MAX_CERTIFICATE:
+        refuse(code, f"its signature {name} names certificates in more than {MAX_CERTIFICATE} octets")
+    links = relationships(code, zipdir.whole(code, beside, MAX_CERTIFICATE), text(beside))
+    found = [names[_target(code, name, one, names)] for one in links if one.kind == TO_CERTIFICATE]
+    if len(found) > MAX_CERTIFICATES:
+        refuse(code, f"its signature {name} names {len(found)} certificates; {MAX_CERTIFICATES} are read")
+    if any(one.size > MAX_CERTIFICATE for one in found):
+        refuse(code, f"its signature {name} names a certificate of more than {MAX_CERTIFICATE} octets")
     return found

@@ -22,6 +22,8 @@ from privyseal.terms.signatures import DIGEST_SIZES, DigestAlgorithm
 
 LARGE: Final = 8 << 20
 """Octets of all parts from which a second thread is worth it."""
+MAX_PARSED: Final = 8 << 20
+"""Octets of XML that are parsed because a part is not hashed as it is; a large document has 1 MiB of relationships."""
 _ALLOWED = ((), (C14N,), (COMMENTED,), (RELATIONSHIP_TRANSFORM, C14N), (RELATIONSHIP_TRANSFORM, COMMENTED))
 
 
@@ -79,9 +81,33 @@ def chosen(links: Iterable[Relationship], identifiers: Collection[str], kinds: C
     return f'<Relationships xmlns="{opc_layout.RELATIONSHIPS}">{listed}</Relationships>'.encode()
 
 
-def _links(code: Source, entry: Entry) -> tuple[Relationship, ...]:
-    name = opc_layout.text(entry)
-    return opc_layout.relationships(code, zipdir.whole(code, entry, opc_layout.MAX_EDITED), name)
+class _Xml:
+    """The parts of one package that have to be parsed: relationships each once, and of all only so much."""
+
+    def __init__(self, code: Source) -> None:
+        self._code = code
+        self._room = MAX_PARSED
+        self._links: dict[str, tuple[Relationship, ...]] = {}
+
+    def links(self, entry: Entry) -> tuple[Relationship, ...]:
+        """Return the relationships in a part; MalformedCode where it holds none, or too much was parsed."""
+        name = opc_layout.text(entry)
+        if name not in self._links:
+            octets = self._octets(entry, opc_layout.MAX_EDITED)
+            self._links[name] = opc_layout.relationships(self._code, octets, name)
+        return self._links[name]
+
+    def canonical(self, entry: Entry, *, comments: bool) -> bytes:
+        """Return a part in canonical form; MalformedCode where it is no XML, or too much was parsed."""
+        octets = self._octets(entry, xml_canonical.MAX_OCTETS)
+        document = xml_canonical.read(octets, f"{entry.shown} in {self._code.filename}")
+        return canonical(document, comments=comments)
+
+    def _octets(self, entry: Entry, most: int) -> bytes:
+        self._room -= entry.size
+        if self._room < 0:
+            opc_layout.refuse(self._code, f"more than {MAX_PARSED} octets of XML would have to be parsed")
+        return zipdir.whole(self._code, entry, most)
 
 
 # -- listing -----------------------------------------------------------------------------------------------------------
@@ -104,7 +130,7 @@ def listed(
             opc_layout.refuse(code, f"its {opc_layout.TYPES} says nothing of {name[:80]!r}, so it is no part")
     plain = [name for name in entries if name not in written and (raw or not opc_layout.is_relationships(name))]
     read = of_all(code, {name: (entries[name], (algorithm,)) for name in plain})
-    found = []
+    xml, found = _Xml(code), []
     for name in sorted(names):
         kind = stated.of(name) or ""
         if raw or not opc_layout.is_relationships(name):
@@ -112,7 +138,7 @@ def listed(
             digest = read[name][algorithm] if octets is None else hashlib.new(algorithm, octets).digest()
             found.append(Reference(name, kind, algorithm, digest))
             continue
-        links = [one for one in _links(code, entries[name]) if one.kind != opc_layout.TO_ORIGIN]
+        links = [one for one in xml.links(entries[name]) if one.kind != opc_layout.TO_ORIGIN]
         if links:
             taken = frozenset(one.identifier for one in links)
             digest = hashlib.new(algorithm, chosen(links, taken, ())).digest()
@@ -124,11 +150,15 @@ def listed(
 
 # -- judging -----------------------------------------------------------------------------------------------------------
 class Held:
-    """The parts of one package, each hashed at most once for each algorithm that its signatures use."""
+    """The parts of one package, each hashed at most once for each algorithm that its signatures use.
+
+    What is not hashed as it is, is looked at once for each signature, however often one names it.
+    """
 
     def __init__(self, code: Source, layout: OpcLayout, lists: Sequence[Sequence[Reference]]) -> None:
         """Look at the parts that ``lists`` name; nothing is read yet."""
         self._code = code
+        self._xml = _Xml(code)
         self._layout = layout
         self._entries = {opc_layout.text(one): one for one in layout.archive.entries}
         self._folded = {name.lower(): name for name in self._entries}
@@ -143,11 +173,12 @@ class Held:
         wrong: dict[str, list[str]] = {}
         covered: dict[str, Reference] = {}
         for one in references:
-            if (flaw := self._flaw(one)) is not None:
-                wrong.setdefault(flaw, []).append(one.name)
             if one.name.lower() in covered:
                 wrong.setdefault("twice", []).append(one.name)
+                continue
             covered[one.name.lower()] = one
+            if (flaw := self._flaw(one)) is not None:
+                wrong.setdefault(flaw, []).append(one.name)
         for entry in self._layout.parts():
             name = opc_layout.text(entry)
             if not self._covers(entry, covered.get(name.lower())):
@@ -192,17 +223,15 @@ class Held:
 
     def _transformed(self, entry: Entry, one: Reference) -> bytes:
         if one.transforms[0] == RELATIONSHIP_TRANSFORM:
-            return chosen(_links(self._code, entry), one.identifiers, one.kinds)
-        octets = zipdir.whole(self._code, entry, xml_canonical.MAX_OCTETS)
-        document = xml_canonical.read(octets, f"{entry.shown} in {self._code.filename}")
-        return canonical(document, comments=COMMENTED in one.transforms)
+            return chosen(self._xml.links(entry), one.identifiers, one.kinds)
+        return self._xml.canonical(entry, comments=COMMENTED in one.transforms)
 
     def _covers(self, entry: Entry, one: Reference | None) -> bool:
         """Tell whether all of a part is under the signature, but for the relationship to signatures."""
         if not opc_layout.is_relationships(opc_layout.text(entry)) or (one is not None and not one.transforms):
             return one is not None
         try:
-            links = _links(self._code, entry)
+            links = self._xml.links(entry)
         except MalformedCode:
             return False
         taken, kinds = (one.identifiers, one.kinds) if one is not None else ((), ())

@@ -22,6 +22,8 @@ def decompressed(octets: bytes, limit: int, what: str) -> bytes:
     """Return what a container holds; MalformedCode, naming ``what``, where it is none or holds more than ``limit``."""
     if not octets or octets[0] != _MARK:
         _refuse(what, "does not begin as something packed")
+    if len(octets) > limit + limit // 8 + _CHUNK:  # nothing grows by more than a bit an octet; chunks can be empty
+        _refuse(what, f"has {len(octets)} octets packed, and would have at most {limit} unpacked")
     out, at = bytearray(), 1
     while at < len(octets):
         head = int.from_bytes(octets[at : at + 2], "little")

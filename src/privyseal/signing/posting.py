@@ -123,13 +123,26 @@ def _connected(parts: SplitResult, targets: Targets) -> http.client.HTTPConnecti
     return connection
 
 
+_NOWHERE = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "fec0::/10")))
+"""Not global, though Python 3.11 has it so: a network's own translation (RFC 8215), and site-local (RFC 3879)."""
+_TRANSLATED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "::/96")))
+"""Whose last four octets are an IPv4 address: translated by a gateway (RFC 6052), and of old (RFC 4291 2.5.5.1)."""
+
+
+def _within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address to which an IPv6 address leads, None where it leads to none."""
+    if any(address in one for one in _TRANSLATED) and int(address) > 1:  # :: and ::1 are addresses of their own
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
 def _require_allowed(address: str, targets: Targets) -> None:
     found = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    inner = _within(found) if isinstance(found, ipaddress.IPv6Address) else None
     for each in (found, *([inner] if inner is not None else [])):
         if targets == "private" or (each.is_loopback and targets == "loopback"):
             continue
-        if not each.is_global or each.is_multicast:
+        if not each.is_global or each.is_multicast or any(each in one for one in _NOWHERE):
             raise BadInput(
                 "Its address is not a public one, and messages go to public ones only.",
                 hint="the operator can allow others: [notices] targets",

@@ -126,7 +126,7 @@ _FACTS: dict[str, Callable[[SigningRequest], str]] = {
     "program url": lambda r: r.options.program_url or "",
     "timestamp": lambda r: "wanted" if r.options.timestamp else "not wanted",
     "earlier signatures": lambda r: "replaced" if r.options.mode == "replace" else "kept",
-    "repository": lambda r: " ".join((r.options.nuget_repository or "", *r.options.nuget_owners)),
+    "options": lambda r: "; ".join(f"{name} {text}" for name, text in r.options.said().items()),
     "seen by the service": lambda r: "yes" if r.mode == "server" else "no",
     "formats": lambda r: ", ".join(sorted({each.format for each in r.described})),
     "digest algorithms": lambda r: ", ".join(sorted({each.digest_algorithm for each in r.described})),

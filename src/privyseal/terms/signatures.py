@@ -131,6 +131,28 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     nuget_owners: tuple[str, ...] = ()
     """Whose package the repository says it is."""
 
+    def said(self) -> dict[str, str]:
+        """Return what is wished for, as far as it is not the usual, by what people are shown it under.
+
+        Name, URL, mode and timestamp are left out: they are shown in any case, each in words of its own.
+        """
+        usual, found = Options(), {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name in _SHOWN_ALWAYS or value == getattr(usual, name):
+                continue
+            if isinstance(value, bool):
+                text = "yes" if value else "no"
+            elif isinstance(value, tuple):
+                text = ", ".join(value)
+            else:
+                text = f"{value:#x}" if name == "efi_attributes" else str(value)
+            found[name.replace("_", " ")] = text
+        return found
+
+
+_SHOWN_ALWAYS = frozenset({"program_name", "program_url", "mode", "timestamp"})
+
 
 class ToBeSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The octets a key signs, and the digest algorithm it hashes them with; RSA means PKCS#1 v1.5 unless ``pss``.
