@@ -13,6 +13,7 @@ from tests.formats.msi_builder import tree
 from tests.formats.pe_builder import program
 from tests.formats.signing import PLAIN, blobs_for, signatory
 from tests.formats.test_navx import app
+from tests.formats.zip_builder import app_package, nuget_package, publisher_of
 
 from privyseal.cli import pieces
 from privyseal.errors import VerificationFailed
@@ -40,6 +41,8 @@ KINDS: dict[str, Callable[[Path], bytes]] = {
     "odd.exe": lambda folder: program(sections=(BIG,), overlay=b"odd"),
     "large.msi": _msi,
     "large.app": lambda folder: app(BIG),
+    "large.msix": lambda folder: app_package(publisher_of(signatory()), content=BIG),
+    "large.nupkg": lambda folder: nuget_package(BIG),
 }
 
 
@@ -80,7 +83,9 @@ class Signing:
             assert not again.examined.problems and not [p for one in again.examined.signatures for p in one.problems]
 
 
-@pytest.mark.parametrize("name", ["large.cab", "roomy.cab", "large.exe", "large.msi", "large.app"])
+@pytest.mark.parametrize(
+    "name", ["large.cab", "roomy.cab", "large.exe", "large.msi", "large.app", "large.msix", "large.nupkg"]
+)
 def test_the_content_is_not_read_back_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Signed and verified, replaced and verified again, and what is read of the outcome is its structure."""
     path = tmp_path / name
@@ -103,7 +108,15 @@ def test_where_octets_are_filled_in_it_is_read(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("name", "at"), [("large.cab", 5_000_000), ("large.exe", 100), ("large.exe", 5_000_000), ("large.msi", 5_000_000)]
+    ("name", "at"),
+    [
+        ("large.cab", 5_000_000),
+        ("large.exe", 100),
+        ("large.exe", 5_000_000),
+        ("large.msi", 5_000_000),
+        ("large.msix", 5_000_000),
+        ("large.nupkg", 5_000_000),
+    ],
 )
 def test_a_wrong_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> None:
     """One bit that the disk, the kernel or we put wrong into the draft: nothing gets the name of the outcome."""

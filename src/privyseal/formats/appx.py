@@ -61,6 +61,8 @@ from privyseal.terms.signatures import (
 
 _ENDS = (".appx", ".msix", ".appxbundle", ".msixbundle")
 _PARTS = ("axpc", "axcd", "axct", "axbm", "axci")
+_SMALL = 1 << 20
+"""Octets of packed content types that are held; real ones have some hundreds."""
 
 
 class AppxFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,12 +113,13 @@ class AppPackage:
             _check_publisher(layout.publisher, identity.chain[0])
         placed = _to_be_signed(layout)
         directory = zipdir_writing.normal_directory(layout.archive, placed, layout.wide)
-        digests = _digests(code, layout, placed, directory, layout.marked_types, layout.algorithm)
+        algorithm = layout.algorithm
+        digests = _digests(code, layout, placed, directory, layout.marked_types, (algorithm,))[algorithm]
         described = Described(
             format=self.name,
             filename=code.filename,
-            digest_algorithm=layout.algorithm,
-            digest=hashlib.new(layout.algorithm, _imprint(digests)).digest(),
+            digest_algorithm=algorithm,
+            digest=hashlib.new(algorithm, _imprint(digests)).digest(),
             size=PatchPlan(tuple(zipdir_writing.steps(placed))).size + len(directory),
             facts={
                 "bundle": layout.bundle,
@@ -156,11 +159,12 @@ class AppPackage:
         layout = _of_appx(layout)
         found = list(authenticode_blob.walk(_blobs(code, layout)))
         named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        imprints: dict[str, bytes] = {}
-        for algorithm in (name for name in DIGEST_SIZES if name in named):
-            placed = _without_signature(layout)
-            directory = zipdir_writing.directory(layout.archive, placed)
-            imprints[algorithm] = _imprint(_digests(code, layout, placed, directory, layout.types, algorithm))
+        placed = _without_signature(layout)
+        directory = zipdir_writing.directory(layout.archive, placed) if named else b""
+        digests = _digests(
+            code, layout, placed, directory, layout.types, tuple(name for name in DIGEST_SIZES if name in named)
+        )
+        imprints = {algorithm: _imprint(each) for algorithm, each in digests.items()}
         subject = _subject(layout.bundle)
         for index, one in enumerate(found):
             judged = authenticode_blob.judge(one, index, self.name, subject, imprints)
@@ -304,33 +308,58 @@ def _plain(code: Source, layout: AppxLayout, entry: zipdir.Entry) -> bool:
 
 
 # -- digests -----------------------------------------------------------------------------------------------------------
-# What the digests are of.
+# What the digests are of, and by what.
 def _digests(
     code: Source,
     layout: AppxLayout,
     placed: Sequence[Placed],
     directory: bytes,
     types: bytes,
-    algorithm: DigestAlgorithm,
-) -> dict[str, bytes]:
-    """Return each digest by its name in lower case; an empty one for a catalogue that is not there."""
-    entries = hashlib.new(algorithm)
-    for step in zipdir_writing.steps(placed):
-        if isinstance(step, Insert):
-            entries.update(step.octets)
-        else:
-            content.feed(code, step.offset, step.offset + step.count, [entries.update])
-    found = {"axpc": entries.digest(), "axcd": hashlib.new(algorithm, directory).digest()}
-    found["axct"] = hashlib.new(algorithm, types).digest()
+    algorithms: tuple[DigestAlgorithm, ...],
+) -> dict[str, dict[str, bytes]]:
+    """Return by algorithm each digest by its name in lower case; an empty one for a catalogue that is not there."""
+    if not algorithms:
+        return {}
+    entries = content.digests(code, algorithms, _parts(code, placed))
+    found = {
+        one: {"axpc": entries[one], "axcd": hashlib.new(one, directory).digest(), "axct": hashlib.new(one, types).digest()}
+        for one in algorithms
+    }
     for name, part in (("axbm", appx_layout.BLOCK_MAP), ("axci", appx_layout.CODE_INTEGRITY)):
         entry = layout.archive.find(part)
-        found[name] = b""
+        streamed = {one: hashlib.new(one) for one in algorithms}
         if entry is not None:
-            streamed = hashlib.new(algorithm)
             for piece in zipdir.unpacked(code, entry, appx_layout.MAX_STREAM):
-                streamed.update(piece)
-            found[name] = streamed.digest()
+                for each in streamed.values():
+                    each.update(piece)
+        for one in algorithms:
+            found[one][name] = b"" if entry is None else streamed[one].digest()
     return found
+
+
+def _parts(code: Source, placed: Sequence[Placed]) -> Iterator[content.Part]:
+    """Yield what AXPC is of: the entries, those of content types as octets.
+
+    Signing writes those anew, so they come from the plan before and from the file after. All else has its place in
+    both, and what was hashed of the draft while the source was read need not be read again.
+    """
+    start = at = 0
+    for one in placed:
+        entry, octets = one.entry, one.octets
+        if octets is None and entry.name == appx_layout.TYPES and entry.end - entry.at <= _SMALL:
+            octets = code.pread(entry.at, entry.end - entry.at)
+        if octets is None and entry.at == at:
+            at = entry.end
+            continue
+        if start < at:
+            yield start, at
+        start = at = entry.end  # of an entry written anew it is no place in the file, and the next one begins a range
+        if octets is None:
+            start = entry.at
+        else:
+            yield octets
+    if start < at:
+        yield start, at
 
 
 def _imprint(digests: Mapping[str, bytes]) -> bytes:
