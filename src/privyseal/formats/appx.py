@@ -25,11 +25,11 @@ import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import (
+    appx_digests,
     appx_layout,
     authenticode,
     authenticode_blob,
     authenticode_later,
-    content,
     publisher_name,
     zipdir,
     zipdir_writing,
@@ -60,9 +60,6 @@ from privyseal.terms.signatures import (
 )
 
 _ENDS = (".appx", ".msix", ".appxbundle", ".msixbundle")
-_PARTS = ("axpc", "axcd", "axct", "axbm", "axci")
-_SMALL = 1 << 20
-"""Octets of packed content types that are held; real ones have some hundreds."""
 
 
 class AppxFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,12 +111,12 @@ class AppPackage:
         placed = _to_be_signed(layout)
         directory = zipdir_writing.normal_directory(layout.archive, placed, layout.wide)
         algorithm = layout.algorithm
-        digests = _digests(code, layout, placed, directory, layout.marked_types, (algorithm,))[algorithm]
+        digests = appx_digests.of(code, layout, placed, directory, layout.marked_types, (algorithm,))[algorithm]
         described = Described(
             format=self.name,
             filename=code.filename,
             digest_algorithm=algorithm,
-            digest=hashlib.new(algorithm, _imprint(digests)).digest(),
+            digest=hashlib.new(algorithm, appx_digests.imprint(digests)).digest(),
             size=PatchPlan(tuple(zipdir_writing.steps(placed))).size + len(directory),
             facts={
                 "bundle": layout.bundle,
@@ -161,10 +158,10 @@ class AppPackage:
         named = {one.blob.digest_algorithm for one in found if one.blob is not None}
         placed = _without_signature(layout)
         directory = zipdir_writing.directory(layout.archive, placed) if named else b""
-        digests = _digests(
+        digests = appx_digests.of(
             code, layout, placed, directory, layout.types, tuple(name for name in DIGEST_SIZES if name in named)
         )
-        imprints = {algorithm: _imprint(each) for algorithm, each in digests.items()}
+        imprints = {algorithm: appx_digests.imprint(each) for algorithm, each in digests.items()}
         subject = _subject(layout.bundle)
         for index, one in enumerate(found):
             judged = authenticode_blob.judge(one, index, self.name, subject, imprints)
@@ -307,66 +304,6 @@ def _plain(code: Source, layout: AppxLayout, entry: zipdir.Entry) -> bool:
     return packed and zipdir_writing.plain(entry, stands)
 
 
-# -- digests -----------------------------------------------------------------------------------------------------------
-# What the digests are of, and by what.
-def _digests(
-    code: Source,
-    layout: AppxLayout,
-    placed: Sequence[Placed],
-    directory: bytes,
-    types: bytes,
-    algorithms: tuple[DigestAlgorithm, ...],
-) -> dict[str, dict[str, bytes]]:
-    """Return by algorithm each digest by its name in lower case; an empty one for a catalogue that is not there."""
-    if not algorithms:
-        return {}
-    entries = content.digests(code, algorithms, _parts(code, placed))
-    found = {
-        one: {"axpc": entries[one], "axcd": hashlib.new(one, directory).digest(), "axct": hashlib.new(one, types).digest()}
-        for one in algorithms
-    }
-    for name, part in (("axbm", appx_layout.BLOCK_MAP), ("axci", appx_layout.CODE_INTEGRITY)):
-        entry = layout.archive.find(part)
-        streamed = {one: hashlib.new(one) for one in algorithms}
-        if entry is not None:
-            for piece in zipdir.unpacked(code, entry, appx_layout.MAX_STREAM):
-                for each in streamed.values():
-                    each.update(piece)
-        for one in algorithms:
-            found[one][name] = b"" if entry is None else streamed[one].digest()
-    return found
-
-
-def _parts(code: Source, placed: Sequence[Placed]) -> Iterator[content.Part]:
-    """Yield what AXPC is of: the entries, those of content types as octets.
-
-    Signing writes those anew, so they come from the plan before and from the file after. All else has its place in
-    both, and what was hashed of the draft while the source was read need not be read again.
-    """
-    start = at = 0
-    for one in placed:
-        entry, octets = one.entry, one.octets
-        if octets is None and entry.name == appx_layout.TYPES and entry.end - entry.at <= _SMALL:
-            octets = code.pread(entry.at, entry.end - entry.at)
-        if octets is None and entry.at == at:
-            at = entry.end
-            continue
-        if start < at:
-            yield start, at
-        start = at = entry.end  # of an entry written anew it is no place in the file, and the next one begins a range
-        if octets is None:
-            start = entry.at
-        else:
-            yield octets
-    if start < at:
-        yield start, at
-
-
-def _imprint(digests: Mapping[str, bytes]) -> bytes:
-    """Return the list of digests as it is signed."""
-    return b"APPX" + b"".join(name.upper().encode() + digests[name] for name in _PARTS if digests[name])
-
-
 # -- descriptions ------------------------------------------------------------------------------------------------------
 def _check(described: Described, identity: Identity, options: Options) -> tuple[AppxFacts, bytes]:
     """Return the facts of a description, and the list of digests in them; refuse what no app package gives."""
@@ -374,13 +311,13 @@ def _check(described: Described, identity: Identity, options: Options) -> tuple[
         raise BadInput(f"This description is of the format {described.format}; {appx_layout.NAME} was expected.")
     try:
         facts = msgspec.convert(described.facts, AppxFacts, strict=True)
-        digests = {name: bytes.fromhex(getattr(facts, name)) for name in _PARTS}
+        digests = {name: bytes.fromhex(getattr(facts, name)) for name in appx_digests.PARTS}
     except (msgspec.ValidationError, ValueError) as error:
         raise BadInput(f"The facts of this description are not those of an app package: {error}.") from None
     size = DIGEST_SIZES[described.digest_algorithm]
     if any(len(one) != size for name, one in digests.items() if one or name != "axci"):
         raise BadInput(f"No app package is described here: each of its digests has {size} octets.")
-    imprint = _imprint(digests)
+    imprint = appx_digests.imprint(digests)
     if hashlib.new(described.digest_algorithm, imprint).digest() != described.digest:
         raise BadInput("The digest of this description is not that of the digests among its facts.")
     if not 3 <= facts.entries <= zipdir.MAX_ENTRIES or described.size < zipdir.LAST.size:

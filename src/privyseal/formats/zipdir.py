@@ -57,8 +57,7 @@ FULL32: Final = 0xFFFFFFFF
 """What stands where a number has no room: it is in the ZIP64 field or record."""
 _ENCRYPTED, _STREAMED, _STRONG, _MASKED = 1, 8, 0x40, 0x2000
 _COMPARED = _ENCRYPTED | _STREAMED | _STRONG | 0x800 | _MASKED
-_NEAR, _CLOSE = 1 << 9, 1 << 12
-_AROUND = 1 << 16
+_NEAR, _CLOSE, _AROUND = 1 << 9, 1 << 12, 1 << 16
 """Octets read around an entry's header: some, or many where entries of less than ``_CLOSE`` octets are packed close."""
 _FIRST, _PIECE = 1 << 12, 1 << 16
 """Octets read at a time when something is unpacked, and the most that come out at a time; at first few, for who only
