@@ -330,10 +330,10 @@ def _compared(code: Source, entry: Entry, octets: bytes, end: int) -> int:
     same = (mark, flags & _COMPARED, method, named) == (LOCAL, entry.flags & _COMPARED, entry.method, len(entry.name))
     if not same or octets[HEADER.size :] != entry.name:
         _refuse(code, f"has an entry whose own header says other things than the directory: {entry.shown}")
-    whole = entry.at + len(octets)
-    if whole + extra + entry.packed > end:
+    data_at = entry.at + len(octets) + int(extra)
+    if data_at + entry.packed > end:
         _refuse(code, f"has an entry that overlaps the next: {entry.shown}")
-    wide = _zip64_of(code, entry.name, code.pread(whole, extra)) if extra else b""
+    wide = _zip64_of(code, entry.name, code.pread(data_at - extra, extra)) if extra else b""
     if wide and len(wide) != 16 and (FULL32 in (packed, size) or wide.count(0) != len(wide)):
         _refuse(code, f"has a ZIP64 field of {len(wide)} octets before the data of {entry.shown}; 16 were expected")
     if FULL32 in (packed, size) and len(wide) == 16:
@@ -343,7 +343,7 @@ def _compared(code: Source, entry: Entry, octets: bytes, end: int) -> int:
     for one, other in ((crc, entry.crc), (packed, entry.packed), (size, entry.size)):
         if one != other and not (later and one == 0):
             _refuse(code, f"has an entry whose own header says other things than the directory: {entry.shown}")
-    return whole + extra
+    return data_at
 
 
 def _describes(octets: bytes, entry: Entry) -> bool:
