@@ -13,6 +13,7 @@ from tests.formats.msi_builder import tree
 from tests.formats.pe_builder import program
 from tests.formats.signing import PLAIN, blobs_for, signatory
 from tests.formats.test_navx import app
+from tests.formats.zip_builder import app_package, nuget_package, publisher_of
 
 from privyseal.cli import pieces
 from privyseal.confirm import Expected
@@ -48,6 +49,8 @@ KINDS: dict[str, Callable[[Path], bytes]] = {
     "marked.ps1": lambda folder: f"\ufeff# \u00e4\u20ac\r\n{TEXT}".encode(),
     "wide.ps1": lambda folder: b"\xff\xfe" + TEXT.encode("utf-16-le"),
     "swapped.psm1": lambda folder: b"\xfe\xff" + TEXT.encode("utf-16-be"),
+    "large.msix": lambda folder: app_package(publisher_of(signatory()), content=BIG),
+    "large.nupkg": lambda folder: nuget_package(BIG),
 }
 
 
@@ -91,7 +94,10 @@ class Signing:
             assert not again.examined.problems and not [p for one in again.examined.signatures for p in one.problems]
 
 
-@pytest.mark.parametrize("name", ["large.cab", "roomy.cab", "large.exe", "large.msi", "large.app", *SCRIPTS])
+@pytest.mark.parametrize(
+    "name",
+    ["large.cab", "roomy.cab", "large.exe", "large.msi", "large.app", "large.msix", "large.nupkg", *SCRIPTS],
+)
 def test_the_content_is_not_read_back_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Signed and verified, replaced and verified again, and what is read of the outcome is its structure."""
     path = tmp_path / name
@@ -121,6 +127,8 @@ def test_where_octets_are_filled_in_it_is_read(tmp_path: Path, monkeypatch: pyte
         ("large.exe", 5_000_000),
         ("large.msi", 5_000_000),
         *((name, 5_000_000) for name in SCRIPTS),
+        ("large.msix", 5_000_000),
+        ("large.nupkg", 5_000_000),
     ],
 )
 def test_a_wrong_copy_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> None:

@@ -199,6 +199,11 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "extra field too long": (archive([File(b"a", b"x", extra=b"\1\2\xff\0")]), "extra fields"),
     "ZIP64 field without need": (archive([File(b"a", b"x", extra=b"\1\0\x08\0" + bytes(8))]), "ZIP64 field"),
     "two ZIP64 fields": (archive([File(b"a", b"x", wide=True, extra=b"\1\0\0\0")]), "2 ZIP64 fields"),
+    "own sizes full without a field": (
+        _patched(18, b"\xff" * 8)(archive([File(b"a", b"x", wide=True)])),
+        "own header says other things",
+    ),
+    "own extra fields longer": (_patched(28, b"\xff")(PLAIN), "overlaps the next|extra fields|says other things"),
     "sizes full without a field": (_in_directory(20, b"\xff" * 8)(PLAIN), "ZIP64 field"),
 }
 
@@ -208,6 +213,33 @@ def test_what_contradicts_itself_is_refused(how: str):
     """One sentence each, which says what."""
     octets, why = BROKEN[how]
     assert any(one in refusal(octets) for one in why.split("|")), refusal(octets)
+
+
+class Counted(Held):
+    """Octets in memory, with how often and how much was read."""
+
+    def __init__(self, octets: bytes) -> None:
+        super().__init__(octets)
+        self.readings = self.octets_read = 0
+
+    def pread(self, offset: int, count: int) -> bytes:
+        self.readings += 1
+        self.octets_read += count
+        return super().pread(offset, count)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_headers_that_stand_close_together_are_read_at_once(form: Form):
+    """Two thousand of them; where their contents are large, those are not read to come to the next."""
+    code = Counted(archive([File(b"%d" % number, b"octets", descriptor=form) for number in range(2000)]))
+    assert [one.name for one in zipdir.read(code).entries] == [b"%d" % number for number in range(2000)]
+    assert code.readings < 20 and code.octets_read < 2 * code.size
+    large = [File(b"%d" % number, bytes(100_000), packed=False, descriptor=form) for number in range(20)]
+    code = Counted(archive(large))
+    assert all(zipdir.whole(code, one, 100_000) == bytes(100_000) for one in zipdir.read(code).entries)
+    code = Counted(archive(large))
+    assert len(zipdir.read(code).entries) == 20
+    assert code.octets_read < 100_000
 
 
 OUTSIDE = (

@@ -25,11 +25,11 @@ import msgspec
 
 from privyseal.errors import BadInput, MalformedCode
 from privyseal.formats import (
+    appx_digests,
     appx_layout,
     authenticode,
     authenticode_blob,
     authenticode_later,
-    content,
     fitting,
     publisher_name,
     zipdir,
@@ -61,7 +61,6 @@ from privyseal.terms.signatures import (
 )
 
 _ENDS = (".appx", ".msix", ".appxbundle", ".msixbundle")
-_PARTS = ("axpc", "axcd", "axct", "axbm", "axci")
 
 
 class AppxFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,12 +111,13 @@ class AppPackage:
             _check_publisher(layout.publisher, identity.chain[0])
         placed = _to_be_signed(layout)
         directory = zipdir_writing.normal_directory(layout.archive, placed, layout.wide)
-        digests = _digests(code, layout, placed, directory, layout.marked_types, layout.algorithm)
+        algorithm = layout.algorithm
+        digests = appx_digests.of(code, layout, placed, directory, layout.marked_types, (algorithm,))[algorithm]
         described = Described(
             format=self.name,
             filename=code.filename,
-            digest_algorithm=layout.algorithm,
-            digest=hashlib.new(layout.algorithm, _imprint(digests)).digest(),
+            digest_algorithm=algorithm,
+            digest=hashlib.new(algorithm, appx_digests.imprint(digests)).digest(),
             size=PatchPlan(tuple(zipdir_writing.steps(placed))).size + len(directory),
             facts={
                 "bundle": layout.bundle,
@@ -157,11 +157,12 @@ class AppPackage:
         layout = _of_appx(layout)
         found = list(authenticode_blob.walk(_blobs(code, layout)))
         named = {one.blob.digest_algorithm for one in found if one.blob is not None}
-        imprints: dict[str, bytes] = {}
-        for algorithm in (name for name in DIGEST_SIZES if name in named):
-            placed = _without_signature(layout)
-            directory = zipdir_writing.directory(layout.archive, placed)
-            imprints[algorithm] = _imprint(_digests(code, layout, placed, directory, layout.types, algorithm))
+        placed = _without_signature(layout)
+        directory = zipdir_writing.directory(layout.archive, placed) if named else b""
+        digests = appx_digests.of(
+            code, layout, placed, directory, layout.types, tuple(name for name in DIGEST_SIZES if name in named)
+        )
+        imprints = {algorithm: appx_digests.imprint(each) for algorithm, each in digests.items()}
         subject = _subject(layout.bundle)
         for index, one in enumerate(found):
             judged = authenticode_blob.judge(one, index, self.name, subject, imprints)
@@ -298,53 +299,18 @@ def _plain(code: Source, layout: AppxLayout, entry: zipdir.Entry) -> bool:
     return packed and zipdir_writing.plain(entry, stands)
 
 
-# -- digests -----------------------------------------------------------------------------------------------------------
-# What the digests are of.
-def _digests(
-    code: Source,
-    layout: AppxLayout,
-    placed: Sequence[Placed],
-    directory: bytes,
-    types: bytes,
-    algorithm: DigestAlgorithm,
-) -> dict[str, bytes]:
-    """Return each digest by its name in lower case; an empty one for a catalogue that is not there."""
-    entries = hashlib.new(algorithm)
-    for step in zipdir_writing.steps(placed):
-        if isinstance(step, Insert):
-            entries.update(step.octets)
-        else:
-            content.feed(code, step.offset, step.offset + step.count, [entries.update])
-    found = {"axpc": entries.digest(), "axcd": hashlib.new(algorithm, directory).digest()}
-    found["axct"] = hashlib.new(algorithm, types).digest()
-    for name, part in (("axbm", appx_layout.BLOCK_MAP), ("axci", appx_layout.CODE_INTEGRITY)):
-        entry = layout.archive.find(part)
-        found[name] = b""
-        if entry is not None:
-            streamed = hashlib.new(algorithm)
-            for piece in zipdir.unpacked(code, entry, appx_layout.MAX_STREAM):
-                streamed.update(piece)
-            found[name] = streamed.digest()
-    return found
-
-
-def _imprint(digests: Mapping[str, bytes]) -> bytes:
-    """Return the list of digests as it is signed."""
-    return b"APPX" + b"".join(name.upper().encode() + digests[name] for name in _PARTS if digests[name])
-
-
 # -- descriptions ------------------------------------------------------------------------------------------------------
 def _check(described: Described, identity: Identity, options: Options) -> tuple[AppxFacts, bytes]:
     """Return the facts of a description, and the list of digests in them; refuse what no app package gives."""
     facts = fitting.facts_of(described, appx_layout.NAME, AppxFacts, "an app package")
     try:
-        digests = {name: bytes.fromhex(getattr(facts, name)) for name in _PARTS}
+        digests = {name: bytes.fromhex(getattr(facts, name)) for name in appx_digests.PARTS}
     except ValueError as error:
         raise BadInput(f"The facts of this description are not those of an app package: {error}.") from None
     size = DIGEST_SIZES[described.digest_algorithm]
     if any(len(one) != size for name, one in digests.items() if one or name != "axci"):
         raise BadInput(f"No app package is described here: each of its digests has {size} octets.")
-    imprint = _imprint(digests)
+    imprint = appx_digests.imprint(digests)
     if hashlib.new(described.digest_algorithm, imprint).digest() != described.digest:
         raise BadInput("The digest of this description is not that of the digests among its facts.")
     if not 3 <= facts.entries <= zipdir.MAX_ENTRIES or described.size < zipdir.LAST.size:

@@ -281,13 +281,10 @@ def _blob(code: Source, layout: NugetLayout) -> bytes:
 
 def _digest(code: Source, plan: PatchPlan, algorithm: DigestAlgorithm) -> bytes:
     """Hash what a plan would write."""
-    hashed = hashlib.new(algorithm)
-    for step in plan.steps:
-        if isinstance(step, Insert):
-            hashed.update(step.octets)
-        else:
-            content.feed(code, step.offset, step.offset + step.count, [hashed.update])
-    return hashed.digest()
+    parts: list[content.Part] = [
+        step.octets if isinstance(step, Insert) else (step.offset, step.offset + step.count) for step in plan.steps
+    ]
+    return content.digests(code, (algorithm,), parts)[algorithm]
 
 
 def _complete(archive: Archive) -> str:

@@ -7,6 +7,7 @@ as those of them that are named (13.2.4.24).
 from __future__ import annotations
 
 import hashlib
+import threading
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -24,6 +25,8 @@ LARGE: Final = 8 << 20
 """Octets of all parts from which a second thread is worth it."""
 MAX_PARSED: Final = 8 << 20
 """Octets of XML that are parsed because a part is not hashed as it is; a large document has 1 MiB of relationships."""
+_WORTH = 1 << 14
+"""Octets that a part has on an average where it is: with smaller ones the threads wait for the interpreter."""
 _ALLOWED = ((), (C14N,), (COMMENTED,), (RELATIONSHIP_TRANSFORM, C14N), (RELATIONSHIP_TRANSFORM, COMMENTED))
 
 
@@ -44,18 +47,42 @@ def digests(code: Source, entry: Entry, algorithms: Collection[str]) -> dict[str
     return {name: each.digest() for name, each in hashes.items()}
 
 
-def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) -> dict[str, dict[str, bytes]]:
-    """Return the digests of several parts, by the names they are given; two at a time where they are large.
+def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) -> dict[tuple[str, str], bytes]:
+    """Return the digests of several parts, by the names they are given and algorithm.
 
-    Unpacking and hashing let go of the interpreter lock, so the second core does half of it.
+    Two of them at a time where they are large: unpacking and hashing let go of the interpreter lock, so the second core
+    does half of it.
     """
-    if len(wanted) < 2 or sum(entry.size for entry, _ in wanted.values()) < LARGE:
-        return {name: digests(code, entry, algorithms) for name, (entry, algorithms) in wanted.items()}
+    found: dict[tuple[str, str], bytes] = {}
+    waiting, turn = iter(wanted.items()), threading.Lock()
+
+    def work() -> None:
+        try:
+            while True:
+                with turn:
+                    one = next(waiting, None)
+                if one is None:
+                    return
+                name, (entry, algorithms) = one
+                for algorithm, digest in digests(code, entry, algorithms).items():
+                    found[name, algorithm] = digest
+        except BaseException:
+            with turn:
+                for _ in waiting:  # nobody begins another
+                    pass
+            raise
+
+    total = sum(entry.size for entry, _ in wanted.values())
+    if len(wanted) < 2 or total < max(LARGE, _WORTH * len(wanted)):
+        work()
+        return found
     from concurrent.futures import ThreadPoolExecutor  # 5 ms, and small packages go without
 
-    with ThreadPoolExecutor(2, "parts") as pool:
-        found = pool.map(lambda one: digests(code, *one), wanted.values())
-        return dict(zip(wanted, found, strict=True))
+    with ThreadPoolExecutor(1, "parts") as pool:
+        beside = pool.submit(work)
+        work()
+        beside.result()
+    return found
 
 
 class _Checksum:
@@ -135,7 +162,7 @@ def listed(
         kind = stated.of(name) or ""
         if raw or not opc_layout.is_relationships(name):
             octets = written.get(name)
-            digest = read[name][algorithm] if octets is None else hashlib.new(algorithm, octets).digest()
+            digest = read[name, algorithm] if octets is None else hashlib.new(algorithm, octets).digest()
             found.append(Reference(name, kind, algorithm, digest))
             continue
         links = [one for one in xml.links(entries[name]) if one.kind != opc_layout.TO_ORIGIN]
@@ -162,11 +189,15 @@ class Held:
         self._layout = layout
         self._entries = {opc_layout.text(one): one for one in layout.archive.entries}
         self._folded = {name.lower(): name for name in self._entries}
-        self._wanted: dict[str, set[str]] = {}
-        self._digests: dict[str, dict[str, bytes]] | None = None
+        self._wanted: dict[str, tuple[str, ...]] = {}
+        self._digests: dict[tuple[str, str], bytes] | None = None
+        same: dict[tuple[str, ...], tuple[str, ...]] = {}
         for one in (each for references in lists for each in references):
             if not one.transforms and one.algorithm in DIGEST_SIZES:
-                self._wanted.setdefault(one.name.lower(), set()).add(one.algorithm)
+                folded = one.name.lower()
+                both = {*self._wanted.get(folded, ()), one.algorithm}
+                named = tuple(name for name in DIGEST_SIZES if name in both)
+                self._wanted[folded] = same.setdefault(named, named)  # thousands of parts, few combinations
 
     def problems(self, references: Sequence[Reference]) -> Iterator[Problem]:
         """Say which parts are not what is listed, and which are not listed at all; one problem of a kind."""
@@ -200,14 +231,14 @@ class Held:
             return "transform"
         entry = self._entries[name]
         if not one.transforms:
-            return None if self._read()[name][one.algorithm] == one.digest else "digest-mismatch"
+            return None if self._read()[name, one.algorithm] == one.digest else "digest-mismatch"
         try:
             octets = self._transformed(entry, one)
         except MalformedCode:
             return "transform"
         return None if hashlib.new(one.algorithm, octets).digest() == one.digest else "digest-mismatch"
 
-    def _read(self) -> dict[str, dict[str, bytes]]:
+    def _read(self) -> dict[tuple[str, str], bytes]:
         """Return the digests of all parts that any signature names as they are; they are read when first asked for."""
         if self._digests is None:
             named = {name: self._folded.get(name) for name in self._wanted}

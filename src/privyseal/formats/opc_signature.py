@@ -64,7 +64,7 @@ COMMENTED = C14N + "#WithComments"
 """The canonical form in which comments stay."""
 
 
-class Reference(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True, gc=False):
     """One part under a signature."""
 
     name: str
@@ -83,13 +83,16 @@ class Reference(msgspec.Struct, frozen=True):
 # -- making ------------------------------------------------------------------------------------------------------------
 def package_object(references: Iterable[Reference], algorithm: DigestAlgorithm, time: str) -> bytes:
     """Return the Object with the list of parts, as it stands in the document; ``time`` ends with ``Z``."""
-    listed = "".join(_reference(one, algorithm) for one in references)
     value = time.removesuffix("Z") + ".0+00:00"
-    return (
-        f'<Object Id="{PACKAGE}"><Manifest>{listed}</Manifest><SignatureProperties>'
-        f'<SignatureProperty Id="idSignatureTime" Target=""><SignatureTime xmlns="{OPC}"><Format>{_FORMAT}</Format>'
-        f"<Value>{value}</Value></SignatureTime></SignatureProperty></SignatureProperties></Object>"
+    made = bytearray(f'<Object Id="{PACKAGE}"><Manifest>'.encode())
+    for one in references:
+        made += _reference(one, algorithm).encode()
+    made += (
+        '</Manifest><SignatureProperties><SignatureProperty Id="idSignatureTime" Target="">'
+        f'<SignatureTime xmlns="{OPC}"><Format>{_FORMAT}</Format><Value>{value}</Value></SignatureTime>'
+        "</SignatureProperty></SignatureProperties></Object>"
     ).encode()
+    return bytes(made)
 
 
 def digest_of_object(octets: bytes, algorithm: DigestAlgorithm) -> bytes:

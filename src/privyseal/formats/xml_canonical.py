@@ -6,6 +6,7 @@ So nothing in a document can grow, reach out of it, or mean one thing here and a
 
 The tree holds all that the canonical form needs: prefixes as they were written, and in what order nothing matters.
 Where an element stands in the document is kept too, for those who add to it.
+Reading and writing stand in one file, longer than others, because each is the other's proof and they share the tree.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _IN_VALUE = {
 }  # fmt: skip
 _SPECIAL = re.compile('[&<>\r\n\t"]')
 _NO_START = "-.0123456789\u00b7"
+_PARTS = 1 << 12
+"""Texts that the output consists of before they are put together: each takes some 100 octets more than it has."""
 _NOTHING: Mapping[str, str] = {}
 """What the output says around the element that it begins with."""
 
@@ -75,7 +78,7 @@ class Element(msgspec.Struct, eq=False, kw_only=True):
     declared: dict[str, str]
     """The namespaces that its own tag declares, by prefix; the default one under the empty prefix."""
     parent: Element | None
-    children: list[Element | str | Instruction | Comment] = []
+    children: Sequence[Element | str | Instruction | Comment] = ()
     start: int
     """Where in the document its first tag begins, in octets."""
     close: int = -1
@@ -142,10 +145,16 @@ class _Reader:
         self._nodes = 0
         self._root: Element | None = None
         self._open: list[Element] = []
+        self._within: list[list[Element | str | Instruction | Comment]] = []
+        """Of each that is open, what is in it so far."""
         self._scopes: list[dict[str, str]] = [{"xml": _XML, "": ""}]
         self._before: list[Instruction | Comment] = []
         self._after: list[Instruction | Comment] = []
         self._texts: list[str] = []
+        self._none: dict[str, str] = {}
+        """What elements without declarations declare."""
+        self._known: dict[str, tuple[str, str]] = {}
+        """Names that came before, cut up: a list of ten thousand parts has thirty thousand elements of three names."""
         parser = expat.ParserCreate()
         parser.ordered_attributes = True
         parser.buffer_text = True
@@ -188,6 +197,7 @@ class _Reader:
         self._count(1 + len(listed) // 2)
         pairs = list(zip(listed[::2], listed[1::2], strict=True))
         declared = {self._declares(key): value for key, value in pairs if key == "xmlns" or key.startswith("xmlns:")}
+        declared = declared or self._none
         for prefix, namespace in declared.items():
             self._check_declaration(prefix, namespace)
         scope = {**self._scopes[-1], **declared} if declared else self._scopes[-1]
@@ -208,15 +218,18 @@ class _Reader:
             start=self._parser.CurrentByteIndex,
         )  # fmt: skip
         if self._open:
-            self._open[-1].children.append(element)
+            self._within[-1].append(element)
         else:
             self._root = element
         self._open.append(element)
+        self._within.append([])
 
     def _end(self, _: str) -> None:
         self._flush()
         self._scopes.pop()
-        self._open.pop().close = self._parser.CurrentByteIndex
+        ended = self._open.pop()
+        ended.close = self._parser.CurrentByteIndex
+        ended.children = tuple(self._within.pop())
 
     def _characters(self, text: str) -> None:
         self._texts.append(text)
@@ -224,7 +237,7 @@ class _Reader:
     def _flush(self) -> None:
         if self._texts:
             self._count(1)
-            self._open[-1].children.append("".join(self._texts))
+            self._within[-1].append("".join(self._texts))
             self._texts.clear()
 
     def _comment(self, text: str) -> None:
@@ -239,7 +252,7 @@ class _Reader:
         self._count(1)
         if self._open:
             self._flush()
-            self._open[-1].children.append(node)
+            self._within[-1].append(node)
         else:
             (self._before if self._root is None else self._after).append(node)
 
@@ -255,12 +268,12 @@ class _Reader:
             _refuse(self._what, f"declares a namespace as none may be declared: {prefix[:40]!r}")
 
     def _split(self, name: str) -> tuple[str, str]:
+        if (known := self._known.get(name)) is not None:
+            return known
         prefix, colon, local = name.partition(":")
-        if not colon:
-            return "", name
-        if not prefix or not local or ":" in local or local[0] in _NO_START:
+        if colon and (not prefix or not local or ":" in local or local[0] in _NO_START):
             _refuse(self._what, f"has a name that is none with namespaces: {name[:40]!r}")
-        return prefix, local
+        return self._known.setdefault(name, (prefix, local) if colon else ("", name))
 
     def _namespace(self, scope: Mapping[str, str], prefix: str) -> str:
         namespace = scope.get(prefix)
@@ -288,13 +301,12 @@ def canonical(
     prefixes = frozenset(inclusive_prefixes) if exclusive else None
     writer = _Writer(prefixes, comments, without)
     if isinstance(node, Document):
-        before = writer.outside(node.before)
-        after = writer.outside(node.after)
+        writer.parts += [f"{one}\n" for one in writer.outside(node.before)]
         writer.element(node.root, {}, _NOTHING, ())
-        parts = [*(f"{one}\n" for one in before), *writer.parts, *(f"\n{one}" for one in after)]
-        return "".join(parts).encode()
-    writer.element(node, _scope(node.parent), _NOTHING, () if exclusive else _inherited(node))
-    return "".join(writer.parts).encode()
+        writer.parts += [f"\n{one}" for one in writer.outside(node.after)]
+    else:
+        writer.element(node, _scope(node.parent), _NOTHING, () if exclusive else _inherited(node))
+    return writer.octets()
 
 
 def quoted(value: str) -> str:
@@ -328,13 +340,23 @@ def _inherited(element: Element) -> tuple[Attribute, ...]:
 
 
 class _Writer:
-    """The text as far as it is written."""
+    """The output as far as it is written, and the texts that come next."""
 
     def __init__(self, prefixes: frozenset[str] | None, comments: bool, without: Collection[Element]) -> None:
         self.parts: list[str] = []
+        self._written = bytearray()
         self._prefixes = prefixes
         self._comments = comments
         self._without = frozenset(map(id, without))
+
+    def octets(self) -> bytes:
+        """Return all that was written."""
+        self._settle()
+        return bytes(self._written)
+
+    def _settle(self) -> None:
+        self._written += "".join(self.parts).encode()
+        self.parts.clear()
 
     def outside(self, nodes: Sequence[Instruction | Comment]) -> list[str]:
         """Return what stands outside the root, each without a line end."""
@@ -363,6 +385,8 @@ class _Writer:
             elif self._comments or isinstance(child, Instruction):
                 self.parts.append(self._plain(child))
         self.parts.append(f"</{element.prefix}:{element.name}>" if element.prefix else f"</{element.name}>")
+        if len(self.parts) > _PARTS:
+            self._settle()
 
     def _open(
         self, element: Element, scope: Mapping[str, str], rendered: Mapping[str, str], attributes: Sequence[Attribute]

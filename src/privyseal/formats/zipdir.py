@@ -57,6 +57,8 @@ FULL32: Final = 0xFFFFFFFF
 """What stands where a number has no room: it is in the ZIP64 field or record."""
 _ENCRYPTED, _STREAMED, _STRONG, _MASKED = 1, 8, 0x40, 0x2000
 _COMPARED = _ENCRYPTED | _STREAMED | _STRONG | 0x800 | _MASKED
+_NEAR, _CLOSE, _AROUND = 1 << 9, 1 << 12, 1 << 16
+"""Octets read around an entry's header: some, or many where entries of less than ``_CLOSE`` octets are packed close."""
 _FIRST, _PIECE = 1 << 12, 1 << 16
 """Octets read at a time when something is unpacked, and the most that come out at a time; at first few, for who only
 wants to see what it is."""
@@ -196,6 +198,13 @@ def _entries(code: Source, directory: bytes, count: int, start: int) -> Iterator
         if stop > len(directory) or not 0 < named <= MAX_NAME:
             _refuse(code, f"has an entry whose name has {named} octets; from 1 to {MAX_NAME} within it are read")
         name = directory[name_at : name_at + named]
+        if extra == disk == 0 and FULL32 not in (size, packed, offset):
+            yield Entry(
+                name=name, flags=flags, method=method, time=time, crc=crc, packed=packed, size=size,
+                at=start + offset, data_at=0, end=0, record=directory[at:stop],
+            )  # fmt: skip
+            at = stop
+            continue
         wide = _zip64_of(code, name, directory[name_at + named : name_at + named + extra])
         needed = [value == FULL32 for value in (size, packed, offset)] + [disk == FULL16]
         if len(wide) != 8 * sum(needed[:3]) + 4 * needed[3]:
@@ -235,14 +244,18 @@ def _zip64_of(code: Source, name: bytes, extra: bytes) -> bytes:
 
 def _check_names(code: Source, entries: Sequence[Entry]) -> None:
     """Refuse names that lead elsewhere, and two that Windows takes for one."""
-    seen: dict[bytes, bytes] = {}
+    seen: set[bytes] = set()
     for entry in entries:
-        plain = unquote_to_bytes(entry.name).replace(b"\\", b"/")
-        if b"\0" in plain or plain.startswith(b"/") or plain[1:2] == b":" or b".." in plain.split(b"/"):
+        plain = entry.name
+        if b"%" in plain or b"\\" in plain:
+            plain = _plain(plain)
+        climbs = b".." in plain and b".." in plain.split(b"/")
+        if climbs or b"\0" in plain or plain.startswith(b"/") or plain[1:2] == b":":
             _refuse(code, f"has an entry whose name leads out of it: {entry.shown}")
         if (folded := plain.lower()) in seen:
-            _refuse(code, f"has two entries of one name: {_shown(seen[folded])} and {entry.shown}")
-        seen[folded] = entry.name
+            other = next(one for one in entries if _plain(one.name).lower() == folded)
+            _refuse(code, f"has two entries of one name: {other.shown} and {entry.shown}")
+        seen.add(folded)
         if entry.flags & (_ENCRYPTED | _STRONG | _MASKED):
             _refuse(code, f"has an encrypted entry: {entry.shown}")
         if entry.method not in (STORED, DEFLATED):
@@ -251,10 +264,31 @@ def _check_names(code: Source, entries: Sequence[Entry]) -> None:
             _refuse(code, f"stores {entry.size} octets of {entry.shown} in {entry.packed}")
 
 
+def _plain(name: bytes) -> bytes:
+    return unquote_to_bytes(name).replace(b"\\", b"/")
+
+
+class _Near:
+    """Small pieces of a file in the order of their places, those that stand close together read at once."""
+
+    def __init__(self, code: Source) -> None:
+        self._code = code
+        self._at, self._octets = 0, b""
+
+    def read(self, at: int, count: int, most: int) -> bytes:
+        """Return ``count`` octets from ``at``; where they are not held, up to ``most`` are read."""
+        start = at - self._at
+        if start < 0 or start + count > len(self._octets):
+            self._octets = self._code.pread(at, max(count, min(most, self._code.size - at)))
+            self._at, start = at, 0
+        return self._octets[start : start + count]
+
+
 def _placed(code: Source, entries: tuple[Entry, ...], start: int, stop: int) -> tuple[Entry, ...]:
     """Hold each entry's own header against the directory; they have to fill the room from ``start`` to ``stop``."""
     order = sorted(range(len(entries)), key=lambda number: entries[number].at)
     placed = list(entries)
+    near = _Near(code)
     expected = start
     for place, number in enumerate(order):
         entry = entries[number]
@@ -262,27 +296,44 @@ def _placed(code: Source, entries: tuple[Entry, ...], start: int, stop: int) -> 
             what = "overlaps the one before it" if entry.at < expected else "has octets before it that are no entry's"
             _refuse(code, f"has an entry at {entry.at} that {what}: {entry.shown}")
         end = entries[order[place + 1]].at if place + 1 < len(order) else stop
-        placed[number] = _held(code, entry, end)
+        placed[number] = _held(code, near, entry, end)
         expected = end
     if expected != stop:
         _refuse(code, f"has no entries, and {stop - start} octets before its central directory")
     return tuple(placed)
 
 
-def _held(code: Source, entry: Entry, end: int) -> Entry:
+def _held(code: Source, near: _Near, entry: Entry, end: int) -> Entry:
     """Return the entry with the place of its data, its header having been compared; it ends at ``end``."""
     whole = entry.at + HEADER.size + len(entry.name)
     if whole > end:
         _refuse(code, f"has an entry that reaches into the next: {entry.shown}")
-    octets = code.pread(entry.at, whole - entry.at)
+    most = _AROUND if end - entry.at < _CLOSE else _NEAR
+    octets = near.read(entry.at, whole - entry.at, most)
+    later, told = entry.flags & _STREAMED, entry.record[8:32]
+    if later:
+        told = told[:8] + bytes(12) + told[20:]
+    # Most say the same in the same order: flags, method, time, checksum, sizes, the name's length and no extra fields.
+    same = octets[6:30] == told and told.endswith(b"\0\0") and octets.startswith(LOCAL) and octets.endswith(entry.name)
+    data_at = whole if same else _compared(code, entry, octets, end)
+    if data_at + entry.packed > end:
+        _refuse(code, f"has an entry that overlaps the next: {entry.shown}")
+    behind = min(end - data_at - entry.packed, 25)
+    if (later or behind) and not (later and _describes(near.read(end - behind, behind, most), entry)):
+        _refuse(code, f"has something else behind the data of {entry.shown} than what belongs there")
+    return msgspec.structs.replace(entry, data_at=data_at, end=end)
+
+
+def _compared(code: Source, entry: Entry, octets: bytes, end: int) -> int:
+    """Return where the data begin behind a header of which ``octets`` are the first, and the name; hold it to all."""
     mark, _, flags, method, _, crc, packed, size, named, extra = HEADER.unpack_from(octets)
     same = (mark, flags & _COMPARED, method, named) == (LOCAL, entry.flags & _COMPARED, entry.method, len(entry.name))
     if not same or octets[HEADER.size :] != entry.name:
         _refuse(code, f"has an entry whose own header says other things than the directory: {entry.shown}")
-    data_at = whole + extra
+    data_at = entry.at + len(octets) + int(extra)
     if data_at + entry.packed > end:
         _refuse(code, f"has an entry that overlaps the next: {entry.shown}")
-    wide = _zip64_of(code, entry.name, code.pread(whole, extra)) if extra else b""
+    wide = _zip64_of(code, entry.name, code.pread(data_at - extra, extra)) if extra else b""
     if wide and len(wide) != 16 and (FULL32 in (packed, size) or wide.count(0) != len(wide)):
         _refuse(code, f"has a ZIP64 field of {len(wide)} octets before the data of {entry.shown}; 16 were expected")
     if FULL32 in (packed, size) and len(wide) == 16:
@@ -292,18 +343,17 @@ def _held(code: Source, entry: Entry, end: int) -> Entry:
     for one, other in ((crc, entry.crc), (packed, entry.packed), (size, entry.size)):
         if one != other and not (later and one == 0):
             _refuse(code, f"has an entry whose own header says other things than the directory: {entry.shown}")
-    rest = code.pread(data_at + entry.packed, min(end - data_at - entry.packed, 25))
-    if rest not in (_descriptors(entry) if later else (b"",)):
-        _refuse(code, f"has something else behind the data of {entry.shown} than what belongs there")
-    return msgspec.structs.replace(entry, data_at=data_at, end=end)
+    return data_at
 
 
-def _descriptors(entry: Entry) -> tuple[bytes, ...]:
-    """Return the forms that a data descriptor may have (APPNOTE 4.3.9): 32 or 64 bits, with its mark or without."""
-    forms = [struct.pack("<IQQ", entry.crc, entry.packed, entry.size)]
-    if max(entry.packed, entry.size) <= FULL32:
-        forms.append(struct.pack("<III", entry.crc, entry.packed, entry.size))
-    return tuple(_DESCRIPTOR + form for form in forms) + tuple(forms)
+def _describes(octets: bytes, entry: Entry) -> bool:
+    """Tell whether octets are a data descriptor (APPNOTE 4.3.9): of 32 or 64 bits, with its mark or without."""
+    if len(octets) in (16, 24) and octets.startswith(_DESCRIPTOR):
+        octets = octets[4:]
+    numbers = (entry.crc, entry.packed, entry.size)
+    return octets == struct.pack("<IQQ", *numbers) or (
+        max(numbers) <= FULL32 and octets == struct.pack("<III", *numbers)
+    )
 
 
 def newest(entries: Iterable[Entry]) -> datetime:

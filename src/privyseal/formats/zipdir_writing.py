@@ -23,7 +23,10 @@ _SYSTEMS = (0, 3)
 """MS-DOS and Unix (APPNOTE 4.4.2)."""
 
 
-class Placed(msgspec.Struct, frozen=True):
+_FULL = FULL32.to_bytes(4, "little")
+
+
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """An entry of an archive to be written: copied from where it stands, or with these octets, header included."""
 
     entry: Entry
@@ -80,14 +83,20 @@ def plain(entry: Entry, stands: bytes) -> bool:
 def steps(placed: Sequence[Placed]) -> list[Copy | Insert]:
     """Return how the entries are written, one behind the other, in as few steps as can be."""
     found: list[Copy | Insert] = []
+    start = end = 0
     for one in placed:
-        last = found[-1] if found else None
-        if one.octets is not None:
-            found.append(Insert(one.octets))
-        elif isinstance(last, Copy) and last.offset + last.count == one.entry.at:
-            found[-1] = Copy(last.offset, last.count + one.entry.end - one.entry.at)
+        if one.octets is None and one.entry.at == end:
+            end = one.entry.end
+            continue
+        if start < end:
+            found.append(Copy(start, end - start))
+        start = end = 0
+        if one.octets is None:
+            start, end = one.entry.at, one.entry.end
         else:
-            found.append(Copy(one.entry.at, one.entry.end - one.entry.at))
+            found.append(Insert(one.octets))
+    if start < end:
+        found.append(Copy(start, end - start))
     return found
 
 
@@ -147,12 +156,11 @@ def _offsets(placed: Sequence[Placed]) -> tuple[dict[bytes, int], int]:
 
 def _moved_record(entry: Entry, offset: int) -> bytes:
     """Return a record as it stands, with another offset."""
-    record = bytearray(entry.record)
-    if struct.unpack_from("<I", record, 42)[0] != FULL32:
+    if entry.record[42:46] != _FULL:
         if offset >= FULL32:
             raise MalformedCode(f"The entry {entry.shown} would begin at {offset}, where only ZIP64 reaches.")
-        struct.pack_into("<I", record, 42, offset)
-        return bytes(record)
+        return entry.record[:42] + offset.to_bytes(4, "little") + entry.record[46:]
+    record = bytearray(entry.record)
     # The ZIP64 field holds the sizes that are missing, then the offset (APPNOTE 4.5.3).
     at = zipdir.RECORD.size + len(entry.name)
     while struct.unpack_from("<H", record, at)[0] != 1:
@@ -164,6 +172,9 @@ def _moved_record(entry: Entry, offset: int) -> bytes:
 
 def _normal_record(entry: Entry, offset: int) -> bytes:
     """Return a record without extra fields, unless a number needs ZIP64; the comment stays."""
+    record = entry.record
+    if record[30:32] == b"\0\0" and offset < FULL32:  # without extra fields its sizes are whole
+        return b"".join((record[:34], b"\0\0", record[36:42], offset.to_bytes(4, "little"), record[46:]))
     fields = list(zipdir.RECORD.unpack_from(entry.record))
     values = (entry.size, entry.packed, offset)
     wide = b"".join(struct.pack("<Q", value) for value in values if value >= FULL32)
