@@ -11,21 +11,34 @@ import pytest
 from tests.rehearsal import Rehearsal, initialise, serving
 from tests.remembered import remembered
 
-CRASH = Path(__file__).parent / "crash"
+HERE = Path(__file__).parent
+LONG = (HERE / "crash", HERE / "cli" / "test_sessions.py", HERE / "console")
+"""Where single tests take many seconds each, as do those in the files beside this one, which start services."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background so, and whatever is interrupted in a test would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection() -> None:
+    """Look for no garbage while the million objects of the tests are made: that takes as long as to make them."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the campaigns, which take minutes, so that at the end no worker waits for another."""
-    items.sort(key=lambda item: not item.path.is_relative_to(CRASH))
+    """Begin with what is long, campaigns of minutes before all, so that at the end no worker waits for another."""
+
+    def turn(item: pytest.Item) -> int:
+        places = [number for number, place in enumerate(LONG) if item.path.is_relative_to(place)]
+        return places[0] if places else len(LONG) + (item.path.parent != HERE)
+
+    items.sort(key=turn)
 
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the million objects of what was collected, which live to the end."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:

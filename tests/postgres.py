@@ -55,6 +55,9 @@ class Cluster:
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory if os.access(memory, os.W_OK) else None))
         self._bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))[-1]
+        # Some thousand databases are made: to copy the files takes the server two thirds of the time that it takes to
+        # copy every page by way of the log, which is what PostgreSQL 15 and newer do unasked.
+        self._copying = "STRATEGY FILE_COPY" if int(self._bin.split("/")[4]) >= 15 else ""
         self._settings = settings
         self._count = itertools.count()
         self._templates: dict[str, str] = {}
@@ -117,7 +120,7 @@ class Cluster:
     def database(self, template: str = "template0") -> Database:
         """Make a database that is a copy of another one."""
         name = f"t{next(self._count)}"
-        self.execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}"')
+        self.execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}" {self._copying}')
         return Database(self, name)
 
     def migrated(self) -> Database:
@@ -164,8 +167,8 @@ class Bouncer:
 
 @functools.cache
 def cluster() -> Cluster:
-    """Return this process's cluster, started when it is asked for first."""
-    return Cluster()
+    """Return this process's cluster, started when it is asked for first; no database in it lives to be vacuumed."""
+    return Cluster("autovacuum=off")
 
 
 def as_unprivileged(folder: Path) -> list[str]:

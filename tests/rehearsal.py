@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import readied
+
 PRIVYSEAL = str(Path(sys.executable).with_name("privyseal"))
 
 OFFLINE = ("verify", "inspect")
@@ -42,7 +44,8 @@ class Rehearsal:
     def environment(self) -> dict[str, str]:
         """Return an environment for commands: nobody's configuration but this service's url."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PRIVYSEAL_")}
-        return kept | {"PRIVYSEAL_URL": self.url, "HOME": str(self.directory), "XDG_CONFIG_HOME": str(self.directory)}
+        where = {"HOME": str(self.directory), "XDG_CONFIG_HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
+        return kept | where | {"PRIVYSEAL_URL": self.url}
 
     def run(
         self, *arguments: str | Path, profile: bool = True, timeout: float = 120
@@ -53,7 +56,12 @@ class Rehearsal:
             given += ["--profile", str(self.profile)]
             given += [] if given[0] in OFFLINE else ["--url", self.url]
         return subprocess.run(
-            [PRIVYSEAL, *given], capture_output=True, text=True, timeout=timeout, env=self.environment(), check=False
+            [str(readied.bin_folder() / "privyseal"), *given],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment(),
+            check=False,
         )
 
 

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from tests import readied
 from tests.formats import msi_builder, pe_builder, signing
 from tests.pki import mint
 from tests.rehearsal import PRIVYSEAL, Rehearsal
@@ -133,7 +134,7 @@ def service_shell(rehearsal: Rehearsal, world_folder: Path, tmp_path: Path) -> t
 def shell_environment(home: Path) -> dict[str, str]:
     """Return an environment for a shell that finds ``privyseal`` and nobody's configuration."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PRIVYSEAL_")}
-    path = f"{Path(PRIVYSEAL).parent}{os.pathsep}{kept['PATH']}"
+    path = os.pathsep.join((str(readied.bin_folder()), str(Path(PRIVYSEAL).parent), kept["PATH"]))
     return kept | {
         "PATH": path,
         "HOME": str(home),

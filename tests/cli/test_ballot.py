@@ -266,8 +266,11 @@ def _certificate(days: int) -> bytes:
     return signed.public_bytes(serialization.Encoding.PEM)
 
 
-def test_certificates_are_held_against_a_ballot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    short, long = tmp_path / "short.pem", tmp_path / "long.pem"
+def test_certificates_are_held_against_a_ballot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a long path would be wrapped, and the verdict with it
+    short, long = Path("short.pem"), Path("long.pem")
     short.write_bytes(_certificate(460))
     long.write_bytes(_certificate(461))
     arguments = ("what-if", "CSC-31", "--on", "2026-12-01", "--certificates", str(short), "--certificates", str(long))

@@ -253,8 +253,8 @@ def test_no_fault_loses_what_travels_beside(
     """Whatever write fails however, the signature states the client's pages, and in the end nothing is left."""
     seed = None if everywhere else f"{(founded / 'database').exists()} {way} {mode}"
     monkeypatch.setattr(artifacts, "ORPHAN_AGE", timedelta(seconds=-10))  # of the disk's clock, which nobody turns
-    for nth in _places(founded, tmp_path / "first", workshop, mode, seed):
-        for crash in (False, True):
+    for turn, nth in enumerate(_places(founded, tmp_path / "first", workshop, mode, seed)):
+        for crash in (False, True) if everywhere else (bool(turn % 2) == (way == "lost"),):
             world = Paged(founded, tmp_path / f"{nth}{crash}", workshop, Plan(nth, way, crash))
             told = ""
             try:
