@@ -14,7 +14,7 @@ import pytest
 from privyseal.errors import BadInput, Conflict, Overloaded, PrivySealError, Unavailable
 from privyseal.telemetry import CALLS, Call, ids
 from privyseal.web import batching
-from privyseal.web.batching import Batcher
+from privyseal.web.batching import Batcher, overloaded
 
 
 @pytest.fixture
@@ -155,6 +155,7 @@ def test_a_batch_that_fails_as_a_whole_fails_for_each(
 
     ours = run(story(Unavailable("No disk.")))
     assert [(type(each), each.detail) for each in ours] == [(Unavailable, "No disk.")] * 2
+    assert [each.retry_after for each in run(story(overloaded("Too much.", 12)))] == [12, 12]
     for raised in (ZeroDivisionError("inside"), None):
         caplog.clear()
         outcomes = run(story(raised))

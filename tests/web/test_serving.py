@@ -131,11 +131,34 @@ def test_a_real_client_gets_a_real_signature(served: Served) -> None:
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000 + b"\r\n\r\n",
         b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 100) for n in range(400)) + b"\r\n",
     ],
-    ids=["TLS", "words", "length", "target", "both lengths", "long field", "long target", "many fields"],
+    ids=[
+        "TLS",
+        "words",
+        "length",
+        "target",
+        "both lengths",
+        "no host",
+        "two hosts",
+        "two hosts of old",
+        "HTTP/0.9",
+        "two codings",
+        "a further coding",
+        "a coding of old",
+        "long field",
+        "long target",
+        "many fields",
+    ],
 )
 def test_what_is_no_http_is_answered_with_a_problem_too(served: Served, octets: bytes) -> None:
     """No handler ever sees it, and the connection is closed."""
@@ -144,6 +167,13 @@ def test_what_is_no_http_is_answered_with_a_problem_too(served: Served, octets: 
         answered = answer(connection)
         is_problem(answered, 400, "malformed-request")
         assert answered[1]["connection"] == "close"
+
+
+def test_an_old_client_without_a_host_is_answered(served: Served) -> None:
+    """HTTP/1.0 has no Host, and load balancers ask so for a sign of life."""
+    with served.connect() as connection:
+        connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert answer(connection)[0] == 200
 
 
 def test_an_answer_is_one_packet(served: Served) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import logging
 import math
 import time
@@ -257,7 +258,7 @@ def overloaded(detail: str, expected: float) -> Overloaded:
 
 def _own(error: PrivySealError) -> PrivySealError:
     """Return an equal error: one object raised in many tasks would gather all their tracebacks."""
-    return type(error)(error.detail, hint=error.hint)
+    return copy.copy(error)
 
 
 def _copy(error: Exception) -> Exception:

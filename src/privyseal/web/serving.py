@@ -17,7 +17,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, cast
 
@@ -267,6 +267,22 @@ class _Joined:
             self._transport.write(first)
 
 
+def _refuse_doubt(version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise ValueError for a head that a proxy before us may read in another way (RFC 9112 3.2, 6.1; RFC 9110 2.5)."""
+    hosts, codings = 0, []
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"transfer-encoding":
+            codings.append(value.strip().lower())
+    if version not in ("1.0", "1.1"):
+        raise ValueError(f"HTTP/{version} is not spoken here")
+    if hosts != 1 and (hosts or version == "1.1"):
+        raise ValueError(f"{hosts} fields tell the host, and one was expected")
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise ValueError("the only transfer coding that is taken is chunked")
+
+
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 with limits uvicorn does not set: how large the head of a request may be and how long it may take."""
 
@@ -319,8 +335,9 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin to answer."""
+        """Begin to answer, where the head leaves no doubt who is asked and where the body ends."""
         self._head_is_there()
+        _refuse_doubt(self.parser.get_http_version(), self.headers)
         if self._crowded:
             self.scope["state"]["crowded"] = True
         super().on_headers_complete()
