@@ -164,6 +164,8 @@ def authenticate(presented: Presented, register: Register) -> Actor:
     actors = [actor for door in DOORS if (actor := door(presented, register)) is not None]
     if not actors:
         raise NotAuthenticated("No credential was sent; this part of the service asks for one.", hint=_HINT)
+    if len(actors) == 1:
+        return actors[0]
     if len({actor.member.id for actor in actors}) > 1:
         raise NotAuthenticated(
             "The bearer token and the client certificate belong to different members.", hint="send one of the two"

@@ -69,7 +69,7 @@ MAX_CHAIN = 16
 """Certificates put into one signature; the longest code signing chains have 4."""
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True, cache_hash=True):
     """The kind of thing an SpcIndirectDataContent is about: its type, a dotted OID, and that type's value, DER."""
 
     kind: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from privyseal.errors import BadInput, Impossible
@@ -41,6 +43,8 @@ def require_for(code_format: CodeFormat, options: Options) -> None:
         require(code_format, "timestamp")
     if code_format.name in NAMELESS and (options.program_name, options.program_url) != (None, None):
         raise BadInput(f"The format {code_format.name} has no place for a program's name or address.")
+    if _wishes(options) == _NO_WISHES:
+        return
     for name, owner in OF_ONE_FORMAT.items():
         if code_format.name != owner and getattr(options, name) != getattr(_DEFAULTS, name):
             raise BadInput(f"The format {code_format.name} has no {name.replace('_', ' ')}; only {owner} has.")
@@ -59,3 +63,5 @@ def fitting(code_format: CodeFormat, options: Options) -> Options:
 
 
 _DEFAULTS = Options()
+_wishes = attrgetter(*OF_ONE_FORMAT)
+_NO_WISHES = _wishes(_DEFAULTS)

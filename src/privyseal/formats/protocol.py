@@ -59,7 +59,7 @@ class Source(Protocol):
         ...
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, cache_hash=True):
     """The public side of the signer. Half of the formats hash it, so it comes before the hash."""
 
     chain: tuple[bytes, ...]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
+from privyseal.records.prepared import Question
 from privyseal.records.tables import freezes, thaw_agreements
 from privyseal.terms.freezes import Follows, Frozen
 
@@ -19,7 +20,8 @@ MOST = 256
 
 # Every batch of the walk asks these two, so they are built once.
 _HOLD = select(freezes).where(freezes.c.thawed.is_(None)).order_by(freezes.c.at, freezes.c.id)
-_HOLD_OF = _HOLD.where(freezes.c.subscriber == bindparam("p_subscriber"))
+_HOLD_OF = Question(_HOLD.where(freezes.c.subscriber == bindparam("p_subscriber")))
+_HOLD_OF_ALL = Question(_HOLD)
 
 
 def add(tx: Transaction, frozen: Frozen) -> None:
@@ -31,12 +33,12 @@ def add(tx: Transaction, frozen: Frozen) -> None:
 
 def holding(tx: Transaction) -> list[Frozen]:
     """List what is frozen of the Subscriber, the oldest first."""
-    return [_frozen(row) for row in tx.connection.execute(_HOLD_OF, {"p_subscriber": tx.subscriber})]
+    return [_frozen(row) for row in _HOLD_OF.all(tx.connection, p_subscriber=tx.subscriber)]
 
 
 def holding_of_all_subscribers(connection: Connection) -> list[Frozen]:
     """List all that is frozen, the oldest first: one question for a whole batch of requests."""
-    return [_frozen(row) for row in connection.execute(_HOLD)]
+    return [_frozen(row) for row in _HOLD_OF_ALL.all(connection)]
 
 
 def listed(tx: Transaction, limit: int) -> list[Frozen]:

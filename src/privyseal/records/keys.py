@@ -10,15 +10,20 @@ from sqlalchemy import bindparam, insert, select, update
 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
+from privyseal.records.prepared import Question
 from privyseal.records.tables import certificates, key_pairs
 from privyseal.terms.keys import KeyPair
 
 # Every batch of the walk reads these two, so they are built once (see ``requests.py``).
-_PAIR = select(key_pairs.c.document).where(
-    key_pairs.c.subscriber == bindparam("p_subscriber"), key_pairs.c.name == bindparam("p_name")
+_PAIR = Question(
+    select(key_pairs.c.document).where(
+        key_pairs.c.subscriber == bindparam("p_subscriber"), key_pairs.c.name == bindparam("p_name")
+    )
 )
-_CHAIN = select(certificates.c.chain).where(
-    certificates.c.subscriber == bindparam("p_subscriber"), certificates.c.fingerprint == bindparam("p_fingerprint")
+_CHAIN = Question(
+    select(certificates.c.chain).where(
+        certificates.c.subscriber == bindparam("p_subscriber"), certificates.c.fingerprint == bindparam("p_fingerprint")
+    )
 )
 
 _chain_decoder = msgspec.msgpack.Decoder(tuple[bytes, ...])
@@ -93,7 +98,7 @@ def install_certificate(
 
 def certificate_chain(tx: Transaction, fingerprint: str) -> tuple[bytes, ...] | None:
     """Read the chain of the certificate with this SHA-256 (lower-case hex), or None."""
-    row = tx.connection.execute(_CHAIN, {"p_subscriber": tx.subscriber, "p_fingerprint": fingerprint}).first()
+    row = _CHAIN.first(tx.connection, p_subscriber=tx.subscriber, p_fingerprint=fingerprint)
     return None if row is None else _chain(bytes(row.chain))
 
 
@@ -107,5 +112,5 @@ def certificate_chains_of(tx: Transaction, key_id: str | None = None) -> list[tu
 
 
 def _row(tx: Transaction, name: str) -> bytes | None:
-    row = tx.connection.execute(_PAIR, {"p_subscriber": tx.subscriber, "p_name": name}).first()
+    row = _PAIR.first(tx.connection, p_subscriber=tx.subscriber, p_name=name)
     return None if row is None else bytes(row.document)

@@ -10,18 +10,21 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_, updat
 
 from privyseal.errors import Conflict
 from privyseal.records.database import Transaction
+from privyseal.records.prepared import Question
 from privyseal.records.tables import key_lives
 from privyseal.terms.life import KeyState, Life
 
 # Every batch of the walk reads this, so it is built once (see ``keys.py``).
-_LIFE = select(key_lives).where(
-    key_lives.c.subscriber == bindparam("p_subscriber"), key_lives.c.name == bindparam("p_name")
+_LIFE = Question(
+    select(key_lives).where(
+        key_lives.c.subscriber == bindparam("p_subscriber"), key_lives.c.name == bindparam("p_name")
+    )
 )
 
 
 def find(tx: Transaction, name: str) -> Life | None:
     """Return how a Key Pair of the Subscriber stands; None where none of that name was ever planned."""
-    row = tx.connection.execute(_LIFE, {"p_subscriber": tx.subscriber, "p_name": name}).first()
+    row = _LIFE.first(tx.connection, p_subscriber=tx.subscriber, p_name=name)
     return None if row is None else _life(row)
 
 
@@ -56,8 +59,13 @@ def note_use(tx: Transaction, name: str, at: datetime) -> None:
 
 def of_all_subscribers(connection: Connection, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Life]:
     """Return how these Key Pairs stand, each asked for and found by Subscriber and name: one question for a batch."""
-    named = tuple_(key_lives.c.subscriber, key_lives.c.name).in_(sorted(wanted))
-    return {(row.subscriber, row.name): _life(row) for row in connection.execute(select(key_lives).where(named))}
+    if len(wanted) == 1:  # as mostly
+        ((subscriber, name),) = wanted
+        found = _LIFE.all(connection, p_subscriber=subscriber, p_name=name)
+    else:
+        named = tuple_(key_lives.c.subscriber, key_lives.c.name).in_(sorted(wanted))
+        found = connection.execute(select(key_lives).where(named)).all()
+    return {(row.subscriber, row.name): _life(row) for row in found}
 
 
 def idle_of_all_subscribers(connection: Connection, before: datetime, limit: int) -> list[Life]:

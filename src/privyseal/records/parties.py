@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, 
 from privyseal.errors import Conflict, NotFound
 from privyseal.records.database import Transaction
 from privyseal.records.dialect import CREDENTIALS
+from privyseal.records.prepared import Question
 from privyseal.records.tables import client_certificates, events, members, statements, subscribers, tokens
 from privyseal.terms.agreements import PaperKind
 from privyseal.terms.parties import Account, Factor, Member, Role, Subscriber
@@ -58,16 +59,18 @@ def standing(tx: Transaction) -> Standing:
 # Every batch of the walk asks this, so it is built once (see ``requests.py``).
 _ACCEPTED = select(func.max(statements.c.entry)).where(
     statements.c.subscriber == bindparam("p_subscriber"),
-    statements.c.slot.in_([f"accepted:{kind}" for kind in PaperKind]),
+    or_(*(statements.c.slot == f"accepted:{kind}" for kind in PaperKind)),
 )
-_SIGNS_AS = select(subscribers.c.state, _ACCEPTED.scalar_subquery().label("papers")).where(
-    subscribers.c.name == bindparam("p_subscriber")
+_SIGNS_AS = Question(
+    select(subscribers.c.state, _ACCEPTED.scalar_subquery().label("papers")).where(
+        subscribers.c.name == bindparam("p_subscriber")
+    )
 )
 
 
 def signs_as(tx: Transaction) -> tuple[Standing, int | None]:
     """Return how the Subscriber stands, and the log's entry of the newest acceptance of a paper, None for none."""
-    row = tx.connection.execute(_SIGNS_AS, {"p_subscriber": tx.subscriber}).first()
+    row = _SIGNS_AS.first(tx.connection, p_subscriber=tx.subscriber)
     if row is None:
         raise NotFound(f"There is no Subscriber named {tx.subscriber!r}.")
     return Standing(row.state), row.papers

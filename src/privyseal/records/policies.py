@@ -13,6 +13,7 @@ from privyseal.access.reach import Party, party_of, runs_under
 from privyseal.errors import Conflict, NotFound, TooLarge
 from privyseal.records import trust
 from privyseal.records.database import Transaction
+from privyseal.records.prepared import Question
 from privyseal.records.tables import attestations, identities, members, policies, requests, subscribers
 from privyseal.terms.parties import Member, Role
 
@@ -23,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
-_NEWEST = (
+_NEWEST = Question(
     select(policies.c.digest)
     .where(policies.c.subscriber == bindparam("p_subscriber"))
     .order_by(policies.c.number.desc())
@@ -36,10 +37,10 @@ def current(tx: Transaction) -> PolicySet | None:
 
     What a digest stands for is remembered, and only the digest is asked for.
     """
-    digest = tx.connection.execute(_NEWEST, {"p_subscriber": tx.subscriber}).scalar()
-    if digest is None:
+    newest = _NEWEST.first(tx.connection, p_subscriber=tx.subscriber)
+    if newest is None:
         return None
-    return _REMEMBERED.get(digest) or _remember(version(tx, digest))
+    return _REMEMBERED.get(newest.digest) or _remember(version(tx, newest.digest))
 
 
 _REMEMBERED: dict[str, PolicySet] = {}

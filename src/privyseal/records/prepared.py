@@ -1,19 +1,37 @@
 """Statements of the walk, compiled once for each kind of database and carried out for all rows of a batch in one call.
 
 SQLAlchemy builds the parameters of a statement anew each time: for the rows of a batch that costs several times what
-SQLite takes to write them. PostgreSQL is sent one statement with a column of values in each parameter, because it
-parses and plans each statement it gets (a pooler forbids prepared ones), and a process that freezes between two of them
-would hold the rows of the first.
+SQLite takes to write them, and ten times what it takes to find one row. So SQLite's driver is given them as they are.
+PostgreSQL is sent one statement with a column of values in each parameter, because it parses and plans each statement
+it gets (a pooler forbids prepared ones), and a process that freezes between two of them would hold the rows of the
+first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Connection, Dialect, Insert, LargeBinary, String, Update, bindparam, func, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Dialect,
+    Insert,
+    LargeBinary,
+    Select,
+    String,
+    Update,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import visitors
+from sqlalchemy.sql.compiler import Compiled
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.selectable import Subquery
 from sqlalchemy.types import TypeEngine
@@ -44,7 +62,29 @@ class Prepared:
         if compiled is None:
             kind = _AtOnce if name == "postgresql" else _RowByRow
             compiled = self._compiled[name] = kind(self._statement, self._columns, connection.dialect)
-        return connection.exec_driver_sql(compiled.sql, compiled.parameters(rows)).rowcount
+        return compiled.carry_out(connection, rows)
+
+
+class Question:
+    """One SELECT of what every batch has to know; safe to use from several threads."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        """Take the statement, which has no IN; its parameters are named at each asking."""
+        self._statement = statement
+        self._direct: _Direct | None = None
+
+    def all(self, connection: Connection, **given: Any) -> Sequence[Any]:
+        """Return every row, whose columns are its attributes. Raises what SQLAlchemy raises."""
+        if connection.dialect.name == "postgresql":
+            return connection.execute(self._statement, given).all()
+        if self._direct is None:
+            self._direct = _Direct(self._statement, connection.dialect)
+        return self._direct.all(connection, given)
+
+    def first(self, connection: Connection, **given: Any) -> Any:
+        """Return the first row; None where there is none."""
+        rows = self.all(connection, **given)
+        return rows[0] if rows else None
 
 
 class _AtOnce:
@@ -72,6 +112,10 @@ class _AtOnce:
             for name, kind in given.items()
         ]
         self._constants = {name: value for name, value in compiled.params.items() if name not in given}
+
+    def carry_out(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Carry it out for all rows; return how many rows of the table were written."""
+        return connection.exec_driver_sql(self.sql, self.parameters(rows)).rowcount
 
     def parameters(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what the driver is given for all rows; KeyError for a row that lacks a parameter."""
@@ -101,32 +145,76 @@ def _element(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     return String() if isinstance(kind, String) else kind
 
 
+@contextmanager
+def _cursor(connection: Connection, sql: str) -> Iterator[sqlite3.Cursor]:
+    """Yield a cursor of the driver itself; what the driver raises comes as SQLAlchemy's error for it."""
+    cursor = cast("sqlite3.Cursor", connection.connection.cursor())
+    try:
+        yield cursor
+    except sqlite3.Error as error:
+        dialect = connection.dialect
+        raise DBAPIError.instance(sql, None, error, sqlite3.Error, dialect=dialect) from error
+    finally:
+        cursor.close()
+
+
+class _Values:
+    """What sqlite3 is given for the parameters of a statement, in their order."""
+
+    def __init__(self, compiled: Compiled, dialect: Dialect) -> None:
+        self._names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+        binds: Mapping[str, BindParameter[Any]] = getattr(compiled, "binds", {})
+        self._constants = {name: bind.value for name, bind in binds.items() if not bind.required}
+        self._converters: list[tuple[int, _Converter]] = []
+        for place, name in enumerate(self._names):
+            kind = binds[name].type
+            # SQLAlchemy would wrap octets in a view of themselves.
+            convert = None if isinstance(kind, LargeBinary) else kind.dialect_impl(dialect).bind_processor(dialect)
+            if convert is not None:
+                self._converters.append((place, convert))
+
+    def of(self, row: Mapping[str, Any]) -> list[Any]:
+        """Return them for one row; KeyError for a row that lacks a parameter."""
+        whole = {**self._constants, **row}
+        values = [whole[name] for name in self._names]
+        for place, convert in self._converters:
+            values[place] = convert(values[place])
+        return values
+
+
 class _RowByRow:
-    """A statement in the words of one driver, carried out for one row after the other."""
+    """A statement in SQLite's words, carried out for one row after the other."""
 
     def __init__(self, statement: Insert | Update, columns: Sequence[str] | None, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=columns)
-        self.sql = str(compiled)
-        self._names: list[str] = list(compiled.positiontup or compiled.params)
-        self._positional = compiled.positiontup is not None
-        self._given: list[tuple[int, str, _Converter | None]] = []
-        self._constants: list[Any] = [None] * len(self._names)
-        for place, name in enumerate(self._names):
-            bind = compiled.binds[name]
-            # sqlite3 takes octets as they are; SQLAlchemy would wrap each in a view of itself.
-            octets = isinstance(bind.type, LargeBinary)
-            convert = None if octets else bind.type.dialect_impl(dialect).bind_processor(dialect)
-            if bind.required:
-                self._given.append((place, name, convert))
-            else:
-                self._constants[place] = bind.value if convert is None else convert(bind.value)
+        self._sql = str(compiled)
+        self._values = _Values(compiled, dialect)
 
-    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Return what the driver is given for each row; KeyError for a row that lacks a parameter."""
-        made = []
-        for row in rows:
-            values = self._constants.copy()
-            for place, name, convert in self._given:
-                values[place] = row[name] if convert is None else convert(row[name])
-            made.append(tuple(values) if self._positional else dict(zip(self._names, values, strict=True)))
-        return made
+    def carry_out(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Carry it out for all rows; return how many rows of the table were written."""
+        with _cursor(connection, self._sql) as cursor:
+            return cursor.executemany(self._sql, map(self._values.of, rows)).rowcount
+
+
+class _Direct:
+    """A SELECT in SQLite's words."""
+
+    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._values = _Values(compiled, dialect)
+        columns = list(statement.selected_columns)
+        self._row: Callable[..., Any] = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
+        found = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+        self._converters = [(place, convert) for place, convert in enumerate(found) if convert is not None]
+
+    def all(self, connection: Connection, given: Mapping[str, Any]) -> list[Any]:
+        """Return every row."""
+        with _cursor(connection, self._sql) as cursor:
+            return [self._row(*self._converted(row)) for row in cursor.execute(self._sql, self._values.of(given))]
+
+    def _converted(self, row: Sequence[Any]) -> Sequence[Any]:
+        values = list(row)
+        for place, convert in self._converters:
+            values[place] = convert(values[place])
+        return values

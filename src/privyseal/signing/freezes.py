@@ -17,6 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Meta
+from sqlalchemy import Connection
 
 from privyseal.access import permissions
 from privyseal.compliance.statements import Administered
@@ -82,15 +83,12 @@ def sentence(found: Frozen) -> str:
     return f"{what} {found.name!r} was frozen by {found.frozen_by} at {found.at:%Y-%m-%d %H:%M:%S} UTC: {why}."
 
 
-def refuse(seal: PrivySeal, cases: Sequence[Case]) -> None:
-    """Give every case whose key, policy or Subscriber is frozen its refusal, ``denied``: the last look before the log.
+def refuse(seal: PrivySeal, cases: Sequence[Case], connection: Connection) -> None:
+    """Give every case whose key, policy or Subscriber is frozen its refusal, ``denied``.
 
     One question for the whole batch, whose answer is mostly empty.
     """
-    if not cases:
-        return
-    with seal.records.reading_all_subscribers() as connection:
-        holding = freezes.holding_of_all_subscribers(connection)
+    holding = freezes.holding_of_all_subscribers(connection)
     for case in cases if holding else ():
         mine = [each for each in holding if each.subscriber == case.dossier.subscriber]
         found = _frozen(mine, case.request.key, _governing(seal, case.dossier) if mine else ())

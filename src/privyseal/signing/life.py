@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
+from sqlalchemy import Connection
+
 from privyseal.compliance.statements_of_lives import KeyStateChanged
 from privyseal.errors import Conflict, NotFound, PrivySealError
 from privyseal.records import lives, statements
@@ -94,13 +96,12 @@ def history(tx: Transaction, key_name: str) -> list[KeyStateChanged]:
     return [each.matter for each in said if isinstance(each.matter, KeyStateChanged)]
 
 
-def refuse(seal: PrivySeal, cases: Sequence[Case]) -> None:
-    """Give every case whose key is not active its refusal: the last look before the log, one question for a batch."""
+def refuse(cases: Sequence[Case], connection: Connection) -> None:
+    """Give every case whose key is not active its refusal; one question for the whole batch."""
     wanted = {(case.dossier.subscriber, case.request.key) for case in cases if case.refused is None}
     if not wanted:
         return
-    with seal.records.reading_all_subscribers() as connection:
-        known = lives.of_all_subscribers(connection, wanted)
+    known = lives.of_all_subscribers(connection, wanted)
     for case in cases:
         life = known.get((case.dossier.subscriber, case.request.key))
         if case.refused is not None:

@@ -92,8 +92,7 @@ def _steps(seal: PrivySeal, walk: Sequence[Case], reach: _Reach) -> dict[str, Do
     unsigned = [c for c in walk if c.stands(State.SIGNING) and not c.dossier.signatures]
     with errors_into(unsigned):
         gates.refuse(seal, unsigned)
-        freezes.refuse(seal, unsigned)
-        life.refuse(seal, unsigned)
+        _look_again(seal, unsigned)
     _end_unlogged(seal, [c for c in unsigned if c.stands(State.SIGNING)])
     unsigned = [c for c in unsigned if c.stands(State.SIGNING)]
     with errors_into(unsigned):
@@ -109,6 +108,14 @@ def _steps(seal: PrivySeal, walk: Sequence[Case], reach: _Reach) -> dict[str, Do
     slower = [c for c in walk if c.stands(State.SIGNED) or c.stands(State.SIGNING)]  # for a walk with another reach
     give_back(seal, [c.dossier for c in (*unfinished, *slower)])
     return {c.dossier.id: c.error or c.dossier for c in walk}
+
+
+def _look_again(seal: PrivySeal, cases: Sequence[Case]) -> None:
+    """Give every case that was stopped since it was agreed to its refusal: the last look before the log."""
+    if cases:
+        with seal.records.reading_all_subscribers() as connection:
+            freezes.refuse(seal, cases, connection)
+            life.refuse(cases, connection)
 
 
 def _claim(

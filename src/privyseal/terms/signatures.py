@@ -105,7 +105,9 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return {name: _short(str(value)) for name, value in self.facts.items()}
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Options(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, cache_hash=True
+):
     """What the requester wishes beyond the bare signature; part of what is approved."""
 
     program_name: str | None = None

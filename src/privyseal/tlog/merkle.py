@@ -135,18 +135,18 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
     """Tell whether ``path`` leads from the leaf hash at ``index`` to the root of ``size`` leaves (RFC 9162 2.1.3.2)."""
     if not 0 <= index < size or not _are_hashes(leaf, root, *path):
         return False
-    place, last = index, size - 1
+    place, last, sha256 = index, size - 1, _sha256
     computed = leaf
     for sibling in path:
         if last == 0:
             return False
         if place & 1 or place == last:
-            computed = node_hash(sibling, computed)
+            computed = sha256(b"\1" + sibling + computed).digest()
             while not place & 1 and place:
                 place >>= 1
                 last >>= 1
         else:
-            computed = node_hash(computed, sibling)
+            computed = sha256(b"\1" + computed + sibling).digest()
         place >>= 1
         last >>= 1
     return last == 0 and computed == root
@@ -193,4 +193,4 @@ def _split(count: int) -> int:
 
 
 def _are_hashes(*octets: bytes) -> bool:
-    return all(len(each) == HASH_SIZE for each in octets)
+    return set(map(len, octets)) == {HASH_SIZE}

@@ -229,6 +229,7 @@ def _parse_line(line: str) -> Signature:
     return Signature(name, value[:KEY_ID_SIZE], value[KEY_ID_SIZE:])
 
 
+@lru_cache(maxsize=256)  # a note is read several times for each head, and always of the same keys
 def _is_name(name: str) -> bool:
     try:
         name.encode()

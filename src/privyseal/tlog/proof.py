@@ -7,7 +7,7 @@ goes into the two leaves, which the tree under the signed root must have.
 
 from __future__ import annotations
 
-import base64
+from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -136,14 +136,15 @@ def parse_proof(text: str | bytes) -> TlogProof:
 
 def format_proof(proof: TlogProof) -> str:
     """Return a proof as text, the inverse of :func:`parse_proof`; TooLarge if it could not be read back."""
-    lines = [FIRST_LINE]
+    lines = [FIRST_LINE.encode(), b"\n"]
     if proof.extra is not None:
         if len(proof.extra) > MAX_EXTRA:
             raise TooLarge(f"The openings of a receipt have {len(proof.extra)} octets, and {MAX_EXTRA} is the limit.")
-        lines.append("extra " + base64.b64encode(proof.extra).decode())
-    lines.append(f"index {proof.index}")
-    lines += (base64.b64encode(each).decode() for each in proof.path)
-    return "".join(f"{line}\n" for line in lines) + "\n" + proof.checkpoint.decode()
+        lines += (b"extra ", b2a_base64(proof.extra))
+    lines.append(b"index %d\n" % proof.index)
+    lines += map(b2a_base64, proof.path)  # each ends its line
+    lines += (b"\n", proof.checkpoint)
+    return b"".join(lines).decode()
 
 
 def build_receipt(

@@ -55,7 +55,7 @@ class Reader:
             end = self._ends[shared] = merkle.inclusion_above(index, level, size, self._subtrees(size))
         tile, place = divmod(index, TILE_WIDTH)
         rows = self._tile(size, 0, tile, ((place >> level) + 1) << level).rows
-        return (*[rows[at][place >> at ^ 1] for at in range(level)], *end)
+        return (*[row[place >> at ^ 1] for at, row in enumerate(rows[:level])], *end)
 
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the tree of ``new`` extends that of ``old``; BadInput if ``old`` is the larger."""
@@ -84,7 +84,12 @@ class Reader:
     def _subtree(self, size: int, level: int, index: int) -> bytes:
         tile_level, height = divmod(level, TILE_HEIGHT)
         tile_index, place = divmod(index, TILE_WIDTH >> height)
-        return self._tile(size, tile_level, tile_index, (place + 1) << height).rows[height][place]
+        tile = self._tiles.get((tile_level, tile_index))
+        if tile is None or len(tile.rows[height]) <= place:
+            tile = self._tile(size, tile_level, tile_index, (place + 1) << height)
+        else:
+            self._tiles.move_to_end((tile_level, tile_index))
+        return tile.rows[height][place]
 
     def _tile(self, size: int, level: int, index: int, least: int) -> _Tile:
         """Return a tile with at least so many hashes: as it is remembered, or else as the tree of ``size`` has it."""

@@ -127,13 +127,10 @@ def superseded(old: int, new: int) -> list[str]:
 
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
     """Return an entry bundle: each entry behind its length, a big-endian uint16. TooLarge if an entry does not fit."""
-    parts = []
-    for entry in entries:
-        if len(entry) > MAX_ENTRY:
-            raise TooLarge(f"An entry of {len(entry)} octets was given, and {MAX_ENTRY} is the most a log can hold.")
-        parts.append(len(entry).to_bytes(2, "big"))
-        parts.append(entry)
-    return b"".join(parts)
+    longest = max(map(len, entries), default=0)
+    if longest > MAX_ENTRY:
+        raise TooLarge(f"An entry of {longest} octets was given, and {MAX_ENTRY} is the most a log can hold.")
+    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
 
 
 def decode_bundle(octets: bytes, width: int) -> list[bytes]:

@@ -32,18 +32,19 @@ class DirectoryTileStore:
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         """Touch nothing yet; ``durable`` puts each file on the disk before its name, and the names with ``sync``."""
-        self._root = root
+        self._root = str(root)  # a batch names a dozen files, and a Path costs more than opening one
         self._durable = durable
-        self._unsynced: set[Path] = set()
-        self._known: set[Path] = {root}
-        self._incoming: Path | None = None
+        self._unsynced: set[str] = set()
+        self._known: set[str] = {self._root}
+        self._incoming: str | None = None
 
     def read(self, path: str) -> bytes | None:
         """Return a file's content, or None if it is not there; BadInput for a name that no log has."""
         with _disk("read", path):
             try:
-                with open(self._place(path), "rb") as file:
-                    return file.read(MAX_BUNDLE + 1)
+                with open(self._place(path), "rb", buffering=0) as file:
+                    size = os.fstat(file.fileno()).st_size
+                    return file.readall() if size <= MAX_BUNDLE else file.read(MAX_BUNDLE + 1)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
@@ -59,15 +60,16 @@ class DirectoryTileStore:
                 file.flush()
                 if self._durable:
                     os.fsync(descriptor)
-            self._make(place.parent)
+            directory = os.path.dirname(place)
+            self._make(directory)
             os.replace(temporary, place)
-            self._unsynced.add(place.parent)
+            self._unsynced.add(directory)
 
     def sync(self) -> None:
         """Make the names of all files written since the last call durable, if this store is."""
         if self._durable:
             for directory in sorted(self._unsynced):
-                with _disk("sync", directory.name):
+                with _disk("sync", os.path.basename(directory)):
                     _sync_directory(directory)
         self._unsynced.clear()
 
@@ -77,13 +79,13 @@ class DirectoryTileStore:
         with _disk("remove", path):
             try:
                 if path.endswith(".p"):
-                    for each in list(place.iterdir()):
-                        each.unlink()
-                    place.rmdir()
+                    for name in os.listdir(place):
+                        os.unlink(f"{place}/{name}")
+                    os.rmdir(place)
                     self._known.discard(place)
                     self._unsynced.discard(place)
                 else:
-                    place.unlink()
+                    os.unlink(place)
             except (FileNotFoundError, NotADirectoryError):
                 return
 
@@ -96,32 +98,33 @@ class DirectoryTileStore:
                 return []
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
-    def _place(self, path: str) -> Path:
+    def _place(self, path: str) -> str:
         if path != CHECKPOINT:
             parse_path(path)  # nothing but a log's own names leads anywhere below the root
-        return self._root / path
+        return f"{self._root}/{path}"
 
-    def _temporary(self) -> Path:
+    def _temporary(self) -> str:
         if self._incoming is None:
-            incoming = self._root / _INCOMING
+            incoming = Path(self._root, _INCOMING)
             incoming.mkdir(mode=0o700, exist_ok=True)
             for left in incoming.iterdir():  # by a writer that was killed
                 left.unlink(missing_ok=True)
             # A name that no other process has: a writer that was frozen must not go on writing in the file of the one
             # that took its place, which by then may have a tile's name.
-            self._incoming = incoming / uuid.uuid4().hex
+            self._incoming = f"{incoming}/{uuid.uuid4().hex}"
         return self._incoming
 
-    def _make(self, directory: Path) -> None:
+    def _make(self, directory: str) -> None:
         if directory in self._known:
             return
-        self._make(directory.parent)
+        parent = os.path.dirname(directory)
+        self._make(parent)
         if len(self._known) > _REMEMBERED:
             self._known = {self._root}
         try:
-            directory.mkdir()
-            directory.chmod(_DIRECTORY_MODE)
-            self._unsynced.add(directory.parent)
+            os.mkdir(directory)
+            os.chmod(directory, _DIRECTORY_MODE)
+            self._unsynced.add(parent)
         except FileExistsError:
             pass
         self._known.add(directory)
@@ -137,7 +140,7 @@ def _disk(what: str, path: str) -> Iterator[None]:
         ) from error
 
 
-def _sync_directory(path: Path) -> None:
+def _sync_directory(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
