@@ -118,6 +118,16 @@ def test_garbage_is_looked_for_again_once_the_command_is_there() -> None:
     assert ran.stdout.split() == ["True", "True", "True", "True"]
 
 
+def test_garbage_is_looked_for_again_after_much_was_imported_and_after_it_could_not_be() -> None:
+    looked = (
+        "import contextlib, gc; from privyseal.cli.lifetime import importing\n"
+        "with contextlib.suppress(ImportError), importing(): print(gc.isenabled()); import no_such_thing\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", looked], check=True, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["False", "True", "True"]
+
+
 def test_files_that_hold_others_are_known_before_what_looks_into_them_is_there() -> None:
     """The short list says what the long one does."""
     assert set(inside.CONTAINERS) & set(catalogue.NAMES) == MAY_HOLD

@@ -20,6 +20,7 @@ import click
 import msgspec
 
 from privyseal import config, telemetry
+from privyseal.cli.lifetime import importing
 from privyseal.cli.processes import ROOMS, Processes
 from privyseal.errors import Misused, PrivySealError, Unavailable
 from privyseal.formats import catalogue
@@ -135,8 +136,9 @@ class _Running:
     def __init__(
         self, settings: config.Settings, directory: Path, sockets: config.Sockets, processes: Processes | None
     ) -> None:
-        from privyseal.web import app, tracing  # half a second of imports that --check does without
-        from privyseal.web.metrics import Metrics
+        with importing():  # half a second that --check does without
+            from privyseal.web import app, tracing
+            from privyseal.web.metrics import Metrics
 
         self._settings = settings
         self._directory = directory
