@@ -268,10 +268,17 @@ ROWS: tuple[Row, ...] = (
         added={"nuget_repository": "https://example.com/v3/index.json", "nuget_owners": ("Example",)},
         adder="rsa-4096",
     ),
-    Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
     Row("xap", "example.xap", test_xap.application, {"relic's rules": by_relics_rules_of_xap}),
     Row("vsix", "example.vsix", opc_builder.vsix, XMLDSIG),
     Row("opc", "example.xps", opc_builder.document, XMLDSIG, {"xmlsec1": opc_other.sign}, adder="rsa-4096"),
+    Row(
+        "vba",
+        "example.xlsm",
+        vba_builder.document,
+        {"openssl": by_openssl_of_macros, "Microsoft's rules": by_microsofts_rules},
+        each=2,
+    ),
+    Row("navx", "example.app", test_navx.app, {"jsign's rules": by_jsigns_rules_of_apps}),
     Row(
         "uefi-variable",
         "db.auth",
@@ -287,13 +294,6 @@ ROWS: tuple[Row, ...] = (
         {"openssl": by_openssl_of_capsules},
         each=2,
         options=Options(timestamp=False, monotonic_count=3),
-    ),
-    Row(
-        "vba",
-        "example.xlsm",
-        vba_builder.document,
-        {"openssl": by_openssl_of_macros, "Microsoft's rules": by_microsofts_rules},
-        each=2,
     ),
     Row(
         "rdp",

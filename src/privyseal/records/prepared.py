@@ -211,7 +211,8 @@ class _Direct:
     def all(self, connection: Connection, given: Mapping[str, Any]) -> list[Any]:
         """Return every row."""
         with _cursor(connection, self._sql) as cursor:
-            return [self._row(*self._converted(row)) for row in cursor.execute(self._sql, self._values.of(given))]
+            cursor.execute(self._sql, self._values.of(given))
+            return [self._row(*self._converted(row)) for row in cursor.fetchall()]
 
     def _converted(self, row: Sequence[Any]) -> Sequence[Any]:
         values = list(row)

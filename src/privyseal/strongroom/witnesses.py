@@ -202,10 +202,10 @@ class Witnesses:
             if said.size == head.size and said.signature is not None:
                 found[name] = said.signature
                 asking -= 1
-            elif said.why or questions[name] == MAX_QUESTIONS:
+            elif (said.why and said.size == head.size) or questions[name] == MAX_QUESTIONS:
                 why[name] = said.why or "it does not stand by the size that it names"
                 asking -= 1
-            else:  # it answered an earlier round, or began from another size than we thought: now we know better
+            else:  # it answered an earlier round, perhaps when it was away, or began from another size than we thought: now we know better
                 self._ask(said.witness, note, head, proof)
         self._tell(found, why)
         if len(found) < self._quorum:
