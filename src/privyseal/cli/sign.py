@@ -193,8 +193,10 @@ def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
         with FileSource.open(job.path) as code:
             opened = pieces.open_piece(code)
             outcome = sign_opened(opened, job, maker, wishes, counted)
-            looks = wishes.inside == "check" and outcome.report.status in ("signed", "waiting")
-            return inside_looking.looked_into(outcome, opened) if looks else outcome
+            # What is kept holds what it did, but not the files beside it.
+            seen = ("signed", "waiting", *(("kept",) if opened.format.name in inside_looking.NAMES_OTHERS else ()))
+            looks = wishes.inside == "check" and outcome.report.status in seen
+            return inside_looking.looked_into(outcome, opened, job.path) if looks else outcome
     except PrivySealError as error:
         if isinstance(error, MalformedCode) and wishes.inside == "check" and job.path.lower().endswith(".zip"):
             error = MalformedCode(error.detail, hint="what is in it can be: --inside sign")
@@ -284,7 +286,5 @@ def _tell(job: Job, outcome: Outcome, output: Output) -> None:
     (output.say if done else output.warn)(f"{line}: {outcome.words}")
     if outcome.report.inside is not msgspec.UNSET:
         inside = outcome.report.inside
-        (output.warn if inside.unsigned or inside.unseen or inside.left else output.say)(
-            *inside_looking.in_words(inside)
-        )
+        (output.say if inside_looking.is_well(inside) else output.warn)(*inside_looking.in_words(inside))
     output.event(outcome.report.status, **msgspec.to_builtins(outcome.report))
