@@ -17,7 +17,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from tests.cli.test_inside import run
+from tests.cli.test_inside import DOWN, Moody, run
 from tests.formats import pe_builder
 from tests.formats.clickonce_builder import application, dependency, deployment, judged
 from tests.formats.signing import sign as sign_by
@@ -27,7 +27,7 @@ from tests.formats.test_packages_strangers import all_rsa
 from privyseal.cli import keyfile, neighbours, neighbours_looking
 from privyseal.cli.inside_signing import sign_with_inside
 from privyseal.cli.outcomes import InsideReport, Outcome
-from privyseal.cli.pieces import Job, Wishes
+from privyseal.cli.pieces import Job, Pending, Wishes
 from privyseal.errors import BadInput, Unavailable
 from privyseal.formats import clickonce_manifest, inside
 from privyseal.formats.source import FileSource
@@ -251,6 +251,31 @@ def test_cut_off_and_run_again(published: Path, maker: keyfile.KeyFileMaker, mon
     assert {
         name for name in after if name.endswith((".exe.deploy", ".dll.deploy")) and after[name] != before[name]
     } <= {name for name, octets in tree(published.parent).items() if octets == after[name]}
+
+
+@pytest.mark.parametrize("signs", range(6))
+@pytest.mark.parametrize("then", [DOWN, Pending("R-abcdefgh")])
+def test_what_is_not_all_signed_stays_as_it_was(
+    published: Path, maker: keyfile.KeyFileMaker, signs: int, then: Pending | Unavailable
+) -> None:
+    """Three files, the application's manifest and the deployment: whichever of them is not signed, or all are."""
+    before = tree(published.parent)
+    moody = Moody(maker._key, signs, then)
+    job = Job(str(published), str(published))
+    try:
+        outcome = sign_with_inside(job, moody, WISHES, lambda _octets: None)
+    except Unavailable:  # as with any file, whoever calls tells of it
+        assert signs == 4 and then is DOWN
+    else:
+        assert outcome is not None and outcome.report.path == str(published)
+        if signs == 5:
+            receipts = {name for name in tree(published.parent) if name.endswith(".tlog-proof")}
+            inner = {f"Example.application.inside-{number}.tlog-proof" for number in range(1, 5)}
+            assert receipts == {"Example.application.tlog-proof", *inner}
+            assert outcome.report.receipt == f"{published}.tlog-proof" and len(holds(published)) == 5
+            return
+        assert outcome.report.status == ("waiting" if isinstance(then, Pending) else "failed")
+    assert tree(published.parent) == before
 
 
 def test_changed_meanwhile(program: Path, maker: keyfile.KeyFileMaker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,8 @@ class Folder:
     def put(self, path: str, source: Source, digest: bytes) -> str:
         """Put a file in its place, in folders that are made where there are none, and return where.
 
-        It is read again, and has to hash to ``digest``; else VerificationFailed, and what was there stays.
+        Nobody else may change the folders meanwhile. It is read again, and has to hash to ``digest``; else
+        VerificationFailed, and what was there stays.
         """
         folder, name = os.path.split(path)
         at = self._walk(folder, made=True)

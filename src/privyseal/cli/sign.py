@@ -75,7 +75,8 @@ where files are replaced, which waits for the disk most, and slower by a tenth w
     type=click.Choice(["check", "sign", "skip"]),
     default="check",
     show_default=True,
-    help="Of archives, packages and cabinets: say what in them is not signed, sign it first, or do not look.",
+    help="Of archives, packages, cabinets and ClickOnce manifests: say what in them, or named by them, is not signed, "
+    "sign it first, or do not look.",
 )
 @click.option(
     "--mode",
