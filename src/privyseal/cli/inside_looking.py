@@ -15,6 +15,8 @@ MAY_HOLD = frozenset({"appx", "cab", "nuget", "vsix"})
 """Formats of files that hold others: those of ``inside.CONTAINERS`` that can be signed."""
 NAMES_OTHERS = frozenset({"clickonce"})
 """Formats of files that name others beside them: ``inside.OVER_NEIGHBOURS``."""
+MANIFESTS = (".application", ".manifest", ".vsto")
+"""How the names of such files end."""
 MOST_LINES = 5
 """Names that people are shown of one file."""
 

@@ -137,14 +137,17 @@ def workers_for(maker: Maker, given: Given) -> int:
 
 
 def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, workers: int) -> list[object]:
-    """Sign all files, tell of each in the order they were named, and return what the exit code is made of."""
+    """Sign all files, tell of each in the order of their turns, and return what the exit code is made of."""
+    turns = _turns(todo, wishes)
+    todo = [job for turn in turns for job in turn]
     began = time.monotonic()
     ends: list[object] = []
     reports: list[FileReport] = []
     octets = sum(map(_size, todo))
     wishes = msgspec.structs.replace(wishes, told=output.json_mode is not None)
     with Progress("signing", len(todo), octets, passes=_passes(maker), shown=not output.quiet) as progress:
-        for job, outcome in zip(todo, outcomes_of(todo, maker, wishes, progress, workers), strict=True):
+        outcomes_in_turn = (one for turn in turns for one in outcomes_of(turn, maker, wishes, progress, workers))
+        for job, outcome in zip(todo, outcomes_in_turn, strict=True):
             progress.finished()
             progress.tell(partial(_tell, job, outcome, output))
             ends.append(outcome.end)
@@ -156,6 +159,13 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
         output.say(f"{len(todo)} files in {time.monotonic() - began:.1f} s: {words}")
     output.result(outcomes.Report(files=tuple(reports)))
     return ends
+
+
+def _turns(todo: Sequence[Job], wishes: Wishes) -> list[list[Job]]:
+    """Return what is signed in each turn: files before manifests that may name them, and would sign them as well."""
+    late = {job for job in todo if wishes.inside == "sign" and job.path.lower().endswith(inside_looking.MANIFESTS)}
+    turns = [job for job in todo if job not in late], [job for job in todo if job in late]
+    return [turn for turn in turns if turn]
 
 
 def outcomes_of(
