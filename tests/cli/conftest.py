@@ -9,16 +9,21 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from tests import readied
+from tests.cli.clickonce_folder import BELOW, write_program
 from tests.formats import msi_builder, pe_builder, signing
+from tests.formats.clickonce_builder import deployment
+from tests.formats.test_packages_strangers import all_rsa
 from tests.pki import mint
 from tests.rehearsal import PRIVYSEAL, Rehearsal
 
+from privyseal.cli import keyfile
 from privyseal.pki import certificates
 
 LAUNCHERS = {"app.exe": "t64.exe", "app32.exe": "t32.exe", "gui.exe": "w64.exe", "arm.exe": "t64-arm.exe"}
@@ -142,3 +147,27 @@ def shell_environment(home: Path) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "TERM": "dumb",
     }
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> keyfile.KeyFileMaker:
+    """Return one who signs with an RSA key under RSA certificates, whose chain and root are in ``keys``."""
+    (folder := tmp_path / "keys").mkdir()
+    chain, key, root = all_rsa().write_pem(folder)
+    key.chmod(0o600)
+    return keyfile.KeyFileMaker(keyfile.load(key, chain, (root,), datetime.now(UTC)), None)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """Write an application of a program, a library, a script and a file of settings, and return its manifest."""
+    return write_program(tmp_path / "app")
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Write a deployment as Visual Studio publishes one, and return its manifest."""
+    manifest = write_program(tmp_path / "site" / BELOW, behind=".deploy").read_bytes()
+    path = tmp_path / "site" / "Example.application"
+    path.write_bytes(deployment(manifest))
+    return path

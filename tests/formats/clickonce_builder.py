@@ -43,7 +43,9 @@ def dependency(path: str, content: bytes = PROGRAM, algorithm: str = "sha256", m
     )
 
 
-def application(*more: str, identity: str = IDENTITY, end: str = "\r\n") -> bytes:
+def application(
+    *more: str, identity: str = IDENTITY, end: str = "\r\n", program: bytes = PROGRAM, algorithm: str = "sha256"
+) -> bytes:
     """Return the manifest of an application, ``.exe.manifest``, of one program and a file of settings."""
     settings = base64.b64encode(hashlib.sha256(b"settings").digest()).decode()
     text = f"""<?xml version="1.0" encoding="utf-8"?>
@@ -62,7 +64,7 @@ def application(*more: str, identity: str = IDENTITY, end: str = "\r\n") -> byte
         <requestedExecutionLevel level="asInvoker" uiAccess="false" />
       </requestedPrivileges>
     </security>
-  </trustInfo>{dependency("Example.exe", more=' allowDelayedBinding="true"')}{"".join(more)}
+  </trustInfo>{dependency("Example.exe", program, algorithm, ' allowDelayedBinding="true"')}{"".join(more)}
   <file name="data\\Example.exe.config" size="8">
     <hash>
       <dsig:Transforms>

@@ -38,10 +38,14 @@ def sign_with_inside(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -
     """Sign what is inside a file, then the file; None where nothing inside is to be signed, and it is as any file."""
     with FileSource.open(job.path) as code:
         kind = inside.kind_of(code)
+        if kind in inside.OVER_NEIGHBOURS:
+            from privyseal.cli import neighbours_signing  # only for what names neighbours
+
+            return neighbours_signing.sign_with_neighbours(job, maker, wishes, counted)
         if kind is None or kind not in inside.CONTAINERS:
             return None
         opened = None if kind == "zip" else pieces.open_piece(code)
-        if opened is not None and not _is_signed_anew(opened, maker, wishes):
+        if opened is not None and not is_signed_anew(opened, maker, wishes):
             return None
         container = inside.CONTAINERS[kind](code, opened.examined.layout if opened else None)
         with Workshop(maker, wishes) as shop:
@@ -53,10 +57,10 @@ def sign_with_inside(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -
                 whole = shop.rebuilt(container, kind, found)
                 return _finished(job, code, kind, whole, shop, counted)
             except Ended as ended:
-                return _ended(job, kind, ended)
+                return outcome_of(ended, job, kind)
 
 
-def _is_signed_anew(opened: Opened, maker: Maker, wishes: Wishes) -> bool:
+def is_signed_anew(opened: Opened, maker: Maker, wishes: Wishes) -> bool:
     """Tell whether the file may become another one; BadInput where a signature on it would then no longer fit."""
     key_id = certificates.key_id(certificates.outline(maker.identity.chain[0]).spki)
     decision = pieces.decide(opened, wishes, key_id, datetime.now(UTC))
@@ -73,11 +77,12 @@ def _kept(job: Job, shop: Workshop) -> Outcome:
     return Outcome(report, "nothing in it that can be signed is without a signature")
 
 
-def _ended(job: Job, kind: str, ended: Ended) -> Outcome:
-    if isinstance(ended.end, Pending):
-        outcome = outcomes.waiting(job, kind, ended.end.request)
+def outcome_of(end: Ended, job: Job, kind: str) -> Outcome:
+    """Tell of a file of which something inside was not signed, or waits for people."""
+    if isinstance(end.end, Pending):
+        outcome = outcomes.waiting(job, kind, end.end.request)
         return msgspec.structs.replace(outcome, words=f"what is inside {outcome.words}")
-    return outcomes.failed(job, ended.end.about(f"{ended.node.shown}, inside it"))
+    return outcomes.failed(job, end.end.about(f"{end.node.shown}, inside it"))
 
 
 # What the last step is made of.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
@@ -120,12 +121,13 @@ class Workshop:
         """Say what was signed, and what was left."""
         return InsideReport(signed=tuple(self._signed), left=tuple(self._left), receipts=tuple(receipts))
 
-    def _new(self) -> str:
+    def new_path(self) -> str:
+        """Return where the next file goes."""
         self._count += 1
         return os.path.join(self._folder.name, f"{self._count:06}")
 
     # -- 1: looking ----------------------------------------------------------------------------------------------------
-    def collect(self, container: inside.Container, within: str = "", depth: int = 1) -> dict[int, Node]:
+    def collect(self, container: inside.Holder, within: str = "", depth: int = 1) -> dict[int, Node]:
         """Unpack what is to be signed, by its number; ``Spent`` where that is more than is allowed."""
         container.spend = self._allowance.take
         found: dict[int, Node] = {}
@@ -153,7 +155,7 @@ class Workshop:
             )
         if kind is None or (kind != "zip" and inside.carries_signature(kind, code)):
             return None
-        node = Node(self._new(), shown, kind)
+        node = Node(self.new_path(), shown, kind)
         _write(code, node.path)
         if kind in inside.CONTAINERS:
             if depth >= inside.MAX_DEPTH:
@@ -264,7 +266,7 @@ class Workshop:
 
     def rebuilt(self, container: inside.Container, kind: str, replaced: dict[int, Node]) -> str:
         """Make a container anew, check that it holds what it should, and return where it is."""
-        path = self._new()
+        path = self.new_path()
         with open(path, "x+b") as out:
             container.rebuild({number: _OnDisk(each) for number, each in replaced.items()}, out)
         with FileSource.open(path) as code:
@@ -282,12 +284,17 @@ class Workshop:
         return path
 
     # -- 3: outside ----------------------------------------------------------------------------------------------------
-    def write_receipts(self, job: Job) -> list[str]:
-        """Write the receipts beside that of the outermost file, and return where."""
+    def write_receipts(self, job: Job, *, keep: bool = False) -> list[str]:
+        """Write the receipts beside that of the outermost file, and return where.
+
+        With ``keep`` not over those that an earlier run wrote: the files that it signed are still there.
+        """
         stem = job.receipt.removesuffix(SUFFIX)
-        written = []
-        for number, text in enumerate(self._receipts.values(), 1):
-            written.append(f"{stem}.inside-{number}{SUFFIX}")
+        written: list[str] = []
+        numbers = itertools.count(1)
+        for text in self._receipts.values():
+            paths = (f"{stem}.inside-{number}{SUFFIX}" for number in numbers)
+            written.append(next(path for path in paths if not (keep and os.path.exists(path))))
             pieces.write_receipt(written[-1], text)
         return written
 

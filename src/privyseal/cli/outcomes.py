@@ -34,6 +34,10 @@ class InsideReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Signable files without a signature, at most MOST_NAMES."""
     more: int = 0
     """How many there are beyond."""
+    missing: tuple[str, ...] = ()
+    """Files that a manifest names and that are not there, at most MOST_NAMES."""
+    changed: tuple[str, ...] = ()
+    """Files that are not as a manifest states, at most MOST_NAMES."""
     unseen: str | None = None
     """Why not everything was looked at, where that is so."""
     signed: tuple[str, ...] = ()

@@ -75,7 +75,8 @@ where files are replaced, which waits for the disk most, and slower by a tenth w
     type=click.Choice(["check", "sign", "skip"]),
     default="check",
     show_default=True,
-    help="Of archives, packages and cabinets: say what in them is not signed, sign it first, or do not look.",
+    help="Of archives, packages, cabinets and ClickOnce manifests: say what in them, or named by them, is not signed, "
+    "sign it first, or do not look.",
 )
 @click.option(
     "--mode",
@@ -136,14 +137,17 @@ def workers_for(maker: Maker, given: Given) -> int:
 
 
 def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, workers: int) -> list[object]:
-    """Sign all files, tell of each in the order they were named, and return what the exit code is made of."""
+    """Sign all files, tell of each in the order of their turns, and return what the exit code is made of."""
+    turns = _turns(todo, wishes)
+    todo = [job for turn in turns for job in turn]
     began = time.monotonic()
     ends: list[object] = []
     reports: list[FileReport] = []
     octets = sum(map(_size, todo))
     wishes = msgspec.structs.replace(wishes, told=output.json_mode is not None)
     with Progress("signing", len(todo), octets, passes=_passes(maker), shown=not output.quiet) as progress:
-        for job, outcome in zip(todo, outcomes_of(todo, maker, wishes, progress, workers), strict=True):
+        outcomes_in_turn = (one for turn in turns for one in outcomes_of(turn, maker, wishes, progress, workers))
+        for job, outcome in zip(todo, outcomes_in_turn, strict=True):
             progress.finished()
             progress.tell(partial(_tell, job, outcome, output))
             ends.append(outcome.end)
@@ -155,6 +159,13 @@ def _run(todo: Sequence[Job], maker: Maker, wishes: Wishes, output: Output, work
         output.say(f"{len(todo)} files in {time.monotonic() - began:.1f} s: {words}")
     output.result(outcomes.Report(files=tuple(reports)))
     return ends
+
+
+def _turns(todo: Sequence[Job], wishes: Wishes) -> list[list[Job]]:
+    """Return what is signed in each turn: files before manifests that may name them, and would sign them as well."""
+    late = {job for job in todo if wishes.inside == "sign" and job.path.lower().endswith(inside_looking.MANIFESTS)}
+    turns = [job for job in todo if job not in late], [job for job in todo if job in late]
+    return [turn for turn in turns if turn]
 
 
 def outcomes_of(
@@ -193,8 +204,10 @@ def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
         with FileSource.open(job.path) as code:
             opened = pieces.open_piece(code)
             outcome = sign_opened(opened, job, maker, wishes, counted)
-            looks = wishes.inside == "check" and outcome.report.status in ("signed", "waiting")
-            return inside_looking.looked_into(outcome, opened) if looks else outcome
+            # What is kept holds what it did, but not the files beside it.
+            seen = ("signed", "waiting", *(("kept",) if opened.format.name in inside_looking.NAMES_OTHERS else ()))
+            looks = wishes.inside == "check" and outcome.report.status in seen
+            return inside_looking.looked_into(outcome, opened, job.path) if looks else outcome
     except PrivySealError as error:
         if isinstance(error, MalformedCode) and wishes.inside == "check" and job.path.lower().endswith(".zip"):
             error = MalformedCode(error.detail, hint="what is in it can be: --inside sign")
@@ -284,7 +297,5 @@ def _tell(job: Job, outcome: Outcome, output: Output) -> None:
     (output.say if done else output.warn)(f"{line}: {outcome.words}")
     if outcome.report.inside is not msgspec.UNSET:
         inside = outcome.report.inside
-        (output.warn if inside.unsigned or inside.unseen or inside.left else output.say)(
-            *inside_looking.in_words(inside)
-        )
+        (output.say if inside_looking.is_well(inside) else output.warn)(*inside_looking.in_words(inside))
     output.event(outcome.report.status, **msgspec.to_builtins(outcome.report))

@@ -4,7 +4,8 @@ Signing makes the manifest say who signs it, and puts two signatures behind that
 is the manifest with the signer's names and without a signature, in exclusive canonical form, so its digest depends on
 the certificate. Comments, and how the XML is written, are under no signature; no XML signature covers them.
 
-The files that a manifest names are not looked at: it holds their hashes (:mod:`clickonce_files`), and they come first.
+The files that a manifest names are not looked at here: it holds their hashes (:mod:`clickonce_files`), and who signs
+has them come first.
 
 Judge of what we write: a program of ours under mono, whose SignedXml is told Microsoft's names of the algorithms and
 checks both signatures, and which holds strong name, hash and identity against each other as ``mansign2.cs`` does.

@@ -20,7 +20,7 @@ import msgspec
 from privyseal.errors import BadInput
 from privyseal.formats import clickonce_manifest
 from privyseal.formats.clickonce_blob import DIGEST_METHODS
-from privyseal.formats.clickonce_manifest import ASM1, ASM2, DSIG, ClickOnceLayout, Edit
+from privyseal.formats.clickonce_manifest import ASM1, ASM2, DSIG, NO_TOKEN, ClickOnceLayout, Edit
 from privyseal.formats.protocol import PatchPlan
 from privyseal.formats.xml_canonical import Element
 
@@ -47,6 +47,19 @@ class Named(msgspec.Struct, frozen=True):
     element: Element
     """The ``file`` or ``dependentAssembly``."""
 
+    @property
+    def identity(self) -> Element | None:
+        """Return the identity that an assembly is named by."""
+        held = [
+            one for one in self.element.elements if one.name == "assemblyIdentity" and one.namespace in (ASM1, ASM2)
+        ]
+        return held[0] if len(held) == 1 else None
+
+    def token_is(self, token: str) -> bool:
+        """Tell whether an assembly is named by an identity with this strong name, or has none, as this is none."""
+        stated = "" if self.identity is None else self.identity.get("publicKeyToken") or ""
+        return self.identity is None or (stated or NO_TOKEN).lower() == (token or NO_TOKEN).lower()
+
 
 def files(layout: ClickOnceLayout) -> tuple[Named, ...]:
     """Return the files that a manifest installs, in its order; BadInput where it names too many."""
@@ -67,9 +80,12 @@ def maps_extensions(layout: ClickOnceLayout) -> bool:
     return any(one.get("mapFileExtensions") == "true" for one in layout.document.root.called(ASM2, "deployment"))
 
 
-def rehashed(layout: ClickOnceLayout, files_now: Mapping[str, tuple[int, bytes]]) -> PatchPlan:
+def rehashed(
+    layout: ClickOnceLayout, files_now: Mapping[str, tuple[int, bytes]], tokens: Mapping[str, str] | None = None
+) -> PatchPlan:
     """Plan the manifest with new sizes and SHA-256 hashes of the files named here by their ``path``.
 
+    ``tokens`` are the strong names that application manifests got by being signed, as ``mage -update`` takes them over.
     Its signature, if it has one, is void then. BadInput where it does not name such a file, or states no hash of it.
     """
     edits: list[Edit] = []
@@ -86,6 +102,10 @@ def rehashed(layout: ClickOnceLayout, files_now: Mapping[str, tuple[int, bytes]]
             _attribute(layout, method, "Algorithm", _SHA256),
             _text(layout, value, base64.b64encode(digest).decode("ascii")),
         ]
+    for path, token in (tokens or {}).items():
+        if path not in named or (identity := named[path].identity) is None:
+            raise BadInput(f"The manifest states no identity of the file {path[:200]!r}.")
+        edits.append(clickonce_manifest.token_edit(identity, layout.octets, token))
     return clickonce_manifest.plan(layout, edits)
 
 

@@ -206,7 +206,10 @@ def publisher_of(certificate: bytes) -> str:
 def bare(layout: ClickOnceLayout) -> list[Edit]:
     """Return the edits that take signature, publisher and strong name out."""
     gone = [each for each in (layout.publisher, layout.signature) if each is not None]
-    return [*((each.start, end_of(each, layout.octets), b"") for each in gone), _token(layout, NO_TOKEN)]
+    return [
+        *((each.start, end_of(each, layout.octets), b"") for each in gone),
+        token_edit(layout.identity, layout.octets, NO_TOKEN),
+    ]
 
 
 def dressed(layout: ClickOnceLayout, identity: Identity) -> list[Edit]:
@@ -220,7 +223,7 @@ def dressed(layout: ClickOnceLayout, identity: Identity) -> list[Edit]:
     at = layout.document.root.close
     return [
         *((each.start, end_of(each, layout.octets), b"") for each in gone),
-        _token(layout, public_key_token(spki)),
+        token_edit(layout.identity, layout.octets, public_key_token(spki)),
         (at, at, f"<publisherIdentity{said} />".encode()),
     ]
 
@@ -267,11 +270,12 @@ def _name_end(octets: bytes, start: int) -> int:
     return start if tag is None else tag.end()
 
 
-def _token(layout: ClickOnceLayout, token: str) -> Edit:
-    place = attribute_of(layout.identity, layout.octets, "publicKeyToken")
+def token_edit(identity: Element, octets: bytes, token: str) -> Edit:
+    """Return the edit that gives an identity this strong name."""
+    place = attribute_of(identity, octets, "publicKeyToken")
     if place is not None:
         return (*place, f'"{token}"'.encode())
-    at = _name_end(layout.octets, layout.identity.start)
+    at = _name_end(octets, identity.start)
     return at, at, f' publicKeyToken="{token}"'.encode()
 
 

@@ -60,8 +60,8 @@ class Member(Protocol):
         ...
 
 
-class Container(Protocol):
-    """A file that holds others."""
+class Holder(Protocol):
+    """What holds others, or names them: a file, or a manifest with its neighbours."""
 
     spend: Callable[[int], object]
     """Is told of octets that were unpacked, and may refuse them."""
@@ -74,6 +74,10 @@ class Container(Protocol):
     def octets(self, number: int) -> Iterator[bytes]:
         """Yield the content of a member, unpacked, in pieces; MalformedCode where it is not what is stated."""
         ...
+
+
+class Container(Holder, Protocol):
+    """A file that holds others."""
 
     def rebuild(self, replaced: Mapping[int, Source], out: IO[bytes]) -> None:
         """Write the container with these members replaced; MalformedCode where it cannot be done."""
@@ -281,7 +285,7 @@ class Look(msgspec.Struct, frozen=True):
     """Why not everything was looked at; empty where everything was."""
 
 
-def look(container: Container, allowance: Allowance, depth: int = 1) -> Look:
+def look(container: Holder, allowance: Allowance, depth: int = 1) -> Look:
     """Say which signable files inside carry no signature; nothing is refused, and no more unpacked than allowed."""
     found: list[str] = []
     unseen = ""
