@@ -39,6 +39,7 @@ from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
 
 KIND = "clickonce"
+"""The format whose files this is about."""
 
 
 class _Manifest:
