@@ -205,7 +205,9 @@ class Witnesses:
             elif (said.why and said.size == head.size) or questions[name] == MAX_QUESTIONS:
                 why[name] = said.why or "it does not stand by the size that it names"
                 asking -= 1
-            else:  # it answered an earlier round, perhaps when it was away, or began from another size than we thought: now we know better
+            else:
+                # It answered an earlier round, perhaps when it was away, or began from another size than we thought:
+                # now we know better.
                 self._ask(said.witness, note, head, proof)
         self._tell(found, why)
         if len(found) < self._quorum:
