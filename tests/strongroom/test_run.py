@@ -38,6 +38,23 @@ sys.exit(run.main(sys.argv[1:]))
 """
 
 
+LEARNING = """
+import sys
+from privyseal.strongroom import run
+from privyseal.terms import learnt
+
+known = set()
+
+def learn_types():
+    known.update(kind.__name__ for kind in learnt._below(learnt.msgspec.Struct))
+    return learnt.learn_types()
+
+run.learn_types = learn_types
+run._look = lambda which, built: print({"AppxFacts", "SigningRequest"} <= known, flush=True) or sys.exit(0)
+sys.exit(run.main(sys.argv[1:]))
+"""
+
+
 @pytest.fixture
 def room(tmp_path: Path) -> Path:
     create_signer(tmp_path / "signer", tmp_path / "signer.mark", "a+b+c", [], lambda: START, rehearsal=True)
@@ -78,6 +95,15 @@ def test_a_process_that_cannot_begin_says_why_in_one_line(room: Path, spoil: obj
     assert words in outcome.stderr and outcome.stderr.count("\n") == 1 and outcome.stdout == ""
     assert passphrase not in outcome.stderr
     assert not (room / "s").exists()
+
+
+def test_a_signer_has_learnt_what_it_decodes_before_anybody_asks(room: Path):
+    """Formats come with the room; decoded for the first time by two threads at once they would end the process."""
+    settings = room / "signer/signer.toml"
+    settings.write_text(settings.read_text().replace("a+b+c", VERIFIER.vkey))
+    command = [sys.executable, "-c", LEARNING, "signer", "--config", str(settings), "--socket", str(room / "s")]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stdout) == (0, "True\n"), outcome.stderr
 
 
 def test_a_socket_in_a_place_that_is_not_there_is_told_in_words(room: Path):

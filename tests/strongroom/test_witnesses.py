@@ -133,6 +133,25 @@ def test_two_of_three_go_on_without_the_third(site: Site):
     assert site.room.check() == 16
 
 
+def test_a_frozen_witness_is_told_of_while_the_others_suffice(site: Site):
+    """Its failure belongs to a round that is long over; an operator hears of it all the same, and of its return."""
+    for name in "abc":
+        site.witness(name)
+    site.room.quorum, site.room.witness_seconds = 2, 0.5
+    logger = site.room.logger()
+    client(logger).append((intent("first"),), 0)
+
+    def hears(words: str) -> bool:
+        client(logger).append((intent(str(time.monotonic())),), 0)
+        return any(words in line for line in site.room.notes)
+
+    site.processes[0].signal(signal.SIGSTOP)
+    wait_until(lambda: hears("the witness witness.example/a is not counted"))
+    site.processes[0].signal(signal.SIGCONT)
+    wait_until(lambda: hears("the witness witness.example/a cosigns again"))
+    logger.close()
+
+
 def _flipped(handler: BaseHTTPRequestHandler, octets: bytes) -> None:
     line = bytearray(cosign(parse_note(parse_request(octets).note).body, 1, LYING))
     line[-20] = line[-20] % 2 + 65

@@ -80,6 +80,7 @@ def _run(asked: argparse.Namespace) -> int:
         more: dict[str, Any] = {} if nursery is None else {"nursery": nursery}
         more |= {} if servers is None else {"servers": servers}
         built = (ROOMS | SUMMONED)[asked.which](config, clock, lambda line: _note(asked.which, line), **more)
+        learn_types()  # what the room has brought along, such as the formats; nobody asks it yet
         try:
             _look(asked.which, built)
             return _answer(asked, built, sandbox, wants)

@@ -201,13 +201,16 @@ class Witnesses:
             self._weigh(said)
             if said.size == head.size and said.signature is not None:
                 found[name] = said.signature
+                why.pop(name, None)
                 asking -= 1
             elif (said.why and said.size == head.size) or questions[name] == MAX_QUESTIONS:
                 why[name] = said.why or "it does not stand by the size that it names"
                 asking -= 1
             else:
-                # It answered an earlier round, perhaps when it was away, or began from another size than we thought:
-                # now we know better.
+                # It answered an earlier round, or began from another size than we thought: now we know better. What
+                # kept it then is told, unless it cosigns now.
+                if said.why:
+                    why[name] = said.why
                 self._ask(said.witness, note, head, proof)
         self._tell(found, why)
         if len(found) < self._quorum:

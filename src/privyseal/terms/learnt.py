@@ -18,8 +18,8 @@ OURS = "privyseal"
 def learn_types() -> int:
     """Have msgspec learn every Struct of ours that is imported so far; return how many.
 
-    To be called once, after the imports and before the threads of a process. A type that nothing can be decoded into
-    is passed over: it is made by our own code alone.
+    To be called after the imports and before the threads of a process, and again after imports that come later. A type
+    that nothing can be decoded into is passed over: it is made by our own code alone.
     """
     learnt = 0
     for kind in dict.fromkeys(_below(msgspec.Struct)):
