@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from tests.formats.patching import BIG, content, plan_for, read_all
 
 from privyseal.errors import BadInput, VerificationFailed
 from privyseal.formats import draft, patch
+from privyseal.formats.draft import Draft
 from privyseal.formats.patch import Ahead, carry_out, settle
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
 from privyseal.formats.source import FileSource
@@ -99,13 +100,14 @@ def test_follower_never_sees_octets_that_are_not_there_yet(
     """With a writer that is slow, a reader still gets nothing but final octets."""
     path = tmp_path / "source.bin"
     path.write_bytes(b"\xff" * BIG)
-    real = os.copy_file_range
+    real = Draft.copy
 
-    def slow(*arguments: int) -> int:
-        time.sleep(0.05)
-        return real(*arguments)
+    def slow(draft: Draft, source: Source, step: Copy, at: int) -> Iterator[int]:
+        for done in real(draft, source, step, at):
+            yield done
+            time.sleep(0.05)
 
-    monkeypatch.setattr(os, "copy_file_range", slow)
+    monkeypatch.setattr(Draft, "copy", slow)
     plan = PatchPlan((Insert(b"\xff" * 7), Copy(0, BIG)))
     seen: list[bytes] = []
     write(path, path, plan, lambda written: seen.append(read_all(written)))
@@ -274,19 +276,39 @@ def test_copied_ahead_is_not_copied_again(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "source"
     path.write_bytes(content(BIG))
     copied = []
-    real = os.copy_file_range
+    real = Draft.copy
 
-    def count(*arguments: int) -> int:
-        done = real(*arguments)
-        copied.append(done)
-        return done
+    def count(draft: Draft, source: Source, step: Copy, at: int) -> Iterator[int]:
+        copied.append(step.count)
+        return real(draft, source, step, at)
 
-    monkeypatch.setattr(os, "copy_file_range", count)
+    monkeypatch.setattr(Draft, "copy", count)
     with FileSource.open(path) as opened, Ahead(opened, path) as ahead:
         ahead.carry_out(PatchPlan((Copy(0, 100), Insert(b"abcd"), Copy(104, BIG - 200), Copy(0, 50))))
-    assert sum(copied) == BIG + 50
+    assert copied == [BIG, 50]
     expected = content(BIG)[:100] + b"abcd" + content(BIG)[104 : BIG - 96] + content(BIG)[:50]
     assert path.read_bytes() == expected
+
+
+@pytest.mark.parametrize(("shift", "within"), [(0, True), (8192, True), (24, False), (4095, False)])
+def test_the_kernel_copies_whole_pages_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: int, within: bool
+) -> None:
+    """What comes to stand elsewhere in its page takes the kernel twice as long as reading and writing it."""
+    path, out = tmp_path / "source", tmp_path / "out"
+    path.write_bytes(content(BIG))
+    asked = []
+    real = os.copy_file_range
+
+    def note(*arguments: int) -> int:
+        asked.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(os, "copy_file_range", note)
+    with FileSource.open(path) as opened:
+        carry_out(PatchPlan((Insert(bytes(shift)), Copy(0, BIG))), opened, out)
+    assert bool(asked) is within
+    assert out.read_bytes() == bytes(shift) + content(BIG)
 
 
 def test_settling_names_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,6 +8,7 @@ from privyseal.cli.outcomes import InsideReport, Outcome
 from privyseal.cli.output import fill, printable
 from privyseal.cli.pieces import Opened
 from privyseal.errors import BadInput
+from privyseal.formats.protocol import Source
 
 MOST_NAMES = 1000
 """Names in a report; with as many, the list is for nobody to read."""
@@ -19,6 +20,14 @@ MANIFESTS = (".application", ".manifest", ".vsto")
 """How the names of such files end."""
 MOST_LINES = 5
 """Names that people are shown of one file."""
+
+
+def load_for(name: str, code: Source) -> None:
+    """Import what it takes to look into such a file; BadInput where there is none inside to look at."""
+    if name in MAY_HOLD:
+        from privyseal.formats import inside  # only for what holds something
+
+        inside.CONTAINERS[name](code, None)
 
 
 def looked_into(outcome: Outcome, opened: Opened, path: str) -> Outcome:

@@ -178,8 +178,7 @@ def outcomes_of(
 
     from privyseal.cli import forked  # only for several files
 
-    catalogue.every()  # once, and not in each child
-    certificates.read(maker.identity.chain[0])
+    _learn_from(todo, maker, wishes)
 
     def work(position: int, counted: Counted) -> bytes:
         return outcomes.encode(_sign(todo[position], maker, wishes, counted))
@@ -191,6 +190,20 @@ def outcomes_of(
             "A process that signed was ended from outside, perhaps for want of memory.",
             hint="files are whole, signed or not; run this again",
         ) from error
+
+
+def _learn_from(todo: Sequence[Job], maker: Maker, wishes: Wishes) -> None:
+    """Have in memory what the children will need, by one file of each ending: loaded once, and not in each of them."""
+    for job in {os.path.splitext(job.path)[1]: job for job in todo}.values():
+        try:
+            with FileSource.open(job.path) as code:
+                name = catalogue.recognise(code).name
+                if wishes.inside == "check":
+                    inside_looking.load_for(name, code)
+        except (PrivySealError, OSError):
+            continue  # the child says so
+    if wishes.told:
+        certificates.read(maker.identity.chain[0])
 
 
 def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
@@ -238,8 +251,8 @@ def _make(  # noqa: PLR0913
 ) -> Outcome:
     ours = decision.ours
     options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
-    hashing = None if draft is None else draft.hashing
-    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, hashing)
+    comparing = None if draft is None else draft.comparing
+    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, comparing)
     if isinstance(maker, FileMaker):
         made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)
     else:

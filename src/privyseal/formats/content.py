@@ -8,9 +8,10 @@ the reading itself let go of the interpreter lock, so the pass takes as long as 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
-from typing import TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 from privyseal.errors import MalformedCode
 from privyseal.formats.protocol import Source
@@ -26,10 +27,27 @@ Through: TypeAlias = Callable[[tuple[Sink, ...]], Sink]
 the same are equal."""
 
 Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part], Through | None], dict[str, bytes] | None]
-"""Tells what parts hash to by some algorithms, where somebody has hashed them already; else None."""
+"""Tells what parts hash to by some algorithms, where somebody knows it already; else None."""
+
+
+class Onlooker(Protocol):
+    """Who looks on while a source is hashed: hears what of it will be, sees each octet, and learns the digests."""
+
+    def begin(self, algorithms: tuple[str, ...], parts: list[Part], through: Through | None) -> bool:
+        """Hear what will be hashed, and tell whether to be shown it."""
+        ...
+
+    def behind(self, at: int) -> Sink:
+        """Return what takes the octets of the file from ``at`` on, as they stand there."""
+        ...
+
+    def end(self, found: dict[str, bytes]) -> None:
+        """Hear what the parts hash to, by algorithm."""
+        ...
+
 
 MOST_PARTS = 1 << 16
-"""Parts that are hashed ahead; a file in more pieces is hashed when it is read."""
+"""Parts that somebody may look on at, or know the digests of; a file in more pieces is hashed when it is read."""
 
 BUFFER = 2 << 20
 """Octets read at a time. Below 1 MiB the hand-over between the threads shows, above 4 MiB nothing is gained."""
@@ -46,19 +64,21 @@ def digests(
 
     What stands in the file is hashed as it comes out of ``through``, octets among the parts are hashed as they are.
 
-    A source may have an attribute ``hashed``: who has it knows the digests already, or hears here what will be hashed
-    of the outcome. Then nothing is read, unless there are other sinks. Raises as :func:`feed`.
+    A source may have an attribute ``hashed``: who has it may know the digests already, and then nothing is read, unless
+    there are other sinks. Or it has an ``onlooker``. Raises as :func:`feed`.
     """
     names, rest = tuple(algorithms), iter(parts)
     ask: Hashed | None = getattr(code, "hashed", None)
-    if ask is not None and names:
+    looking: Onlooker | None = getattr(code, "onlooker", None)
+    if (ask is not None or looking is not None) and names:
         first = list(islice(rest, MOST_PARTS))
         if (more := next(rest, None)) is None:
-            if (known := ask(names, first, through)) is not None and not beside:
+            if ask is not None and not beside and (known := ask(names, first, through)) is not None:
                 return known
+            looking = looking if looking is not None and looking.begin(names, first, through) else None
             rest = iter(first)
         else:
-            rest = chain(first, (more,), rest)
+            looking, rest = None, chain(first, (more,), rest)
     hashes = {name: hashlib.new(name) for name in names}
     sinks: list[Sink] = [each.update for each in hashes.values()]
     into = sinks if through is None or not sinks else [through(tuple(sinks))]
@@ -67,8 +87,11 @@ def digests(
             for sink in sinks:
                 sink(memoryview(part))
         else:
-            feed(code, *part, [*into, *beside])
-    return {name: each.digest() for name, each in hashes.items()}
+            feed(code, *part, [*into, *beside] if looking is None else [*into, *beside, looking.behind(part[0])])
+    found = {name: each.digest() for name, each in hashes.items()}
+    if looking is not None:
+        looking.end(found)
+    return found
 
 
 def feed(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> None:
@@ -92,26 +115,65 @@ def _alone(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> int:
 
 
 def _side_by_side(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> int:
-    from concurrent.futures import ThreadPoolExecutor  # 5 ms, and most formats have one sink
-
     main, *others = sinks
     full, free = memoryview(bytearray(BUFFER)), memoryview(bytearray(BUFFER))
     at = start
-
-    def beside(view: memoryview, into: memoryview, offset: int) -> int:
-        for sink in others:
-            sink(view)
-        return code.readinto(offset, into[: end - offset])
-
-    count = code.readinto(at, full)
-    with ThreadPoolExecutor(1, "content") as pool:
+    count = code.readinto(at, full[: end - at])
+    with _Second(code, others, end) as second:
         while count:
             at += count
-            coming = pool.submit(beside, full[:count], free, at)
+            second.begin(full[:count], free, at)
             main(full[:count])
-            count = coming.result()
+            count = second.end()
             full, free = free, full
     return at
+
+
+class _Second(threading.Thread):
+    """Gives octets to all sinks but the first, then reads the next ones; a pool of one thread takes 5 ms to import."""
+
+    def __init__(self, code: Source, sinks: Sequence[Sink], end: int) -> None:
+        super().__init__(name="content")
+        self._code, self._sinks, self._end = code, sinks, end
+        self._asked, self._answered = threading.Semaphore(0), threading.Semaphore(0)
+        self._work: tuple[memoryview, memoryview, int] | None = None
+        self._count = 0
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self._work = None
+        self._asked.release()
+        self.join()
+
+    def begin(self, octets: memoryview, into: memoryview, offset: int) -> None:
+        """Take octets, and read into the other buffer from ``offset`` on."""
+        self._work = octets, into, offset
+        self._asked.release()
+
+    def end(self) -> int:
+        """Return how many octets were read; raises what a sink or the source did."""
+        self._answered.acquire()
+        if self._error is not None:
+            raise self._error
+        return self._count
+
+    def run(self) -> None:
+        while True:
+            self._asked.acquire()
+            if self._work is None:
+                return
+            octets, into, offset = self._work
+            try:
+                for sink in self._sinks:
+                    sink(octets)
+                self._count = self._code.readinto(offset, into[: self._end - offset])
+            except BaseException as error:
+                self._error = error
+            self._answered.release()
 
 
 def _expect(code: Source, at: int, end: int) -> None:

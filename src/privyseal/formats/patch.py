@@ -2,8 +2,8 @@
 
 The outcome gets its target's name (``draft.py``) only when it is whole and accepted by ``follow``.
 Memory is constant. Inserts, which are small, are written first; then the copies in their order, within the kernel where
-it can (``copy_file_range``, which shares the blocks on XFS and btrfs). So somebody who reads the outcome from its
-beginning can follow close behind: verifying costs the second core, not more time.
+it can do that well (``copy_file_range``, which shares the blocks on XFS and btrfs). So somebody who reads the outcome
+from its beginning can follow close behind: verifying costs the second core, not more time.
 
 A plan mostly copies octets to where they were. Whoever knows that a large file will be rewritten can have it copied
 :class:`Ahead` while the plan is still being made, and the disk gets to work that much earlier.
@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Self
 
 from privyseal.errors import BadInput
+from privyseal.formats.comparing import Comparing
 from privyseal.formats.content import Hashed
 from privyseal.formats.draft import Draft, refusals
 from privyseal.formats.following import Followed, Progress
-from privyseal.formats.hashing_ahead import HashingAhead
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
 from privyseal.formats.source import real_paths
 
@@ -74,18 +74,15 @@ class Ahead:
         self._source = source
         self._shift = shift
         self._draft = Draft(target, source)
-        self._copier = threading.Thread(target=self._copy, name="ahead")
-        self._copied = threading.Event()
-        self._hashing = HashingAhead(self._draft, shift or 0)
-        self._stopped = False
-        self._error: BaseException | None = None
+        self._copying: _Copying | None = None
 
     def __enter__(self) -> Self:
         """Make the draft and begin to copy; raises as :func:`carry_out` where the target cannot be written to."""
         self._draft.__enter__()
         try:
             if self._source.size > SMALL and self._shift is not None:
-                self._copier.start()
+                self._copying = _Copying(self._draft, self._source, self._shift)
+                self._copying.start()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -95,41 +92,64 @@ class Ahead:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop copying, and take the draft away if it was not carried out."""
-        self._stopped = True
         try:
-            if self._copier.ident is not None:
-                _join(self._copier)
-            self._hashing.stop()
+            if self._copying is not None:
+                self._copying.stop()
         finally:
             self._draft.__exit__(kind, error, trace)
 
     @property
-    def hashing(self) -> HashingAhead | None:
-        """Return who hashes the draft while the source is hashed; None where nothing is copied ahead."""
-        return self._hashing if self._copier.ident is not None else None
+    def comparing(self) -> Comparing | None:
+        """Return who compares the draft with the source while that is hashed; None where nothing is copied ahead."""
+        return None if self._copying is None else self._copying.comparing
 
     def carry_out(self, plan: PatchPlan, *, follow: Follower | None = None, settled: bool = True) -> None:
         """Do as the function :func:`carry_out`; what is copied already need not be copied again."""
-        filled = self._shift if self._copier.ident is not None else None
-        if filled is not None:
-            self._copied.wait()
-            self._check()
-        hashed = self._hashing.found if filled is not None and self._hashing.holds_after(plan) else None
-        _carry_out(plan, self._source, self._draft, follow, filled=filled, hashed=hashed)
-        if filled is not None:
+        copying = self._copying
+        if copying is None:
+            _carry_out(plan, self._source, self._draft, follow, filled=None)
+        else:
+            copying.wait()
+            hashed = copying.comparing.found if copying.comparing.holds_after(plan) else None
+            _carry_out(plan, self._source, self._draft, follow, filled=self._shift, hashed=hashed)
             # A failed write is told only to the first who waits for it (fsync(2)), and that may have been the copier.
-            _join(self._copier)
-            self._check()
+            _join(copying)
+            copying.check()
         self._draft.put_in_place(settled)
 
-    def _check(self) -> None:
+
+class _Copying(threading.Thread):
+    """Copies a source into a draft, and lets what is there be compared with it."""
+
+    def __init__(self, draft: Draft, source: Source, shift: int) -> None:
+        super().__init__(name="ahead")
+        self._draft, self._source, self._shift = draft, source, shift
+        self.comparing = Comparing(draft, shift)
+        self._copied = threading.Event()
+        self._stopped = False
+        self._error: BaseException | None = None
+
+    def stop(self) -> None:
+        """Copy no further, and wait until nothing uses the draft any more."""
+        self._stopped = True
+        if self.ident is not None:
+            _join(self)
+        self.comparing.close()
+
+    def wait(self) -> None:
+        """Wait until all is copied; raises what copying did."""
+        self._copied.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what copying, or waiting for the disk, has raised by now."""
         if self._error is not None:
             raise self._error
 
-    def _copy(self) -> None:
+    def run(self) -> None:
         try:
-            for count in self._draft.copy(self._source, Copy(0, self._source.size), self._shift or 0):
-                self._hashing.reach(count)
+            for count in self._draft.copy(self._source, Copy(0, self._source.size), self._shift):
+                self.comparing.reach(count)
                 if self._stopped:
                     return
             self._copied.set()
@@ -137,6 +157,7 @@ class Ahead:
         except BaseException as error:
             self._error = error
         finally:
+            self.comparing.stop()
             self._copied.set()
 
 

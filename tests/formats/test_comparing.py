@@ -1,8 +1,10 @@
-"""The outcome is hashed while the source is: the same digest without another reading, and never a digest of what is not
-in the draft."""
+"""The outcome is compared with its source while that is hashed: the same digest without hashing it again, and never a
+digest of what is not in the draft."""
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from tests.formats.zip_builder import app_package, nuget_package, publisher_of
 
 from privyseal.cli import pieces
 from privyseal.confirm import Expected
-from privyseal.errors import VerificationFailed
+from privyseal.errors import MalformedCode, Unavailable, VerificationFailed
 from privyseal.formats import content
 from privyseal.formats.draft import Draft
 from privyseal.formats.following import Followed
@@ -77,9 +79,9 @@ class Signing:
         with FileSource.open(self.path) as code:
             opened = pieces.open_piece(code)
             with Ahead(code, self.out, opened.examined.layout.shift) as draft:
-                assert draft.hashing is not None
+                assert draft.comparing is not None
                 prepared = pieces.prepare(
-                    opened, who.identity, self.options, "sha256", lambda _count: None, draft.hashing
+                    opened, who.identity, self.options, "sha256", lambda _count: None, draft.comparing
                 )
                 expected = Expected(
                     blobs=tuple(blobs_for(prepared, who, self.options)),
@@ -159,16 +161,19 @@ def test_a_recipe_is_taken_word_for_word(tmp_path: Path) -> None:
     path.write_bytes(BIG)
     size = len(BIG)
     with FileSource.open(path) as code, Ahead(code, out, 24) as draft:
-        hashing = draft.hashing
-        assert hashing is not None
-        hashing.begin(("sha256",), [b"head", (10, size)], None)
-        hashing.begin(("sha512",), [(0, size)], None)  # comes too late
+        comparing = draft.comparing
+        assert comparing is not None
+        watched = pieces.Watched(code, lambda _count: None, comparing)
+        expected = content.digests(code, ("sha256",), [b"head", (10, size)])
         right: list[content.Part] = [b"head", (34, size + 24)]
-        assert hashing.found(("sha256",), right, None) == content.digests(code, ("sha256",), [b"head", (10, size)])
-        assert hashing.found(("sha512",), right, None) is None
+        assert comparing.found(("sha256",), right, None) is None
+        assert content.digests(watched, ("sha256",), [b"head", (10, size)]) == expected
+        content.digests(watched, ("sha512",), [(0, size)])  # comes too late
+        assert comparing.found(("sha256",), right, None) == expected
+        assert comparing.found(("sha512",), right, None) is None
         for wrong in ([b"heap", right[1]], [right[1]], [b"head", (34, size + 23)], [b"head", (35, size + 24)]):
-            assert hashing.found(("sha256",), wrong, None) is None
-        assert hashing.found(("sha256",), right, Widened("utf-8")) is None
+            assert comparing.found(("sha256",), wrong, None) is None
+        assert comparing.found(("sha256",), right, Widened("utf-8")) is None
         head = Insert(bytes(34))
         for plan, holds in (
             ((head, Copy(10, size - 10)), True),
@@ -178,15 +183,37 @@ def test_a_recipe_is_taken_word_for_word(tmp_path: Path) -> None:
             ((head, Copy(10, 100), Insert(b"y"), Copy(111, size - 111)), False),
             ((Insert(bytes(33)), Copy(10, size - 10)), False),
         ):
-            assert hashing.holds_after(PatchPlan(plan)) is holds, plan
+            assert comparing.holds_after(PatchPlan(plan)) is holds, plan
 
 
-def test_who_gives_up_waits_for_nobody(tmp_path: Path) -> None:
-    """Leaving without an outcome ends the hashing too, and leaves nothing behind."""
+def test_a_copy_that_breaks_off_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full half way: the source is hashed to its end, and nothing is known of the draft."""
     path, out = tmp_path / "in", tmp_path / "out"
     path.write_bytes(BIG)
+    parts: list[content.Part] = [(0, len(BIG))]
+
+    def copy(draft: Draft, source: Source, step: Copy, to: int) -> Iterator[int]:
+        yield 1 << 20
+        raise Unavailable("The disk is full.")
+
+    monkeypatch.setattr(Draft, "copy", copy)
     with FileSource.open(path) as code, Ahead(code, out) as draft:
-        assert draft.hashing is not None
-        draft.hashing.begin(("sha256",), [(0, 10 * len(BIG))], None)  # what never comes
-    assert draft.hashing.found(("sha256",), [(0, 10 * len(BIG))], None) is None
+        watched = pieces.Watched(code, lambda _count: None, draft.comparing)
+        assert content.digests(watched, ("sha256",), parts) == {"sha256": hashlib.sha256(BIG).digest()}
+        assert draft.comparing is not None and draft.comparing.found(("sha256",), parts, None) is None
+        with pytest.raises(Unavailable, match="is full"):
+            draft.carry_out(PatchPlan((Copy(0, len(BIG)),)))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_in_the_second_thread_is_raised(tmp_path: Path) -> None:
+    """An error of somebody beside the digest ends the reading, and no thread is left."""
+    path = tmp_path / "in"
+    path.write_bytes(BIG)
+
+    def refuse(_octets: memoryview) -> None:
+        raise MalformedCode("No.")
+
+    with FileSource.open(path) as code, pytest.raises(MalformedCode, match=r"^No\.$"):
+        content.digests(code, ("sha256",), [(0, len(BIG))], [refuse])
+    assert threading.active_count() == 1
