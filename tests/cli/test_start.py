@@ -63,6 +63,7 @@ NOT_FOR_ONE_FILE = (
     "concurrent.futures",
     "urllib.request",
     "http.client",
+    "pathlib",
     "ssl",
     "logging",
     "privyseal.verify",

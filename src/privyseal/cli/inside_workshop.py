@@ -11,7 +11,7 @@ from types import TracebackType
 import msgspec
 
 from privyseal.cli import pieces, sign
-from privyseal.cli.makers import FileMaker, Maker, Together
+from privyseal.cli.makers import Maker, Together, as_file_maker
 from privyseal.cli.outcomes import InsideReport
 from privyseal.cli.pieces import Job, Made, Opened, Pending, Wishes
 from privyseal.confirm import Expected
@@ -183,7 +183,7 @@ class Workshop:
         contents = [_sha256(one.path) for one in nodes]
         once = dict(zip(contents, nodes, strict=True))  # what is the same is of the same height
         todo = list(once.values())
-        if isinstance(self.maker, Together) and not isinstance(self.maker, FileMaker):
+        if isinstance(self.maker, Together) and as_file_maker(self.maker) is None:
             for first in range(0, len(todo), MOST_DESCRIBED):
                 self._together(self.maker, todo[first : first + MOST_DESCRIBED])
         else:

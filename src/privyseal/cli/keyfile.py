@@ -12,8 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 import msgspec
@@ -40,6 +39,7 @@ LARGEST_KEY = 64 * 1024
 LARGEST_CHAIN = 1 << 20
 """Octets of a file of certificates; four RSA-4096 certificates have 10 KiB in PEM."""
 
+_Path: TypeAlias = str | os.PathLike[str]
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 """The kinds of key that a code signing certificate may be for."""
 
@@ -110,14 +110,14 @@ class KeyFileMaker:
 _PKCS1 = padding.PKCS1v15()
 
 
-def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime, password: str | None = None) -> KeyFile:
+def load(key: _Path, certs: _Path, anchors: Sequence[_Path], at: datetime, password: str | None = None) -> KeyFile:
     """Read a key and its chain, and refuse what must not sign; both may stand in one file, PEM or PKCS #12.
 
     Misused for a key that others can read or a password that is missing, BadInput for a key or chain that is not what
     it should be, NotCompliant for a certificate that counts as public or is not in force.
     """
     octets = _key_octets(key)
-    both = _pkcs12(octets, key, password) if key == certs and b"-----BEGIN" not in octets else None
+    both = _pkcs12(octets, key, password) if b"-----BEGIN" not in octets and _is_same(key, certs) else None
     secret = _private_key(octets, key, password) if both is None else both[0]
     spki = secret.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     _check_strength(secret)
@@ -143,6 +143,13 @@ def load(key: Path, certs: Path, anchors: Sequence[Path], at: datetime, password
     return KeyFile(secret, Identity(tuple(ordered), scheme.name), scheme.default_digest)
 
 
+def _is_same(key: _Path, certs: _Path) -> bool:
+    try:
+        return os.path.samefile(key, certs)
+    except OSError:
+        return False
+
+
 def is_for_code_signing(certificate: bytes) -> bool:
     """Tell whether a certificate, DER, states the purpose that verifiers ask for (CSBR 7.1.2.3)."""
     try:
@@ -151,9 +158,9 @@ def is_for_code_signing(certificate: bytes) -> bool:
         return False
 
 
-def _key_octets(path: Path) -> bytes:
+def _key_octets(path: _Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             refuse_if_others_can_read(path, mode, "holds a private key")
             return file.read(LARGEST_KEY)
@@ -161,7 +168,7 @@ def _key_octets(path: Path) -> bytes:
         raise BadInput(f"The key file {shown_path(path)} cannot be read: {error.strerror}.") from error
 
 
-def _private_key(octets: bytes, path: Path, password: str | None) -> PrivateKey:
+def _private_key(octets: bytes, path: _Path, password: str | None) -> PrivateKey:
     try:
         return _supported(_load(octets, None), path)
     except TypeError:  # what cryptography says of a key that asks for a password
@@ -172,7 +179,7 @@ def _private_key(octets: bytes, path: Path, password: str | None) -> PrivateKey:
         raise BadInput(f"The password does not open the key file {shown_path(path)}.") from None
 
 
-def _pkcs12(octets: bytes, path: Path, password: str | None) -> tuple[PrivateKey, list[bytes]]:
+def _pkcs12(octets: bytes, path: _Path, password: str | None) -> tuple[PrivateKey, list[bytes]]:
     """Return key and certificates of a PKCS #12 file (RFC 7292), the key's own first."""
     from cryptography.hazmat.primitives.serialization import pkcs12
 
@@ -203,7 +210,7 @@ def _load(octets: bytes, password: bytes | None) -> object:
         raise BadInput("The key file holds no private key that can be read.", hint="expected PEM, PKCS #8") from None
 
 
-def _supported(key: object, path: Path) -> PrivateKey:
+def _supported(key: object, path: _Path) -> PrivateKey:
     if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         return key
     raise BadInput(f"The key in {shown_path(path)} is neither RSA nor on an elliptic curve.")
@@ -221,7 +228,7 @@ def _check_arithmetic(key: PrivateKey) -> None:
         raise BadInput("The key file holds an RSA key whose numbers do not belong together.", hint="is it damaged?")
 
 
-def _password(path: Path) -> bytes:
+def _password(path: _Path) -> bytes:
     given = os.environ.get(PASSWORD)
     if given is not None:
         return given.encode()
@@ -238,7 +245,7 @@ def _check_strength(key: PrivateKey) -> None:
         raise BadInput(f"The key is on the curve {key.curve.name}; CSBR 6.1.5.2 asks for P-256, P-384 or P-521.")
 
 
-def _ordered(found: Sequence[bytes], spki: bytes, path: Path) -> list[bytes]:
+def _ordered(found: Sequence[bytes], spki: bytes, path: _Path) -> list[bytes]:
     """Put the chain in order, the key's own certificate first; what is not on the way up, and the root, is left out."""
     leaf = next((one for one in found if certificates.outline(one).spki == spki), None)
     if leaf is None:
@@ -265,7 +272,7 @@ def _pem(octets: bytes) -> list[bytes]:
     return certificates.pem_certificates(octets)
 
 
-def _read(path: Path, what: str, read: Callable[[bytes], list[bytes]], limit: int) -> list[bytes]:
+def _read(path: _Path, what: str, read: Callable[[bytes], list[bytes]], limit: int) -> list[bytes]:
     try:
         return read(read_whole(path, limit))
     except PrivySealError as error:

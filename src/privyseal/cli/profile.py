@@ -24,8 +24,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -33,9 +32,12 @@ from privyseal.cli.output import printable, shown_path
 from privyseal.errors import BadInput, Misused
 from privyseal.timestamp.address import Address
 
+if TYPE_CHECKING:  # 4 ms, and most who sign one file with a key file have no profile
+    from pathlib import Path
+
 PROJECT_FILE = "privyseal.toml"
 """The profile of a project, looked for from the working directory upwards."""
-SYSTEM_FILE = Path("/etc/privyseal/config.toml")
+SYSTEM_FILE = "/etc/privyseal/config.toml"
 """The profile of a machine."""
 
 ENVIRONMENT = {
@@ -159,7 +161,7 @@ def load(
     ``folder`` is where the search for ``privyseal.toml`` starts. Raises Misused for a file that is broken, holds an
     unknown setting, or holds a token that others can read.
     """
-    here = folder or Path()
+    here = "" if folder is None else os.fspath(folder)
     layers = [_Layer("the command line", _absolute({k: v for k, v in options.items() if v}, here))]
     layers.append(_from_environment(environment, here))
     chosen = profile or environment.get("PRIVYSEAL_PROFILE")
@@ -199,7 +201,7 @@ def _check_it_goes_home(
         )
 
 
-def _from_environment(environment: Mapping[str, str], here: Path) -> _Layer:
+def _from_environment(environment: Mapping[str, str], here: str) -> _Layer:
     found: dict[str, Any] = {}
     for setting, variable in ENVIRONMENT.items():
         value = environment.get(variable)
@@ -211,13 +213,13 @@ def _from_environment(environment: Mapping[str, str], here: Path) -> _Layer:
     return _Layer(names or "PRIVYSEAL_...", _absolute(found, here))
 
 
-def _unnamed(here: Path, environment: Mapping[str, str]) -> list[_Layer]:
+def _unnamed(here: str, environment: Mapping[str, str]) -> list[_Layer]:
     return [_layer(path, _read(path)) for path in _files(here, environment)]
 
 
-def _named(profile: str, here: Path, environment: Mapping[str, str]) -> list[_Layer]:
+def _named(profile: str, here: str, environment: Mapping[str, str]) -> list[_Layer]:
     if "/" in profile or profile.endswith(".toml"):
-        path = here / profile
+        path = os.path.join(here, profile)
         return [_layer(path, _read(path))]
     known: list[str] = []
     for path in _files(here, environment):
@@ -234,19 +236,31 @@ def _named(profile: str, here: Path, environment: Mapping[str, str]) -> list[_La
     )
 
 
-def _files(here: Path, environment: Mapping[str, str]) -> list[Path]:
+def _files(here: str, environment: Mapping[str, str]) -> list[str]:
     """List the configuration files there are, the nearest first."""
-    start = here.absolute()
-    found = [path for folder in (start, *start.parents) if (path := folder / PROJECT_FILE).is_file()][:1]
-    for path in found:
-        _check_owner(path)
+    nearest = _nearest(os.path.join(os.getcwd(), here) if here else os.getcwd())
+    if nearest is not None:
+        _check_owner(nearest)
     home = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME") or "/nonexistent", ".config")
-    user = Path(home) / "privyseal" / "config.toml"
-    return found + [path for path in (user, SYSTEM_FILE) if path.is_file()]
+    user = os.path.join(home, "privyseal", "config.toml")
+    found = [nearest] if nearest is not None else []
+    return found + [path for path in (user, SYSTEM_FILE) if os.path.isfile(path)]
 
 
-def _check_owner(path: Path) -> None:
-    about = path.stat()
+def _nearest(folder: str) -> str | None:
+    """Return the profile of the project that a folder is in, if it has one."""
+    while True:
+        path = os.path.join(folder, PROJECT_FILE)
+        if os.path.isfile(path):
+            return path
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+
+
+def _check_owner(path: str) -> None:
+    about = os.stat(path)
     if about.st_uid not in (os.geteuid(), 0) or about.st_mode & stat.S_IWOTH:
         raise Misused(
             f"{shown_path(path)} belongs to somebody else, or everybody may write it, so it is not obeyed.",
@@ -254,11 +268,11 @@ def _check_owner(path: Path) -> None:
         )
 
 
-def _read(path: Path) -> ConfigurationFile:
+def _read(path: str) -> ConfigurationFile:
     import tomllib  # only where a file is configured
 
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             octets = file.read(LARGEST_FILE + 1)
             mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
@@ -299,28 +313,34 @@ def refuse_if_others_can_read(path: str | os.PathLike[str], mode: int, what: str
         )
 
 
-def _layer(path: Path, settings: Settings) -> _Layer:
+def _layer(path: str, settings: Settings) -> _Layer:
     return _Layer(shown_path(path), _settings(settings, path), from_file=True)
 
 
-def _settings(settings: Settings, path: Path) -> dict[str, Any]:
+def _settings(settings: Settings, path: str) -> dict[str, Any]:
     said = {name: getattr(settings, name) for name in ENVIRONMENT if getattr(settings, name)}
-    return _absolute(said, path.parent)
+    return _absolute(said, os.path.dirname(path))
 
 
-def _absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _absolute(values: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """Make lists of what may be one path or several, and put the folder before all paths that are relative."""
     outcome: dict[str, Any] = {}
     for setting, value in values.items():
         if setting in LISTS:
             several = [value] if isinstance(value, str) else list(value)
-            outcome[setting] = [folder / path for path in several]
+            outcome[setting] = [_under(folder, path) for path in several]
         elif setting == "tsa":
             listed = [value] if isinstance(value, str) else list(value)
             outcome[setting] = [Address(one) if isinstance(one, str) else one for one in listed]
         else:
-            outcome[setting] = folder / value if setting in PATHS else value
+            outcome[setting] = _under(folder, value) if setting in PATHS else value
     return outcome
+
+
+def _under(folder: str, path: str) -> Path:
+    from pathlib import Path  # see above
+
+    return Path(folder, path)
 
 
 def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:

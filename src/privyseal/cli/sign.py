@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ import msgspec
 from privyseal.cli import crew, inside_looking, makers, outcomes, pieces
 from privyseal.cli.given import Given
 from privyseal.cli.main import from_os_error
-from privyseal.cli.makers import FileMaker, Maker
+from privyseal.cli.makers import Maker, as_file_maker
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, quiet_option, shown_path
 from privyseal.cli.pieces import Counted, Decision, Job, Opened, Pending, Wishes
@@ -39,6 +40,9 @@ AT_ONCE = 16
 CHILDREN_A_CORE = 2
 """Child processes for each core with a key file: while one waits for the disk, the other works. Three were no faster
 where files are replaced, which waits for the disk most, and slower by a tenth where they are new."""
+
+_ENDINGS = 32
+"""Endings of names by which it is seen what the children will need; there are 60 of code, and no build has all."""
 
 
 @click.command(cls=Command)
@@ -183,8 +187,10 @@ def outcomes_of(
     def work(position: int, counted: Counted) -> bytes:
         return outcomes.encode(_sign(todo[position], maker, wishes, counted))
 
+    # The large ones first: begun last, one would keep a core busy alone.
+    turns = sorted(range(len(todo)), key=lambda position: -max(_size(todo[position]), LARGE))
     try:
-        yield from map(outcomes.decode, forked.each(work, len(todo), workers, progress.read))
+        yield from map(outcomes.decode, forked.each(work, len(todo), workers, progress.read, turns))
     except forked.Lost as error:
         raise Unavailable(
             "A process that signed was ended from outside, perhaps for want of memory.",
@@ -194,7 +200,8 @@ def outcomes_of(
 
 def _learn_from(todo: Sequence[Job], maker: Maker, wishes: Wishes) -> None:
     """Have in memory what the children will need, by one file of each ending: loaded once, and not in each of them."""
-    for job in {os.path.splitext(job.path)[1]: job for job in todo}.values():
+    by_ending = {job.path.rpartition("/")[2].rpartition(".")[2]: job for job in todo}
+    for job in islice(by_ending.values(), _ENDINGS):
         try:
             with FileSource.open(job.path) as code:
                 name = catalogue.recognise(code).name
@@ -238,7 +245,7 @@ def sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted:
     ours = decision.ours
     if ours is not None and job.in_place and maker.has_receipt(ours, job):
         return outcomes.kept(job, opened, ours, decision.why, receipt=maker.logs)
-    if isinstance(maker, FileMaker):  # its file is made by the service
+    if as_file_maker(maker) is not None:  # its file is made by the service
         return _make(opened, None, job, maker, wishes, decision, counted)
     # Made now, so that nothing is signed that could not be written.
     with Ahead(opened.code, job.out, opened.examined.layout.shift) as draft:
@@ -253,8 +260,8 @@ def _make(  # noqa: PLR0913
     options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
     comparing = None if draft is None else draft.comparing
     prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, comparing)
-    if isinstance(maker, FileMaker):
-        made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)
+    if (filer := as_file_maker(maker)) is not None:
+        made = filer.make_from(opened.code, prepared, options, counted, again=wishes.again)
     else:
         made = maker.make(prepared, options, again=wishes.again)
     if isinstance(made, Pending):
@@ -277,8 +284,8 @@ def _make(  # noqa: PLR0913
     def then(found: Sequence[EmbeddedSignature]) -> None:
         logged.extend(maker.accept(made, each, job) for each in found)
 
-    if isinstance(maker, FileMaker):
-        found = maker.fetch(made, opened, job, options, expected, counted, then)
+    if filer is not None:
+        found = filer.fetch(made, opened, job, options, expected, counted, then)
     else:
         assert draft is not None  # noqa: S101 - only a file that comes from the service has none
         found = pieces.put_back(opened, draft, options, expected, counted, then)
@@ -289,7 +296,7 @@ def _make(  # noqa: PLR0913
 
 def _passes(maker: Maker) -> int:
     """Return how often the content goes by, for the progress bar."""
-    if not isinstance(maker, FileMaker):
+    if as_file_maker(maker) is None:
         return pieces.PASSES
     from privyseal.cli.uploads import PASSES
 

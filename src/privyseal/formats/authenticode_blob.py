@@ -280,6 +280,7 @@ def _binding_problems(blob: Blob) -> Iterator[Problem]:
         yield Problem("certificate-binding", "The certificates are not those whose hashes are under the signature.")
 
 
+@lru_cache(maxsize=64)  # asked three times of every blob, and the certificates of a build are the same; 20 KiB each
 def _named(entry: tuple[str, bytes], carried: tuple[bytes, ...]) -> bytes | None:
     algorithm, digest = entry
     return next((one for one in carried if hashlib.new(algorithm, one).digest() == digest), None)

@@ -18,6 +18,8 @@ _MOST_KNOWN = 100
 """Characters that the formats' names may take in a message."""
 _ENDS = 4096
 """Octets of beginning and end by which a format is told."""
+_SURE = 95
+"""The most that a format gives: for a mark that no other has, and a name that goes with it."""
 
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 """How text in UTF-16 begins."""
@@ -185,7 +187,7 @@ BY_NAME: Mapping[str, CodeFormat] = _ByName()
 
 
 def every() -> tuple[CodeFormat, ...]:
-    """Return every format there is, all of them imported: before there are threads, or children (``forked``)."""
+    """Return every format there is, all of them imported: before there are threads."""
     return tuple(each for family in _FAMILIES for each in family.formats())
 
 
@@ -205,6 +207,8 @@ def recognise(source: Source) -> CodeFormat:
     for each in candidates(head, tail, source.filename):
         if (score := each.recognises(head, tail, source.filename)) > most:
             found, most = each, score
+            if most >= _SURE:
+                break
     if found is None:
         import textwrap  # only for who is told so
 

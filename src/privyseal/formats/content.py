@@ -99,7 +99,13 @@ def feed(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> None:
 
     Raises what the source or a sink raises; MalformedCode where the source ends early.
     """
-    if sinks and start < end:
+    if not sinks or start >= end:
+        return
+    if code.size <= BUFFER:  # small files by the thousand: no buffer to fill with zeros first
+        octets = memoryview(code.pread(start, end - start))
+        for sink in sinks:
+            sink(octets)
+    else:
         reading = _alone if len(sinks) == 1 or end - start <= BUFFER else _side_by_side
         _expect(code, reading(code, start, end, sinks), end)
 

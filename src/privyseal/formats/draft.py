@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from functools import cached_property, lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -42,6 +43,12 @@ _NOT_OURS_TO_WRITE = {
     errno.ENAMETOOLONG,
     errno.ELOOP,
 }
+
+
+@lru_cache(maxsize=1)
+def _has_proc() -> bool:
+    """Tell whether a file without a name can be given one here."""
+    return os.path.exists("/proc/self/fd")
 
 
 class refusals:  # noqa: N801 - used as a statement, and a generator would cost a thousand small files 10 ms
@@ -81,7 +88,7 @@ class Draft:
         self._fd = self._folder_fd = -1
 
     def _find_target(self) -> None:
-        """Follow symbolic links, see what is there now, and choose the hidden name beside it."""
+        """Follow symbolic links, and see what is there now."""
         if not os.path.isabs(self._target):  # joined, not normalised: "link/../x" is the kernel's to resolve
             self._target = os.path.join(os.getcwd(), self._target)
         with contextlib.suppress(FileNotFoundError):
@@ -90,12 +97,16 @@ class Draft:
                 self._old = None
                 self._target = os.path.realpath(self._target)
                 self._old = os.stat(self._target)
-        self._folder, name = os.path.split(self._target)
-        stem = os.fsdecode(os.fsencode(name)[:_LONGEST_STEM])
-        self._name = f"{self._folder}/.{stem}.{os.urandom(8).hex()}.privyseal"
+        self._folder = os.path.dirname(self._target)
+
+    @cached_property
+    def _name(self) -> str:
+        """The hidden name beside the target, for as long as it needs one."""
+        stem = os.fsdecode(os.fsencode(os.path.basename(self._target))[:_LONGEST_STEM])
+        return f"{self._folder}/.{stem}.{os.urandom(8).hex()}.privyseal"
 
     def _open(self, mode: int) -> int:
-        if hasattr(os, "O_TMPFILE") and os.path.exists("/proc/self/fd"):
+        if hasattr(os, "O_TMPFILE") and _has_proc():
             try:
                 return os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
             except OSError as error:

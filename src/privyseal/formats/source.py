@@ -116,8 +116,8 @@ def real_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     for path in paths:
         folder, name = os.path.split(os.fspath(path))
         if folder not in walked:
-            walked[folder] = os.path.realpath(folder)
-        whole = os.path.join(walked[folder], name)
+            walked[folder] = os.path.join(os.path.realpath(folder), "")
+        whole = walked[folder] + name
         yield os.path.realpath(whole) if name in ("", ".", "..") or os.path.islink(whole) else whole
 
 

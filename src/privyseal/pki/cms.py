@@ -36,6 +36,8 @@ MAX_SIGNERS = 16
 """SignerInfos in one signature; Authenticode allows 1, mail up to a handful."""
 MAX_ATTRIBUTES = 64
 """Attributes of one kind of one signer; signtool writes 4 to 6."""
+_REMEMBERED = 512
+"""Octets of the largest attribute that is kept cut; 256 of them are 128 KiB."""
 
 
 class SignerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,12 +300,20 @@ def _signer(element: der.Element) -> SignerInfo:
 def _attributes(element: der.Element) -> dict[str, tuple[bytes, ...]]:
     found: dict[str, tuple[bytes, ...]] = {}
     for one in der.children(element, MAX_ATTRIBUTES):
-        fields = der.Fields(one, "An Attribute")
-        dotted = der.oid_of(fields.take(der.OID))
-        values = tuple(value.raw for value in der.children(fields.take(der.SET), MAX_ATTRIBUTES))
-        fields.end()
+        dotted, values = _attribute_before(one.raw) if len(one.raw) <= _REMEMBERED else _attribute(one.raw)
         found[dotted] = (*found.get(dotted, ()), *values)
     return found
+
+
+def _attribute(octets: bytes) -> tuple[str, tuple[bytes, ...]]:
+    fields = der.Fields(der.read(octets), "An Attribute")
+    dotted = der.oid_of(fields.take(der.OID))
+    values = tuple(value.raw for value in der.children(fields.take(der.SET), MAX_ATTRIBUTES))
+    fields.end()
+    return dotted, values
+
+
+_attribute_before = lru_cache(maxsize=256)(_attribute)  # four of five are the same in each signature of a build
 
 
 # -- verifying ---------------------------------------------------------------------------------------------------------
