@@ -31,9 +31,9 @@ from privyseal.cli.output import printable, shown_path
 from privyseal.confirm import Expected, confirm
 from privyseal.errors import BadInput, Misused, VerificationFailed
 from privyseal.formats import catalogue, operations
+from privyseal.formats.comparing import Comparing
 from privyseal.formats.content import Hashed
 from privyseal.formats.examine import LARGE, Examined, examine
-from privyseal.formats.hashing_ahead import HashingAhead
 from privyseal.formats.patch import Ahead, carry_out
 from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Identity, Insert, PatchPlan, Prepared, Source
 from privyseal.formats.source import FileSource, real_paths
@@ -225,16 +225,16 @@ def prepare(
     options: Options,
     digest: DigestAlgorithm,
     counted: Counted,
-    hashing: HashingAhead | None = None,
+    comparing: Comparing | None = None,
 ) -> Prepared:
     """Read the content once and describe it, telling how far it is with large ones; Impossible as the format says.
 
-    ``hashing`` hashes the draft of the outcome meanwhile.
+    ``comparing`` compares the draft of the outcome meanwhile.
     """
     operations.require_for(opened.format, options)
     code: Source = opened.code
     if code.size >= LARGE:
-        code = Watched(code, counted, None if hashing is None else hashing.begin)
+        code = Watched(code, counted, comparing)
     return opened.format.prepare(code, opened.examined.layout, identity, options, digest)
 
 
@@ -288,10 +288,11 @@ class _Nothing:
 class Watched:
     """A source that tells how much of its content was read."""
 
-    def __init__(self, code: Source, counted: Counted, hashed: Hashed | None = None) -> None:
-        """Stand in for ``code``; ``hashed`` is asked for digests before anything is read."""
+    def __init__(self, code: Source, counted: Counted, comparing: Comparing | None = None) -> None:
+        """Stand in for ``code``; ``comparing`` sees what is hashed of it."""
         self._code = code
-        self.hashed: Hashed | None = hashed or getattr(code, "hashed", None)
+        self.hashed: Hashed | None = getattr(code, "hashed", None)
+        self.comparing = comparing
         self._counted = counted
         self.size = code.size
         self.filename = code.filename

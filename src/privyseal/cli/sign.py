@@ -238,8 +238,8 @@ def _make(  # noqa: PLR0913
 ) -> Outcome:
     ours = decision.ours
     options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
-    hashing = None if draft is None else draft.hashing
-    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, hashing)
+    comparing = None if draft is None else draft.comparing
+    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, comparing)
     if isinstance(maker, FileMaker):
         made = maker.make_from(opened.code, prepared, options, counted, again=wishes.again)
     else:

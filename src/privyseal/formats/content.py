@@ -8,12 +8,16 @@ the reading itself let go of the interpreter lock, so the pass takes as long as 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import chain, islice
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from privyseal.errors import MalformedCode
 from privyseal.formats.protocol import Source
+
+if TYPE_CHECKING:
+    from privyseal.formats.comparing import Comparing
 
 Sink = Callable[[memoryview], object]
 """Takes the next octets; it must not keep the view, whose buffer is used again."""
@@ -25,11 +29,15 @@ Through: TypeAlias = Callable[[tuple[Sink, ...]], Sink]
 """Makes of sinks one that gives them what it makes of the file's octets, such as text in another encoding. Two that do
 the same are equal."""
 
-Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part], Through | None], dict[str, bytes] | None]
-"""Tells what parts hash to by some algorithms, where somebody has hashed them already; else None."""
+Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part], Hashable], dict[str, bytes] | None]
+"""Tells what parts hash to by some algorithms, where somebody knows that already, else None; the last is what is made
+of them before, such as a ``Through``, or None."""
+
+CRC: Final = "crc32"
+"""The name of the checksum of ZIP among algorithms (APPNOTE 4.4.7): four octets, little endian, as they stand there."""
 
 MOST_PARTS = 1 << 16
-"""Parts that are hashed ahead; a file in more pieces is hashed when it is read."""
+"""Parts whose digest is kept, or known from elsewhere; a file in more pieces is hashed whenever it is read."""
 
 BUFFER = 2 << 20
 """Octets read at a time. Below 1 MiB the hand-over between the threads shows, above 4 MiB nothing is gained."""
@@ -46,20 +54,23 @@ def digests(
 
     What stands in the file is hashed as it comes out of ``through``, octets among the parts are hashed as they are.
 
-    A source may have an attribute ``hashed``: who has it knows the digests already, or hears here what will be hashed
-    of the outcome. Then nothing is read, unless there are other sinks. Raises as :func:`feed`.
+    A source may have an attribute ``hashed``: who has it may know the digests already. Then nothing is read, unless
+    there are other sinks. Or one ``comparing``: it sees all that is read, and is told what it hashes to. Raises as
+    :func:`feed`.
     """
     names, rest = tuple(algorithms), iter(parts)
     ask: Hashed | None = getattr(code, "hashed", None)
-    if ask is not None and names:
-        first = list(islice(rest, MOST_PARTS))
+    comparing: Comparing | None = getattr(code, "comparing", None)
+    recipe: list[Part] = []
+    if names and (ask is not None or comparing is not None):
+        recipe = list(islice(rest, MOST_PARTS))
         if (more := next(rest, None)) is None:
-            if (known := ask(names, first, through)) is not None and not beside:
+            if ask is not None and not beside and (known := ask(names, recipe, through)) is not None:
                 return known
-            rest = iter(first)
+            rest = iter(recipe)
         else:
-            rest = chain(first, (more,), rest)
-    hashes = {name: hashlib.new(name) for name in names}
+            rest, comparing = chain(recipe, (more,), rest), None
+    hashes = {name: _Checksum() if name == CRC else hashlib.new(name) for name in names}
     sinks: list[Sink] = [each.update for each in hashes.values()]
     into = sinks if through is None or not sinks else [through(tuple(sinks))]
     for part in rest:
@@ -67,8 +78,24 @@ def digests(
             for sink in sinks:
                 sink(memoryview(part))
         else:
-            feed(code, *part, [*into, *beside])
-    return {name: each.digest() for name, each in hashes.items()}
+            feed(code, *part, [*into, *beside, *(() if comparing is None else (comparing.sink(part[0]),))])
+    found = {name: each.digest() for name, each in hashes.items()}
+    if comparing is not None and names:
+        comparing.keep(recipe, through, found)
+    return found
+
+
+class _Checksum:
+    """The CRC-32 of what goes by."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, view: memoryview) -> None:
+        self._value = zlib.crc32(view, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "little")
 
 
 def feed(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> None:

@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Self
 
 from privyseal.errors import BadInput
+from privyseal.formats.comparing import Comparing
 from privyseal.formats.content import Hashed
 from privyseal.formats.draft import Draft, refusals
 from privyseal.formats.following import Followed, Progress
-from privyseal.formats.hashing_ahead import HashingAhead
 from privyseal.formats.protocol import Copy, Insert, PatchPlan, Source
 from privyseal.formats.source import real_paths
 
@@ -69,14 +69,16 @@ class Ahead:
     def __init__(self, source: Source, target: str | os.PathLike[str], shift: int | None = 0) -> None:
         """Plan to rewrite ``source`` to ``target``, as :func:`carry_out` does, most of it ``shift`` octets later.
 
-        None: nobody knows yet by how many, and nothing is copied ahead.
+        None: nobody knows yet by how many. Then nothing is copied before whoever hashes the source says so
+        (``Comparing.move``), if anybody does.
         """
         self._source = source
-        self._shift = shift
+        self._shift: int | None = None
+        self._wanted_shift = shift
         self._draft = Draft(target, source)
         self._copier = threading.Thread(target=self._copy, name="ahead")
         self._copied = threading.Event()
-        self._hashing = HashingAhead(self._draft, shift or 0)
+        self._comparing = Comparing(self._draft, self._begin)
         self._stopped = False
         self._error: BaseException | None = None
 
@@ -84,8 +86,8 @@ class Ahead:
         """Make the draft and begin to copy; raises as :func:`carry_out` where the target cannot be written to."""
         self._draft.__enter__()
         try:
-            if self._source.size > SMALL and self._shift is not None:
-                self._copier.start()
+            if self.comparing is not None and self._wanted_shift is not None:
+                self._begin(self._wanted_shift)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -99,22 +101,27 @@ class Ahead:
         try:
             if self._copier.ident is not None:
                 _join(self._copier)
-            self._hashing.stop()
+            self._comparing.close()
         finally:
             self._draft.__exit__(kind, error, trace)
 
     @property
-    def hashing(self) -> HashingAhead | None:
-        """Return who hashes the draft while the source is hashed; None where nothing is copied ahead."""
-        return self._hashing if self._copier.ident is not None else None
+    def comparing(self) -> Comparing | None:
+        """Return who compares the draft while the source is hashed; None where nothing is copied ahead."""
+        return self._comparing if self._source.size > SMALL else None
+
+    def _begin(self, shift: int) -> None:
+        self._shift = shift
+        self._comparing.begun(shift)
+        self._copier.start()
 
     def carry_out(self, plan: PatchPlan, *, follow: Follower | None = None, settled: bool = True) -> None:
         """Do as the function :func:`carry_out`; what is copied already need not be copied again."""
-        filled = self._shift if self._copier.ident is not None else None
+        filled = self._shift
         if filled is not None:
             self._copied.wait()
             self._check()
-        hashed = self._hashing.found if filled is not None and self._hashing.holds_after(plan) else None
+        hashed = None if filled is None else self._comparing.after(plan)
         _carry_out(plan, self._source, self._draft, follow, filled=filled, hashed=hashed)
         if filled is not None:
             # A failed write is told only to the first who waits for it (fsync(2)), and that may have been the copier.
@@ -129,13 +136,14 @@ class Ahead:
     def _copy(self) -> None:
         try:
             for count in self._draft.copy(self._source, Copy(0, self._source.size), self._shift or 0):
-                self._hashing.reach(count)
+                self._comparing.reach(count)
                 if self._stopped:
                     return
             self._copied.set()
             self._draft.sync()  # so that the disk has most of it when the rest comes
         except BaseException as error:
             self._error = error
+            self._comparing.give_up()
         finally:
             self._copied.set()
 
