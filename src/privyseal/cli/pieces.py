@@ -32,7 +32,7 @@ from privyseal.confirm import Expected, confirm
 from privyseal.errors import BadInput, Misused, VerificationFailed
 from privyseal.formats import catalogue, operations
 from privyseal.formats.comparing import Comparing
-from privyseal.formats.content import Hashed, Onlooker
+from privyseal.formats.content import Hashed
 from privyseal.formats.examine import LARGE, Examined, examine
 from privyseal.formats.patch import Ahead, carry_out
 from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Identity, Insert, PatchPlan, Prepared, Source
@@ -229,7 +229,7 @@ def prepare(
 ) -> Prepared:
     """Read the content once and describe it, telling how far it is with large ones; Impossible as the format says.
 
-    ``comparing`` compares the draft of the outcome with it meanwhile.
+    ``comparing`` compares the draft of the outcome meanwhile.
     """
     operations.require_for(opened.format, options)
     code: Source = opened.code
@@ -288,11 +288,11 @@ class _Nothing:
 class Watched:
     """A source that tells how much of its content was read."""
 
-    def __init__(self, code: Source, counted: Counted, onlooker: Onlooker | None = None) -> None:
-        """Stand in for ``code``, with somebody who looks on while it is hashed."""
+    def __init__(self, code: Source, counted: Counted, comparing: Comparing | None = None) -> None:
+        """Stand in for ``code``; ``comparing`` sees what is hashed of it."""
         self._code = code
         self.hashed: Hashed | None = getattr(code, "hashed", None)
-        self.onlooker = onlooker
+        self.comparing = comparing
         self._counted = counted
         self.size = code.size
         self.filename = code.filename

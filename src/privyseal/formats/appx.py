@@ -36,6 +36,7 @@ from privyseal.formats import (
     zipdir_writing,
 )
 from privyseal.formats.appx_layout import AppxLayout
+from privyseal.formats.comparing import Comparing
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -111,6 +112,9 @@ class AppPackage:
             _check_publisher(layout.publisher, identity.chain[0])
         placed = _to_be_signed(layout)
         directory = zipdir_writing.normal_directory(layout.archive, placed, layout.wide)
+        comparing: Comparing | None = getattr(code, "comparing", None)
+        if comparing is not None:
+            comparing.move(_plan(placed, directory))
         algorithm = layout.algorithm
         digests = appx_digests.of(code, layout, placed, directory, layout.marked_types, (algorithm,))[algorithm]
         described = Described(

@@ -62,6 +62,11 @@ class AppxLayout(Layout, frozen=True, kw_only=True):
     prefix: str
 
     @property
+    def shift(self) -> None:
+        """Return None: the content types may stand before the rest, and with the signature in them they are longer."""
+        return
+
+    @property
     def carries_signature(self) -> bool:
         """Tell whether there is a signature, good or not."""
         return self.signature is not None

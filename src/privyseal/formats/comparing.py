@@ -1,13 +1,11 @@
-"""The outcome is compared with its source while that is hashed: what was copied, as soon as it is there.
+"""The outcome is compared with its source while that is hashed, so that what was written need not be hashed again.
 
-A signed file is read again before it gets its name, and its digest is taken once more. In most formats the content it
-is taken over is a copy of the source's, which is in the draft long before the signature is. So while the first core
-hashes the octets of the source, the second reads the same octets back from the draft and compares them with those very
-ones: where all are the same, the draft hashes to what the source does. Whoever verifies the outcome with that very
-recipe, octets of headers included, gets that digest. With any other recipe, where one octet differs, or where the plan
-writes into what was compared, nothing is taken from here, and the outcome is hashed.
-
-To compare 100 MiB takes the processor a third of the time that it takes to hash them.
+A signed file is read again before it gets its name, and held against the digest that was signed. In most formats what
+is hashed is a copy of the source's octets, which are in the draft long before the signature is. So while one thread
+hashes a piece of the source, another reads the same piece of the draft and compares the two, octet for octet, which
+takes a quarter of hashing it. Where all pieces of a digest are alike, it is that of the draft too, and whoever verifies
+the outcome by that very recipe, octets of headers included, gets it from here. By any other recipe, or where the plan
+writes into what was compared, or after any difference, nothing is known, and the outcome is hashed.
 """
 
 from __future__ import annotations
@@ -15,115 +13,173 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
+from collections.abc import Callable, Hashable, Sequence
 
-from privyseal.formats.content import Part, Sink, Through
+from privyseal.formats.content import Hashed, Part, Sink
 from privyseal.formats.draft import Draft
-from privyseal.formats.protocol import Copy, PatchPlan
+from privyseal.formats.protocol import Copy, PatchPlan, Source
 from privyseal.formats.source import FileSource
+
+PIECE = 128 << 10
+"""Octets read of the draft at a time: they stay in the core's own cache until they are compared."""
 
 
 class Comparing:
-    """Compares a draft into which a source is being copied ``shift`` octets later with what is hashed of the source."""
+    """Compares a draft, into which a source is copied some octets later, with what is hashed of that source."""
 
-    def __init__(self, draft: Draft, shift: int) -> None:
-        """Wait for somebody to hash the source; ``draft`` has been begun then."""
-        self._draft, self._shift = draft, shift
+    def __init__(self, draft: Draft, begin: Callable[[int], None]) -> None:
+        """Wait for somebody to hash the source; ``begin`` starts the copying where nobody has yet."""
+        self._draft, self._begin = draft, begin
+        self._shift: int | None = None
         self._condition = threading.Condition()
         self._reached = 0
-        self._stopped = False
+        self._over = False
         self._written: FileSource | None = None
-        self._buffer = bytearray()
-        self._recipe: tuple[tuple[str, ...], list[Part], Through | None] | None = None
-        self._same = True
-        self._found: dict[str, bytes] | None = None
+        self._known: dict[tuple[tuple[Part, ...], Hashable], dict[str, bytes]] = {}
+
+    # -- whoever copies the source -------------------------------------------------------------------------------------
+    def begun(self, shift: int) -> None:
+        """Say that the source is being copied to ``shift`` octets later."""
+        self._shift = shift
 
     def reach(self, count: int) -> None:
         """Say that so many octets of the source are copied."""
         with self._condition:
-            self._reached = count + self._shift
+            self._reached = count + (self._shift or 0)
             self._condition.notify_all()
 
-    def stop(self) -> None:
-        """Say that no more will be copied: whoever waits for it compares no further."""
+    def give_up(self) -> None:
+        """Know nothing and wait for nothing any more."""
         with self._condition:
-            self._stopped = True
+            self._over = True
             self._condition.notify_all()
 
     def close(self) -> None:
-        """Let go of the draft; nobody compares any more."""
-        self.stop()
+        """Give up, and close the draft; nobody compares now."""
+        self.give_up()
         if self._written is not None:
             self._written.close()
 
     # -- whoever hashes the source -------------------------------------------------------------------------------------
-    def begin(self, algorithms: tuple[str, ...], parts: list[Part], through: Through | None) -> bool:
-        """Hear what will be hashed, and tell whether it will be compared: the first recipe is, and no second one."""
-        if self._recipe is not None:
-            return False
-        moved = [part if isinstance(part, bytes) else (part[0] + self._shift, part[1] + self._shift) for part in parts]
-        self._recipe = algorithms, moved, through
-        self._written = self._draft.reopened()
-        return True
+    def move(self, plan: PatchPlan) -> None:
+        """Have the source copied to where most of it will stand after a plan like this, if nobody has yet.
 
-    def behind(self, at: int) -> Sink:
-        """Return what takes the octets of the source from ``at`` on, and compares those of the draft with them."""
+        For whoever knows more than the layout did, and says so before anything is hashed.
+        """
+        if self._shift is not None:
+            return
+        at, most, shift = 0, 0, 0
+        for step in plan.steps:
+            if isinstance(step, Copy) and step.count > most:
+                most, shift = step.count, at - step.offset
+            at += step.count if isinstance(step, Copy) else len(step.octets)
+        if shift >= 0:
+            self._begin(shift)
 
-        def compare(octets: memoryview) -> None:
-            nonlocal at
-            self._same = self._same and self._is_there(at + self._shift, octets)
-            at += len(octets)
+    def beside(self, code: Source, start: int) -> Source:
+        """Return a source that has what is read of it, one piece behind the other from ``start`` on, compared too."""
+        return _Compared(code, self.sink(start))
+
+    def sink(self, start: int) -> Sink:
+        """Return what takes the source's octets from ``start`` on and compares them with the draft's."""
+        at = start + (self._shift or 0)
+        buffer = bytearray()
+
+        def compare(view: memoryview) -> None:
+            nonlocal at, buffer
+            end = at + len(view)
+            if not self._there(end):
+                return
+            buffer = buffer or bytearray(min(PIECE, len(view)))
+            try:
+                if not self._same(at, view, buffer):
+                    self.give_up()
+            except Exception:  # whoever verifies hashes it then, and says what is wrong
+                self.give_up()
+            at = end
 
         return compare
 
-    def end(self, found: dict[str, bytes]) -> None:
-        """Hear what the source hashed to, by the recipe that was begun."""
-        self._found = found if self._same else None
+    def keep(self, parts: Sequence[Part], through: Hashable, found: dict[str, bytes]) -> None:
+        """Remember what these parts of the source hash to, all of which have gone through sinks of this draft.
 
-    def _is_there(self, at: int, octets: memoryview) -> bool:
-        """Wait until the draft is filled that far, and tell whether these octets stand there."""
-        count = len(octets)
-        with self._condition:
-            while self._reached < at + count and not self._stopped:
-                self._condition.wait()
-            if self._reached < at + count:
-                return False
-        if len(self._buffer) != count:
-            self._buffer = bytearray(count)
-        assert self._written is not None  # noqa: S101 - begin() opens it
-        # The source's own readinto knows the size that the draft had when it was opened.
-        if os.preadv(self._written.fileno(), [self._buffer], at) != count:
-            return False
-        return self._buffer == octets  # a bytearray compares as memcmp does, a memoryview octet by octet
+        ``through`` is equal for who makes the same of the octets before hashing them; None: nothing.
+        """
+        shift = self._shift
+        if shift is not None and not self._over:
+            moved = (one if isinstance(one, bytes) else (one[0] + shift, one[1] + shift) for one in parts)
+            self._known[tuple(moved), through] = dict(found)
 
-    # -- whoever verifies the draft ------------------------------------------------------------------------------------
-    def holds_after(self, plan: PatchPlan) -> bool:
-        """Tell whether a plan leaves what was compared as it was copied."""
-        if self._recipe is None:
-            return False
+    # -- whoever hashes the draft --------------------------------------------------------------------------------------
+    def after(self, plan: PatchPlan) -> Hashed:
+        """Return what tells digests of the draft when a plan was carried out, of what that leaves as it was copied."""
         starts: list[int] = []
         ends: list[int] = []
         at = 0
         for step in plan.steps:
             size = step.count if isinstance(step, Copy) else len(step.octets)
-            if isinstance(step, Copy) and step.offset + self._shift == at:
+            if isinstance(step, Copy) and step.offset + (self._shift or 0) == at:
                 if ends and ends[-1] == at:
                     ends[-1] = at + size
                 else:
                     starts.append(at)
                     ends.append(at + size)
             at += size
-        for part in self._recipe[1]:
+
+        def stays(part: Part) -> bool:
             if isinstance(part, bytes) or part[0] == part[1]:
-                continue
+                return True
             place = bisect_right(starts, part[0]) - 1
-            if place < 0 or part[1] > ends[place]:
+            return place >= 0 and part[1] <= ends[place]
+
+        def found(algorithms: tuple[str, ...], parts: list[Part], through: Hashable) -> dict[str, bytes] | None:
+            known = None if self._over else self._known.get((tuple(parts), through))
+            if known is None or not set(algorithms) <= known.keys() or not all(map(stays, parts)):
+                return None
+            return {name: known[name] for name in algorithms}
+
+        return found
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+    def _there(self, end: int) -> bool:
+        """Wait until the draft is filled up to ``end``; False where it will not be, or nobody asks any more."""
+        with self._condition:
+            while self._reached < end and not self._over and self._shift is not None:
+                self._condition.wait()
+            return not self._over and self._shift is not None
+
+    def _same(self, at: int, view: memoryview, buffer: bytearray) -> bool:
+        fd = self._opened().fileno()
+        for start in range(0, len(view), len(buffer)):
+            piece = view[start : start + len(buffer)]
+            if len(piece) < len(buffer):
+                buffer = bytearray(len(piece))
+            # The source's own readinto knows the size that the draft had when it was opened. And only an array of octets
+            # is compared as a whole; two views would be one octet at a time.
+            if os.preadv(fd, [buffer], at + start) != len(buffer) or buffer != piece:
                 return False
         return True
 
-    def found(self, algorithms: tuple[str, ...], parts: list[Part], through: Through | None) -> dict[str, bytes] | None:
-        """Return what the draft hashes to by this recipe; None by any other, and where that is not known."""
-        if self._recipe is None or self._found is None or self._recipe[1:] != (parts, through):
-            return None
-        if not set(algorithms) <= set(self._recipe[0]):
-            return None
-        return {name: self._found[name] for name in algorithms}
+    def _opened(self) -> FileSource:
+        with self._condition:
+            if self._written is None:
+                self._written = self._draft.reopened()
+            return self._written
+
+
+class _Compared:
+    """A source that is read once from its beginning on, and compared with what became of it."""
+
+    def __init__(self, code: Source, sink: Sink) -> None:
+        self._code, self._sink = code, sink
+        self.size, self.filename = code.size, code.filename
+
+    def pread(self, offset: int, count: int) -> bytes:
+        octets = self._code.pread(offset, count)
+        self._sink(memoryview(octets))
+        return octets
+
+    def readinto(self, offset: int, buffer: memoryview) -> int:
+        count = self._code.readinto(offset, buffer)
+        self._sink(buffer[:count])
+        return count

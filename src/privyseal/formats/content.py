@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import chain, islice
-from typing import Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from privyseal.errors import MalformedCode
 from privyseal.formats.protocol import Source
+
+if TYPE_CHECKING:
+    from privyseal.formats.comparing import Comparing
 
 Sink = Callable[[memoryview], object]
 """Takes the next octets; it must not keep the view, whose buffer is used again."""
@@ -26,28 +30,15 @@ Through: TypeAlias = Callable[[tuple[Sink, ...]], Sink]
 """Makes of sinks one that gives them what it makes of the file's octets, such as text in another encoding. Two that do
 the same are equal."""
 
-Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part], Through | None], dict[str, bytes] | None]
-"""Tells what parts hash to by some algorithms, where somebody knows it already; else None."""
+Hashed: TypeAlias = Callable[[tuple[str, ...], list[Part], Hashable], dict[str, bytes] | None]
+"""Tells what parts hash to by some algorithms, where somebody knows that already, else None; the last is what is made
+of them before, such as a ``Through``, or None."""
 
-
-class Onlooker(Protocol):
-    """Who looks on while a source is hashed: hears what of it will be, sees each octet, and learns the digests."""
-
-    def begin(self, algorithms: tuple[str, ...], parts: list[Part], through: Through | None) -> bool:
-        """Hear what will be hashed, and tell whether to be shown it."""
-        ...
-
-    def behind(self, at: int) -> Sink:
-        """Return what takes the octets of the file from ``at`` on, as they stand there."""
-        ...
-
-    def end(self, found: dict[str, bytes]) -> None:
-        """Hear what the parts hash to, by algorithm."""
-        ...
-
+CRC: Final = "crc32"
+"""The name of the checksum of ZIP among algorithms (APPNOTE 4.4.7): four octets, little endian, as they stand there."""
 
 MOST_PARTS = 1 << 16
-"""Parts that somebody may look on at, or know the digests of; a file in more pieces is hashed when it is read."""
+"""Parts whose digest is kept, or known from elsewhere; a file in more pieces is hashed whenever it is read."""
 
 BUFFER = 2 << 20
 """Octets read at a time. Below 1 MiB the hand-over between the threads shows, above 4 MiB nothing is gained."""
@@ -64,22 +55,23 @@ def digests(
 
     What stands in the file is hashed as it comes out of ``through``, octets among the parts are hashed as they are.
 
-    A source may have an attribute ``hashed``: who has it may know the digests already, and then nothing is read, unless
-    there are other sinks. Or it has an ``onlooker``. Raises as :func:`feed`.
+    A source may have an attribute ``hashed``: who has it may know the digests already. Then nothing is read, unless
+    there are other sinks. Or one ``comparing``: it sees all that is read, and is told what it hashes to. Raises as
+    :func:`feed`.
     """
     names, rest = tuple(algorithms), iter(parts)
     ask: Hashed | None = getattr(code, "hashed", None)
-    looking: Onlooker | None = getattr(code, "onlooker", None)
-    if (ask is not None or looking is not None) and names:
-        first = list(islice(rest, MOST_PARTS))
+    comparing: Comparing | None = getattr(code, "comparing", None)
+    recipe: list[Part] = []
+    if names and (ask is not None or comparing is not None):
+        recipe = list(islice(rest, MOST_PARTS))
         if (more := next(rest, None)) is None:
-            if ask is not None and not beside and (known := ask(names, first, through)) is not None:
+            if ask is not None and not beside and (known := ask(names, recipe, through)) is not None:
                 return known
-            looking = looking if looking is not None and looking.begin(names, first, through) else None
-            rest = iter(first)
+            rest = iter(recipe)
         else:
-            looking, rest = None, chain(first, (more,), rest)
-    hashes = {name: hashlib.new(name) for name in names}
+            rest, comparing = chain(recipe, (more,), rest), None
+    hashes = {name: _Checksum() if name == CRC else hashlib.new(name) for name in names}
     sinks: list[Sink] = [each.update for each in hashes.values()]
     into = sinks if through is None or not sinks else [through(tuple(sinks))]
     for part in rest:
@@ -87,11 +79,24 @@ def digests(
             for sink in sinks:
                 sink(memoryview(part))
         else:
-            feed(code, *part, [*into, *beside] if looking is None else [*into, *beside, looking.behind(part[0])])
+            feed(code, *part, [*into, *beside, *(() if comparing is None else (comparing.sink(part[0]),))])
     found = {name: each.digest() for name, each in hashes.items()}
-    if looking is not None:
-        looking.end(found)
+    if comparing is not None and names:
+        comparing.keep(recipe, through, found)
     return found
+
+
+class _Checksum:
+    """The CRC-32 of what goes by."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, view: memoryview) -> None:
+        self._value = zlib.crc32(view, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "little")
 
 
 def feed(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> None:
@@ -99,13 +104,7 @@ def feed(code: Source, start: int, end: int, sinks: Sequence[Sink]) -> None:
 
     Raises what the source or a sink raises; MalformedCode where the source ends early.
     """
-    if not sinks or start >= end:
-        return
-    if code.size <= BUFFER:  # small files by the thousand: no buffer to fill with zeros first
-        octets = memoryview(code.pread(start, end - start))
-        for sink in sinks:
-            sink(octets)
-    else:
+    if sinks and start < end:
         reading = _alone if len(sinks) == 1 or end - start <= BUFFER else _side_by_side
         _expect(code, reading(code, start, end, sinks), end)
 

@@ -37,6 +37,7 @@ from privyseal.formats import (
     xml_canonical,
     zipdir,
 )
+from privyseal.formats.comparing import Comparing
 from privyseal.formats.opc_blob import Parsed
 from privyseal.formats.opc_layout import OpcLayout
 from privyseal.formats.protocol import (
@@ -125,6 +126,9 @@ class OpcPackage:
         if append:
             _check_room(code, layout)
         changed = opc_writing.signed(layout, append=append)
+        comparing: Comparing | None = getattr(code, "comparing", None)
+        if comparing is not None:
+            comparing.move(opc_writing.plan_of(layout, changed))
         time = zipdir.newest(one for one in layout.archive.entries if opc_layout.text(one) not in layout.own)
         if identity.chain:
             time = max(time, certificates.read(identity.chain[0]).not_before)
@@ -160,9 +164,7 @@ class OpcPackage:
             raise MalformedCode(
                 f"{code.filename} has other parts than were described.", hint="was it changed meanwhile?"
             )
-        changes: dict[str, bytes | None] = dict.fromkeys(changed.gone)
-        changes |= {**changed.new, changed.signature: opc_signature.whole(blobs[0], manifest)}
-        return opc_writing.plan(layout, opc_writing.placed(layout, changes))
+        return opc_writing.plan_of(layout, changed, opc_signature.whole(blobs[0], manifest))
 
     def remove(self, code: Source, layout: Layout) -> PatchPlan:
         """Plan the package without signatures, and without what leads to them."""

@@ -128,6 +128,11 @@ class OpcLayout(Layout, frozen=True, kw_only=True):
     """The list of parts that was prepared, so that it need not be made again; empty where none was."""
 
     @property
+    def shift(self) -> None:
+        """Return None: content types and relationships may stand before the rest, and what they become is not known."""
+        return
+
+    @property
     def carries_signature(self) -> bool:
         """Tell whether there is a signature, good or not."""
         return bool(self.signed)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from privyseal.errors import MalformedCode
 from privyseal.formats import content, opc_layout, xml_canonical, zipdir
+from privyseal.formats.comparing import Comparing
 from privyseal.formats.opc_layout import OpcLayout, Relationship
 from privyseal.formats.opc_signature import C14N, COMMENTED, RELATIONSHIP_TRANSFORM, Reference
 from privyseal.formats.protocol import Problem, Source
@@ -25,26 +27,48 @@ LARGE: Final = 8 << 20
 """Octets of all parts from which a second thread is worth it."""
 MAX_PARSED: Final = 8 << 20
 """Octets of XML that are parsed because a part is not hashed as it is; a large document has 1 MiB of relationships."""
+_KEPT = 1 << 16
+"""Octets of a packed part from which its digest is kept for the outcome, so that ever so many small ones take no
+memory."""
 _WORTH = 1 << 14
 """Octets that a part has on an average where it is: with smaller ones the threads wait for the interpreter."""
 _ALLOWED = ((), (C14N,), (COMMENTED,), (RELATIONSHIP_TRANSFORM, C14N), (RELATIONSHIP_TRANSFORM, COMMENTED))
 
 
 # -- hashing -----------------------------------------------------------------------------------------------------------
+class _Unpacked(msgspec.Struct, frozen=True):
+    """What was held against the octets that came out of packed ones."""
+
+    size: int
+    crc: int
+
+
 def digests(code: Source, entry: Entry, algorithms: Collection[str]) -> dict[str, bytes]:
-    """Return what a part hashes to, by algorithm; it is unpacked on the way and held against its checksum."""
-    hashes = {name: hashlib.new(name) for name in algorithms}
+    """Return what a part hashes to, by algorithm; it is unpacked on the way and held against its checksum.
+
+    Of a part of ``_KEPT`` octets or more that is hashed again in the outcome, ``content.digests`` says what is known.
+    """
+    names, parts = tuple(algorithms), [(entry.data_at, entry.data_at + entry.packed)]
     if entry.method == zipdir.STORED:
-        check = _Checksum()
-        sinks = [*(each.update for each in hashes.values()), check.update]
-        content.feed(code, entry.data_at, entry.data_at + entry.packed, sinks)
-        if check.value != entry.crc:
+        found = content.digests(code, (*names, content.CRC), parts)
+        if found[content.CRC] != entry.crc.to_bytes(4, "little"):
             raise MalformedCode(f"{code.filename} has octets in {entry.shown} that are not those of its checksum.")
-    else:
-        for piece in zipdir.unpacked(code, entry, entry.size):
-            for each in hashes.values():
-                each.update(piece)
-    return {name: each.digest() for name, each in hashes.items()}
+        return {name: found[name] for name in names}
+    large = entry.packed >= _KEPT
+    ask: content.Hashed | None = getattr(code, "hashed", None) if large else None
+    comparing: Comparing | None = getattr(code, "comparing", None) if large else None
+    how = _Unpacked(entry.size, entry.crc)
+    if ask is not None and (known := ask(names, list(parts), how)) is not None:
+        return known
+    hashes = {name: hashlib.new(name) for name in names}
+    source = code if comparing is None else comparing.beside(code, entry.data_at)
+    for piece in zipdir.unpacked(source, entry, entry.size):
+        for each in hashes.values():
+            each.update(piece)
+    found = {name: each.digest() for name, each in hashes.items()}
+    if comparing is not None:
+        comparing.keep(parts, how, found)
+    return found
 
 
 def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) -> dict[tuple[str, str], bytes]:
@@ -83,16 +107,6 @@ def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) ->
         work()
         beside.result()
     return found
-
-
-class _Checksum:
-    """The CRC-32 of what goes by."""
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def update(self, view: memoryview) -> None:
-        self.value = zlib.crc32(view, self.value)
 
 
 def chosen(links: Iterable[Relationship], identifiers: Collection[str], kinds: Collection[str]) -> bytes:

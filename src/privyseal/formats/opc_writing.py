@@ -104,6 +104,12 @@ def plan(layout: OpcLayout, entries: list[Placed]) -> PatchPlan:
     return PatchPlan((*zipdir_writing.steps(entries), Insert(zipdir_writing.directory(layout.archive, entries))))
 
 
+def plan_of(layout: OpcLayout, changed: Changed, signature: bytes = b"") -> PatchPlan:
+    """Return the plan of a package that was changed so, with this signature."""
+    changes: dict[str, bytes | None] = dict.fromkeys(changed.gone)
+    return plan(layout, placed(layout, {**changes, **changed.new, changed.signature: signature}))
+
+
 def unchanged(code: Source) -> PatchPlan:
     """Return the plan of the file as it is."""
     return PatchPlan((Copy(0, code.size),))

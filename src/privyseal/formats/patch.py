@@ -69,20 +69,25 @@ class Ahead:
     def __init__(self, source: Source, target: str | os.PathLike[str], shift: int | None = 0) -> None:
         """Plan to rewrite ``source`` to ``target``, as :func:`carry_out` does, most of it ``shift`` octets later.
 
-        None: nobody knows yet by how many, and nothing is copied ahead.
+        None: nobody knows yet by how many. Then nothing is copied before whoever hashes the source says so
+        (``Comparing.move``), if anybody does.
         """
         self._source = source
-        self._shift = shift
+        self._shift: int | None = None
+        self._wanted_shift = shift
         self._draft = Draft(target, source)
-        self._copying: _Copying | None = None
+        self._copier = threading.Thread(target=self._copy, name="ahead")
+        self._copied = threading.Event()
+        self._comparing = Comparing(self._draft, self._begin)
+        self._stopped = False
+        self._error: BaseException | None = None
 
     def __enter__(self) -> Self:
         """Make the draft and begin to copy; raises as :func:`carry_out` where the target cannot be written to."""
         self._draft.__enter__()
         try:
-            if self._source.size > SMALL and self._shift is not None:
-                self._copying = _Copying(self._draft, self._source, self._shift)
-                self._copying.start()
+            if self.comparing is not None and self._wanted_shift is not None:
+                self._begin(self._wanted_shift)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -92,72 +97,54 @@ class Ahead:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop copying, and take the draft away if it was not carried out."""
+        self._stopped = True
         try:
-            if self._copying is not None:
-                self._copying.stop()
+            if self._copier.ident is not None:
+                _join(self._copier)
+            self._comparing.close()
         finally:
             self._draft.__exit__(kind, error, trace)
 
     @property
     def comparing(self) -> Comparing | None:
-        """Return who compares the draft with the source while that is hashed; None where nothing is copied ahead."""
-        return None if self._copying is None else self._copying.comparing
+        """Return who compares the draft while the source is hashed; None where nothing is copied ahead."""
+        return self._comparing if self._source.size > SMALL else None
+
+    def _begin(self, shift: int) -> None:
+        self._shift = shift
+        self._comparing.begun(shift)
+        self._copier.start()
 
     def carry_out(self, plan: PatchPlan, *, follow: Follower | None = None, settled: bool = True) -> None:
         """Do as the function :func:`carry_out`; what is copied already need not be copied again."""
-        copying = self._copying
-        if copying is None:
-            _carry_out(plan, self._source, self._draft, follow, filled=None)
-        else:
-            copying.wait()
-            hashed = copying.comparing.found if copying.comparing.holds_after(plan) else None
-            _carry_out(plan, self._source, self._draft, follow, filled=self._shift, hashed=hashed)
+        filled = self._shift
+        if filled is not None:
+            self._copied.wait()
+            self._check()
+        hashed = None if filled is None else self._comparing.after(plan)
+        _carry_out(plan, self._source, self._draft, follow, filled=filled, hashed=hashed)
+        if filled is not None:
             # A failed write is told only to the first who waits for it (fsync(2)), and that may have been the copier.
-            _join(copying)
-            copying.check()
+            _join(self._copier)
+            self._check()
         self._draft.put_in_place(settled)
 
-
-class _Copying(threading.Thread):
-    """Copies a source into a draft, and lets what is there be compared with it."""
-
-    def __init__(self, draft: Draft, source: Source, shift: int) -> None:
-        super().__init__(name="ahead")
-        self._draft, self._source, self._shift = draft, source, shift
-        self.comparing = Comparing(draft, shift)
-        self._copied = threading.Event()
-        self._stopped = False
-        self._error: BaseException | None = None
-
-    def stop(self) -> None:
-        """Copy no further, and wait until nothing uses the draft any more."""
-        self._stopped = True
-        if self.ident is not None:
-            _join(self)
-        self.comparing.close()
-
-    def wait(self) -> None:
-        """Wait until all is copied; raises what copying did."""
-        self._copied.wait()
-        self.check()
-
-    def check(self) -> None:
-        """Raise what copying, or waiting for the disk, has raised by now."""
+    def _check(self) -> None:
         if self._error is not None:
             raise self._error
 
-    def run(self) -> None:
+    def _copy(self) -> None:
         try:
-            for count in self._draft.copy(self._source, Copy(0, self._source.size), self._shift):
-                self.comparing.reach(count)
+            for count in self._draft.copy(self._source, Copy(0, self._source.size), self._shift or 0):
+                self._comparing.reach(count)
                 if self._stopped:
                     return
             self._copied.set()
             self._draft.sync()  # so that the disk has most of it when the rest comes
         except BaseException as error:
             self._error = error
+            self._comparing.give_up()
         finally:
-            self.comparing.stop()
             self._copied.set()
 
 

@@ -11,7 +11,6 @@ Judges of what we write: EDK2's GenerateCapsule, which takes a capsule apart and
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final
@@ -20,6 +19,7 @@ import msgspec
 
 from privyseal.errors import BadInput, Impossible, MalformedCode
 from privyseal.formats import bound_certificates, content, fitting, uefi_blob, uefi_capsule_layout
+from privyseal.formats.comparing import Comparing
 from privyseal.formats.protocol import (
     Copy,
     EmbeddedSignature,
@@ -37,6 +37,7 @@ from privyseal.formats.uefi_capsule_layout import AUTHENTICATED, HEADER, TABLE, 
 from privyseal.pki import cms, der
 from privyseal.terms.signatures import (
     DIGEST_SIZES,
+    SCHEMES,
     Described,
     DigestAlgorithm,
     Options,
@@ -102,6 +103,10 @@ class UefiCapsule:
                 raise MalformedCode(
                     f"{code.filename} has the monotonic count {count}; from 0 to {MAX_COUNT} can be signed."
                 )
+        comparing: Comparing | None = getattr(code, "comparing", None)
+        if comparing is not None and identity.chain:
+            alike = _authentication_like(identity, digest)
+            comparing.move(_plan(code, layout, {one.item: alike for one in layout.images}))
         described = (_described(code, *one, digest) for one in zip(layout.images, counts, strict=True))
         return Prepared(tuple(described), layout)
 
@@ -207,10 +212,18 @@ def _described(code: Source, image: Image, count: int, digest: DigestAlgorithm) 
 
 
 def _digest(code: Source, image: Image, count: int, algorithm: DigestAlgorithm) -> bytes:
-    hashed = hashlib.new(algorithm)
-    content.feed(code, image.content, image.end, [hashed.update])
-    hashed.update(count.to_bytes(8, "little"))
-    return hashed.digest()
+    parts: list[content.Part] = [(image.content, image.end), count.to_bytes(8, "little")]
+    return content.digests(code, (algorithm,), parts)[algorithm]
+
+
+def _authentication_like(identity: Identity, digest: DigestAlgorithm) -> bytes:
+    """Return an authentication as long as the one that signing will make: RSA signatures are all of one length."""
+    size = DIGEST_SIZES[digest]
+    described = Described(format=NAME, filename="", digest_algorithm=digest, digest=bytes(size), size=size)
+    attributes = _attributes(described, identity)
+    value = Signature(ToBeSigned(b"", digest), bytes(SCHEMES[identity.scheme].largest_signature))
+    blob = uefi_blob.build(identity, digest, value, attributes, bare=False)
+    return uefi_capsule_layout.with_authentication(0, blob)
 
 
 def _judged(code: Source, image: Image, index: int) -> EmbeddedSignature:
