@@ -154,8 +154,8 @@ class Comparing:
             piece = view[start : start + len(buffer)]
             if len(piece) < len(buffer):
                 buffer = bytearray(len(piece))
-            # The source's own readinto knows the size that the draft had when it was opened. And only an array of octets
-            # is compared as a whole; two views would be one octet at a time.
+            # The source's own readinto knows the size that the draft had when it was opened. And only an array of
+            # octets is compared as a whole; two views would be one octet at a time.
             if os.preadv(fd, [buffer], at + start) != len(buffer) or buffer != piece:
                 return False
         return True
