@@ -205,7 +205,7 @@ def _learn_from(todo: Sequence[Job], maker: Maker, wishes: Wishes) -> None:
         try:
             with FileSource.open(job.path) as code:
                 name = catalogue.recognise(code).name
-                if wishes.inside == "check":
+                if wishes.inside == "check" and code.size < LARGE:
                     inside_looking.load_for(name, code)
         except (PrivySealError, OSError):
             continue  # the child says so
