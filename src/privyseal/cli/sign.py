@@ -205,7 +205,7 @@ def _learn_from(todo: Sequence[Job], maker: Maker, wishes: Wishes) -> None:
         try:
             with FileSource.open(job.path) as code:
                 name = catalogue.recognise(code).name
-                if wishes.inside == "check":
+                if wishes.inside == "check" and code.size < LARGE:
                     inside_looking.load_for(name, code)
         except (PrivySealError, OSError):
             continue  # the child says so
@@ -257,7 +257,10 @@ def _make(  # noqa: PLR0913
     opened: Opened, draft: Ahead | None, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
 ) -> Outcome:
     ours = decision.ours
-    options = operations.fitting(opened.format, msgspec.structs.replace(wishes.options, mode=decision.mode))
+    options = wishes.options
+    if options.mode != decision.mode:
+        options = msgspec.structs.replace(options, mode=decision.mode)
+    options = operations.fitting(opened.format, options)
     comparing = None if draft is None else draft.comparing
     prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, comparing)
     if (filer := as_file_maker(maker)) is not None:
@@ -318,4 +321,5 @@ def _tell(job: Job, outcome: Outcome, output: Output) -> None:
     if outcome.report.inside is not msgspec.UNSET:
         inside = outcome.report.inside
         (output.say if inside_looking.is_well(inside) else output.warn)(*inside_looking.in_words(inside))
-    output.event(outcome.report.status, **msgspec.to_builtins(outcome.report))
+    if output.json_mode == "lines":
+        output.event(outcome.report.status, **msgspec.to_builtins(outcome.report))

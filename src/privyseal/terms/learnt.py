@@ -26,7 +26,7 @@ def learn_types() -> int:
         if kind.__module__.partition(".")[0] == OURS:
             try:
                 msgspec.json.Decoder(kind)
-            except TypeError:
+            except (TypeError, NameError):  # the latter where a field's type is imported for type checkers alone
                 continue
             learnt += 1
     return learnt
