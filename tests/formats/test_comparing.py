@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import random
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -251,6 +252,31 @@ def test_after_a_difference_nothing_is_known(tmp_path: Path) -> None:
         hashed = comparing.after(PatchPlan((Copy(0, size),)))
         assert hashed(("sha256",), [(0, size // 2)], None) is None
         assert hashed(("sha256",), [(0, size)], None) is None
+
+
+def test_what_is_not_copied_yet_is_compared_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who hashes the end of a file first does not wait for all of it to be copied; what is wrong there is found out."""
+    path = tmp_path / "in"
+    path.write_bytes(BIG)
+    size, real = len(BIG), Draft.copy
+    for wrong in (False, True):
+        go_on = threading.Event()
+
+        def copy(draft: Draft, source: Source, step: Copy, to: int, go_on: threading.Event = go_on) -> Iterator[int]:
+            go_on.wait()
+            yield from real(draft, source, step, to)
+
+        monkeypatch.setattr(Draft, "copy", copy)
+        with FileSource.open(path) as code, Ahead(code, tmp_path / "out") as draft:
+            found = content.digests(_sources(code, draft), ("sha256",), [(size - 100, size)])
+            with path.open("r+b") as file:
+                file.seek(size - 1)
+                file.write(b"?" if wrong else BIG[-1:])
+            go_on.set()
+            draft._copied.wait()
+            assert draft.comparing is not None
+            hashed = draft.comparing.after(PatchPlan((Copy(0, size),)))
+            assert hashed(("sha256",), [(size - 100, size)], None) == (None if wrong else found)
 
 
 def test_nobody_waits_for_a_copy_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

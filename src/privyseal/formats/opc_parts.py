@@ -72,13 +72,14 @@ def digests(code: Source, entry: Entry, algorithms: Collection[str]) -> dict[str
 
 
 def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) -> dict[tuple[str, str], bytes]:
-    """Return the digests of several parts, by the names they are given and algorithm.
+    """Return the digests of several parts, by the names they are given and algorithm; they are read as they stand.
 
     Two of them at a time where they are large: unpacking and hashing let go of the interpreter lock, so the second core
     does half of it.
     """
     found: dict[tuple[str, str], bytes] = {}
-    waiting, turn = iter(wanted.items()), threading.Lock()
+    in_place = sorted(wanted.items(), key=lambda one: one[1][0].at)
+    waiting, turn = iter(in_place), threading.Lock()
 
     def work() -> None:
         try:
