@@ -203,7 +203,9 @@ def test_a_recipe_is_taken_word_for_word(tmp_path: Path) -> None:
         assert hashed(("sha256", content.CRC), right, None) == found
         assert hashed(("sha256",), right, None) == {"sha256": found["sha256"]}
         assert hashed(("sha512",), right, None) is None
-        for wrong in ([b"heap", right[1]], [right[1]], [b"head", (34, size + 23)], [b"head", (35, size + 24)]):
+        others: list[list[content.Part]] = [[b"heap", right[1]], [right[1]]]
+        others += [[b"head", (34, size + 23)], [b"head", (35, size + 24)]]
+        for wrong in others:
             assert hashed(("sha256",), wrong, None) is None
         assert hashed(("sha256",), right, Widened("utf-8")) is None
         for plan, holds in (

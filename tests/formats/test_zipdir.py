@@ -371,9 +371,10 @@ def test_octets_behind_the_end_of_what_is_packed_are_refused_and_not_read_for_ev
     """zlib keeps the tail that it had before the end, so a loop until it is used up would have none."""
     octets = bytes(10_000)  # more than the first piece may become, so there is a tail when the end is met
     raw = zlib.compress(octets, wbits=-15) + b"behind the end"
+    told = (zipdir.CENTRAL, 45, 20, 0, zipdir.DEFLATED, 0, zlib.crc32(octets), len(raw), len(octets), 1)
     entry = zipdir.Entry(
-        name=b"a", flags=0, method=zipdir.DEFLATED, time=0, crc=zlib.crc32(octets), packed=len(raw), size=len(octets),
-        at=0, data_at=0, end=len(raw), record=b"",
+        name=b"a", packed=len(raw), size=len(octets), at=0, data_at=0, end=len(raw),
+        record=zipdir.RECORD.pack(*told, 0, 0, 0, 0, 0, 0) + b"a",
     )  # fmt: skip
     pieces = zipdir.unpacked(Held(raw), entry, SIZE)
     assert sum(len(next(pieces)) for _ in range(2)) == len(octets)

@@ -25,7 +25,7 @@ PIECE = 128 << 10
 
 
 MOST_LATER = 4 << 20
-"""Octets that are kept until their place is written: formats hash small things from everywhere, and then a large one."""
+"""Octets that are kept until their place is written: some formats hash small things from everywhere first."""
 
 
 class Comparing:
