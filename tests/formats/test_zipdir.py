@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -380,3 +381,16 @@ def test_octets_behind_the_end_of_what_is_packed_are_refused_and_not_read_for_ev
     assert sum(len(next(pieces)) for _ in range(2)) == len(octets)
     with pytest.raises(MalformedCode, match="do not end where they should"):
         next(pieces)
+
+
+def test_an_entry_takes_little_memory():
+    """There may be 131,072, and those of the source and of the outcome at the same time."""
+    names = [f"folder{number % 50}/file-{number:026}.bin".encode() for number in range(4000)]
+    octets = archive([File(name, b"content") for name in names])
+    tracemalloc.start()
+    try:
+        found = zipdir.read(Held(octets))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.entries) == len(names) and taken < 400 * len(names)
