@@ -203,7 +203,9 @@ def test_a_recipe_is_taken_word_for_word(tmp_path: Path) -> None:
         assert hashed(("sha256", content.CRC), right, None) == found
         assert hashed(("sha256",), right, None) == {"sha256": found["sha256"]}
         assert hashed(("sha512",), right, None) is None
-        for wrong in ([b"heap", right[1]], [right[1]], [b"head", (34, size + 23)], [b"head", (35, size + 24)]):
+        others: list[list[content.Part]] = [[b"heap", right[1]], [right[1]]]
+        others += [[b"head", (34, size + 23)], [b"head", (35, size + 24)]]
+        for wrong in others:
             assert hashed(("sha256",), wrong, None) is None
         assert hashed(("sha256",), right, Widened("utf-8")) is None
         for plan, holds in (
@@ -252,6 +254,31 @@ def test_after_a_difference_nothing_is_known(tmp_path: Path) -> None:
         hashed = comparing.after(PatchPlan((Copy(0, size),)))
         assert hashed(("sha256",), [(0, size // 2)], None) is None
         assert hashed(("sha256",), [(0, size)], None) is None
+
+
+def test_what_is_not_copied_yet_is_compared_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who hashes the end of a file first does not wait for all of it to be copied; what is wrong there is found out."""
+    path = tmp_path / "in"
+    path.write_bytes(BIG)
+    size, real = len(BIG), Draft.copy
+    for wrong in (False, True):
+        go_on = threading.Event()
+
+        def copy(draft: Draft, source: Source, step: Copy, to: int, go_on: threading.Event = go_on) -> Iterator[int]:
+            go_on.wait()
+            yield from real(draft, source, step, to)
+
+        monkeypatch.setattr(Draft, "copy", copy)
+        with FileSource.open(path) as code, Ahead(code, tmp_path / "out") as draft:
+            found = content.digests(_sources(code, draft), ("sha256",), [(size - 100, size)])
+            with path.open("r+b") as file:
+                file.seek(size - 1)
+                file.write(b"?" if wrong else BIG[-1:])
+            go_on.set()
+            draft._copied.wait()
+            assert draft.comparing is not None
+            hashed = draft.comparing.after(PatchPlan((Copy(0, size),)))
+            assert hashed(("sha256",), [(size - 100, size)], None) == (None if wrong else found)
 
 
 def test_nobody_waits_for_a_copy_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

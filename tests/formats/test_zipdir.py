@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -371,11 +372,25 @@ def test_octets_behind_the_end_of_what_is_packed_are_refused_and_not_read_for_ev
     """zlib keeps the tail that it had before the end, so a loop until it is used up would have none."""
     octets = bytes(10_000)  # more than the first piece may become, so there is a tail when the end is met
     raw = zlib.compress(octets, wbits=-15) + b"behind the end"
+    told = (zipdir.CENTRAL, 45, 20, 0, zipdir.DEFLATED, 0, zlib.crc32(octets), len(raw), len(octets), 1)
     entry = zipdir.Entry(
-        name=b"a", flags=0, method=zipdir.DEFLATED, time=0, crc=zlib.crc32(octets), packed=len(raw), size=len(octets),
-        at=0, data_at=0, end=len(raw), record=b"",
+        name=b"a", packed=len(raw), size=len(octets), at=0, data_at=0, end=len(raw),
+        record=zipdir.RECORD.pack(*told, 0, 0, 0, 0, 0, 0) + b"a",
     )  # fmt: skip
     pieces = zipdir.unpacked(Held(raw), entry, SIZE)
     assert sum(len(next(pieces)) for _ in range(2)) == len(octets)
     with pytest.raises(MalformedCode, match="do not end where they should"):
         next(pieces)
+
+
+def test_an_entry_takes_little_memory():
+    """There may be 131,072, and those of the source and of the outcome at the same time."""
+    names = [f"folder{number % 50}/file-{number:026}.bin".encode() for number in range(4000)]
+    octets = archive([File(name, b"content") for name in names])
+    tracemalloc.start()
+    try:
+        found = zipdir.read(Held(octets))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.entries) == len(names) and taken < 400 * len(names)

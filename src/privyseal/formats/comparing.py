@@ -24,6 +24,10 @@ PIECE = 128 << 10
 """Octets read of the draft at a time: they stay in the core's own cache until they are compared."""
 
 
+MOST_LATER = 4 << 20
+"""Octets that are kept until their place is written: some formats hash small things from everywhere first."""
+
+
 class Comparing:
     """Compares a draft, into which a source is copied some octets later, with what is hashed of that source."""
 
@@ -35,6 +39,8 @@ class Comparing:
         self._reached = 0
         self._over = False
         self._written: FileSource | None = None
+        self._later: list[tuple[int, bytes]] = []
+        self._room = MOST_LATER
         self._known: dict[tuple[tuple[Part, ...], Hashable], dict[str, bytes]] = {}
 
     # -- whoever copies the source -------------------------------------------------------------------------------------
@@ -83,20 +89,12 @@ class Comparing:
     def sink(self, start: int) -> Sink:
         """Return what takes the source's octets from ``start`` on and compares them with the draft's."""
         at = start + (self._shift or 0)
-        buffer = bytearray()
 
         def compare(view: memoryview) -> None:
-            nonlocal at, buffer
-            end = at + len(view)
-            if not self._there(end):
-                return
-            buffer = buffer or bytearray(min(PIECE, len(view)))
-            try:
-                if not self._same(at, view, buffer):
-                    self.give_up()
-            except Exception:  # whoever verifies hashes it then, and says what is wrong
-                self.give_up()
-            at = end
+            nonlocal at
+            if not self._put_off(at, view) and self._there(at + len(view)):
+                self._compare(at, view)
+            at += len(view)
 
         return compare
 
@@ -125,6 +123,10 @@ class Comparing:
                     starts.append(at)
                     ends.append(at + size)
             at += size
+        for place, octets in self._later:
+            if self._there(place + len(octets)):
+                self._compare(place, memoryview(octets))
+        self._later.clear()
 
         def stays(part: Part) -> bool:
             if isinstance(part, bytes) or part[0] == part[1]:
@@ -148,17 +150,31 @@ class Comparing:
                 self._condition.wait()
             return not self._over and self._shift is not None
 
-    def _same(self, at: int, view: memoryview, buffer: bytearray) -> bool:
-        fd = self._opened().fileno()
-        for start in range(0, len(view), len(buffer)):
-            piece = view[start : start + len(buffer)]
-            if len(piece) < len(buffer):
-                buffer = bytearray(len(piece))
-            # The source's own readinto knows the size that the draft had when it was opened. And only an array of
-            # octets is compared as a whole; two views would be one octet at a time.
-            if os.preadv(fd, [buffer], at + start) != len(buffer) or buffer != piece:
+    def _put_off(self, at: int, view: memoryview) -> bool:
+        """Tell whether octets are not there yet and were kept instead, so that nobody waits for them."""
+        with self._condition:
+            if self._over or self._shift is None or at + len(view) <= self._reached or len(view) > self._room:
                 return False
-        return True
+            self._room -= len(view)
+            self._later.append((at, bytes(view)))
+            return True
+
+    def _compare(self, at: int, view: memoryview) -> None:
+        """Hold octets against what the draft has from ``at`` on; give up where that is something else."""
+        try:
+            fd = self._opened().fileno()
+            buffer = bytearray(min(PIECE, len(view)))
+            for start in range(0, len(view), PIECE):
+                piece = view[start : start + PIECE]
+                if len(piece) < len(buffer):
+                    del buffer[len(piece) :]
+                # The source's own readinto knows the size that the draft had when it was opened. And only an array of
+                # octets is compared as a whole; two views would be one octet at a time.
+                if os.preadv(fd, [buffer], at + start) != len(piece) or buffer != piece:
+                    self.give_up()
+                    return
+        except Exception:  # whoever verifies hashes it then, and says what is wrong
+            self.give_up()
 
     def _opened(self) -> FileSource:
         with self._condition:

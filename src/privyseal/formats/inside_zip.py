@@ -93,7 +93,7 @@ def packed(entry: Entry, code: Source, out: IO[bytes], block: int | None = None)
     out.seek(end)
     record = _record(entry, flags, crc, size, code.size)
     written = Entry(
-        name=entry.name, flags=flags, method=entry.method, time=entry.time, crc=crc, packed=size, size=code.size,
+        name=entry.name, packed=size, size=code.size,
         at=0, data_at=len(head) + len(entry.name), end=end - at, record=record,
     )  # fmt: skip
     return Placed(written), blocks

@@ -39,7 +39,7 @@ from privyseal.formats import (
 )
 from privyseal.formats.comparing import Comparing
 from privyseal.formats.opc_blob import Parsed
-from privyseal.formats.opc_layout import OpcLayout
+from privyseal.formats.opc_layout import OpcLayout, Signed
 from privyseal.formats.protocol import (
     EmbeddedSignature,
     Identity,
@@ -195,10 +195,9 @@ class OpcPackage:
     def signatures(self, code: Source, layout: Layout) -> Iterable[EmbeddedSignature]:
         """Judge every signature that the package leads to; each part is read once."""
         layout = self._of(layout)
-        documents = [zipdir.whole(code, one.entry, xml_canonical.MAX_OCTETS) for one in layout.signed]
-        parsed = [_parsed(octets) for octets in documents]
-        held = opc_parts.Held(code, layout, [one.references for one in parsed if isinstance(one, Parsed)])
-        for index, (signed, octets, one) in enumerate(zip(layout.signed, documents, parsed, strict=True)):
+        documents = [_document(code, layout, one, keep=True) for one in layout.signed]
+        held = opc_parts.Held(code, layout, [one.references for _, one in documents if isinstance(one, Parsed)])
+        for index, (signed, (octets, one)) in enumerate(zip(layout.signed, documents, strict=True)):
             if not isinstance(one, Parsed):
                 yield EmbeddedSignature(
                     format=self.name, blob=octets, index=index, nested=False, digest_algorithm="", digest=b"",
@@ -228,8 +227,7 @@ class OpcPackage:
         layout = self._of(layout)
         ours = 0
         for one in layout.signed:
-            octets = zipdir.whole(code, one.entry, xml_canonical.MAX_OCTETS)
-            parsed = _parsed(octets)
+            octets, parsed = _document(code, layout, one, keep=False)
             if not isinstance(parsed, Parsed) or parsed.bound is None:
                 continue
             ours += 1
@@ -290,11 +288,18 @@ def _size(layout: OpcLayout) -> int:
     return sum(one.size for one in layout.parts() if opc_layout.text(one) != opc_layout.ROOT_RELATIONSHIPS)
 
 
-def _parsed(octets: bytes) -> Parsed | Problem:
-    try:
-        return opc_blob.read(octets)
-    except BadInput as error:
-        return Problem("malformed-signature", error.detail)
+def _document(code: Source, layout: OpcLayout, signed: Signed, *, keep: bool) -> tuple[bytes, Parsed | Problem]:
+    """Return a signature's document and what is in it; if ``keep``, the next who asks need not read it again."""
+    name = opc_layout.text(signed.entry)
+    if (there := layout.documents.pop(name, None)) is None:
+        octets = zipdir.whole(code, signed.entry, xml_canonical.MAX_OCTETS)
+        try:
+            there = octets, opc_blob.read(octets)
+        except BadInput as error:
+            there = octets, Problem("malformed-signature", error.detail)
+    if keep:
+        layout.documents[name] = there
+    return there
 
 
 def _kind_problems(layout: OpcLayout) -> Iterable[Problem]:
@@ -313,7 +318,7 @@ def _check_room(code: Source, layout: OpcLayout) -> None:
     """Refuse to add a signature where one that is there covers the list of them, and would break."""
     beside = opc_layout.relationships_of(layout.origin).lower()
     for one in layout.signed:
-        parsed = _parsed(zipdir.whole(code, one.entry, xml_canonical.MAX_OCTETS))
+        _, parsed = _document(code, layout, one, keep=False)
         for each in parsed.references if isinstance(parsed, Parsed) else ():
             if each.name.lower() == beside and (not each.transforms or opc_layout.TO_SIGNATURE in each.kinds):
                 raise MalformedCode(

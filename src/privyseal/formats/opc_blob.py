@@ -45,6 +45,8 @@ MAX_AGAIN: Final = 2
 """How often the document's own octets are covered by it; none is covered twice in those of Office."""
 _BY_DIGEST = {uri: name for name, uri in DIGESTS.items()}
 _BY_METHOD = {uri: name for name, uri in METHODS.items()}
+_NONE: frozenset[str] = frozenset()
+"""The one for all parts of which no relationships are taken: an empty set made of nothing has 216 octets each time."""
 _SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -140,6 +142,7 @@ def _references(package: Element) -> Iterator[Reference]:
     listed = _one(package, "Manifest").called(DSIG, "Reference")
     if not 1 <= len(listed) <= MAX_REFERENCES:
         raise BadInput(f"The signature names {len(listed)} parts; from 1 to {MAX_REFERENCES} are read.")
+    same: dict[str, str] = {}  # thousands of parts, few content types
     for one in listed:
         name, mark, content_type = (one.get("URI") or "").partition("?ContentType=")
         if not mark or not name.startswith("/"):
@@ -149,15 +152,19 @@ def _references(package: Element) -> Iterator[Reference]:
         algorithm, digest = _stated(one)
         yield Reference(
             name=name[1:],
-            content_type=content_type,
+            content_type=same.setdefault(content_type, content_type),
             algorithm=algorithm,
             digest=digest,
             transforms=tuple(each.get("Algorithm") or "" for each in transforms),
-            identifiers=frozenset(each.get("SourceId") or "" for each in taken if each.name == "RelationshipReference"),
-            kinds=frozenset(
-                each.get("SourceType") or "" for each in taken if each.name == "RelationshipsGroupReference"
-            ),
+            identifiers=_named_by(taken, "RelationshipReference", "SourceId"),
+            kinds=_named_by(taken, "RelationshipsGroupReference", "SourceType"),
         )
+
+
+def _named_by(taken: Sequence[Element], name: str, attribute: str) -> frozenset[str]:
+    if not taken:
+        return _NONE
+    return frozenset(each.get(attribute) or "" for each in taken if each.name == name)
 
 
 def _bound(root: Element) -> tuple[bytes, ...] | None:

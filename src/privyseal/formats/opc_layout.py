@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -126,6 +126,8 @@ class OpcLayout(Layout, frozen=True, kw_only=True):
     """Names of all entries that belong to signatures: the origin, its relationships, signatures and certificates."""
     manifest: bytes = b""
     """The list of parts that was prepared, so that it need not be made again; empty where none was."""
+    documents: dict[str, tuple[bytes, Any]] = msgspec.field(default_factory=dict)
+    """Signatures that were read, by name, until they are asked for again: one of ten thousand parts is a large tree."""
 
     @property
     def shift(self) -> None:

@@ -72,13 +72,14 @@ def digests(code: Source, entry: Entry, algorithms: Collection[str]) -> dict[str
 
 
 def of_all(code: Source, wanted: Mapping[str, tuple[Entry, Collection[str]]]) -> dict[tuple[str, str], bytes]:
-    """Return the digests of several parts, by the names they are given and algorithm.
+    """Return the digests of several parts, by the names they are given and algorithm; they are read as they stand.
 
     Two of them at a time where they are large: unpacking and hashing let go of the interpreter lock, so the second core
     does half of it.
     """
     found: dict[tuple[str, str], bytes] = {}
-    waiting, turn = iter(wanted.items()), threading.Lock()
+    in_place = sorted(wanted.items(), key=lambda one: one[1][0].at)
+    waiting, turn = iter(in_place), threading.Lock()
 
     def work() -> None:
         try:
@@ -201,8 +202,7 @@ class Held:
         self._code = code
         self._xml = _Xml(code)
         self._layout = layout
-        self._entries = {opc_layout.text(one): one for one in layout.archive.entries}
-        self._folded = {name.lower(): name for name in self._entries}
+        self._folded = {opc_layout.text(one).lower(): one for one in layout.archive.entries}
         self._wanted: dict[str, tuple[str, ...]] = {}
         self._digests: dict[tuple[str, str], bytes] | None = None
         same: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -234,8 +234,8 @@ class Held:
 
     def _flaw(self, one: Reference) -> str | None:
         """Return the slug of what is wrong with one part."""
-        name = self._folded.get(one.name.lower())
-        if name is None or name == opc_layout.TYPES:
+        entry = self._folded.get(folded := one.name.lower())
+        if entry is None or (name := opc_layout.text(entry)) == opc_layout.TYPES:
             return "missing-part"
         if (self._layout.stated.of(name) or "").lower() != one.content_type.lower():
             return "content-type"
@@ -243,9 +243,8 @@ class Held:
             return "weak-digest"
         if one.transforms not in _ALLOWED:
             return "transform"
-        entry = self._entries[name]
         if not one.transforms:
-            return None if self._read()[name, one.algorithm] == one.digest else "digest-mismatch"
+            return None if self._read()[folded, one.algorithm] == one.digest else "digest-mismatch"
         try:
             octets = self._transformed(entry, one)
         except MalformedCode:
@@ -255,13 +254,12 @@ class Held:
     def _read(self) -> dict[tuple[str, str], bytes]:
         """Return the digests of all parts that any signature names as they are; they are read when first asked for."""
         if self._digests is None:
-            named = {name: self._folded.get(name) for name in self._wanted}
             self._digests = of_all(
                 self._code,
                 {
-                    name: (self._entries[name], self._wanted[folded])
-                    for folded, name in named.items()
-                    if name is not None and name != opc_layout.TYPES
+                    folded: (entry, self._wanted[folded])
+                    for folded, entry in self._folded.items()
+                    if folded in self._wanted and opc_layout.text(entry) != opc_layout.TYPES
                 },
             )
         return self._digests

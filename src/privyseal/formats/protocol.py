@@ -78,7 +78,8 @@ class Layout(msgspec.Struct, frozen=True):
     def shift(self) -> int | None:
         """Return by how many octets the content moves when the file is signed: 0 in most formats.
 
-        None where that depends on the signature.
+        None where that depends on what is written before it; then ``prepare`` says so before it hashes, to the
+        ``comparing`` of a source that has one (``Comparing.move``).
         """
         return 0
 

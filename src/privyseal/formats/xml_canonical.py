@@ -38,6 +38,8 @@ _IN_VALUE = {
 }  # fmt: skip
 _SPECIAL = re.compile('[&<>\r\n\t"]')
 _NO_START = "-.0123456789\u00b7"
+_MOST_ALIKE = 64
+"""Lists of attributes that are remembered while a document is read, so that equal ones are one."""
 _PARTS = 1 << 12
 """Texts that the output consists of before they are put together: each takes some 100 octets more than it has."""
 _NOTHING: Mapping[str, str] = {}
@@ -155,6 +157,8 @@ class _Reader:
         """What elements without declarations declare."""
         self._known: dict[str, tuple[str, str]] = {}
         """Names that came before, cut up: a list of ten thousand parts has thirty thousand elements of three names."""
+        self._alike: dict[tuple[str, ...], tuple[Attribute, ...]] = {}
+        """Attributes without prefixes that came before: as many digests are by one algorithm."""
         parser = expat.ParserCreate()
         parser.ordered_attributes = True
         parser.buffer_text = True
@@ -205,15 +209,13 @@ class _Reader:
             _refuse(self._what, f"declares {len(scope)} namespaces; at most {MAX_SCOPE} are read")
         self._scopes.append(scope)
         prefix, local = self._split(name)
-        attributes = []
-        for key, value in pairs:
-            if key != "xmlns" and not key.startswith("xmlns:"):
-                its, plain = self._split(key)
-                attributes.append(Attribute(self._namespace(scope, its) if its else "", its, plain, value))
-        if len({(one.namespace, one.name) for one in attributes}) != len(attributes):
-            _refuse(self._what, "has two attributes of one name at an element")
+        element_attributes = self._alike.get(told := tuple(listed))
+        if element_attributes is None:
+            element_attributes = self._attributes(scope, pairs)
+            if not declared and ":" not in "".join(listed[::2]) and len(self._alike) < _MOST_ALIKE:
+                self._alike[told] = element_attributes
         element = Element(
-            namespace=self._namespace(scope, prefix), prefix=prefix, name=local, attributes=tuple(attributes),
+            namespace=self._namespace(scope, prefix), prefix=prefix, name=local, attributes=element_attributes,
             declared=declared, parent=self._open[-1] if self._open else None,
             start=self._parser.CurrentByteIndex,
         )  # fmt: skip
@@ -223,6 +225,16 @@ class _Reader:
             self._root = element
         self._open.append(element)
         self._within.append([])
+
+    def _attributes(self, scope: dict[str, str], pairs: list[tuple[str, str]]) -> tuple[Attribute, ...]:
+        attributes = []
+        for key, value in pairs:
+            if key != "xmlns" and not key.startswith("xmlns:"):
+                its, plain = self._split(key)
+                attributes.append(Attribute(self._namespace(scope, its) if its else "", its, plain, value))
+        if len({(one.namespace, one.name) for one in attributes}) != len(attributes):
+            _refuse(self._what, "has two attributes of one name at an element")
+        return tuple(attributes)
 
     def _end(self, _: str) -> None:
         self._flush()

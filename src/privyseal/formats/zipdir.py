@@ -65,14 +65,12 @@ wants to see what it is."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One entry: what the directory says of it, and where it stands."""
+    """One entry: what the directory says of it, and where it stands.
+
+    There may be 131,072 of them, twice: what few ask for is read from the record each time.
+    """
 
     name: bytes
-    flags: int
-    method: int
-    time: int
-    """MS-DOS time in the lower half, date in the upper."""
-    crc: int
     packed: int
     """Octets as they stand in the archive."""
     size: int
@@ -84,6 +82,26 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Where the next one begins: behind the data, and the descriptor if there is one."""
     record: bytes
     """Its record in the directory as it stands."""
+
+    @property
+    def flags(self) -> int:
+        """Return its general purpose bits (APPNOTE 4.4.4)."""
+        return int.from_bytes(self.record[8:10], "little")
+
+    @property
+    def method(self) -> int:
+        """Return how it is packed."""
+        return int.from_bytes(self.record[10:12], "little")
+
+    @property
+    def time(self) -> int:
+        """Return MS-DOS time in the lower half, date in the upper."""
+        return int.from_bytes(self.record[12:16], "little")
+
+    @property
+    def crc(self) -> int:
+        """Return the checksum of what is unpacked."""
+        return int.from_bytes(self.record[16:20], "little")
 
     @property
     def text(self) -> str:
@@ -98,7 +116,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def made(self) -> datetime | None:
         """Return its time, which has no zone and is taken for UTC; None where it is none (APPNOTE 4.4.6)."""
-        date, clock = self.time >> 16, self.time & 0xFFFF
+        date, clock = divmod(self.time, 1 << 16)
         fields = (1980 + (date >> 9), date >> 5 & 15, date & 31, clock >> 11, clock >> 5 & 63, 2 * (clock & 31))
         try:
             return datetime(*fields, tzinfo=UTC)
@@ -192,7 +210,8 @@ def _entries(code: Source, directory: bytes, count: int, start: int) -> Iterator
         if len(directory) - at < RECORD.size or directory[at : at + 4] != CENTRAL:
             _refuse(code, f"has {count} entries by its end record, and fewer in its central directory")
         fields = RECORD.unpack_from(directory, at)
-        _, _, _, flags, method, time, crc, packed, size, named, extra, comment, disk, _, _, offset = fields
+        packed, size, named, extra, comment, disk, _, _, offset = fields[7:]
+        size = packed if packed == size else size  # one number for both
         name_at = at + RECORD.size
         stop = name_at + named + extra + comment
         if stop > len(directory) or not 0 < named <= MAX_NAME:
@@ -200,8 +219,7 @@ def _entries(code: Source, directory: bytes, count: int, start: int) -> Iterator
         name = directory[name_at : name_at + named]
         if extra == disk == 0 and FULL32 not in (size, packed, offset):
             yield Entry(
-                name=name, flags=flags, method=method, time=time, crc=crc, packed=packed, size=size,
-                at=start + offset, data_at=0, end=0, record=directory[at:stop],
+                name=name, packed=packed, size=size, at=start + offset, data_at=0, end=0, record=directory[at:stop]
             )  # fmt: skip
             at = stop
             continue
@@ -216,8 +234,7 @@ def _entries(code: Source, directory: bytes, count: int, start: int) -> Iterator
         if (int.from_bytes(wide[-4:], "little") if needed[3] else disk) != 0:
             _refuse(code, f"says that {_shown(name)} is in another volume")
         yield Entry(
-            name=name, flags=flags, method=method, time=time, crc=crc, packed=packed, size=size,
-            at=start + offset, data_at=0, end=0, record=directory[at:stop],
+            name=name, packed=packed, size=size, at=start + offset, data_at=0, end=0, record=directory[at:stop]
         )  # fmt: skip
         at = stop
     if at != len(directory):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -44,7 +44,7 @@ def new(name: bytes, octets: bytes, method: int, time: int) -> Placed:
     head = zipdir.HEADER.pack(zipdir.LOCAL, 20, 0, method, time, crc, *sizes, len(name), 0)
     record = zipdir.RECORD.pack(zipdir.CENTRAL, 45, 20, 0, method, time, crc, *sizes, len(name), 0, 0, 0, 0, 0, 0)
     entry = Entry(
-        name=name, flags=0, method=method, time=time, crc=crc, packed=len(data), size=len(octets),
+        name=name, packed=len(data), size=len(octets),
         at=0, data_at=len(head) + len(name), end=len(head) + len(name) + len(data), record=record + name,
     )  # fmt: skip
     return Placed(entry, head + name + data)
@@ -112,13 +112,10 @@ def directory(archive: Archive, placed: Sequence[Placed]) -> bytes:
     MalformedCode where ZIP64 would be needed and the archive has none.
     """
     offsets, at = _offsets(placed)
-    rank = {entry.name: number for number, entry in enumerate(archive.entries)}
-    records = b"".join(
-        _normal_record(one.entry, offsets[one.entry.name])
-        if one.octets is not None
-        else _moved_record(one.entry, offsets[one.entry.name])
-        for one in sorted(placed, key=lambda one: rank.get(one.entry.name, len(rank)))
-    )
+    pairs = zip(placed, offsets, strict=True)
+    records = bytearray()  # a list of tens of thousands would be twice as large
+    for one, offset in pairs if _as_listed(archive, placed) else _in_its_order(archive, pairs):
+        records += _moved_record(one.entry, offset) if one.octets is None else _normal_record(one.entry, offset)
     count, size = len(placed), len(records)
     if not archive.zip64 and (count >= FULL16 or max(size, at) >= FULL32):
         raise MalformedCode(f"The archive would have {count} entries and its directory at {at}, which needs ZIP64.")
@@ -126,7 +123,19 @@ def directory(archive: Archive, placed: Sequence[Placed]) -> bytes:
     old = ((here, count, FULL16), (total, count, FULL16), (old_size, size, FULL32), (old_at, at, FULL32))
     numbers = [full if was == full and archive.zip64 else now for was, now, full in old]
     last = zipdir.LAST.pack(zipdir.END, disk, its, *numbers, comment) + archive.last[zipdir.LAST.size :]
-    return records + (_zip64_end(archive, count, size, at) if archive.zip64 else b"") + last
+    return b"".join((records, _zip64_end(archive, count, size, at) if archive.zip64 else b"", last))
+
+
+def _as_listed(archive: Archive, placed: Sequence[Placed]) -> bool:
+    """Tell whether entries are all the archive's own, in the order of its directory."""
+    listed = iter(archive.entries)
+    return all(any(one.entry is each for each in listed) for one in placed)
+
+
+def _in_its_order(archive: Archive, pairs: Iterable[tuple[Placed, int]]) -> list[tuple[Placed, int]]:
+    """Return entries in the order of the archive's directory, those that it does not have behind them."""
+    rank = {entry.name: number for number, entry in enumerate(archive.entries)}
+    return sorted(pairs, key=lambda pair: rank.get(pair[0].entry.name, len(rank)))
 
 
 def normal_directory(archive: Archive, placed: Sequence[Placed], wide: bool) -> bytes:
@@ -135,21 +144,23 @@ def normal_directory(archive: Archive, placed: Sequence[Placed], wide: bool) -> 
     A record gets a ZIP64 field only where a number needs it; the end gets a ZIP64 record if ``wide``.
     """
     offsets, at = _offsets(placed)
-    records = b"".join(_normal_record(one.entry, offsets[one.entry.name]) for one in placed)
+    records = bytearray()
+    for one, offset in zip(placed, offsets, strict=True):
+        records += _normal_record(one.entry, offset)
     count, size = len(placed), len(records)
     if not wide and (count >= FULL16 or max(size, at) >= FULL32):
         raise MalformedCode(f"The archive would have {count} entries and its directory at {at}, which needs ZIP64.")
     numbers = (FULL16, FULL16, FULL32, FULL32) if wide else (count, count, size, at)
     behind = archive.last[zipdir.LAST.size - 2 :]
     last = zipdir.LAST.pack(zipdir.END, 0, 0, *numbers, 0)[:-2] + behind
-    return records + (_zip64_end(archive, count, size, at) if wide else b"") + last
+    return b"".join((records, _zip64_end(archive, count, size, at) if wide else b"", last))
 
 
-def _offsets(placed: Sequence[Placed]) -> tuple[dict[bytes, int], int]:
-    """Return where each entry will begin, by name, and where the last ends; counted from the archive's beginning."""
-    at, offsets = 0, {}
+def _offsets(placed: Sequence[Placed]) -> tuple[list[int], int]:
+    """Return where each entry will begin, and where the last ends; counted from the archive's beginning."""
+    at, offsets = 0, []
     for one in placed:
-        offsets[one.entry.name] = at
+        offsets.append(at)
         at += one.entry.end - one.entry.at if one.octets is None else len(one.octets)
     return offsets, at
 
