@@ -16,6 +16,7 @@ from privyseal.records import events, parties
 from privyseal.records.database import Records, open_records
 from privyseal.records.events import Event
 from privyseal.records.schema import migrate
+from privyseal.records.sqlite import WRITER_CACHE_KIB
 from privyseal.records.tables import metadata, subscribers
 from privyseal.terms.parties import Subscriber
 
@@ -48,6 +49,21 @@ def test_sqlite_is_told_to_survive_power_loss(sqlite_records: Records) -> None:
             assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
             assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
             assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    with sqlite_records.writing("demo") as tx:
+        assert tx.connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert tx.connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert tx.connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_sqlite_is_written_by_one_connection(sqlite_records: Records) -> None:
+    """Whatever reads meanwhile: a page that another connection wrote would have to be read anew."""
+    found = set()
+    for _ in range(3):
+        with sqlite_records.reading("demo") as one, sqlite_records.batch() as batch, batch.item("demo") as tx:
+            found.add(id(tx.connection.connection.dbapi_connection))
+            assert tx.connection.execute(text("PRAGMA cache_size")).scalar() == -WRITER_CACHE_KIB
+            assert id(one.connection.connection.dbapi_connection) not in found
+    assert len(found) == 1
 
 
 def test_a_bad_item_undoes_itself_alone(records: Records) -> None:

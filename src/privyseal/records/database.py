@@ -113,6 +113,7 @@ class Records:
         """Use ``engine``; see :func:`open_records`."""
         self.engine = engine
         self.dialect = DIALECTS[engine.dialect.name]
+        self._writers = self.dialect.writers(engine)
         self.tell: Tell = lambda requests: None
         """Called, in whatever thread, with the requests whose state this process has changed."""
         # SQLite has one writer at a time, and who finds it busy sleeps for up to 100 ms between two looks; a lock of
@@ -161,6 +162,7 @@ class Records:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._writers.dispose()
 
     def _finish(self, connection: Connection, changed: list[str]) -> None:
         if changed:
@@ -172,7 +174,7 @@ class Records:
     def _transaction(self, *, writes: bool = False, tenant: str = "", across: bool = False) -> Iterator[Connection]:
         options = {"privyseal_writes": writes, "privyseal_tenant": tenant, "privyseal_across": across}
         try:
-            with self._begun(options) as connection:
+            with self._begun(self._writers if writes else self.engine, options) as connection:
                 yield connection
         except DBAPIError as error:
             raise self.dialect.error(error) from error
@@ -181,10 +183,10 @@ class Records:
         except InvalidRequestError as error:  # SQLAlchemy's word for a connection that went away meanwhile
             raise Unavailable("The connection to the database was lost.", hint="safe to run again") from error
 
-    def _begun(self, options: dict[str, object]) -> Connection:
+    def _begun(self, engine: Engine, options: dict[str, object]) -> Connection:
         """Connect and begin; a connection that went stale in the pool fails here, and a fresh one is taken, once."""
         for last in (False, True):
-            connection = self.engine.connect().execution_options(**options)
+            connection = engine.connect().execution_options(**options)
             try:
                 connection.begin()
                 return connection

@@ -31,6 +31,10 @@ class Dialect(Protocol):
         ``privyseal_tenant`` for whom they are, or ``privyseal_across`` that they are for all."""
         ...
 
+    def writers(self, engine: Engine) -> Engine:
+        """Return the engine for transactions that write: ``engine`` itself, or one like it to the same database."""
+        ...
+
     def open_item(self, connection: Connection, subscriber: str, *, first: bool) -> None:
         """Set a savepoint called ``item`` for one Subscriber; unless ``first``, one was closed before."""
         ...

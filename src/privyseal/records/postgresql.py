@@ -81,6 +81,10 @@ class PostgreSQL:
 
         return engine
 
+    def writers(self, engine: Engine) -> Engine:
+        """Return the same engine: the pages are the server's."""
+        return engine
+
     def open_item(self, connection: Connection, subscriber: str, *, first: bool) -> None:
         """Release the last item's savepoint, set one, and set the tenant: one message."""
         release = "" if first else "RELEASE SAVEPOINT item; "
