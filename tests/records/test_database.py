@@ -79,6 +79,26 @@ def test_a_bad_item_undoes_itself_alone(records: Records) -> None:
         assert events.events_about(tx, "demo") == []
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_bad_item_that_is_the_first_undoes_itself_alone(records: Records, before: bool) -> None:
+    """Twice in a row, and what was written across Subscribers before it stays."""
+    with records.batch() as batch:
+        if before:
+            parties.add_subscriber_of_all_subscribers(batch.across_subscribers(), Subscriber("early", "x", b""))
+        for _ in range(2):
+            with pytest.raises(Conflict), batch.item("demo") as tx:
+                events.record(tx, Event(NOW, "M-1", "tried", "demo"))
+                raise Conflict("no")
+        with batch.item("demo") as tx:
+            events.record(tx, Event(NOW, "M-1", "done", "demo"))
+        with pytest.raises(Conflict), batch.item("demo") as tx:
+            events.record(tx, Event(NOW, "M-1", "tried again", "demo"))
+            raise Conflict("no")
+    assert _names(records) == {"demo", "other", *(["early"] if before else [])}
+    with records.reading("demo") as tx:
+        assert [each.what for each in events.events_about(tx, "demo")] == ["done"]
+
+
 def test_what_the_database_refuses_undoes_its_item_alone(records: Records) -> None:
     """A row that contradicts another one is Conflict for its item; the items before and after it are written."""
     outcomes = []

@@ -1,7 +1,7 @@
 """The database: how it is opened, and the only ways to begin a transaction on it.
 
-A batch is one transaction with a savepoint for each item, so that one bad item does not fail its neighbours and many
-share one fsync. What differs between the kinds of database stands in ``sqlite.py`` and ``postgresql.py``.
+A batch is one transaction in which each item can be undone by itself, with a savepoint where it is not the first, so
+that one bad item does not fail its neighbours and many share one fsync. What differs between the kinds of database stands in ``sqlite.py`` and ``postgresql.py``.
 """
 
 from __future__ import annotations
@@ -43,42 +43,43 @@ class Transaction:
 class Batch:
     """One transaction for many items of perhaps many Subscribers."""
 
-    __slots__ = ("_connection", "_dialect", "_fresh", "_lost", "changed")
+    __slots__ = ("_connection", "_dialect", "_fresh", "_lost", "_untouched", "changed")
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         """Wrap a connection whose transaction has begun."""
         self._connection = connection
         self._dialect = dialect
-        self._fresh = True
+        self._fresh = self._untouched = True
         self._lost: PrivySealError | None = None
         self.changed: list[str] = []
 
     @contextmanager
     def item(self, subscriber: str) -> Iterator[Transaction]:
-        """Open a savepoint for one item; what it raises undoes it alone and goes on to the caller.
+        """Open what one item does; what it raises undoes it alone and goes on to the caller.
 
         What the database itself refuses comes as Conflict or Unavailable. If the whole transaction is lost with it,
         every further item and the batch itself raise that too.
         """
         self.require_alive()
-        told = len(self.changed)
+        told, alone = len(self.changed), self._untouched
         with self._losing():
-            self._dialect.open_item(self._connection, subscriber, first=self._fresh)
-            self._fresh = False
+            self._dialect.open_item(self._connection, subscriber, first=self._fresh, alone=alone)
+            self._fresh = self._untouched = False
         try:
             yield Transaction(self._connection, subscriber, self.changed)
         except BaseException as error:
             del self.changed[told:]
-            self._undo(error)
+            self._undo(error, alone=alone)
             if isinstance(error, DBAPIError):
                 raise self._dialect.error(error) from error
             raise
         with self._losing():
-            self._dialect.close_item(self._connection)
+            self._dialect.close_item(self._connection, alone=alone)
 
     def across_subscribers(self) -> Connection:
         """Return the bare connection for the few functions whose name ends in ``of_all_subscribers``."""
         self.require_alive()
+        self._untouched = False
         with self._losing():
             self._dialect.look_across(self._connection)
         return self._connection
@@ -88,13 +89,14 @@ class Batch:
         if self._lost is not None:
             raise type(self._lost)(self._lost.detail, hint=self._lost.hint)
 
-    def _undo(self, error: BaseException) -> None:
+    def _undo(self, error: BaseException, *, alone: bool) -> None:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             self._lost = self._dialect.error(error)
         elif self._lost is None:
             with self._losing():
-                self._dialect.undo_item(self._connection)
+                self._dialect.undo_item(self._connection, alone=alone)
                 self._fresh = True
+                self._untouched = alone
 
     @contextmanager
     def _losing(self) -> Iterator[None]:

@@ -29,6 +29,8 @@ WRITER_CACHE_KIB = 32 * 1024
 """Of the pages that the connection that writes has seen, how much stays in memory; SQLite's own 2 MiB hold a thirtieth
 of the tree of ``signed_digests`` after a day's work, of which each release looks for random pages."""
 
+_TO_SAVEPOINT = ("ROLLBACK TO SAVEPOINT item", "RELEASE SAVEPOINT item")
+
 
 class SQLite:
     """See :class:`privyseal.records.dialect.Dialect`. The WHERE of each statement alone keeps Subscribers apart."""
@@ -45,21 +47,25 @@ class SQLite:
         Where writers took turns with connections, each would read the pages anew that the one before it had read.
         """
         alone = create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=30)
-        return _set_up(alone, f"cache_size=-{WRITER_CACHE_KIB}")
+        return _set_up(alone, f"cache_size=-{WRITER_CACHE_KIB}", "temp_store=MEMORY")  # copies under savepoints
 
-    # Savepoints are sent as they are: SQLAlchemy's own are named and compiled anew each time.
-    def open_item(self, connection: Connection, subscriber: str, *, first: bool) -> None:
-        """Set a savepoint."""
-        _send(connection, "SAVEPOINT item")
+    # Savepoints are sent as they are: SQLAlchemy's own are named and compiled anew each time. Under one SQLite copies
+    # each page before it changes it, which for a release of a hundred signatures took as long as the changes: so the
+    # first item, which mostly is the only one, has none.
+    def open_item(self, connection: Connection, subscriber: str, *, first: bool, alone: bool) -> None:
+        """Set a savepoint, where there is anything that is to be kept if the item is not."""
+        if not alone:
+            _send(connection, "SAVEPOINT item")
 
-    def close_item(self, connection: Connection) -> None:
+    def close_item(self, connection: Connection, *, alone: bool) -> None:
         """Release the savepoint."""
-        _send(connection, "RELEASE SAVEPOINT item")
+        if not alone:
+            _send(connection, "RELEASE SAVEPOINT item")
 
-    def undo_item(self, connection: Connection) -> None:
-        """Go back to the savepoint and release it."""
-        _send(connection, "ROLLBACK TO SAVEPOINT item")
-        _send(connection, "RELEASE SAVEPOINT item")
+    def undo_item(self, connection: Connection, *, alone: bool) -> None:
+        """Go back to the savepoint and release it, or begin anew."""
+        for statement in ("ROLLBACK", "BEGIN IMMEDIATE") if alone else _TO_SAVEPOINT:
+            _send(connection, statement)
 
     def look_across(self, connection: Connection) -> None:
         """Do nothing: SQLite knows no row-level security."""
