@@ -1,7 +1,8 @@
 """The database: how it is opened, and the only ways to begin a transaction on it.
 
 A batch is one transaction in which each item can be undone by itself, with a savepoint where it is not the first, so
-that one bad item does not fail its neighbours and many share one fsync. What differs between the kinds of database stands in ``sqlite.py`` and ``postgresql.py``.
+that one bad item does not fail its neighbours and many share one fsync. What differs between the kinds of database
+stands in ``sqlite.py`` and ``postgresql.py``.
 """
 
 from __future__ import annotations
