@@ -166,9 +166,15 @@ def test_values_are_verified(name: str, digest: DigestAlgorithm, padding: str) -
     ]
     if SCHEMES[name].family is Family.RSA:
         wrong.append((spki, ToBeSigned(b"octets", digest, "pss" if padding == "pkcs1v15" else "pkcs1v15"), value))
-    for each in wrong:
+    certificates.verify_all(spki, [tbs] * 3, [value] * 3)
+    for key, octets, one in wrong:
         with pytest.raises(VerificationFailed):
-            certificates.verify(*each)
+            certificates.verify(key, octets, one)
+        with pytest.raises(VerificationFailed):
+            certificates.verify_all(key, [octets], [one])
+        if key == spki:
+            with pytest.raises(VerificationFailed):
+                certificates.verify_all(key, [tbs, octets, tbs], [value, one, value])
 
 
 @pytest.mark.parametrize("digest", mint.DIGESTS)

@@ -16,6 +16,7 @@ from privyseal.records import events, parties
 from privyseal.records.database import Records, open_records
 from privyseal.records.events import Event
 from privyseal.records.schema import migrate
+from privyseal.records.sqlite import WRITER_CACHE_KIB
 from privyseal.records.tables import metadata, subscribers
 from privyseal.terms.parties import Subscriber
 
@@ -48,6 +49,21 @@ def test_sqlite_is_told_to_survive_power_loss(sqlite_records: Records) -> None:
             assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
             assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
             assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    with sqlite_records.writing("demo") as tx:
+        assert tx.connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert tx.connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert tx.connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_sqlite_is_written_by_one_connection(sqlite_records: Records) -> None:
+    """Whatever reads meanwhile: a page that another connection wrote would have to be read anew."""
+    found = set()
+    for _ in range(3):
+        with sqlite_records.reading("demo") as one, sqlite_records.batch() as batch, batch.item("demo") as tx:
+            found.add(id(tx.connection.connection.dbapi_connection))
+            assert tx.connection.execute(text("PRAGMA cache_size")).scalar() == -WRITER_CACHE_KIB
+            assert id(one.connection.connection.dbapi_connection) not in found
+    assert len(found) == 1
 
 
 def test_a_bad_item_undoes_itself_alone(records: Records) -> None:
@@ -61,6 +77,26 @@ def test_a_bad_item_undoes_itself_alone(records: Records) -> None:
     assert _names(records) == {"demo", "other", "a", "b"}
     with records.reading("demo") as tx:
         assert events.events_about(tx, "demo") == []
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_bad_item_that_is_the_first_undoes_itself_alone(records: Records, before: bool) -> None:
+    """Twice in a row, and what was written across Subscribers before it stays."""
+    with records.batch() as batch:
+        if before:
+            parties.add_subscriber_of_all_subscribers(batch.across_subscribers(), Subscriber("early", "x", b""))
+        for _ in range(2):
+            with pytest.raises(Conflict), batch.item("demo") as tx:
+                events.record(tx, Event(NOW, "M-1", "tried", "demo"))
+                raise Conflict("no")
+        with batch.item("demo") as tx:
+            events.record(tx, Event(NOW, "M-1", "done", "demo"))
+        with pytest.raises(Conflict), batch.item("demo") as tx:
+            events.record(tx, Event(NOW, "M-1", "tried again", "demo"))
+            raise Conflict("no")
+    assert _names(records) == {"demo", "other", *(["early"] if before else [])}
+    with records.reading("demo") as tx:
+        assert [each.what for each in events.events_about(tx, "demo")] == ["done"]
 
 
 def test_what_the_database_refuses_undoes_its_item_alone(records: Records) -> None:

@@ -11,6 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
+YOUNG = 50_000
+"""Objects that may be made before a service looks for garbage among them; Python's own 700 are five files of a request
+for a hundred, all of which are still needed then, and looking at them again and again takes a tenth of its time."""
+
 
 def collect_from_here() -> None:
     """Begin to look for garbage, if ``__main__`` has put it off; what is imported by now stays and is passed over."""
@@ -21,12 +25,13 @@ def collect_from_here() -> None:
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Do not look for garbage while much is imported, none of which is any: a seventh of the time of ``serve``'s."""
+    """Do not look for garbage while a service imports much: a seventh of the time, and it is none; then seldom."""
     gc.disable()
     try:
         yield
     finally:
         collect_from_here()
+        gc.set_threshold(YOUNG)
 
 
 def leave(code: int) -> NoReturn:

@@ -173,7 +173,7 @@ def finish(  # noqa: PLR0913
         return _written(algorithm, identity, content, attributes, signed.value, stamped)
     sizes = (len(imprint), len(signed.value), len(stamped))
     blob = _blob_mould(subject, algorithm, identity, options, sizes)
-    return blob.fill(imprint, message_digest, signed.value, stamped)
+    return blob.form % (imprint, message_digest, signed.value, stamped)
 
 
 def to_be_signed_list(described: Described, identity: Identity, options: Options) -> ToBeSigned:
@@ -245,14 +245,9 @@ def _filled(
     if len(subject.value) > _KEPT:
         digest = _HASHES[algorithm](der.read(indirect_data(subject, algorithm, imprint)).content).digest()
         return cms.attributes_to_be_signed(_attributes(digest, identity, options)), digest
-    return _attributes_of(_moulds(subject, algorithm, identity, options, len(imprint)), algorithm, imprint)
-
-
-@lru_cache(maxsize=4096)  # what is asked before a signature is asked again after it; half a KiB each
-def _attributes_of(moulds: _Moulds, algorithm: DigestAlgorithm, imprint: bytes) -> tuple[bytes, bytes]:
-    """Return the octets to be signed, and the digest of the content that stands in them."""
-    message_digest = _HASHES[algorithm](moulds.content.fill(imprint)).digest()
-    return moulds.attributes.fill(message_digest), message_digest
+    content, attributes = _moulds(subject, algorithm, identity, options, len(imprint))
+    message_digest = _HASHES[algorithm](content.form % imprint).digest()
+    return attributes.form % message_digest, message_digest
 
 
 @lru_cache(maxsize=256)  # one for each way in which a build signs; 4 KiB each

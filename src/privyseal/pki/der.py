@@ -158,10 +158,10 @@ class Skeleton:
 
     It is cut out of what the ordinary writer builds, so nothing is spliced by hand. A hole keeps its size, and so every
     length around it stays true. What else could depend on a value is an order, that of a SET OF; one that is the same
-    for the lowest and for the highest values is the same for all between, and that is tried.
+    for the lowest and for the highest values is the same for all between: tried. ``form % values`` checks no sizes.
     """
 
-    __slots__ = ("_form", "_sizes")
+    __slots__ = ("_sizes", "form")
 
     def __init__(self, build: Callable[..., bytes], *sizes: int) -> None:
         """Cut what ``build`` gives for values of these sizes, octets, which stand in it in the order of its arguments.
@@ -177,7 +177,7 @@ class Skeleton:
                 raise ValueError("a value does not stand in its encoding as it is, in the order of the arguments")
             fixed.append(before)
         self._sizes = sizes
-        self._form = b"%b".join(part.replace(b"%", b"%%") for part in (*fixed, rest))
+        self.form = b"%b".join(part.replace(b"%", b"%%") for part in (*fixed, rest))
         for octet in (b"\x00", b"\xff"):
             values = [octet * size for size in sizes]
             if self.fill(*values) != build(*values):
@@ -187,7 +187,7 @@ class Skeleton:
         """Return the encoding of these values, the octets that ``build`` would give; ValueError for other sizes."""
         if tuple(map(len, values)) != self._sizes:
             raise ValueError(f"values of {[*map(len, values)]} octets do not fit into holes of {self._sizes}")
-        return self._form % values
+        return self.form % values
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The database: how it is opened, and the only ways to begin a transaction on it.
 
-A batch is one transaction with a savepoint for each item, so that one bad item does not fail its neighbours and many
-share one fsync. What differs between the kinds of database stands in ``sqlite.py`` and ``postgresql.py``.
+A batch is one transaction in which each item can be undone by itself, with a savepoint where it is not the first, so
+that one bad item does not fail its neighbours and many share one fsync. What differs between the kinds of database
+stands in ``sqlite.py`` and ``postgresql.py``.
 """
 
 from __future__ import annotations
@@ -43,42 +44,43 @@ class Transaction:
 class Batch:
     """One transaction for many items of perhaps many Subscribers."""
 
-    __slots__ = ("_connection", "_dialect", "_fresh", "_lost", "changed")
+    __slots__ = ("_connection", "_dialect", "_fresh", "_lost", "_untouched", "changed")
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         """Wrap a connection whose transaction has begun."""
         self._connection = connection
         self._dialect = dialect
-        self._fresh = True
+        self._fresh = self._untouched = True
         self._lost: PrivySealError | None = None
         self.changed: list[str] = []
 
     @contextmanager
     def item(self, subscriber: str) -> Iterator[Transaction]:
-        """Open a savepoint for one item; what it raises undoes it alone and goes on to the caller.
+        """Open what one item does; what it raises undoes it alone and goes on to the caller.
 
         What the database itself refuses comes as Conflict or Unavailable. If the whole transaction is lost with it,
         every further item and the batch itself raise that too.
         """
         self.require_alive()
-        told = len(self.changed)
+        told, alone = len(self.changed), self._untouched
         with self._losing():
-            self._dialect.open_item(self._connection, subscriber, first=self._fresh)
-            self._fresh = False
+            self._dialect.open_item(self._connection, subscriber, first=self._fresh, alone=alone)
+            self._fresh = self._untouched = False
         try:
             yield Transaction(self._connection, subscriber, self.changed)
         except BaseException as error:
             del self.changed[told:]
-            self._undo(error)
+            self._undo(error, alone=alone)
             if isinstance(error, DBAPIError):
                 raise self._dialect.error(error) from error
             raise
         with self._losing():
-            self._dialect.close_item(self._connection)
+            self._dialect.close_item(self._connection, alone=alone)
 
     def across_subscribers(self) -> Connection:
         """Return the bare connection for the few functions whose name ends in ``of_all_subscribers``."""
         self.require_alive()
+        self._untouched = False
         with self._losing():
             self._dialect.look_across(self._connection)
         return self._connection
@@ -88,13 +90,14 @@ class Batch:
         if self._lost is not None:
             raise type(self._lost)(self._lost.detail, hint=self._lost.hint)
 
-    def _undo(self, error: BaseException) -> None:
+    def _undo(self, error: BaseException, *, alone: bool) -> None:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             self._lost = self._dialect.error(error)
         elif self._lost is None:
             with self._losing():
-                self._dialect.undo_item(self._connection)
+                self._dialect.undo_item(self._connection, alone=alone)
                 self._fresh = True
+                self._untouched = alone
 
     @contextmanager
     def _losing(self) -> Iterator[None]:
@@ -113,6 +116,7 @@ class Records:
         """Use ``engine``; see :func:`open_records`."""
         self.engine = engine
         self.dialect = DIALECTS[engine.dialect.name]
+        self._writers = self.dialect.writers(engine)
         self.tell: Tell = lambda requests: None
         """Called, in whatever thread, with the requests whose state this process has changed."""
         # SQLite has one writer at a time, and who finds it busy sleeps for up to 100 ms between two looks; a lock of
@@ -161,6 +165,7 @@ class Records:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._writers.dispose()
 
     def _finish(self, connection: Connection, changed: list[str]) -> None:
         if changed:
@@ -172,7 +177,7 @@ class Records:
     def _transaction(self, *, writes: bool = False, tenant: str = "", across: bool = False) -> Iterator[Connection]:
         options = {"privyseal_writes": writes, "privyseal_tenant": tenant, "privyseal_across": across}
         try:
-            with self._begun(options) as connection:
+            with self._begun(self._writers if writes else self.engine, options) as connection:
                 yield connection
         except DBAPIError as error:
             raise self.dialect.error(error) from error
@@ -181,10 +186,10 @@ class Records:
         except InvalidRequestError as error:  # SQLAlchemy's word for a connection that went away meanwhile
             raise Unavailable("The connection to the database was lost.", hint="safe to run again") from error
 
-    def _begun(self, options: dict[str, object]) -> Connection:
+    def _begun(self, engine: Engine, options: dict[str, object]) -> Connection:
         """Connect and begin; a connection that went stale in the pool fails here, and a fresh one is taken, once."""
         for last in (False, True):
-            connection = self.engine.connect().execution_options(**options)
+            connection = engine.connect().execution_options(**options)
             try:
                 connection.begin()
                 return connection

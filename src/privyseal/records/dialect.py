@@ -31,16 +31,24 @@ class Dialect(Protocol):
         ``privyseal_tenant`` for whom they are, or ``privyseal_across`` that they are for all."""
         ...
 
-    def open_item(self, connection: Connection, subscriber: str, *, first: bool) -> None:
-        """Set a savepoint called ``item`` for one Subscriber; unless ``first``, one was closed before."""
+    def writers(self, engine: Engine) -> Engine:
+        """Return the engine for transactions that write: ``engine`` itself, or one like it to the same database."""
         ...
 
-    def close_item(self, connection: Connection) -> None:
-        """Keep what was done since the savepoint."""
+    # An item is ``alone`` where nothing was done in its transaction before it: to undo it then is to begin anew.
+    def open_item(self, connection: Connection, subscriber: str, *, first: bool, alone: bool) -> None:
+        """Begin what can be undone, for one Subscriber, with a savepoint ``item`` or, if ``alone``, without one.
+
+        Unless ``first``, an item was closed before.
+        """
         ...
 
-    def undo_item(self, connection: Connection) -> None:
-        """Undo what was done since the savepoint, and take it away."""
+    def close_item(self, connection: Connection, *, alone: bool) -> None:
+        """Keep what was done since it was opened."""
+        ...
+
+    def undo_item(self, connection: Connection, *, alone: bool) -> None:
+        """Undo what was done since it was opened, and take the savepoint away."""
         ...
 
     def look_across(self, connection: Connection) -> None:

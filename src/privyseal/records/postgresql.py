@@ -81,15 +81,19 @@ class PostgreSQL:
 
         return engine
 
-    def open_item(self, connection: Connection, subscriber: str, *, first: bool) -> None:
+    def writers(self, engine: Engine) -> Engine:
+        """Return the same engine: the pages are the server's."""
+        return engine
+
+    def open_item(self, connection: Connection, subscriber: str, *, first: bool, alone: bool) -> None:
         """Release the last item's savepoint, set one, and set the tenant: one message."""
         release = "" if first else "RELEASE SAVEPOINT item; "
         _send(connection, f"{release}SAVEPOINT item; {_tenant(subscriber)}")
 
-    def close_item(self, connection: Connection) -> None:
+    def close_item(self, connection: Connection, *, alone: bool) -> None:
         """Do nothing yet: the next item releases the savepoint, or the commit does."""
 
-    def undo_item(self, connection: Connection) -> None:
+    def undo_item(self, connection: Connection, *, alone: bool) -> None:
         """Go back to the savepoint, which also undoes the tenant that it set, and release it."""
         _send(connection, "ROLLBACK TO SAVEPOINT item; RELEASE SAVEPOINT item")
 

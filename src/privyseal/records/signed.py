@@ -34,7 +34,8 @@ def index(tx: Transaction, things: Iterable[tuple[bytes, str, Kind]]) -> None:
     """Write down by what released requests are found: digest, request, and what the digest is of."""
     rows = [
         {"digest": digest, "subscriber": tx.subscriber, "request": request, "kind": kind}
-        for digest, request, kind in set(things)  # one request may sign the same content twice
+        # One request may sign the same content twice; in the order of the tree what lies together is found together.
+        for digest, request, kind in sorted(set(things))
     ]
     _INSERT.carry_out(tx.connection, rows)
 

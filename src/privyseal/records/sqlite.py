@@ -25,6 +25,12 @@ CHECKPOINT_PAGES = 4000
 """Pages in the write-ahead log before they are moved into the database: 16 MB, some twelve batches, where SQLite's own
 1,000 would put two further syncs into every third one."""
 
+WRITER_CACHE_KIB = 32 * 1024
+"""Of the pages that the connection that writes has seen, how much stays in memory; SQLite's own 2 MiB hold a thirtieth
+of the tree of ``signed_digests`` after a day's work, of which each release looks for random pages."""
+
+_TO_SAVEPOINT = ("ROLLBACK TO SAVEPOINT item", "RELEASE SAVEPOINT item")
+
 
 class SQLite:
     """See :class:`privyseal.records.dialect.Dialect`. The WHERE of each statement alone keeps Subscribers apart."""
@@ -33,42 +39,33 @@ class SQLite:
 
     def engine(self, url: URL) -> Engine:
         """Take transactions out of the driver's hands: sqlite3 would begin them late and break savepoints."""
-        engine = create_engine(url, pool_size=8, max_overflow=8, pool_timeout=30)
+        return _set_up(create_engine(url, pool_size=8, max_overflow=8, pool_timeout=30))
 
-        @event.listens_for(engine, "connect")
-        def _connect(dbapi: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-            dbapi.isolation_level = None
-            cursor = dbapi.cursor()
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                f"busy_timeout={BUSY_TIMEOUT_MS}",
-                f"wal_autocheckpoint={CHECKPOINT_PAGES}",
-            ):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
+    def writers(self, engine: Engine) -> Engine:
+        """Return an engine of one connection: a page that another one has written is forgotten by all but that one.
 
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            writes = connection.get_execution_options().get("privyseal_writes", False)
-            _send(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+        Where writers took turns with connections, each would read the pages anew that the one before it had read.
+        """
+        alone = create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=30)
+        return _set_up(alone, f"cache_size=-{WRITER_CACHE_KIB}", "temp_store=MEMORY")  # copies under savepoints
 
-        return engine
+    # Savepoints are sent as they are: SQLAlchemy's own are named and compiled anew each time. Under one SQLite copies
+    # each page before it changes it, which for a release of a hundred signatures took as long as the changes: so the
+    # first item, which mostly is the only one, has none.
+    def open_item(self, connection: Connection, subscriber: str, *, first: bool, alone: bool) -> None:
+        """Set a savepoint, where there is anything that is to be kept if the item is not."""
+        if not alone:
+            _send(connection, "SAVEPOINT item")
 
-    # Savepoints are sent as they are: SQLAlchemy's own are named and compiled anew each time.
-    def open_item(self, connection: Connection, subscriber: str, *, first: bool) -> None:
-        """Set a savepoint."""
-        _send(connection, "SAVEPOINT item")
-
-    def close_item(self, connection: Connection) -> None:
+    def close_item(self, connection: Connection, *, alone: bool) -> None:
         """Release the savepoint."""
-        _send(connection, "RELEASE SAVEPOINT item")
+        if not alone:
+            _send(connection, "RELEASE SAVEPOINT item")
 
-    def undo_item(self, connection: Connection) -> None:
-        """Go back to the savepoint and release it."""
-        _send(connection, "ROLLBACK TO SAVEPOINT item")
-        _send(connection, "RELEASE SAVEPOINT item")
+    def undo_item(self, connection: Connection, *, alone: bool) -> None:
+        """Go back to the savepoint and release it, or begin anew."""
+        for statement in ("ROLLBACK", "BEGIN IMMEDIATE") if alone else _TO_SAVEPOINT:
+            _send(connection, statement)
 
     def look_across(self, connection: Connection) -> None:
         """Do nothing: SQLite knows no row-level security."""
@@ -92,6 +89,32 @@ class SQLite:
     def weaknesses(self, connection: Connection) -> list[str]:
         """Say that there is one file."""
         return ["one file on one machine: its disk is the only copy, and only one serve can use it"]
+
+
+def _set_up(engine: Engine, *more: str) -> Engine:
+    """Have each connection set up with these pragmas as well, and transactions begun as the records ask for."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(dbapi: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        dbapi.isolation_level = None
+        cursor = dbapi.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+            *more,
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("privyseal_writes", False)
+        _send(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
 
 
 def _send(connection: Connection, statement: str) -> None:

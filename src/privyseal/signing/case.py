@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import repeat
 
 import msgspec
 
 from privyseal.errors import Conflict, PrivySealError
-from privyseal.formats import catalogue
+from privyseal.formats import key_side
 from privyseal.formats.protocol import Identity
 from privyseal.records.database import Transaction
 from privyseal.signing import enclosures, entries
 from privyseal.signing.instance import PrivySeal
 from privyseal.terms.grants import Use
 from privyseal.terms.requests import Approval, Dossier, SigningRequest, State
-from privyseal.terms.signatures import Described, ToBeSigned
+from privyseal.terms.signatures import ToBeSigned
 
 PORTION_OCTETS = 8 << 20
 """Octets of requests and chains in one question to the signer: half of a frame, for proofs and approvals come along."""
@@ -41,6 +41,7 @@ class Case:
     octets: list[list[ToBeSigned]] = field(default_factory=list)
     files: entries.Files = msgspec.UNSET
     """SHA-256 of the finished file, in mode ``server``."""
+    _hashed: list[bytes] = field(default_factory=list)
 
     def stands(self, state: State) -> bool:
         """Tell whether the walk may go on with it from this state."""
@@ -51,18 +52,17 @@ class Case:
         """Return the public side of the signer."""
         return Identity(self.chain, self.request.scheme)
 
-    def pieces(self) -> Iterator[tuple[Described, bytes]]:
-        """Yield each description with what travels beside it, mostly nothing."""
-        return zip(self.request.described, self.enclosed or repeat(b""), strict=False)
-
     def build(self) -> list[list[ToBeSigned]]:
         """Return, for each piece of code, the octets its format wants signed."""
         if not self.octets:
-            for described, beside in self.pieces():
-                code_format = catalogue.BY_NAME[described.format]
-                built = code_format.to_be_signed(described, self.identity, self.request.options, beside)
-                self.octets.append(list(built))
+            self.octets = key_side.octets(self.request.described, self.identity, self.request.options, self.enclosed)
         return self.octets
+
+    def blob_digests(self) -> list[bytes]:
+        """Return SHA-256 of each blob, which the log is told and by which it is found again."""
+        if len(self._hashed) != len(self.dossier.blobs):  # blobs that stand never change
+            self._hashed = [hashlib.sha256(each).digest() for each in self.dossier.blobs]
+        return self._hashed
 
     def stamped(self) -> list[bytes]:
         """Return the signature values that a timestamp is to be over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privyseal.errors import PrivySealError
-from privyseal.formats import catalogue
+from privyseal.formats import key_side
 from privyseal.records import requests
 from privyseal.signing.case import Case, errors_into, store
 from privyseal.signing.instance import PrivySeal
@@ -50,14 +50,12 @@ def countersign(seal: PrivySeal, cases: Sequence[Case], *, elsewhere: bool) -> N
 
 def build(case: Case, signatures: Sequence[bytes], tokens: Sequence[TimestampToken]) -> list[bytes]:
     """Return the blob of each piece of code, of the signatures over it and their timestamps, if they have any."""
-    blobs = []
+    octets = case.build()
     values, stamps = iter(signatures), iter(tokens)
-    for (described, beside), octets in zip(case.pieces(), case.build(), strict=True):
-        signed = [Signature(each, next(values)) for each in octets]
-        given = [next(stamps) for each in octets if each.stamped] if tokens else []
-        finish = catalogue.BY_NAME[described.format].finish
-        blobs.append(finish(described, case.identity, case.request.options, signed, given, beside))
-    return blobs
+    signed = [[Signature(each, next(values)) for each in piece] for piece in octets]
+    given = [[next(stamps) for each in piece if each.stamped] if tokens else [] for piece in octets]
+    request = case.request
+    return key_side.blobs(request.described, case.identity, request.options, signed, given, case.enclosed)
 
 
 def _imprint(case: Case) -> DigestAlgorithm:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -31,17 +32,19 @@ def place(logged: Logged) -> Intent:
     return Intent(logged.index, logged.key_seq)
 
 
-def completed(dossier: Dossier, files: Files = msgspec.UNSET, reason: str | None = None) -> bytes:
+def completed(
+    dossier: Dossier, blobs: Sequence[bytes], files: Files = msgspec.UNSET, reason: str | None = None
+) -> bytes:
     """Return what the completion commits to: what was made for a request, or the ``reason`` why it came to nothing.
 
-    ``files`` are the SHA-256 of the files that were finished here.
+    ``blobs`` are the SHA-256 of the dossier's blobs, ``files`` those of the files that were finished here, in hex.
     """
     return canonical_json(
         Completed(
             intent=_intent_of(dossier).index,
             request=dossier.digest,
             signatures=tuple([hashlib.sha256(each).hexdigest() for each in dossier.signatures]),
-            blobs=tuple([hashlib.sha256(each).hexdigest() for each in dossier.blobs]),
+            blobs=tuple([each.hex() for each in blobs]),
             tokens=tuple([hashlib.sha256(each.der).hexdigest() for each in dossier.tokens]),
             files=files,
             reason=reason,

@@ -330,7 +330,7 @@ def _abort(seal: PrivySeal, cases: list[Case]) -> None:
     store(seal, refused_cases, lambda tx, some: requests.store_intents(tx, [c.dossier for c in some]))
     going = [(c, code, why) for c, code, why in over if c.error is None]
     with errors_into([c for c, _, _ in going]):
-        ends = [(c, entries.completed(c.dossier, reason=why)) for c, _, why in going]
+        ends = [(c, entries.completed(c.dossier, c.blob_digests(), reason=why)) for c, _, why in going]
         _log_aborted(seal, [entries.completion(c.dossier, c.key_tag, payload, "aborted") for c, payload in ends])
         _fail(seal, going)
     _tell_ended(going)
@@ -361,7 +361,7 @@ def _complete(seal: PrivySeal, cases: list[Case]) -> None:
     """Log what came of each, build the receipts, release."""
     if not cases:
         return
-    payloads = [entries.completed(c.dossier, c.files) for c in cases]
+    payloads = [entries.completed(c.dossier, c.blob_digests(), c.files) for c in cases]
     completions = [entries.completion(c.dossier, c.key_tag, each) for c, each in zip(cases, payloads, strict=True)]
     appended = seal.logger.append(completions, since=0)
     receipts = {

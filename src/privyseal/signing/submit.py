@@ -6,14 +6,13 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import repeat
 from typing import TypeAlias
 
 import msgspec
 
 from privyseal.access import permissions, quorum
 from privyseal.errors import BadInput, Conflict, Denied, IdempotencyMismatch, NotFound, NotPermitted, PrivySealError
-from privyseal.formats import catalogue, operations
+from privyseal.formats import key_side
 from privyseal.formats.protocol import Identity
 from privyseal.records import events, requests, signed
 from privyseal.records import uploads as stored
@@ -335,11 +334,4 @@ def check(
     if not chain:
         raise NotFound(f"No certificate with the fingerprint {request.certificate[:16]}... is installed for this key.")
     identity = Identity(chain, pair.scheme)
-    octets = []
-    for described, beside in zip(request.described, enclosed or repeat(b""), strict=False):
-        code_format = catalogue.BY_NAME.get(described.format)
-        if code_format is None:
-            raise BadInput(f"No code format is named {described.format!r}; known are {', '.join(catalogue.BY_NAME)}.")
-        operations.require_for(code_format, request.options)
-        octets.append(list(code_format.to_be_signed(described, identity, request.options, beside)))
-    return octets
+    return key_side.octets(request.described, identity, request.options, enclosed)

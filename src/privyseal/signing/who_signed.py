@@ -7,7 +7,6 @@ look across, and that is logged.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -45,8 +44,8 @@ def _things(case: Case) -> Iterator[tuple[bytes, str, Kind]]:
     number = case.dossier.id
     for each in case.request.described:
         yield each.digest, number, "content"
-    for blob in case.dossier.blobs:
-        yield hashlib.sha256(blob).digest(), number, "signature"
+    for digest in case.blob_digests():
+        yield digest, number, "signature"
     if isinstance(case.files, tuple):
         for name in case.files:
             yield bytes.fromhex(name), number, "file"

@@ -6,13 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import repeat
 
 from msgspec import UNSET, Struct
 
 from privyseal.errors import BadInput, Denied, NotCompliant, NotPermitted
-from privyseal.formats import catalogue as formats
-from privyseal.formats import operations
+from privyseal.formats import key_side
 from privyseal.formats.protocol import Identity
 from privyseal.keystore.catalogue import store_name
 from privyseal.keystore.protocol import KeyStore
@@ -211,17 +209,11 @@ def _octets(request: SigningRequest, identity: Identity, enclosed: Sequence[byte
 
     What is enclosed is held by the format against the digest in the description, which people agreed to.
     """
-    found: list[ToBeSigned] = []
-    if enclosed and len(enclosed) != len(request.described):
-        raise BadInput(f"{len(enclosed)} things came beside {len(request.described)} descriptions.")
-    for described, beside in zip(request.described, enclosed or repeat(b""), strict=False):
-        code_format = formats.BY_NAME.get(described.format)
-        if code_format is None:
-            raise BadInput(f"No code format is called {described.format[:32]!r}.")
-        operations.require_for(code_format, request.options)
-        found += code_format.to_be_signed(described, identity, request.options, beside)
-        if len(found) > MAX_USES:
-            raise BadInput(f"The request needs more than {MAX_USES} signatures.", hint="divide it")
-    if not found:
-        raise BadInput("The request describes nothing to sign.")
-    return tuple(found)
+    if len(request.described) <= MAX_USES:  # a piece has one signature at least
+        pieces = key_side.octets(request.described, identity, request.options, enclosed)
+        found = tuple([each for piece in pieces for each in piece])
+        if not found:
+            raise BadInput("The request describes nothing to sign.")
+        if len(found) <= MAX_USES:
+            return found
+    raise BadInput(f"The request needs more than {MAX_USES} signatures.", hint="divide it")

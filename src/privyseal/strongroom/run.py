@@ -10,6 +10,7 @@ next start reads.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,9 @@ SWITCH_SECONDS = 0.0005
 5 ms starves
 short signatures (P-256 falls from 36,000 to 1,100 a second beside one busy thread)."""
 
+YOUNG = 50_000
+"""Objects that may be made before one looks for garbage among them: as ``serve`` does (``cli/lifetime.py``)."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the process that the arguments name until it is told to end; return the exit code."""
@@ -67,6 +71,7 @@ def _run(asked: argparse.Namespace) -> int:
     locked = harden()
     os.umask(0o022 if asked.which == "logger" else 0o077)  # only tiles and checkpoint are for everybody
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(YOUNG)
     if not asked.config.is_file():
         raise Misused(f"There are no settings at {asked.config}.", hint="privyseal init makes them")
     config = asked.config.resolve()

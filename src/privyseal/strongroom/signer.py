@@ -231,8 +231,7 @@ class Signer:
                 raise KeyStoreUnavailable(
                     f"{len(ready.tbs)} signatures were asked for and the key store gave {len(values)}."
                 )
-            for tbs, value in zip(ready.tbs, values, strict=True):
-                certificates.verify(ready.public_key, tbs, value)
+            certificates.verify_all(ready.public_key, ready.tbs, values)
         except VerificationFailed:
             return refused(
                 KeyStoreUnavailable(
