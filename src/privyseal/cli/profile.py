@@ -167,6 +167,11 @@ def load(
     return _merged(layers)
 
 
+def profile_file(profile: str | None) -> tuple[str, ...]:
+    """Return the path that ``--profile`` gives, as a tuple of one; empty where it gives a name or nothing."""
+    return (profile,) if profile and ("/" in profile or profile.endswith(".toml")) else ()
+
+
 def _merged(layers: Sequence[_Layer]) -> Profile:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -216,8 +221,8 @@ def _unnamed(here: Path, environment: Mapping[str, str]) -> list[_Layer]:
 
 
 def _named(profile: str, here: Path, environment: Mapping[str, str]) -> list[_Layer]:
-    if "/" in profile or profile.endswith(".toml"):
-        path = here / profile
+    for file in profile_file(profile):
+        path = here / file
         return [_layer(path, _read(path))]
     known: list[str] = []
     for path in _files(here, environment):

@@ -21,6 +21,7 @@ from privyseal import telemetry
 from privyseal.access import permissions, sessions
 from privyseal.access.permissions import Verb
 from privyseal.errors import NotAuthenticated, NotFound, PrivySealError, StepUpNeeded
+from privyseal.formats import fact_words
 from privyseal.signing import signin, viewing
 from privyseal.signing.people import gatehouse
 from privyseal.signing.signin import find
@@ -224,6 +225,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["facts_in_words"] = fact_words.in_words
     made.filters["moment"] = lambda at: at.strftime("%Y-%m-%d %H:%M UTC")
     made.filters["groups"] = lambda digest: [digest[start : start + 8] for start in range(0, len(digest), 8)]
     return made
