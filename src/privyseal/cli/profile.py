@@ -274,12 +274,12 @@ def _read(path: Path) -> ConfigurationFile:
         )
     try:
         file_says = msgspec.convert(tomllib.loads(octets.decode("utf-8")), ConfigurationFile)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Misused(f"{shown_path(path)} is not TOML: {printable(str(error))}.") from error
     except msgspec.ValidationError as error:
         raise Misused(
             f"{shown_path(path)}: {printable(str(error))}.", hint=f"the settings are {', '.join(ENVIRONMENT)}"
         ) from error
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        raise Misused(f"{shown_path(path)} is not TOML: {printable(str(error))}.") from error
     all_settings = (file_says, *file_says.profile.values())
     if any(settings.token for settings in all_settings):
         refuse_if_others_can_read(path, mode, "holds a token")

@@ -38,8 +38,8 @@ SIGNED_WITHIN_S = 10
 """Seconds that whoever approves waits for the signature; the page says how far it came."""
 FORM = "application/x-www-form-urlencoded"
 STATIC = {
-    "console.css": "text/css; charset=utf-8",
-    "console.js": "text/javascript; charset=utf-8",
+    "console.css": "text/css",
+    "console.js": "text/javascript",
     "seal.svg": "image/svg+xml",
 }
 """Every file that a page loads, and its type."""
@@ -171,8 +171,7 @@ def _response(reply: Reply, visit: Visit) -> Response[bytes]:
         headers["Location"] = reply.to
     else:
         body = render(reply.template, visit, dict(reply.shows)).encode("utf-8")
-    media = "text/html; charset=utf-8"
-    return Response(body, status_code=reply.status, media_type=media, headers=headers, cookies=list(reply.cookies))
+    return Response(body, status_code=reply.status, media_type="text/html", headers=headers, cookies=list(reply.cookies))
 
 
 def policy(form_action: str = "") -> str:
