@@ -33,6 +33,7 @@ TOLD = {
     "refused": "clock refused",
     "trusted": "clock trusted",
     "restored": "stamper restored",
+    "begun anew": "stamper books lost",
 }
 """What of the diary is an event, too, so that people are told of it, and what that is called."""
 COMPARED_EVERY = timedelta(days=1)
