@@ -173,7 +173,7 @@ def test_a_service_comes_back_and_signs_again(drilled: Drilled) -> None:
     said = house.restore(new, *known, *house.agreed(new, "ann", "bob"))
     assert "agreed to by ann, bob" in said
     assert "already" not in said
-    assert "is not empty" in house.restore(new, *house.agreed(new, "ann", "bob"), code=8)
+    assert "is not empty" in house.restore(new, *house.agreed(new, "ann", "bob"), code=2)
     with serving(house.seal) as service:
         house.sign(service, "third.exe", code=7)
         house.resume(service)

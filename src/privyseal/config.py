@@ -6,12 +6,13 @@ Longer than our files are, for each section is bound here to the part that it ma
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import platform
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +23,7 @@ from msgspec import Meta
 from privyseal.authorities.catalogue import Section as AuthoritySection
 from privyseal.authorities.catalogue import authorities
 from privyseal.errors import BadInput, Misused
-from privyseal.records.database import Records, open_records
+from privyseal.records.database import Records, make_url_or_refuse, open_records
 from privyseal.records.documents import LARGEST_DOCUMENT, Documents
 from privyseal.records.spool import LARGEST_FILE, Limits, Spool
 from privyseal.scanning import catalogue
@@ -268,17 +269,43 @@ def load(directory: Path) -> Settings:
         ) from error
     except OSError as error:
         raise Misused(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Misused(f"{path} is not TOML: {error}.") from error
     except msgspec.ValidationError as error:
-        raise Misused(f"{path}: {error}.") from error
+        from privyseal.terms.wrong_settings import expected  # only where something is wrong
+
+        raise Misused(f"{path}: {error}.", hint=expected(error, Settings)) from error
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        raise Misused(f"{path} is not TOML: {error}.") from error
+
+
+def check(settings: Settings, directory: Path) -> None:
+    """Refuse with Misused what :func:`privy_seal` would refuse; makes no file and connects to nothing."""
+    with _about(directory / FILE):
+        make_url_or_refuse(settings.records.url)
+        for each in settings.gates.overseers:
+            each.approver()
+        for scanner in settings.scanners:
+            catalogue.scanner(scanner, directory.resolve())
+        issuer = Sockets.under(directory / "run").issuer
+        ca = rehearsal_ca.beside(directory, issuer, None) if settings.service.rehearsal else None
+        authorities(settings.authorities, directory.resolve(), ca)
+        bind_address(settings.service.bind)
+
+
+@contextlib.contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Let what is refused name the file."""
+    try:
+        yield
+    except Misused as error:
+        raise (error if str(path) in error.detail else error.about(str(path))) from error
 
 
 def _check(settings: Settings, path: Path) -> None:
     node, records = settings.node, settings.records
-    settings.workloads.known(path.parent)
-    settings.attestation.read(path.parent)
-    settings.timestamps.parties(path.parent)
+    with _about(path):
+        settings.workloads.known(path.parent)
+        settings.attestation.read(path.parent)
+        settings.timestamps.parties(path.parent)
     if (node.rooms == "join") != (node.sockets is not None):
         raise Misused(f"{path}: [node] sockets is for a node whose rooms are joined, and it needs them.")
     if node.rooms == "join" and records.url.startswith("sqlite"):

@@ -138,6 +138,12 @@ class NotFound(PrivySealError):
     code, title, status, exit = "not-found", "Not found", 404, 2
 
 
+class NotYet(NotFound):
+    """What comes into being by itself, later: the detail says when; nothing is wrong, and to ask in moments is no use."""
+
+    code, title, exit, retryable = "not-yet", "Not yet", 8, True
+
+
 class Conflict(PrivySealError):
     """The thing is not in the state the caller supposed, or another one is acting on it right now."""
 

@@ -149,7 +149,7 @@ def test_what_is_not_all_signed_stays_as_it_was(signs: int, then: Pending | Unav
             sign_with_inside(Job(path, path), maker, WISHES, lambda _octets: None)
     else:
         outcome = sign_with_inside(Job(path, path), maker, WISHES, lambda _octets: None)
-        assert outcome is not None
+        assert outcome is not None and outcome.report.path == path
         if signs == 4:  # but where all are, there is a receipt for each request
             assert outcome.report.status == "signed"
             assert {*there, "a.cab.tlog-proof", *(f"a.cab.inside-{n}.tlog-proof" for n in (1, 2, 3))} == {
@@ -158,6 +158,8 @@ def test_what_is_not_all_signed_stays_as_it_was(signs: int, then: Pending | Unav
             return
         assert outcome.report.status == ("waiting" if isinstance(then, Pending) else "failed")
         assert ("R-abcdefgh" if isinstance(then, Pending) else "inside it") in outcome.words
+        if signs == 3:
+            assert outcome.words.startswith("what is inside is signed, and the file itself waits for approval")
     assert Path(path).read_bytes() == before and set(os.listdir(tmp_path)) == there
     assert maker.described == ["0.dll", "1.dll", "2.dll", "a.cab"][: signs + 1]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from pypdf import PdfReader
 
 from privyseal.compliance.catalogue import BY_ID
 from privyseal.compliance.outcome import Finding, Verdict
@@ -253,6 +256,50 @@ def test_typst_takes_no_text_for_markup() -> None:
     assert literal("\n\u202e") == '"\\u{a}\\u{202e}"'
     outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", markup(_hostile()).decode())
     assert "alert" not in outside and "$" not in outside and '"' not in outside
+
+
+class _Text(HTMLParser):
+    """Collects what a reader sees of the body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self._hidden = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._hidden = tag in ("style", "title")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.seen.append(data)
+
+
+def _words(text: str) -> Counter[str]:
+    return Counter(re.findall(r"[\w.@-]*\w", text))
+
+
+def test_page_and_paper_say_the_same(tmp_path: Path) -> None:
+    """Every word as often, the table of counts included; pypdf reads the PDF."""
+    typst = pytest.importorskip("typst", reason="the extra `report` is not installed")
+    named = msgspec.structs.replace(CONTRACT, requirements=(OTHER,))
+    review = Review(document=SHA256, requirement=OTHER, verdict="not-met", note="Page 3 is missing.")
+    findings = [
+        *(_finding(Verdict.MET, f"key {number}") for number in range(MOST_SENTENCES + 3)),
+        (_finding(Verdict.NOT_MET, "alike"), 7),
+        _finding(Verdict.JUDGEMENT, requirement=OTHER),
+    ]
+    house = next(each for each in BY_ID.values() if each.nature.value != "text")
+    findings.append(_finding(Verdict.NOT_EVIDENCED, requirement=house.id))
+    wanted = [BY_ID[WANTS], BY_ID[OTHER], house]
+    built = build(ASKED, wanted, findings, [_stated(named), _stated(review, 8)])
+    assert built.clauses[1].reviews and built.clauses[1].evidence and built.clauses[0].left_out
+    parser = _Text()
+    parser.feed(page(built).decode())
+    pdf = tmp_path / "report.pdf"
+    pdf.write_bytes(typst.Compiler(markup(built), ignore_system_fonts=True).compile(format="pdf", timestamp=0))
+    read = "\n".join(each.extract_text() for each in PdfReader(pdf).pages)
+    paper = re.sub(r"(?m)^\d+ / \d+$", "", read)
+    assert _words("\n".join(parser.seen)) == _words(paper)
 
 
 def test_the_pdf_can_be_made_and_is_the_same_twice() -> None:

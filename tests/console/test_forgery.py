@@ -64,6 +64,7 @@ def test_a_page_admits_whom_it_says(page: Page, inside: tuple[House, Member]) ->
     stranger = ask(house, page)
     assert stranger.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
     assert "unsafe" not in stranger.headers["content-security-policy"]
+    assert stranger.headers["content-type"] == "text/html; charset=utf-8"
     if page.admits != "anybody":
         assert stranger.status_code == (303 if page.method == "GET" else 401)
         assert "location" not in stranger.headers or stranger.headers["location"].startswith("/console/sign-in?next=")
@@ -175,6 +176,11 @@ def test_a_form_that_is_none_is_a_page_that_says_so(body: bytes, inside: tuple[H
     headers = OWN | {"Content-Type": "application/x-www-form-urlencoded"}
     answer = house.client.post("/console/sign-in/password", headers=headers, content=body)
     assert answer.status_code in (401, 422) and "<h1>" in answer.text
+
+
+@pytest.mark.parametrize(("name", "kind"), [("console.css", "text/css"), ("console.js", "text/javascript")])
+def test_a_file_has_one_type(name: str, kind: str, inside: tuple[House, Member]) -> None:
+    assert inside[0].client.get(f"/console/static/{name}").headers["content-type"] == f"{kind}; charset=utf-8"
 
 
 def test_nothing_stands_within_a_page() -> None:

@@ -137,6 +137,7 @@ def test_approve_with_a_passkey_releases(ada: Person, service: Rehearsal, tmp_pa
     ada.page.click("text=Look at it")
     at(ada, "setup.exe", "request-waiting")
     expect(ada.page.locator("main")).to_contain_text("not seen by the service")
+    expect(ada.page.locator("main")).to_contain_text("machine x64 (0x8664), magic PE32+ (0x20b)")
     expect(ada.page.locator("main")).to_contain_text("No release of this key was approved before")
     digest = ada.page.inner_text("#decide .digest").replace(" ", "").replace("\n", "")
     with seal_of(service).records.reading("demo") as tx:

@@ -15,7 +15,7 @@ from privyseal.errors import Conflict, Unavailable
 from privyseal.records import events, parties
 from privyseal.records.database import Records, open_records
 from privyseal.records.events import Event
-from privyseal.records.schema import migrate
+from privyseal.records.schema import migrate, require_fit
 from privyseal.records.sqlite import WRITER_CACHE_KIB
 from privyseal.records.tables import metadata, subscribers
 from privyseal.terms.parties import Subscriber
@@ -127,3 +127,20 @@ def test_a_database_that_cannot_be_written_is_unavailable(tmp_path: Path) -> Non
     opened = open_records(f"sqlite:///{tmp_path / 'nowhere' / 'records.db'}")
     with pytest.raises(Unavailable, match="unable to open database file"), opened.batch():
         pass
+
+
+@pytest.mark.parametrize("at", [0, 4096])
+def test_a_file_that_is_damaged_is_told_as_such(at: int, tmp_path: Path) -> None:
+    """And not as a row that contradicts another one, which would be asked for again and again."""
+    path = tmp_path / "records.db"
+    migrate(f"sqlite:///{path}")
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xaa" * 30_000)
+    opened = open_records(f"sqlite:///{path}")
+    try:
+        with pytest.raises(Unavailable, match="The file of the records is damaged") as caught:
+            require_fit(opened)
+        assert caught.value.hint is not None and "from a backup" in caught.value.hint
+    finally:
+        opened.close()

@@ -11,7 +11,7 @@ import pytest
 from tests.world import SUBSCRIBER, WAYS, Way, World
 
 from privyseal.compliance.statements_of_timestamps import BooksCompared, StamperNoted, TokensGiven
-from privyseal.errors import NotFound, PrivySealError
+from privyseal.errors import NotFound, NotYet, PrivySealError
 from privyseal.records import events, statements
 from privyseal.signing import duties, paper, stamps
 from privyseal.timestamp.token import read_token
@@ -41,7 +41,7 @@ def test_every_token_of_an_hour_has_a_path_to_the_log(world: World) -> None:
     tokens = give(world, 5)
     duties.recover(world.seal)
     assert stated(world, "timestamp") == []
-    with pytest.raises(NotFound, match="not closed yet"):
+    with pytest.raises(NotYet, match="not in the log yet"):
         stamps.place(world.seal, *leaf_of(tokens[0]))
     world.now += timedelta(hours=2)
     duties.recover(world.seal)

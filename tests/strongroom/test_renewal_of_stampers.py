@@ -25,6 +25,7 @@ from privyseal.strongroom import founding, rooms
 from privyseal.strongroom import renewal_of_stampers as renewal
 from privyseal.strongroom.client import StamperClient
 from privyseal.strongroom.durable import lock_room
+from privyseal.strongroom.messages_of_stamps import DiaryEntry
 from privyseal.strongroom.stamps import Stamps
 from privyseal.timestamp.token import token_certificates
 
@@ -207,6 +208,27 @@ def test_a_key_in_a_token_is_found_again(
     assert site.stamps() == fresh
     listed = hsm.tool("stamper", "--list-objects", "--type", "privkey")
     assert listed.count("Private Key Object") == 2, listed
+
+
+def test_books_that_are_gone_are_told_of(site: Site) -> None:
+    """Once, by the time's mark, which knows that tokens were given; a stamper that never gave any says nothing."""
+    site.stamps()
+    assert "begun anew" not in site.diary()
+    for each in site.room.glob("stamps.sqlite3*"):
+        each.unlink()
+    site.stamps()
+    site.stamps()
+    assert site.diary().count("begun anew") == 1
+    assert f"{NOW:%Y-%m-%d %H:%M:%S} UTC" in next(
+        each.detail for each in entries(site) if each.what == "begun anew"
+    )
+
+
+def entries(site: Site) -> tuple[DiaryEntry, ...]:
+    books = Stamps(site.room / "stamps.sqlite3")
+    found = books.entries(0)
+    books.close()
+    return found
 
 
 def test_one_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

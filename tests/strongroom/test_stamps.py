@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pymerkle import InmemoryTree
 
-from privyseal.errors import NotFound, TimestampUnavailable, TooLarge
+from privyseal.errors import NotFound, NotYet, TimestampUnavailable, TooLarge
 from privyseal.strongroom.stamps import MOST_AT_ONCE, Stamps
 from privyseal.tlog import merkle
 
@@ -59,7 +59,7 @@ def test_an_hour_has_its_batch(stamps: Stamps) -> None:
     """The next hour's tokens close it, and so does its end; what is closed is told once it is asked for."""
     give(stamps, [b"a", b"b"])
     assert stamps.batches(0, HOUR + timedelta(minutes=30)) == ()
-    with pytest.raises(NotFound, match="not closed yet"):
+    with pytest.raises(NotYet, match=r"not in the log yet: the tokens of its hour are logged from 13:01 UTC on"):
         stamps.place(at(HOUR), merkle.leaf_hash(b"a"))
     give(stamps, [b"c"], HOUR + timedelta(hours=1))
     (first,) = stamps.batches(0, HOUR + timedelta(hours=1))

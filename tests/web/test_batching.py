@@ -263,7 +263,7 @@ def test_who_would_wait_too_long_is_refused_at_once(pool: ThreadPoolExecutor) ->
 
     async def story() -> None:
         batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1, largest=2)
-        batcher._pace.add(items=2, seconds=6.0)
+        batcher._pace.add(items=64, seconds=192.0)
         first = asyncio.create_task(batcher.put(0, within=0.1))  # nobody is before it: it is tried
         await work.begun(1)
         assert batcher.expected_wait() == 6.0  # the one under way, and its own turn
@@ -288,7 +288,7 @@ def test_a_large_batch_is_expected_to_take_longer_than_a_small_one(pool: ThreadP
 
     async def story() -> int:
         batcher: Batcher[int, int] = Batcher(work, pool, in_flight=1)
-        batcher._pace.add(items=10, seconds=1.0)
+        batcher._pace.add(items=100, seconds=10.0)
         waiting = [asyncio.create_task(batcher.put(0))]
         await work.begun(1)
         for item in range(2, 202, 2):
@@ -364,6 +364,41 @@ def test_the_pace_is_measured_and_forgotten(pool: ThreadPoolExecutor) -> None:
         assert batcher._pace.seconds < 1
 
     run(story())
+
+
+@pytest.mark.parametrize("before", [[], [(1, 0.01)] * 4, [(200, 2.0)] * 4])
+def test_one_slow_item_is_no_long_queue(pool: ThreadPoolExecutor, before: list[tuple[int, float]]) -> None:
+    """Neither the first of a service that has just started, nor one among quick ones, keeps forty others away."""
+    work = Work()
+    work.gate.clear()
+
+    async def story() -> None:
+        batcher: Batcher[int, int] = Batcher(work, pool)
+        for each in before:
+            batcher._pace.add(*each)
+        batcher._pace.add(items=1, seconds=5.0)
+        waiting = []
+        for count in range(1, 43):
+            waiting.append(asyncio.create_task(batcher.put(0)))
+            await work.begun(min(count, 2))
+        await asyncio.sleep(0)
+        assert batcher.waiting == 40 and batcher.expected_wait() < 1
+        work.gate.set()
+        await asyncio.gather(*waiting)
+
+    run(story())
+
+
+def test_a_machine_that_became_slow_is_found_out(pool: ThreadPoolExecutor) -> None:
+    """Four slow batches suffice, whatever came before."""
+    pace = batching._Pace()
+    for _ in range(50):
+        pace.add(256, 0.256)
+    for _ in range(3):
+        pace.add(32, 32.0)
+    assert pace.seconds == pytest.approx(0.001)
+    pace.add(32, 32.0)
+    assert pace.seconds == pytest.approx(1.0)
 
 
 def test_what_nobody_waits_for_is_dropped_only_where_that_is_safe(pool: ThreadPoolExecutor) -> None:

@@ -46,7 +46,7 @@ def scraped(house: House) -> Any:
         house.desk.metrics._section = TelemetrySection(metrics="anybody")
         answered = house.client.get("/metrics")
         assert answered.status_code == 200
-        assert answered.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert answered.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         return str(answered.text)
 
     return read

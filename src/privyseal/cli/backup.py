@@ -63,6 +63,8 @@ def create(file: Path, directory: Path, to: tuple[str, ...], json_mode: JsonMode
         )
     if file.exists():
         raise Misused(f"{shown_path(file)} is there already.", hint="choose another name")
+    if not file.absolute().parent.is_dir():
+        raise Misused(f"{shown_path(file)} cannot be written: its folder is not there.", hint="make the folder first")
     settings, house = config.load(directory), House.of(directory)
     url = config.records_url(settings.records, directory)
     seal = config.privy_seal(settings, directory, config.Sockets.under(directory / "run"))

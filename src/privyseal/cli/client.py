@@ -32,6 +32,7 @@ from privyseal.errors import (
     NotAuthenticated,
     NotFound,
     NotPermitted,
+    NotYet,
     PrivySealError,
     TooLarge,
     Unavailable,
@@ -286,7 +287,8 @@ class Server:
         if isinstance(refused, ClaimMismatch):
             refused.compared = tuple((one.claim, one.came, one.expected, one.same) for one in problem.mismatches)
         if problem.code and refused.code == problem.code:
-            return refused, problem.retryable or refused.retryable
+            soon = not isinstance(refused, NotYet)
+            return refused, soon and (problem.retryable or refused.retryable)
         kind = BY_STATUS.get(status, Unavailable if status in AGAIN or not 400 <= status < 500 else BadInput)
         detail = f"The service at {printable(self.url)} answered with HTTP status {status}"
         return kind(f"{detail}: {text}" if text else f"{detail}.", hint=hint), problem.retryable or status in AGAIN

@@ -9,6 +9,7 @@ import msgspec
 
 from privyseal.cli.output import printable
 from privyseal.cli.pieces import IfSigned, Inside
+from privyseal.cli.profile import profile_file
 from privyseal.errors import Misused
 from privyseal.terms.signatures import DigestAlgorithm, Options
 
@@ -42,6 +43,12 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     certs: str | None = None
     tsa: tuple[str, ...] = ()
     rehearsal_anchor: tuple[str, ...] = ()
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Name the files that are read besides those to sign."""
+        own = (each for each in (self.keyfile, self.certs) if each is not None)
+        return (*own, *self.rehearsal_anchor, *profile_file(self.profile))
 
     def options(self, timestamp: bool, now: datetime) -> Options:
         """Return what is wished of each signature; Misused where attributes of a UEFI variable are no number."""

@@ -17,7 +17,7 @@ import msgspec
 from privyseal import config
 from privyseal.cli import rehearsal_papers
 from privyseal.cli.processes import settings_of
-from privyseal.errors import Conflict, Misused
+from privyseal.errors import Misused
 from privyseal.keystore.homes import Home
 from privyseal.keystore.pkcs11 import Pkcs11Section
 from privyseal.pki import rehearsal_tls
@@ -316,7 +316,7 @@ def fresh(directory: Path) -> Iterator[Path]:
     try:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         if any(directory.iterdir()):
-            raise Conflict(f"{directory} is not empty; nothing was changed.", hint="choose a directory that is")
+            raise Misused(f"{directory} is not empty; nothing was changed.", hint="choose a directory that is")
     except (FileExistsError, NotADirectoryError) as error:
         raise Misused(f"{directory} is not a directory.") from error
     try:

@@ -100,11 +100,12 @@ def _finished(job: Job, code: FileSource, kind: str, whole: str, shop: Workshop,
             for path in receipts:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
+    report = msgspec.structs.replace(outcome.report, path=path_text(job.path))  # nobody knows the private folder
+    if isinstance(outcome.end, Pending):
+        return Outcome(report, f"what is inside is signed, and the file itself {outcome.words}", outcome.end)
     if not done:
-        return outcome
-    report = msgspec.structs.replace(
-        outcome.report, path=path_text(job.path), inside=shop.report(map(path_text, receipts))
-    )
+        return msgspec.structs.replace(outcome, report=report)
+    report = msgspec.structs.replace(report, inside=shop.report(map(path_text, receipts)))
     return msgspec.structs.replace(outcome, report=report)
 
 

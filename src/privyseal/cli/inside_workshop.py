@@ -21,8 +21,7 @@ from privyseal.formats.patch import Ahead
 from privyseal.formats.protocol import EmbeddedSignature, Prepared, Problem, Source
 from privyseal.formats.source import FileSource
 from privyseal.terms.requests import MOST_DESCRIBED
-from privyseal.terms.signatures import Options
-from privyseal.tlog.proof import SUFFIX
+from privyseal.terms.signatures import RECEIPT_SUFFIX, Options
 
 MAX_SIGNED = 4096
 """Files inside one that are signed; the largest app packages have some hundred programs."""
@@ -289,11 +288,11 @@ class Workshop:
 
         With ``keep`` not over those that an earlier run wrote: the files that it signed are still there.
         """
-        stem = job.receipt.removesuffix(SUFFIX)
+        stem = job.receipt.removesuffix(RECEIPT_SUFFIX)
         written: list[str] = []
         numbers = itertools.count(1)
         for text in self._receipts.values():
-            paths = (f"{stem}.inside-{number}{SUFFIX}" for number in numbers)
+            paths = (f"{stem}.inside-{number}{RECEIPT_SUFFIX}" for number in numbers)
             written.append(next(path for path in paths if not (keep and os.path.exists(path))))
             pieces.write_receipt(written[-1], text)
         return written

@@ -11,7 +11,7 @@ import msgspec
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, path_text, printable, shown_path
 from privyseal.cli.pieces import certificate_of
 from privyseal.errors import BadInput, MalformedCode, VerificationFailed
-from privyseal.formats import catalogue, content
+from privyseal.formats import catalogue, content, fact_words
 from privyseal.formats.examine import examine
 from privyseal.formats.protocol import EmbeddedSignature, Identity, Prepared, Problem, Source
 from privyseal.formats.source import FileSource
@@ -68,6 +68,9 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     ``contents``."""
     contents: tuple[Content, ...]
     """The same of every signature that the format would make."""
+    facts: dict[str, str]
+    """What a request to sign it says beside digest and size, as an approver is shown it; without what differs between
+    ``contents``."""
     sections: tuple[Section, ...]
     signatures: tuple[Signature, ...]
     problems: tuple[Problem, ...]
@@ -100,9 +103,9 @@ def look(code: Source, path: str) -> Inspected:
     content.feed(code, 0, code.size, [whole.update])
     try:
         prepared = code_format.prepare(code, examined.layout, Identity((), ""), Options(), "sha256")
-        contents = _contents(prepared)
+        facts, contents = _described(prepared)
     except MalformedCode:
-        contents = ()
+        facts, contents = {}, ()
     summary = code_format.summarise(code, examined.layout)
     return Inspected(
         path=path,
@@ -113,16 +116,19 @@ def look(code: Source, path: str) -> Inspected:
         sha256=whole.hexdigest(),
         content_sha256=contents[0].sha256 if contents else None,
         contents=contents,
+        facts=facts,
         sections=tuple(Section(*each) for each in summary.parts),
         signatures=tuple(map(_signature, examined.signatures)),
         problems=examined.problems,
     )
 
 
-def _contents(prepared: Prepared) -> tuple[Content, ...]:
-    facts = [each.said() for each in prepared.described]
-    told = [name for name in facts[0] if any(each.get(name) != facts[0][name] for each in facts)]
-    return tuple(
+def _described(prepared: Prepared) -> tuple[dict[str, str], tuple[Content, ...]]:
+    """Return the facts that all descriptions have in common, and what each of them is of."""
+    facts = [fact_words.in_words(each) for each in prepared.described]
+    alike = {name: text for name, text in facts[0].items() if all(each.get(name) == text for each in facts)}
+    told = [name for name in facts[0] if name not in alike]
+    return alike, tuple(
         Content(", ".join(f"{name.replace('_', ' ')} {said[name]}" for name in told), each.digest.hex())
         for each, said in zip(prepared.described, facts, strict=True)
     )
@@ -159,6 +165,9 @@ def in_words(found: Inspected, name: str) -> list[str]:
     lines += fill("kind", f"{found.kind}, {found.size:,} octets")
     if found.sections:
         lines += fill("sections", ", ".join(f"{printable(each.name) or '-'} {each.size:,}" for each in found.sections))
+    if found.facts:
+        told = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in found.facts.items())
+        lines += fill("facts", printable(told, len(told) + 1))
     lines += fill("sha256", found.sha256)
     if not found.contents:
         lines += fill("content", "nothing: this format does not sign such a file")

@@ -29,7 +29,7 @@ import msgspec
 
 from privyseal.cli.output import printable, shown_path
 from privyseal.confirm import Expected, confirm
-from privyseal.errors import BadInput, Misused, VerificationFailed
+from privyseal.errors import BadInput, Misused, PrivySealError, VerificationFailed
 from privyseal.formats import catalogue, operations
 from privyseal.formats.comparing import Comparing
 from privyseal.formats.content import Hashed
@@ -39,7 +39,7 @@ from privyseal.formats.protocol import CodeFormat, EmbeddedSignature, Identity, 
 from privyseal.formats.source import FileSource, real_paths
 from privyseal.pki import certificates
 from privyseal.terms.certificates import Certificate
-from privyseal.terms.signatures import DigestAlgorithm, Options
+from privyseal.terms.signatures import RECEIPT_SUFFIX, DigestAlgorithm, Options
 
 IfSigned = Literal["fail", "skip", "add", "replace"]
 """What to do with a file that is signed already: refuse it, leave it, sign it besides, or in its place."""
@@ -85,12 +85,10 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def receipt(self) -> str:
         """Name the receipt's file; in a folder for several by the outcome's whole path too, for names repeat."""
-        from privyseal.tlog.proof import SUFFIX  # the log's reading is for those who have one
-
         if self.receipts is None:
-            return self.out + SUFFIX
+            return self.out + RECEIPT_SUFFIX
         whole = hashlib.sha256(os.fsencode(os.path.abspath(self.out))).hexdigest()
-        return os.path.join(self.receipts, f"{os.path.basename(self.out)[:_STEM]}.{whole[:12]}{SUFFIX}")
+        return os.path.join(self.receipts, f"{os.path.basename(self.out)[:_STEM]}.{whole[:12]}{RECEIPT_SUFFIX}")
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -131,8 +129,11 @@ class Pending(msgspec.Struct, frozen=True):
     request: str
 
 
-def jobs(files: Sequence[str], output: str | None) -> list[Job]:
-    """Pair each file with where its outcome goes; Misused where two would meet in one place."""
+def jobs(files: Sequence[str], output: str | None, read: Sequence[str] = ()) -> list[Job]:
+    """Pair each file with where its outcome goes; Misused where two would meet in one place.
+
+    ``read`` are the other files that the command reads, such as its key: nothing is written over them either.
+    """
     into = output is not None and os.path.isdir(output)
     if output is not None and not into and (len(files) > 1 or output.endswith("/")):
         raise Misused(
@@ -154,7 +155,56 @@ def jobs(files: Sequence[str], output: str | None) -> list[Job]:
             )
         taken[real] = file
         made.append(Job(file, file if path == real else out))
+    _require_apart(made, read)
     return made
+
+
+def _require_apart(made: Sequence[Job], read: Sequence[str]) -> None:
+    """Raise Misused where an outcome or a receipt would be written over a receipt, or over what is read.
+
+    Two names of one content (hard links) do no harm: a file is replaced under its name, and stays as it was under the
+    other.
+    """
+    places = list(real_paths(job.out for job in made))
+    receipts = dict(zip(real_paths(job.receipt for job in made), made, strict=True))
+    sources: dict[str, list[Job]] = {}
+    for job, source in zip(made, real_paths(job.path for job in made), strict=True):
+        sources.setdefault(source, []).append(job)
+    others = dict(zip(real_paths(read), read, strict=True))
+    for job, place in zip(made, places, strict=True):
+        if place in receipts or (place.endswith(RECEIPT_SUFFIX) and not job.in_place):
+            whose = receipts[place].out if place in receipts else job.out.removesuffix(RECEIPT_SUFFIX)
+            if _holds_receipt(job.path):  # such as dist/* finds the second time; it cannot be signed, and will say so
+                continue
+            raise Misused(
+                f"{shown_path(job.out)} is where the receipt of {shown_path(whose)} goes, and nothing else.",
+                hint="give what is written another name, or leave that file out",
+            )
+        for other in sources.get(place, ()):
+            if other is not job:
+                raise Misused(
+                    f"The outcome of {shown_path(job.path)} would overwrite {shown_path(other.path)}, which is to be "
+                    "read as well.",
+                    hint="write into a folder of its own",
+                )
+    for place in (*places, *receipts):
+        if place in others:
+            raise Misused(
+                f"{shown_path(others[place])} would be overwritten, and this command reads it.",
+                hint="give what is written another name",
+            )
+
+
+def _holds_receipt(path: str) -> bool:
+    """Tell whether a file begins as a proof does (C2SP tlog-proof)."""
+    from privyseal.tlog.proof import FIRST_LINE  # only where names meet
+
+    first = FIRST_LINE.encode()
+    try:
+        with FileSource.open(path) as code:
+            return code.pread(0, min(code.size, len(first))) == first
+    except PrivySealError:
+        return False
 
 
 def open_piece(code: FileSource) -> Opened:

@@ -169,6 +169,11 @@ def load(
     return _merged(layers)
 
 
+def profile_file(profile: str | None) -> tuple[str, ...]:
+    """Return the path that ``--profile`` gives, as a tuple of one; empty where it gives a name or nothing."""
+    return (profile,) if profile and ("/" in profile or profile.endswith(".toml")) else ()
+
+
 def _merged(layers: Sequence[_Layer]) -> Profile:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -218,8 +223,8 @@ def _unnamed(here: str, environment: Mapping[str, str]) -> list[_Layer]:
 
 
 def _named(profile: str, here: str, environment: Mapping[str, str]) -> list[_Layer]:
-    if "/" in profile or profile.endswith(".toml"):
-        path = os.path.join(here, profile)
+    for file in profile_file(profile):
+        path = os.path.join(here, file)
         return [_layer(path, _read(path))]
     known: list[str] = []
     for path in _files(here, environment):
@@ -283,12 +288,12 @@ def _read(path: str) -> ConfigurationFile:
         )
     try:
         file_says = msgspec.convert(tomllib.loads(octets.decode("utf-8")), ConfigurationFile)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Misused(f"{shown_path(path)} is not TOML: {printable(str(error))}.") from error
     except msgspec.ValidationError as error:
         raise Misused(
             f"{shown_path(path)}: {printable(str(error))}.", hint=f"the settings are {', '.join(ENVIRONMENT)}"
         ) from error
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        raise Misused(f"{shown_path(path)} is not TOML: {printable(str(error))}.") from error
     all_settings = (file_says, *file_says.profile.values())
     if any(settings.token for settings in all_settings):
         refuse_if_others_can_read(path, mode, "holds a token")

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from privyseal.cli.client import Service
 from privyseal.compliance.statements import LARGEST_SAID, read_said
 from privyseal.compliance.statements_of_timestamps import TokensGiven
-from privyseal.errors import VerificationFailed
+from privyseal.errors import NotYet, VerificationFailed
 from privyseal.terms.canonical import canonical_json, decode_canonical
 from privyseal.timestamp.token import read_token
 from privyseal.tlog import merkle
@@ -48,14 +48,18 @@ def leaf(token: bytes) -> tuple[str, bytes]:
 
 
 def prove(token: bytes, service: Service, read: Read, note: bytes, policy: Policy) -> str:
-    """Return the proof for a token, verified; VerificationFailed where the service or the log has told no truth."""
+    """Return the proof for a token, verified; NotYet where it is not in the log so far.
+
+    VerificationFailed where the service or the log has told no truth.
+    """
     time, info = leaf(token)
     told = service.get(f"/v1/timestamps/{time}/{merkle.leaf_hash(info).hex()}").read(TokenPlace)
     opening = TokenOpening(info=info, index=told.index, path=told.path, statement=told.statement, salt=told.salt)
     size = policy.check(note).checkpoint.size
     if told.entry >= size:
-        raise VerificationFailed(
-            f"The service names entry {told.entry}, and the log has {size}.", hint="ask again in a moment"
+        raise NotYet(
+            f"The token is to be entry {told.entry}, and the log's head has {size} entries.",
+            hint="run this again in a minute; where that never helps, the service does not tell the truth",
         )
     proof = TlogProof(told.entry, Reader(read).inclusion(told.entry, size), note, canonical_json(opening))
     verify(proof, policy)

@@ -92,6 +92,7 @@ def serve(directory: Path, bind: str | None, check: bool, judge_period: int) -> 
     if tls is not None:
         tls.context()
     if check:
+        config.check(settings, directory)
         click.echo(f"{directory / config.FILE} is right.", err=True)
         return
     with contextlib.suppress(AttributeError, OSError):  # another C library than glibc has no such call

@@ -117,7 +117,7 @@ def sign(files: tuple[str, ...], json_mode: JsonMode | None, quiet: bool, **give
     broken off, and signs nothing twice.
     """
     wanted = msgspec.convert(given, Given)
-    todo = pieces.jobs(files, wanted.output)
+    todo = pieces.jobs(files, wanted.output, wanted.read)
     output = Output(json_mode, quiet=quiet)
     maker = makers.key_file(wanted, output) if wanted.keyfile else makers.service(wanted, output)
     return _run(todo, maker, wishes_of(wanted, maker), output, workers_for(maker, wanted))

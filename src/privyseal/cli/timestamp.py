@@ -130,7 +130,7 @@ def timestamp(  # noqa: PLR0913 - one argument for each option, as click has it
     asked = authorities(_addresses(found, policy), wishes.trusted, Tls(ca=found.ca))
     if believed.anchors is None:
         told.warn("note     no trust anchor is configured, so whether the authority is to be believed is not checked")
-    todo = pieces.jobs(files, output)
+    todo = pieces.jobs(files, output, (*trust, *crl, *profiles.profile_file(profile)))
     return _run(todo, asked, wishes, told)
 
 

@@ -32,8 +32,9 @@ from privyseal.errors import BadInput, Misused, PrivySealError, Unavailable, Ver
 from privyseal.formats.protocol import Problem
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates, chain
+from privyseal.terms.signatures import RECEIPT_SUFFIX
 from privyseal.tlog.policy import MAX_POLICY, parse_policy
-from privyseal.tlog.proof import MAX_PROOF, SUFFIX
+from privyseal.tlog.proof import MAX_PROOF
 from privyseal.verify import FileVerdict, SignatureVerdict, Trust, verify_file
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(readable=False))
 @click.option("--trust", multiple=True, metavar="PEM", help="Trust these roots, for code and timestamps. Repeatable.")
 @click.option("--crl", multiple=True, metavar="FILE", help="Ask these revocation lists, PEM or DER. Repeatable.")
-@click.option("--receipt", metavar="FILE", help=f"The file's receipt, where it is not FILE{SUFFIX}.")
+@click.option("--receipt", metavar="FILE", help=f"The file's receipt, where it is not FILE{RECEIPT_SUFFIX}.")
 @click.option("--log-policy", metavar="FILE", help="Ask that the signature be in a log that this C2SP policy trusts.")
 @click.option("--at", metavar="TIME", help="Judge as of this moment, such as 2027-03-01 or 2027-03-01T12:00:00Z.")
 @click.option("--profile", metavar="P", help="Take what is not given from this profile: a name, or the path of a TOML.")
@@ -134,7 +135,7 @@ def _judged(files: Sequence[str], judge_one: Callable[[str], FileVerdict]) -> It
 def judge(file: str, trust: Trust, at: datetime, receipt: str | None) -> FileVerdict:
     """Judge one file by its path; BadInput where it, or the receipt that was named, cannot be read."""
     with FileSource.open(file) as code:
-        beside = receipt or file + SUFFIX
+        beside = receipt or file + RECEIPT_SUFFIX
         proof = read_whole(beside, MAX_PROOF) if receipt or os.path.lexists(beside) else None
         verdict = verify_file(code, trust=trust, at=at, receipt=proof)
     return msgspec.structs.replace(verdict, path=path_text(file))

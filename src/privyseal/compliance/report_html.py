@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from html import escape
 
-from privyseal.compliance.report import NOTHING, STANDARDS, Bearing, Clause, Opinion, Report, Sentence
+from privyseal.compliance.report import STANDARDS, Bearing, Clause, Opinion, Report, Sentence
+from privyseal.compliance.report_words import CAUTION, HEAD, NAMES, counted, document_of, summary, words
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #5a5a5a; --rule: #d0d0d0; --fill: #f4f4f2;
@@ -45,43 +46,25 @@ def page(report: Report) -> bytes:
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n",
         f"<h1>{escape(title)}</h1>\n",
         f'<p class="soft">Period {asked.first} to {asked.last}, as of {asked.as_of}.</p>\n',
-        f'<p class="notice">{escape(report.opinion)} Unknown is never counted as met.</p>\n',
+        f'<p class="notice">{escape(report.opinion)} {CAUTION}</p>\n',
         _summary(report),
     ]
     document = ""
     for clause in report.clauses:
-        if clause.clause.partition(" ")[0] != document:
-            document = clause.clause.partition(" ")[0]
-            parts.append(f"<h2>{escape(_NAMES.get(document, document))}</h2>\n")
+        if document_of(clause) != document:
+            document = document_of(clause)
+            parts.append(f"<h2>{escape(NAMES.get(document, document))}</h2>\n")
         parts.append(_section(clause))
     parts.append("</body>\n</html>\n")
     return "".join(parts).encode("utf-8")
 
 
-_NAMES = {
-    "CSBR": "Code Signing Baseline Requirements",
-    "NSR": "Network and Certificate System Security Requirements",
-    "HOUSE": "House rules, in no text of the Requirements",
-}
-
-
-def words(verdict: str) -> str:
-    """Say a verdict as people do."""
-    return verdict.replace("-", " ")
-
-
 def _summary(report: Report) -> str:
-    counts: dict[str, int] = {}
-    for clause in report.clauses:
-        counts[clause.verdict] = counts.get(clause.verdict, 0) + 1
-    order = [*_SIGNS, "not-applicable", NOTHING]
     rows = "".join(
-        f'<tr><td class="{each}">{_SIGNS.get(each, "")} {escape(words(each))}</td>'
-        f'<td class="n">{counts[each]}</td></tr>\n'
-        for each in order
-        if each in counts
+        f'<tr><td class="{each}">{_SIGNS.get(each, "")} {escape(words(each))}</td><td class="n">{count}</td></tr>\n'
+        for each, count in summary(report)
     )
-    head = '<tr><th>Worst verdict</th><th class="n">Requirements</th></tr>'
+    head = f'<tr><th>{HEAD[0]}</th><th class="n">{HEAD[1]}</th></tr>'
     return f"<table>\n{head}\n{rows}</table>\n"
 
 
@@ -93,7 +76,7 @@ def _section(clause: Clause) -> str:
         f'<span class="verdict {escape(clause.verdict)}">{sign} {escape(words(clause.verdict))}</span></header>\n',
         f"<p>{escape(clause.text)}{house if clause.nature != 'text' else ''}</p>\n",
         f'<p class="soft">{escape(clause.requirement)}, {escape(clause.obligation)}, {escape(clause.ballot)}',
-        f"{_counted(clause)}</p>\n",
+        f"{escape(counted(clause))}</p>\n",
         _list(list(map(_sentence_of, clause.sentences))),
     ]
     if clause.left_out:
@@ -117,12 +100,6 @@ def _opinion(review: Opinion) -> str:
         f'{escape(review.note)} <span class="soft">(log entry {review.entry}, document '
         f"<code>{escape(review.document[:16])}</code>)</span>"
     )
-
-
-def _counted(clause: Clause) -> str:
-    if sum(clause.counts.values()) < 2:
-        return ""
-    return "; " + ", ".join(f"{count} {escape(words(verdict))}" for verdict, count in clause.counts.items())
 
 
 def _sentence_of(sentence: Sentence) -> str:

@@ -19,31 +19,56 @@ NAME: Final = "pe"
 """What the format is called in requests, results and records."""
 
 PE32, PE32_PLUS = 0x10B, 0x20B
+MAGICS = {PE32: "PE32", PE32_PLUS: "PE32+"}
 """Magic numbers of the optional header."""
 
 MACHINES: dict[int, str] = {
     0x014C: "x86",
-    0x0200: "Itanium",
+    0x0160: "MIPS R3000, big endian",
+    0x0162: "MIPS R3000",
+    0x0166: "MIPS R4000",
+    0x0168: "MIPS R10000",
+    0x0169: "MIPS for Windows CE",
+    0x0184: "Alpha",
+    0x01A2: "SH3",
+    0x01A3: "SH3 DSP",
+    0x01A6: "SH4",
+    0x01A8: "SH5",
     0x01C0: "ARM",
     0x01C2: "ARM Thumb",
     0x01C4: "ARM Thumb-2",
+    0x01D3: "AM33",
+    0x01F0: "PowerPC",
+    0x01F1: "PowerPC with floating point",
+    0x01F2: "PowerPC, big endian",
+    0x0200: "Itanium",
+    0x0266: "MIPS16",
+    0x0284: "Alpha 64",
+    0x0366: "MIPS with floating point",
+    0x0466: "MIPS16 with floating point",
     0x0EBC: "EFI byte code",
+    0x3A64: "x86 in ARM64 (CHPE)",
     0x5032: "RISC-V 32",
     0x5064: "RISC-V 64",
+    0x5128: "RISC-V 128",
     0x6232: "LoongArch 32",
     0x6264: "LoongArch 64",
     0x8664: "x64",
+    0x9041: "M32R",
     0xA641: "ARM64EC",
     0xA64E: "ARM64X",
     0xAA64: "ARM64",
 }
-"""Machine types people meet, for messages; a type that is not here is no reason to refuse."""
+"""IMAGE_FILE_MACHINE_...: Microsoft, "PE Format", "Machine Types", and winnt.h; a type that is not here is no reason to refuse."""
 _ONLY_PE32 = {0x014C, 0x01C0, 0x01C2, 0x01C4, 0x5032, 0x6232}
 _ONLY_PE32_PLUS = {0x0200, 0x5064, 0x6264, 0x8664, 0xA641, 0xA64E, 0xAA64}
 SUBSYSTEMS = {
     1: "driver",
     2: "with windows",
     3: "for the console",
+    5: "OS/2, for the console",
+    7: "POSIX, for the console",
+    8: "driver of Windows 9x",
     9: "Windows CE",
     10: "EFI application",
     11: "EFI boot driver",
@@ -51,8 +76,9 @@ SUBSYSTEMS = {
     13: "EFI ROM",
     14: "Xbox",
     16: "boot application",
+    17: "Xbox code catalogue",
 }
-"""IMAGE_SUBSYSTEM_...: Microsoft, "PE Format", "Windows Subsystem"."""
+"""IMAGE_SUBSYSTEM_...: Microsoft, "PE Format", "Windows Subsystem", and winnt.h."""
 _EFI_SUBSYSTEMS = {10, 11, 12, 13}
 
 MAX_FILE = 0xFFFFFFFF
@@ -112,7 +138,7 @@ class PeLayout(Layout, frozen=True, kw_only=True):
 
 def kind(machine: int, magic: int) -> str:
     """Name a machine and magic number for people, such as ``PE32+ for ARM64``."""
-    size = {PE32: "PE32", PE32_PLUS: "PE32+"}.get(magic, f"image of magic {magic:#x}")
+    size = MAGICS.get(magic, f"image of magic {magic:#x}")
     return f"{size} for {MACHINES.get(machine, f'machine {machine:#06x}')}"
 
 

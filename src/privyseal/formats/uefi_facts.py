@@ -40,6 +40,17 @@ USUAL: Final = 0x27
 """NON_VOLATILE, BOOTSERVICE_ACCESS, RUNTIME_ACCESS, TIME_BASED_AUTHENTICATED_WRITE_ACCESS."""
 APPEND: Final = 0x40
 """EFI_VARIABLE_APPEND_WRITE."""
+ATTRIBUTE_NAMES: dict[int, str] = {
+    0x01: "non-volatile",
+    0x02: "boot services",
+    0x04: "runtime",
+    0x08: "hardware error record",
+    0x10: "authenticated write",
+    0x20: "time-based authenticated write",
+    0x40: "append write",
+    0x80: "enhanced authenticated access",
+}
+"""EFI_VARIABLE_...: UEFI 2.10, 8.2.1."""
 ATTRIBUTES: tuple[int, ...] = tuple(one | more for one in (USUAL, 0x26, 0x23, 0x22) for more in (0, APPEND))
 """All that an authenticated variable may have, the usual ones first: it is always there at boot."""
 MAX_NAME: Final = 255

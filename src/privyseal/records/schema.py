@@ -114,7 +114,8 @@ def _require_revision(connection: Connection) -> None:
     known = revisions()
     hint = "privyseal migrate --dir D, with the service stopped"
     if not inspect(connection).has_table("alembic_version"):
-        raise Misused("The database of the records is empty.", hint=hint)
+        lost = "put the records back from a backup, or where the service is new: "
+        raise Misused("The database of the records is empty.", hint=lost + hint)
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if found not in known:
         raise Misused(

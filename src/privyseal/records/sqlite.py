@@ -32,6 +32,10 @@ of the tree of ``signed_digests`` after a day's work, of which each release look
 _TO_SAVEPOINT = ("ROLLBACK TO SAVEPOINT item", "RELEASE SAVEPOINT item")
 
 
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_PUT_BACK = "stop the service, keep a copy, and put the records back from a backup"
+
+
 class SQLite:
     """See :class:`privyseal.records.dialect.Dialect`. The WHERE of each statement alone keeps Subscribers apart."""
 
@@ -77,9 +81,11 @@ class SQLite:
         """Do nothing: a transaction that SQLite gave up on says so at COMMIT."""
 
     def error(self, error: DBAPIError) -> PrivySealError:
-        """Tell what may pass (locked, full, broken) from a row that contradicts another one."""
+        """Tell what may pass (locked, full), what needs a person, and a row that contradicts another one."""
+        reason = (str(error.orig).splitlines() or ["no reason given"])[0]
+        if getattr(error.orig, "sqlite_errorname", "").startswith(_DAMAGED):
+            return Unavailable(f"The file of the records is damaged: {reason}.", hint=_PUT_BACK)
         if isinstance(error, OperationalError):
-            reason = str(error.orig).splitlines()[0]
             return Unavailable(f"The database did not carry out a statement: {reason}.", hint="safe to run again")
         return Conflict("The database refused a row that contradicts another one.", hint="run it again")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from privyseal.access.quorum import Waiting
+from privyseal.formats.fact_words import in_words
 from privyseal.strongroom.approvals import Tally, tally
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.keys import Approver, KeyPair
@@ -131,7 +132,7 @@ _FACTS: dict[str, Callable[[SigningRequest], str]] = {
     "formats": lambda r: ", ".join(sorted({each.format for each in r.described})),
     "digest algorithms": lambda r: ", ".join(sorted({each.digest_algorithm for each in r.described})),
     "kinds of code": lambda r: "; ".join(
-        sorted({f"{name}={value}" for each in r.described for name, value in each.said().items()})
+        sorted({f"{name}={value}" for each in r.described for name, value in in_words(each).items()})
     ),
 }
 """What is compared, each as a text."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from privyseal.compliance.statements import Matter, Own
 from privyseal.compliance.statements_of_timestamps import BooksCompared, StamperNoted, TimestampKeyUsed, TokensGiven
-from privyseal.errors import NotFound
+from privyseal.errors import NotFound, NotYet
 from privyseal.pki import certificates
 from privyseal.records import statements
 from privyseal.records.database import Transaction
@@ -33,6 +33,7 @@ TOLD = {
     "refused": "clock refused",
     "trusted": "clock trusted",
     "restored": "stamper restored",
+    "begun anew": "stamper books lost",
 }
 """What of the diary is an event, too, so that people are told of it, and what that is called."""
 COMPARED_EVERY = timedelta(days=1)
@@ -109,17 +110,23 @@ def place(seal: PrivySeal, time: str, leaf: bytes) -> tuple[PlaceRead, statement
     """Return where a token is: its place in its batch, and the statement about that batch, which the log has.
 
     ``time`` is its genTime, ``YYYYMMDDHHMMSSZ``, and ``leaf`` the leaf hash of its TSTInfo. NotFound for a token that
-    was not given out here, or whose hour is not in the log yet.
+    was not given out here or is never logged, NotYet for one whose hour is not in the log yet.
     """
     state = seal.stamper.health()
     found = seal.stamper.place(time, leaf)
     owner = seal.service.operator
-    written = None
-    if owner is not None:
-        with seal.records.reading(owner) as tx:
-            written = _stated(tx, f"tokens:{state.books}", found.batch)
+    if owner is None:
+        raise NotFound(
+            "Tokens of this service are not logged: it has no Subscriber of the operator's, who would state them.",
+            hint="name one as operator in [service] of serve.toml",
+        )
+    with seal.records.reading(owner) as tx:
+        written = _stated(tx, f"tokens:{state.books}", found.batch)
     if written is None or written.entry is None:
-        raise NotFound("The token's hour is not in the log yet.", hint="try again in a minute")
+        raise NotYet(
+            "The token is not in the log yet: its hour is over, and about to be logged.",
+            hint="run this again in a minute",
+        )
     return found, written
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -232,6 +232,8 @@ def _stamper(
     stamps = Stamps(config.parent / asked.stamps)
     books = Books(MarkFile(config.parent / asked.mark), stamps)
     wall = clock  # which tells the time of day even where it is not believed
+    if (given := books.mark.read().number) and not stamps.entries(0):
+        stamps.note(wall(), [("begun anew", _LOST.format(datetime.fromtimestamp(given, UTC)))])
     stamps.note(wall(), [("started", "The stamper starts.")])
     stamps.note_once(clock(), "configured", _said_of(asked, chain))
     if servers is not None:  # else the clock is somebody's who turns it: init's for a moment, or a test's
@@ -247,6 +249,12 @@ def _stamper(
     if asked.legacy:
         stamper.offer_legacy([PinnedAnchor(anchor.der(), anchor.standing) for anchor in asked.anchors])
     return Built(stamper, asked.admitted, lambda line: stamps.note_once(wall(), "door", line[:1900]))
+
+
+_LOST = (
+    "These books begin anew, and time was given until {:%Y-%m-%d %H:%M:%S} UTC: nothing leads from its tokens to the log "
+    "any more, where no proof was fetched. Whoever has the books before puts them back."
+)
 
 
 def _said_of(asked: settings.StamperSettings, chain: Sequence[bytes]) -> str:

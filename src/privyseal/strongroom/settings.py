@@ -332,10 +332,12 @@ def load(path: Path, kind: type[_S]) -> _S:
         raise Misused(f"{path} cannot be read: {error.strerror}.") from None
     try:
         return msgspec.convert(tomllib.loads(content.decode("utf-8")), kind)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise Misused(f"{path} is not TOML.") from None  # the parser's own words quote the file
     except msgspec.ValidationError as error:
-        raise Misused(f"{path}: {error}.") from None
+        from privyseal.terms.wrong_settings import expected  # only where something is wrong
+
+        raise Misused(f"{path}: {error}.", hint=expected(error, kind)) from None
+    except (ValueError, RecursionError):
+        raise Misused(f"{path} is not TOML.") from None  # the parser's own words quote the file
 
 
 def read_homes(path: Path) -> list[tuple[str, Home]]:

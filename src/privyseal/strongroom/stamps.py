@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from privyseal.errors import BadInput, NotFound, TimestampUnavailable, TooLarge
+from privyseal.errors import BadInput, NotFound, NotYet, TimestampUnavailable, TooLarge
 from privyseal.strongroom import older_books
 from privyseal.strongroom.durable import Database
 from privyseal.strongroom.messages_of_stamps import BooksAsked, DiaryEntry, LostLeaves, StampBatch
@@ -231,20 +231,20 @@ class Stamps:
     def place(self, time: str, leaf: bytes) -> tuple[int, int, tuple[bytes, ...]]:
         """Return batch, place and audit path of a token's leaf; ``time`` is its genTime.
 
-        NotFound for a leaf that was never written down, or whose batch is still open.
+        NotFound for a leaf that was never written down, NotYet for one whose batch is still open.
         """
-        asked = "SELECT number, count, root, nodes FROM batches WHERE first <= ? AND last >= ? ORDER BY number"
-        still_open = False
+        asked = "SELECT number, hour, count, root, nodes FROM batches WHERE first <= ? AND last >= ? ORDER BY number"
+        still_open = ""
         # A batch that is open has no root yet, and its count grows.
-        for number, count, root, nodes in self.database.read(asked, (time, time)):
+        for number, hour, count, root, nodes in self.database.read(asked, (time, time)):
             index = self._index(number, leaf)
             if index is not None and root is not None:
                 return number, index, self._path(number, index, count, nodes)
-            still_open = still_open or index is not None
+            still_open = hour if index is not None else still_open
         if still_open:
-            raise NotFound(
-                "The token's batch is not closed yet.",
-                hint="an hour's tokens are logged once it is over: try again then",
+            raise NotYet(
+                f"The token is not in the log yet: the tokens of its hour are logged from {_end(still_open):%H:%M} UTC on.",
+                hint="run this again then",
             )
         for gap in self.lost_leaves:
             if gap.since <= time <= gap.until:
@@ -351,8 +351,12 @@ def _closed(connection: sqlite3.Connection, batch: _Open) -> None:
 
 def _still(hour: str, now: datetime) -> bool:
     """Tell whether a batch of this hour may still get tokens."""
-    begins = datetime.strptime(hour, "%Y%m%d%H").replace(tzinfo=UTC)
-    return now < begins + timedelta(hours=1) + GRACE
+    return now < _end(hour)
+
+
+def _end(hour: str) -> datetime:
+    """Return when the batch of an hour, ``YYYYMMDDHH``, is closed."""
+    return datetime.strptime(hour, "%Y%m%d%H").replace(tzinfo=UTC) + timedelta(hours=1) + GRACE
 
 
 def _top(leaves: Sequence[bytes]) -> bytes:

@@ -12,6 +12,9 @@ import msgspec
 DigestAlgorithm = Literal["sha256", "sha384", "sha512"]
 """Names as in ``hashlib``; SHA-1 and MD5 are not spoken here (CSBR 7.1.3.2)."""
 
+RECEIPT_SUFFIX = ".tlog-proof"
+"""What the name of a receipt's file ends in; said here, as who signs without a log does not load the log's reading."""
+
 DIGEST_SIZES: dict[DigestAlgorithm, int] = {"sha256": 32, "sha384": 48, "sha512": 64}
 """Octets of a digest by each algorithm (FIPS 180-4)."""
 
@@ -75,7 +78,10 @@ LONGEST_SHOWN = 200
 """Characters of a fact that people are shown; digests and names are shorter."""
 
 
-def _short(text: str) -> str:
+def _said(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
     if len(text) <= LONGEST_SHOWN:
         return text
     return f"{len(text)} characters, SHA-256 {hashlib.sha256(text.encode()).hexdigest()}"
@@ -102,7 +108,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def said(self) -> dict[str, str]:
         """Return the facts as people are shown them; a text that nobody would read as its length and SHA-256."""
-        return {name: _short(str(value)) for name, value in self.facts.items()}
+        return {name: _said(value) for name, value in self.facts.items()}
 
 
 class Options(

@@ -40,8 +40,6 @@ MAX_PROOF = MAX_EXTRA // 3 * 4 + MAX_NOTE + 8 * 1024
 """Octets of a proof's text."""
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
 """By which a proof of this version is known (C2SP tlog-proof)."""
-SUFFIX = ".tlog-proof"
-"""What the name of a receipt's file ends in."""
 
 _Path = Annotated[tuple[Octets32, ...], Meta(max_length=LONGEST_PROOF)]
 

@@ -46,25 +46,42 @@ GATHERING_S = 0.003
 ask again: without the wait a batch of one or two sets off, costs as many syncs and round trips as thirty would, and
 leaves the thirty to the batch after it. On PostgreSQL, 64 clients, a request took a seventh less of the processor."""
 
-_PACE_KEPT = 0.8
-"""How much of the measured pace is kept when a batch lands: five batches forget the past, one hiccup does not rule."""
+_BATCHES_KEPT = 7
+"""Landed batches that the pace is taken from: four slow ones in a row are a slow machine, three are hiccups."""
+
+_FEWEST = 3
+"""Batches, or else SMALLEST_FULL_BATCH items, from which on a pace turns anybody away: the first item of a service that
+has just started waits for imports and connections, and says nothing of those behind it."""
 
 
 class _Pace:
-    """How long an item keeps a thread: seconds over items of the last batches, the large ones counting more."""
+    """How long an item keeps a thread: the median over the last batches, each counting by its items.
+
+    A mean would make a long queue of a single item that was slow once. A batch counts for at most SMALLEST_FULL_BATCH
+    items, so that no single one rules; many callers together still outweigh one who came alone.
+    """
 
     def __init__(self) -> None:
-        self._seconds = self._items = 0.0
+        self._landed: deque[tuple[float, int]] = deque(maxlen=_BATCHES_KEPT)
 
     def add(self, items: int, seconds: float) -> None:
         """Learn from a batch that landed."""
-        self._seconds = _PACE_KEPT * self._seconds + seconds
-        self._items = _PACE_KEPT * self._items + items
+        self._landed.append((seconds / items, min(items, SMALLEST_FULL_BATCH)))
 
     @property
     def seconds(self) -> float:
         """Seconds of one thread for each item; 0 while nothing is known."""
-        return self._seconds / self._items if self._items else 0.0
+        left = sum(weight for _, weight in self._landed) / 2
+        for each, weight in sorted(self._landed):
+            left -= weight
+            if left <= 0:
+                return each
+        return 0.0
+
+    @property
+    def known(self) -> bool:
+        """Tell whether enough has landed to turn people away by it."""
+        return len(self._landed) >= _FEWEST or sum(weight for _, weight in self._landed) >= SMALLEST_FULL_BATCH
 
 
 class _Waiting(NamedTuple, Generic[Item, Outcome]):
@@ -120,16 +137,17 @@ class Batcher(Generic[Item, Outcome]):
     def expected_wait(self) -> float:
         """Return the seconds after which an item that comes now would be done.
 
-        By the pace of the last batches and the items before it; and as long as even the youngest batch is in its thread
-        already, for a pace is known only when a batch has landed, and what has come to a stop never lands. 0 while a
-        thread is free, whatever was measured: what is slow is found out again by trying.
+        By the pace of the last batches, once there were a few, and the items before it; and as long as even the
+        youngest batch is in its thread already, for a pace is known only when batches have landed, and what has come to
+        a stop never lands. 0 while a thread is free, whatever was measured: what is slow is found out again by trying.
         """
         under_way = list(self._in_flight.values())  # at once: metrics are read in a thread
         if len(under_way) < self._most_in_flight:
             return 0.0
         before = sum(items for items, _ in under_way) + len(self._waiting)
         youngest = time.monotonic() - max(began for _, began in under_way)
-        return max((before + 1) * self._pace.seconds / self._most_in_flight, youngest)
+        pace = self._pace.seconds if self._pace.known else 0.0
+        return max((before + 1) * pace / self._most_in_flight, youngest)
 
     def admit(self, within: float = math.inf) -> None:
         """Raise Overloaded where an item that comes now could not be done ``within`` so many seconds."""

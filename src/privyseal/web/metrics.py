@@ -29,7 +29,7 @@ from privyseal.signing.watch import Watch
 from privyseal.web.readings import Living
 from privyseal.web.tracing import Tracing
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MEDIA_TYPE = "text/plain; version=0.0.4"
 """Media type of Prometheus's text format 0.0.4."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -21,6 +21,7 @@ from privyseal import telemetry
 from privyseal.access import permissions, sessions
 from privyseal.access.permissions import Verb
 from privyseal.errors import NotAuthenticated, NotFound, PrivySealError, StepUpNeeded
+from privyseal.formats import fact_words
 from privyseal.signing import signin, viewing
 from privyseal.signing.people import gatehouse
 from privyseal.signing.signin import find
@@ -37,8 +38,8 @@ SIGNED_WITHIN_S = 10
 """Seconds that whoever approves waits for the signature; the page says how far it came."""
 FORM = "application/x-www-form-urlencoded"
 STATIC = {
-    "console.css": "text/css; charset=utf-8",
-    "console.js": "text/javascript; charset=utf-8",
+    "console.css": "text/css",
+    "console.js": "text/javascript",
     "seal.svg": "image/svg+xml",
 }
 """Every file that a page loads, and its type."""
@@ -170,8 +171,7 @@ def _response(reply: Reply, visit: Visit) -> Response[bytes]:
         headers["Location"] = reply.to
     else:
         body = render(reply.template, visit, dict(reply.shows)).encode("utf-8")
-    media = "text/html; charset=utf-8"
-    return Response(body, status_code=reply.status, media_type=media, headers=headers, cookies=list(reply.cookies))
+    return Response(body, status_code=reply.status, media_type="text/html", headers=headers, cookies=list(reply.cookies))
 
 
 def policy(form_action: str = "") -> str:
@@ -224,6 +224,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["facts_in_words"] = fact_words.in_words
     made.filters["moment"] = lambda at: at.strftime("%Y-%m-%d %H:%M UTC")
     made.filters["groups"] = lambda digest: [digest[start : start + 8] for start in range(0, len(digest), 8)]
     return made
