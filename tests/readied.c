@@ -30,7 +30,7 @@ static int is_set(const char *name) {
 
 /* A process that only imported the product cannot change its encoding, its loader or its faults any more. */
 static int needs_the_real_one(int argc, char **argv) {
-    static const char *long_lived[] = {"serve", "witness", "demo", "init", "backup", "login"};
+    static const char *long_lived[] = {"witness", "demo", "init", "backup", "login"};
     static const char *changes[] = {"PYTHONPATH", "PYTHONIOENCODING", "PYTHONUTF8", "PYTHONWARNINGS", "PYTHONHASHSEED",
                                     "LD_PRELOAD"};
     size_t i;
