@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import signal
 from collections.abc import Iterator
@@ -28,11 +29,12 @@ def pytest_collection() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what is long, campaigns of minutes before all, so that at the end no worker waits for another."""
 
-    def turn(item: pytest.Item) -> int:
-        places = [number for number, place in enumerate(LONG) if item.path.is_relative_to(place)]
-        return places[0] if places else len(LONG) + (item.path.parent != HERE)
+    @functools.cache
+    def turn(path: Path) -> int:
+        places = [number for number, place in enumerate(LONG) if path.is_relative_to(place)]
+        return places[0] if places else len(LONG) + (path.parent != HERE)
 
-    items.sort(key=turn)
+    items.sort(key=lambda item: turn(item.path))
 
 
 def pytest_collection_finish() -> None:

@@ -30,7 +30,7 @@ static int is_set(const char *name) {
 
 /* A process that only imported the product cannot change its encoding, its loader or its faults any more. */
 static int needs_the_real_one(int argc, char **argv) {
-    static const char *long_lived[] = {"serve", "witness", "demo", "init", "backup", "login"};
+    static const char *long_lived[] = {"witness", "demo", "init", "backup", "login"};
     static const char *changes[] = {"PYTHONPATH", "PYTHONIOENCODING", "PYTHONUTF8", "PYTHONWARNINGS", "PYTHONHASHSEED",
                                     "LD_PRELOAD"};
     size_t i;
@@ -102,12 +102,16 @@ int main(int argc, char **argv) {
     static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct sigaction now, on = {.sa_handler = forward};
+    sigset_t early, before;
     int s, status;
     size_t i;
     if (needs_the_real_one(argc, argv)) {
         execv(REAL, argv);
         return 127;
     }
+    sigemptyset(&early);
+    for (i = 0; i < sizeof forwarded / sizeof *forwarded; i++) sigaddset(&early, forwarded[i]);
+    sigprocmask(SIG_BLOCK, &early, &before); /* they wait until there is somebody to hand them on to */
     strncpy(address.sun_path, SOCKET, sizeof address.sun_path - 1);
     s = socket(AF_UNIX, SOCK_STREAM, 0);
     if (s < 0 || connect(s, (struct sockaddr *)&address, sizeof address) || send_all(s, argc, argv)) {
@@ -119,6 +123,7 @@ int main(int argc, char **argv) {
         if (now.sa_handler != SIG_IGN) sigaction(forwarded[i], &on, NULL);
     }
     child = number(s);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     close(0); /* only the command holds the streams, so that a reader that leaves is felt and a writer's end is seen */
     close(1);
     status = number(s);

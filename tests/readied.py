@@ -5,8 +5,10 @@ some thousand commands. So a shell finds the small program ``readied.c`` under t
 arguments, environment, folder and streams to that process. A command sees all of that as if it had been started, but
 for how the interpreter starts, which encodings it chooses, and that a module is there already if another command needs
 it. So it is only for who asks for :func:`bin_folder`, and the program itself has tests of its own
-(``cli/test_main.py``, ``cli/test_start.py``). Commands that stay, such as ``serve``, and those whose environment
-changes the interpreter are always the real program: ``readied.c`` says which.
+(``cli/test_main.py``, ``cli/test_start.py``). Commands whose environment changes the interpreter, and those that stay,
+are always the real program: ``readied.c`` says which. Only ``serve`` is not, for half of what it takes to start is to
+import it; its guarded processes are started as ever. Whoever kills it, or looks at its process, starts the real one
+(``rehearsal.py``).
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from typing import NoReturn
 
 SOURCE = Path(__file__).with_name("readied.c")
 REAL = str(Path(sys.executable).with_name("privyseal"))
-LEFT_OUT = ("serve", "demo", "witness", "backup")
+LEFT_OUT = ("demo", "witness", "backup")
 """How the names of modules begin that belong to commands which are always the real program."""
 START_LIMIT = 120.0
 """Seconds until all is imported, on a machine that is busy with other tests."""
@@ -83,6 +85,7 @@ def _serve(at: str) -> NoReturn:
     for module in pkgutil.iter_modules(cli.__path__):
         if not module.name.startswith(LEFT_OUT):
             import_module(f"privyseal.cli.{module.name}")
+    import_module("privyseal.web.app")  # with all that serve brings once it knows that it will not only --check
     gc.collect()
     gc.freeze()
     door = socket.socket(socket.AF_UNIX)

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests import readied
+
+from privyseal.cli import main
 
 PRIVYSEAL = str(Path(sys.executable).with_name("privyseal"))
 
@@ -25,6 +27,18 @@ OFFLINE = ("verify", "inspect")
 
 START_LIMIT = 120.0
 """Seconds until a service must say that it is ready, on a machine that is busy with other tests."""
+
+
+def program() -> str:
+    """Return the path of a ``privyseal`` that starts at once where its locale is C.UTF-8 (``readied.py``)."""
+    return str(readied.bin_folder() / "privyseal")
+
+
+def run_here(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ``privyseal`` with these arguments in the environment of the tests, and return what it said."""
+    command = [program(), *map(str, arguments)]
+    environment = os.environ | {"LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
 
 
 class Rehearsal:
@@ -56,7 +70,7 @@ class Rehearsal:
             given += ["--profile", str(self.profile)]
             given += [] if given[0] in OFFLINE else ["--url", self.url]
         return subprocess.run(
-            [str(readied.bin_folder() / "privyseal"), *given],
+            [program(), *given],
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -65,7 +79,7 @@ class Rehearsal:
         )
 
 
-PLAIN = frozenset({"--scheme", "ecdsa-p256"})
+PLAIN = frozenset({"--scheme", "ecdsa-p256", "rsa-3072"})
 """What may be asked of a service that needs nothing outside its directory, and so can be copied."""
 
 
@@ -86,30 +100,29 @@ def _plain(more: tuple[str, ...]) -> Path:
 
 
 def _initialise(directory: Path, *more: str) -> None:
-    done = subprocess.run(
-        [PRIVYSEAL, "init", "--dir", str(directory), "--rehearsal", *more],
-        capture_output=True,
-        text=True,
-        timeout=START_LIMIT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    """Run ``privyseal init`` in this process, which has imported it and has keys for rehearsal CAs in stock."""
+    assert main.run(["init", "--dir", str(directory), "--rehearsal", *more]) == 0
 
 
 @contextmanager
-def serving(directory: Path, *more: str) -> Iterator[Rehearsal]:
+def serving(directory: Path, *more: str, real: bool = False) -> Iterator[Rehearsal]:
     """Run ``privyseal serve`` on a free port of loopback until the block ends."""
-    process = start(directory, *more)
+    process = start(directory, *more, real=real)
     try:
         yield Rehearsal(directory, wait_ready(process), process)
     finally:
         stop(process)
 
 
-def start(directory: Path, *more: str) -> subprocess.Popen[bytes]:
-    """Start ``privyseal serve`` without waiting for it."""
-    command: Sequence[str] = [PRIVYSEAL, "serve", "--dir", str(directory), "--bind", "127.0.0.1:0", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+def start(directory: Path, *more: str, real: bool = False) -> subprocess.Popen[bytes]:
+    """Start ``privyseal serve`` without waiting for it.
+
+    Unless it is the ``real`` program, what is returned is a small one that hands signals on (``readied.py``): it is not
+    to be killed or stopped, and nothing is learnt from its process.
+    """
+    command = [PRIVYSEAL if real else program(), "serve", "--dir", str(directory), "--bind", "127.0.0.1:0", *more]
+    environment = os.environ | {"LC_ALL": "C.UTF-8"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment)
 
 
 def wait_ready(process: subprocess.Popen[bytes]) -> str:

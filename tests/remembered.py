@@ -12,20 +12,26 @@ the tests, are left alone.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from unittest import mock
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from privyseal.access import passwords
 from privyseal.keystore.sealing import MasterKey
 from privyseal.keystore.softfile import SoftFile
+from privyseal.pki import rehearsal
 
 MOST = 1024
+STOCK = 2 * len(rehearsal.PARTS)
+"""Keys of rehearsal CAs: those of two."""
 
 
 @contextmanager
@@ -37,8 +43,21 @@ def remembered() -> Iterator[None]:
         mock.patch.object(MasterKey, "from_passphrase", stretch),
         mock.patch.object(serialization, "load_der_private_key", read),
         mock.patch.multiple(passwords, _ITERATIONS=1, _MEMORY_KIB=64),
+        mock.patch.object(rehearsal, "rsa", SimpleNamespace(**vars(rsa) | {"generate_private_key": _from_stock})),
     ):
         yield
+
+
+_turn = itertools.count()  # its next number is drawn under the interpreter's lock
+
+
+def _from_stock(exponent: int, bits: int) -> rsa.RSAPrivateKey:
+    return _stocked(next(_turn) % STOCK, exponent, bits)
+
+
+@functools.cache
+def _stocked(number: int, exponent: int, bits: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(exponent, bits)
 
 
 def empty_store(directory: Path, passphrase: bytes) -> None:

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.access import platform_tokens as tokens
 from tests.provider import Provider, providing
-from tests.rehearsal import PRIVYSEAL, Rehearsal, serving
+from tests.rehearsal import Rehearsal, program, serving
 from tests.signing.agreeing import Signer, guarded
 from tests.world import SUBSCRIBER, World, found
 
@@ -53,9 +53,10 @@ class Release:
 
     def _run(self, token: str, more: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("PRIVYSEAL_", "GITHUB_", "ACTIONS_"))}
-        plain |= {"HOME": str(self.folder), "PRIVYSEAL_URL": self.service.url, "PRIVYSEAL_KEY": "guarded"}
+        plain |= {"LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
+        plain |= {"PRIVYSEAL_URL": self.service.url, "PRIVYSEAL_KEY": "guarded"}
         plain |= {"PRIVYSEAL_TOKEN": token} if token else {}
-        command = [PRIVYSEAL, *arguments, "--profile", str(self.profile)]
+        command = [program(), *arguments, "--profile", str(self.profile)]
         return subprocess.run(command, capture_output=True, text=True, timeout=180, env=plain | more, check=False)
 
     def program(self, name: str) -> Path:

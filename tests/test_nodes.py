@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 import urllib.request
@@ -20,7 +19,7 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
-from tests.rehearsal import PRIVYSEAL, stop
+from tests.rehearsal import run_here, stop
 from tests.town import LEASE_S, Node, Town, logger_of, room_of
 
 from privyseal import config
@@ -259,7 +258,7 @@ def test_serve_and_doctor_say_what_is_wrong_with_the_database(town: Town) -> Non
 
 
 def _said(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run([PRIVYSEAL, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = run_here(*arguments)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, serving
+from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, run_here, serving
 from tests.strongroom.witnessroom import free_port
 
 SENTENCE = (
@@ -24,7 +24,7 @@ SENTENCE = (
 
 
 def _privyseal(*arguments: object) -> str:
-    done = subprocess.run([PRIVYSEAL, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    done = run_here(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -103,6 +103,6 @@ def test_old_records_are_only_read_until_an_operator_gives_up_what_they_lack(tmp
 
 
 def _said(*arguments: object) -> str:
-    done = subprocess.run([PRIVYSEAL, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    done = run_here(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

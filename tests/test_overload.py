@@ -98,7 +98,7 @@ def _as_ever(service: Rehearsal, load: Load) -> None:
 
 def test_too_much_is_refused_and_what_is_accepted_is_kept(small: Path) -> None:
     """Five times as many callers as there is room for: refusals are problems with Retry-After, memory is flat."""
-    with serving(small) as service:
+    with serving(small, real=True) as service:
         load = Load(service)
         samples = _overloaded(load, service, seconds=6, callers=80)
         for pid, first in samples[len(samples) // 4][1].items():  # caches still fill; the long test looks closer
@@ -145,7 +145,7 @@ def test_ten_minutes_of_twice_the_capacity(tmp_path: Path) -> None:
     initialise(tmp_path / "seal")
     with (tmp_path / "seal" / "serve.toml").open("a") as settings:
         settings.write("\n[limits]\nrequests = 256\nlongest_wait_s = 2.0\n")
-    with serving(tmp_path / "seal") as service:
+    with serving(tmp_path / "seal", real=True) as service:
         load = Load(service)
         load.rate = 2 * _capacity(service, 10)
         print(f"offered {load.rate:.1f}/s")
@@ -176,7 +176,7 @@ def _status(url: str) -> tuple[int, str]:
 
 def test_a_service_that_is_told_to_stop_loses_nothing(small: Path) -> None:
     """Under load: new requests are refused, those under way are answered, exit 0, and a restart knows them all."""
-    process = start(small)
+    process = start(small, real=True)
     service = Rehearsal(small, wait_ready(process), process)
     load, stop = Load(service), threading.Event()
     threads = load.run(12, stop)
@@ -197,7 +197,7 @@ def test_a_service_that_is_told_to_stop_loses_nothing(small: Path) -> None:
     assert load.book.oddities == []
     assert {status for status, _ in seen} <= {200, 503, 0}
     assert all(connection.lower() == "close" for status, connection in seen if status == 503)
-    with serving(small) as again:
+    with serving(small, real=True) as again:
         assert load.lost(again.url) == []
         assert again.run("log", "fsck", "--dir", small, profile=False).returncode == 0
 
@@ -238,7 +238,7 @@ def test_a_second_signal_ends_it_at_once(small: Path) -> None:
     asking.join(60)
     assert process.returncode == 8, said
     assert b"a second signal" in said
-    with serving(small) as again:
+    with serving(small, real=True) as again:
         load.host = urlsplit(again.url).netloc
         until = time.monotonic() + 60
         state = ""

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from tests.readied import REAL, bin_folder
 
-READIED = str(bin_folder() / "privyseal")
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+
+
+def readied() -> str:
+    return str(bin_folder() / "privyseal")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,7 @@ def test_it_answers_as_the_program_does(code: int, words: str, tmp_path: Path) -
     (tmp_path / "notes.txt").write_text("no program\n")
     said = [
         subprocess.run([program, *words.split()], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=False)
-        for program in (REAL, READIED)
+        for program in (REAL, readied())
     ]
     assert [(one.returncode, one.stdout, one.stderr) for one in said] == [(code, said[0].stdout, said[0].stderr)] * 2
     assert said[0].stdout or said[0].stderr
@@ -55,14 +58,14 @@ def test_what_changes_the_interpreter_starts_the_program_itself(
         program = os.readlink(f"/proc/{running.pid}/exe")
         running.kill()
         running.communicate(timeout=60)
-    assert (program != READIED) == real
+    assert (program != readied()) == real
 
 
 @contextmanager
 def _reading(never: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Give a command that waits for the octets of a file that never come, as it waits; they end with the block."""
     os.mkfifo(never)
-    command = [READIED, "lint", str(never)]
+    command = [readied(), "lint", str(never)]
     running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     until = time.monotonic() + 60
     while True:

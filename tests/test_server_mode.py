@@ -32,7 +32,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     """Run one service for this module; tests that break it start it again."""
     directory = tmp_path_factory.mktemp("server-mode") / "seal"
     initialise(directory, "--scheme", "ecdsa-p256")
-    with serving(directory) as running:
+    with serving(directory, real=True) as running:
         yield running
         stop(running.process)
 
@@ -75,7 +75,7 @@ def _again(service: Rehearsal) -> None:
     """Start the service again after its process has ended."""
     assert service.process.poll() is not None and service.process.stdout is not None
     service.process.stdout.close()
-    service.process = start(service.directory)
+    service.process = start(service.directory, real=True)
     service.url = wait_ready(service.process)
 
 

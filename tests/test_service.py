@@ -31,7 +31,7 @@ def _program(folder: Path, name: str = "hello.exe", more: bytes = b"") -> Path:
 def own(tmp_path: Path) -> Iterator[Rehearsal]:
     """Run a service of the test's own, to be broken; with a P-256 key, which is quick to make."""
     initialise(tmp_path / "seal", "--scheme", "ecdsa-p256")
-    with serving(tmp_path / "seal") as running:
+    with serving(tmp_path / "seal", real=True) as running:
         yield running
 
 
@@ -145,7 +145,7 @@ def test_no_process_outlives_a_killed_service(own: Rehearsal, tmp_path: Path) ->
     while any(Path(f"/proc/{pid}").exists() for pid in rooms.values()):
         assert time.monotonic() < until, "a guarded process outlived its service"
         time.sleep(0.2)
-    again = start(own.directory)
+    again = start(own.directory, real=True)
     try:
         own.url = wait_ready(again)
         _signed(own, _program(tmp_path, "after.exe", b"after"))
@@ -195,7 +195,7 @@ def test_a_hang_up_ends_nothing(tmp_path: Path) -> None:
     """SIGHUP while it starts, while it serves and to its guarded processes: without ``[tls]`` it changes nothing."""
     directory = tmp_path / "seal"
     initialise(directory, "--scheme", "ecdsa-p256")
-    process = start(directory)
+    process = start(directory, real=True)
     until = time.monotonic() + 60
     while not (directory / "run").exists() and time.monotonic() < until:
         time.sleep(0.01)

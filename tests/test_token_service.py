@@ -28,7 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     initialise(folder / "seal", "--scheme", "ecdsa-p256", "--timestamp-in-token", *token)
     assert "stamper/timestamp" in hsm.tool("rehearsal", "--list-objects", "--type", "privkey")
     assert "demo/release" in hsm.tool("rehearsal", "--list-objects", "--type", "privkey")
-    with serving(folder / "seal") as running:
+    with serving(folder / "seal", real=True) as running:
         yield running
 
 

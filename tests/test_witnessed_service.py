@@ -12,7 +12,7 @@ import urllib.request
 from importlib import resources
 from pathlib import Path
 
-from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, serving
+from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, run_here, serving
 from tests.strongroom.cluster import Cluster, folder
 from tests.strongroom.witnessroom import free_port
 from tests.tlog.sumdb_verifier import cosigned_with_go
@@ -21,7 +21,7 @@ from privyseal.tlog.policy import parse_policy
 
 
 def _privyseal(*arguments: object) -> str:
-    done = subprocess.run([PRIVYSEAL, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    done = run_here(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

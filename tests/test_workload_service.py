@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.access import platform_tokens as tokens
 from tests.provider import JOB_SECRET, Provider, providing
-from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, serving
+from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, program, serving
 
 AUDIENCE = "https://seal.example.org"
 SECRETS = re.compile(rb"eyJ0eXAi[A-Za-z0-9_-]{10}|ps[tsw]_[A-Za-z0-9_-]{10}|" + JOB_SECRET.encode())
@@ -44,9 +44,10 @@ class Job:
     def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command in the job; no secret is in what it says."""
         found = {k: v for k, v in os.environ.items() if not k.startswith(("PRIVYSEAL_", "GITHUB_", "ACTIONS_"))}
-        home = {"HOME": str(self.folder), "PRIVYSEAL_AUDIENCE": AUDIENCE, "PRIVYSEAL_URL": self.service.url}
+        home = {"HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
+        home |= {"PRIVYSEAL_AUDIENCE": AUDIENCE, "PRIVYSEAL_URL": self.service.url}
         done = subprocess.run(
-            [PRIVYSEAL, *map(str, arguments), "--profile", str(self.profile)],
+            [program(), *map(str, arguments), "--profile", str(self.profile)],
             capture_output=True,
             timeout=120,
             env=found | home | self.provider.job() | environment,
@@ -65,7 +66,7 @@ class Job:
         """Run a command as the administrator."""
         given = [*arguments, "--profile", str(self.service.directory / "administrator.toml"), "--url", self.service.url]
         return subprocess.run(
-            [PRIVYSEAL, *given],
+            [program(), *given],
             capture_output=True,
             text=True,
             timeout=120,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import subprocess
 import tomllib
 import urllib.error
 import urllib.request
@@ -16,7 +15,7 @@ from typing import Any
 
 import msgspec
 from tests import postgres
-from tests.rehearsal import PRIVYSEAL, initialise, start, stop, wait_ready
+from tests.rehearsal import initialise, run_here, start, stop, wait_ready
 from tests.world import a_description
 
 from privyseal.records import keys
@@ -33,7 +32,7 @@ class Node:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.process = start(directory)
+        self.process = start(directory, real=True)
         try:
             self.url = wait_ready(self.process)
         except BaseException:
@@ -86,7 +85,7 @@ class Town:
         settings.write_text(f'journal = "{journal}"\n' + settings.read_text())
         recover = [["recover", "--dir", self.first, "--apply"]]
         for command in recover + [["add-logger", "--dir", folder / n, "--beside", self.first] for n in NAMES[1:]]:
-            done = subprocess.run([PRIVYSEAL, "log", *command], capture_output=True, text=True, timeout=60, check=False)
+            done = run_here("log", *command)
             assert done.returncode == 0, done.stderr
 
     def stop(self) -> None:
@@ -130,8 +129,7 @@ class Town:
 
     def intents(self) -> int:
         """Verify the whole log with our own auditor, and count the signatures that it knows intents of."""
-        command = [PRIVYSEAL, "log", "fsck", "--dir", str(self.first)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = run_here("log", "fsck", "--dir", self.first)
         assert done.returncode == 0, done.stderr
         with self.database.connect() as connection:
             rows = connection.execute("SELECT intent_index FROM requests WHERE intent_index IS NOT NULL").fetchall()

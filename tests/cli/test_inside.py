@@ -19,7 +19,7 @@ from tests.formats import opc_builder, opc_rules, pe_builder
 from tests.formats.test_packages_strangers import all_rsa, judged
 from tests.formats.zip_builder import File, app_package, archive, nuget_files
 from tests.pki import mint
-from tests.rehearsal import PRIVYSEAL
+from tests.rehearsal import PRIVYSEAL, program
 
 from privyseal.cli import keyfile
 from privyseal.cli.inside_signing import sign_with_inside
@@ -48,7 +48,7 @@ def packed(path: Path, count: int) -> Path:
 def run(shell: Shell, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     folder, environment = shell
     return subprocess.run(
-        [PRIVYSEAL, *arguments],
+        [program(), *arguments],
         cwd=folder,
         env={**environment, **more},
         capture_output=True,

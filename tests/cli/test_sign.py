@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.formats import pe_builder
-from tests.rehearsal import PRIVYSEAL
+from tests.rehearsal import PRIVYSEAL, program
 
 from privyseal.formats import catalogue
 from privyseal.formats.protocol import Identity
@@ -35,7 +35,7 @@ KEY_FILE = ["--keyfile", "own.key", "--certs", "own.pem"]
 def run(shell: Shell, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     folder, environment = shell
     return subprocess.run(
-        [PRIVYSEAL, *map(str, arguments)],
+        [program(), *map(str, arguments)],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -46,6 +46,41 @@ def test_a_service_starts_without_the_linters() -> None:
     assert json.loads(subprocess.run(looked, check=True, capture_output=True, text=True, timeout=120).stdout) == {}
 
 
+STARTING = """
+import sys
+from types import SimpleNamespace
+from privyseal.cli import serve
+from privyseal.web import app
+app.build(SimpleNamespace())
+print(*sys.modules)
+"""
+
+
+def test_a_service_starts_without_what_its_settings_do_not_name() -> None:
+    """A restart after a crash is waited for: no driver of the other database, no model of others'
+    packages, no encrypted tokens."""
+    ran = subprocess.run([sys.executable, "-c", STARTING], check=True, capture_output=True, text=True, timeout=120)
+    unwanted = {
+        "sqlalchemy.dialects.postgresql",
+        "psycopg",
+        "pydantic",
+        "joserfc.jwe",
+    }
+    assert sorted(unwanted & set(ran.stdout.split())) == []
+
+
+def test_a_room_starts_without_what_calls_clouds() -> None:
+    """Its settings know every cloud; HTTP and TLS are for the worker that calls one, and for who asks a witness."""
+    ran = subprocess.run(
+        [sys.executable, "-c", "import sys, privyseal.strongroom.run; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert sorted({"http.client", "ssl", "email", "asyncio", "pydantic"} & set(ran.stdout.split())) == []
+
+
 def test_what_is_exempt_is_a_command() -> None:
     assert set(COMMANDS) >= AT_THE_MACHINE
     assert "privyseal.cli.key" in LIGHT

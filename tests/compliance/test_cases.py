@@ -36,6 +36,7 @@ from typing import Any
 
 import pytest
 from tests.compliance.builders.kinds import BUILDERS
+from tests.every import every
 
 from privyseal.compliance.catalogue import BY_ID, REQUIREMENTS
 from privyseal.compliance.evaluate import evaluate
@@ -58,17 +59,16 @@ def _listed(expect: str | list[str]) -> list[str]:
     return [expect] if isinstance(expect, str) else expect
 
 
-CASES = [
-    pytest.param(path, number, id=f"{path.stem}: {case['name']}")
-    for path in FILES
-    for number, case in enumerate(_read(path)["case"])
-]
-
-
-@pytest.mark.parametrize(("path", "number"), CASES)
-def test_case(path: Path, number: int) -> None:
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_cases(path: Path) -> None:
     file = _read(path)
-    case = file["case"][number]
+    with every() as case:
+        for each in file["case"]:
+            with case(each["name"]):
+                _judged(file, each)
+
+
+def _judged(file: dict[str, Any], case: dict[str, Any]) -> None:
     subject = BUILDERS[file.get("kind", "certificate")](file.get("subject", {}) | case.get("subject", {}))
     day = case.get("as_of", file.get("as_of", TODAY))
     choices = file.get("asked", {}).get("choices", {}) | case.get("choices", {})

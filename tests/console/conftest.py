@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.rehearsal import PRIVYSEAL, Rehearsal, initialise, serving
+from tests.rehearsal import Rehearsal, initialise, run_here, serving
 
 pytest.importorskip("playwright.sync_api", reason="the extra 'test' brings playwright")
 
@@ -84,13 +83,7 @@ class Person:
 def invite(service: Rehearsal, name: str, *roles: str) -> str:
     """Invite somebody at the machine; return the link's path."""
     given = [word for role in roles for word in ("--role", role)]
-    done = subprocess.run(
-        [PRIVYSEAL, "invite", "demo", name, "--dir", str(service.directory), *given],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_here("invite", "demo", name, "--dir", service.directory, *given)
     assert done.returncode == 0, done.stderr
     link = done.stdout.strip()
     return link[link.index("/console/") :]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.console.conftest import Person, invite, shots
-from tests.rehearsal import PRIVYSEAL, Rehearsal
+from tests.rehearsal import PRIVYSEAL, Rehearsal, program
 
 from privyseal.access import totp
 
@@ -257,12 +257,12 @@ def test_a_command_line_is_let_in_by_a_browser(
     _, said = login.communicate(timeout=60)
     assert login.returncode == 0, said
     assert f"Hal{way} of demo, by passkey, until" in said
-    who = subprocess.run([PRIVYSEAL, "whoami"], env=env, capture_output=True, text=True, check=False, timeout=60)
+    who = subprocess.run([program(), "whoami"], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert who.returncode == 0 and "by       passkey" in who.stderr, who.stderr
     person.open("/console/sessions")
     expect(person.page.locator("main")).to_contain_text("command-line")
-    out = subprocess.run([PRIVYSEAL, "logout"], env=env, capture_output=True, text=True, check=False, timeout=60)
+    out = subprocess.run([program(), "logout"], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert out.returncode == 0 and "Logged out." in out.stderr
-    who = subprocess.run([PRIVYSEAL, "whoami"], env=env, capture_output=True, text=True, check=False, timeout=60)
+    who = subprocess.run([program(), "whoami"], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert who.returncode == 4
     assert [each for each in person.errors if "127.0.0.1" not in each and "favicon" not in each] == []

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect
 from tests.console.conftest import Person, invite
 from tests.console.test_pages import fits, picture
 from tests.formats import pe_builder
-from tests.rehearsal import PRIVYSEAL, Rehearsal
+from tests.rehearsal import Rehearsal, program
 
 from privyseal import config
 from privyseal.records import agreements as papers
@@ -62,7 +62,7 @@ def come_in(chromium: Browser, service: Rehearsal, name: str, role: str) -> Pers
 
 def command(service: Rehearsal, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PRIVYSEAL, *arguments], capture_output=True, text=True, timeout=120, check=False, env=service.environment()
+        [program(), *arguments], capture_output=True, text=True, timeout=120, check=False, env=service.environment()
     )
 
 

@@ -53,10 +53,15 @@ class Outsider:
             head = open_checkpoint(note, self.verifier)
             self.roots.setdefault(head.size, set()).add(head.root)
 
-    def check(self, given: Sequence[Given]) -> int:
-        """Hold everything against what clients were given, those of before included; return the log's size."""
+    def check(self, given: Sequence[Given], *, with_go: bool = True) -> int:
+        """Hold everything against what clients were given, those of before included; return the log's size.
+
+        Without Go, nobody but us reads the tiles this time. A log that only grows keeps what is wrong in it for a later
+        check; one that does not is seen here each time, by the roots of all heads that anybody was shown.
+        """
         self.checks += 1
-        assert "verified" in verify_with_go(self.log, self.verifier.vkey)
+        if with_go:
+            assert "verified" in verify_with_go(self.log, self.verifier.vkey)
         store = DirectoryTileStore(self.log)
         note = store.read("checkpoint")
         assert note is not None

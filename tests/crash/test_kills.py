@@ -11,6 +11,8 @@ from tests.crash.kills import at_random, named_points
 from tests.crash.victim import HOMES
 
 NIGHTLY = pytest.mark.nightly
+GO_EACH = 8
+"""Crashes from one look of Go at the log to its next; nightly it looks after each."""
 
 
 def test_the_points_cover_the_walk() -> None:
@@ -27,7 +29,7 @@ def test_the_points_cover_the_walk() -> None:
 )
 def test_a_death_at_any_named_point_breaks_no_promise(folder: Path, home: str, rounds: int) -> None:
     """Each process dies at each of its points; each point is reached; after each death the outsider is content."""
-    figures = named_points(folder, home, rounds)
+    figures = named_points(folder, home, rounds, go_each=GO_EACH if rounds == 1 else 1)
     print(figures)
     assert figures.kills >= rounds * len(POINTS)
 
@@ -36,7 +38,7 @@ def test_a_death_at_any_named_point_breaks_no_promise(folder: Path, home: str, r
 def test_a_death_of_serve_at_any_named_point_breaks_no_promise_on_postgresql(folder: Path) -> None:
     """Who writes the records dies before and after each commit; the guarded processes know of no PostgreSQL here."""
     points = tuple(point for point in POINTS if point.role == "serve")
-    figures = named_points(folder, "postgresql", points=points)
+    figures = named_points(folder, "postgresql", points=points, go_each=GO_EACH)
     print(figures)
     assert figures.kills >= len(points)
 

@@ -10,8 +10,9 @@ from contextlib import closing
 import pytest
 
 from privyseal.errors import KeyStoreUnavailable, Misused
+from privyseal.keystore.addresses import check_address, port_of
 from privyseal.keystore.clouds import NotDone, patiently
-from privyseal.keystore.wire import MAX_ANSWER_OCTETS, Wire, check_address, port_of
+from privyseal.keystore.wire import MAX_ANSWER_OCTETS, Wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Script = Callable[[socket.socket], None]

@@ -71,13 +71,14 @@ def _stored(log: Grown) -> list[str]:
     return names
 
 
-def test_a_thousand_flipped_bits() -> None:
+@pytest.mark.parametrize("flips", [300, pytest.param(1000, marks=pytest.mark.nightly)])
+def test_a_thousand_flipped_bits(flips: int) -> None:
     """Of 1,000 flips, each in one bit of one stored file or of the checkpoint, every one is found, and named."""
     log = grown([100, 640, 700])
     names, chance = _stored(log), random.Random(SEED)
     assert {tile_path(*each) for each in edge(700)} <= set(names)
     note = checkpoint_of(log.head)
-    for _ in range(950):
+    for _ in range(flips - 50):
         path = chance.choice(names)
         whole = log.files[path]
         log.files[path] = _flipped(whole, chance)

@@ -6,12 +6,14 @@ the table of ``tests/access/test_permissions.py``. A route without a line in ``A
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from tests.access.test_permissions import TABLE
+from tests.every import every
 from tests.web.house import House
 
 from privyseal.records.tables import subscribers
@@ -217,14 +219,21 @@ def suspend(house: House, name: str) -> bool:
 
 
 @in_sqlite
-@pytest.mark.parametrize("whose", WHOSE)
-@pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_authorization_matrix(
-    route: Route, caller: str, whose: str, shared_house: House, callers: dict[tuple[str, str], dict[str, str]]
+    route: Route, shared_house: House, callers: dict[tuple[str, str], dict[str, str]]
 ) -> None:
     """Each cell is let in or turned away as it is declared, and nothing ever is a bug of ours."""
     assert (route.method, route.path) in ADMITS, "declare in ADMITS who may use this route"
+    with every() as case:
+        for caller, whose in itertools.product(CALLERS, WHOSE):
+            with case(f"{caller} of {whose}"):
+                _cell(route, caller, whose, shared_house, callers)
+
+
+def _cell(
+    route: Route, caller: str, whose: str, shared_house: House, callers: dict[tuple[str, str], dict[str, str]]
+) -> None:
     subscriber = {"own": "demo", "other": "other", "suspended": "paused"}[whose]
     path = route.path.replace("{subscriber:str}", subscriber)
     path = path.replace("/subscribers/{name:str}", f"/subscribers/{subscriber}")  # which names one, and is asked of it

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from msgspec import Meta
@@ -127,6 +126,8 @@ class StepCa:
 
     def _token(self, path: str, subject: str, now: datetime) -> str:
         """Return a token for one call; Misused where the provisioner's key is none."""
+        from joserfc import jwt  # and with it all of JWE: only for who asks such a CA
+
         key = self._key()
         since = int((now - OTHER_CLOCK).timestamp())
         claims = {

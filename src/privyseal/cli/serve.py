@@ -141,6 +141,8 @@ class _Running:
             from privyseal.web import app, tracing
             from privyseal.web.metrics import Metrics
 
+            catalogue.every()  # before there are threads: what is imported later is not learnt
+            learn_types()
         self._settings = settings
         self._directory = directory
         self._tls = tls_files(settings, directory)
@@ -148,8 +150,6 @@ class _Running:
         if processes is not None:
             self._metrics.living.children = processes.children
         self._build = app.build
-        catalogue.every()  # before there are threads: what is imported later is not learnt
-        learn_types()
         summon: Callable[[], None] | None = None
         if processes is not None and settings.node.rooms == "start":
             summon = functools.partial(processes.summon, "issuer")

@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from privyseal.keystore.addresses import METADATA, check_address, port_of
 from privyseal.keystore.away import Away
 from privyseal.keystore.clouds import HOME_NAME, CloudUri
 from privyseal.keystore.homes import CLOUD_SILENCE_SECONDS, Begin, Home, Located, Territory, check_limits
-from privyseal.keystore.rest import METADATA
-from privyseal.keystore.wire import check_address, port_of
 
 STORE = "azurekv"
 """The name of this key store, which its URIs begin with."""

@@ -20,8 +20,6 @@ from privyseal.keystore.wire import Reply, Wire
 
 EARLY_SECONDS = 300
 """How long before its end a token is replaced; those of both clouds last an hour, or five minutes at least."""
-METADATA = "http://169.254.169.254"
-"""Where a machine in a cloud is told who it is: a link-local address that both clouds use, by plain http."""
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _S = TypeVar("_S")
 

@@ -13,10 +13,10 @@ from typing import ClassVar
 
 import msgspec
 
+from privyseal.keystore.addresses import check_address, port_of
 from privyseal.keystore.away import Away
 from privyseal.keystore.clouds import HOME_NAME, CloudUri
 from privyseal.keystore.homes import CLOUD_SILENCE_SECONDS, Begin, Home, Located, Territory, check_limits
-from privyseal.keystore.wire import check_address, port_of
 
 STORE = "vault"
 """The name of this key store, which its URIs begin with."""

@@ -20,7 +20,6 @@ from privyseal.keystore.clouds import NotDone
 
 MAX_ANSWER_OCTETS = 4 << 20
 """Octets of one answer; a page of 50 events of CloudTrail, the largest that is asked for, has some 150 KiB."""
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Reply(NamedTuple):
@@ -30,21 +29,6 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     """By lower-case name."""
     body: bytes
-
-
-def check_address(url: str) -> None:
-    """Refuse, with ValueError, what is no https address; http is for this machine alone."""
-    parts = urlsplit(url)
-    if not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)) or not parts.hostname:
-        raise ValueError(f"{url[:200]} is no https address, nor an http one of this machine")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("an address of a cloud has no user, query or fragment")
-
-
-def port_of(url: str) -> int:
-    """Return the TCP port of an address."""
-    parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 class Wire:

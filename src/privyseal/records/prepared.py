@@ -29,7 +29,6 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import Compiled
@@ -135,6 +134,8 @@ def _in_binary(sql: str, given: Mapping[str, TypeEngine[Any]]) -> str:
 
 def _arrays(given: Mapping[str, TypeEngine[Any]]) -> Subquery:
     """Return the rows that arrays of values make, one array for each column."""
+    from sqlalchemy.dialects.postgresql import ARRAY  # a tenth of all that records import, and SQLite needs none of it
+
     columns = [func.unnest(bindparam(name, type_=ARRAY(_element(kind)))).label(name) for name, kind in given.items()]
     return select(*columns).subquery("given")
 
