@@ -16,22 +16,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from datetime import UTC, datetime
 
 import msgspec
 
-from privyseal.cli import outcomes, pieces, sign
-from privyseal.cli.inside_workshop import Ended, Workshop
+from privyseal.cli import one_file, pieces
+from privyseal.cli.inside_workshop import Ended, Workshop, outcome_of
 from privyseal.cli.makers import Maker
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import path_text
-from privyseal.cli.pieces import Counted, Job, Opened, Pending, Wishes
-from privyseal.errors import BadInput
+from privyseal.cli.pieces import Counted, Job, Pending, Wishes
 from privyseal.formats import inside
 from privyseal.formats.patch import carry_out
 from privyseal.formats.protocol import Copy, PatchPlan
 from privyseal.formats.source import FileSource
-from privyseal.pki import certificates
 
 
 def sign_with_inside(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome | None:
@@ -45,7 +42,7 @@ def sign_with_inside(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -
         if kind is None or kind not in inside.CONTAINERS:
             return None
         opened = None if kind == "zip" else pieces.open_piece(code)
-        if opened is not None and not is_signed_anew(opened, maker, wishes):
+        if opened is not None and not one_file.is_signed_anew(opened, maker, wishes):
             return None
         container = inside.CONTAINERS[kind](code, opened.examined.layout if opened else None)
         with Workshop(maker, wishes) as shop:
@@ -60,29 +57,9 @@ def sign_with_inside(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -
                 return outcome_of(ended, job, kind)
 
 
-def is_signed_anew(opened: Opened, maker: Maker, wishes: Wishes) -> bool:
-    """Tell whether the file may become another one; BadInput where a signature on it would then no longer fit."""
-    key_id = certificates.key_id(certificates.outline(maker.identity.chain[0]).spki)
-    decision = pieces.decide(opened, wishes, key_id, datetime.now(UTC))
-    if decision.mode == "append":
-        raise BadInput(
-            f"{opened.code.filename} is signed by others, and their signature would not fit other content.",
-            hint="--if-signed replace, or --inside skip",
-        )
-    return decision.action != "keep"
-
-
 def _kept(job: Job, shop: Workshop) -> Outcome:
     report = FileReport(path=path_text(job.path), format="zip", status="kept", inside=shop.report(()))
     return Outcome(report, "nothing in it that can be signed is without a signature")
-
-
-def outcome_of(end: Ended, job: Job, kind: str) -> Outcome:
-    """Tell of a file of which something inside was not signed, or waits for people."""
-    if isinstance(end.end, Pending):
-        outcome = outcomes.waiting(job, kind, end.end.request)
-        return msgspec.structs.replace(outcome, words=f"what is inside {outcome.words}")
-    return outcomes.failed(job, end.end.about(f"{end.node.shown}, inside it"))
 
 
 # What the last step is made of.
@@ -117,4 +94,4 @@ def _put(job: Job, anew: FileSource) -> Outcome:
 
 def _sign_whole(job: Job, whole: str, anew: FileSource, shop: Workshop, counted: Counted) -> Outcome:
     wishes = msgspec.structs.replace(shop.wishes, if_signed="replace")  # that it may be was decided before
-    return sign.sign_opened(pieces.open_piece(anew), Job(whole, job.out, job.receipts), shop.maker, wishes, counted)
+    return one_file.sign(pieces.open_piece(anew), Job(whole, job.out, job.receipts), shop.maker, wishes, counted)

@@ -10,9 +10,9 @@ from types import TracebackType
 
 import msgspec
 
-from privyseal.cli import pieces, sign
+from privyseal.cli import one_file, outcomes, pieces
 from privyseal.cli.makers import Maker, Together, as_file_maker
-from privyseal.cli.outcomes import InsideReport
+from privyseal.cli.outcomes import InsideReport, Outcome
 from privyseal.cli.pieces import Job, Made, Opened, Pending, Wishes
 from privyseal.confirm import Expected
 from privyseal.errors import BadInput, MalformedCode, PrivySealError, VerificationFailed
@@ -66,6 +66,14 @@ class Ended(Exception):
         """Say what, and how it ended."""
         super().__init__(node.shown)
         self.node, self.end = node, end
+
+
+def outcome_of(end: Ended, job: Job, kind: str) -> Outcome:
+    """Tell of a file of which something inside was not signed, or waits for people."""
+    if isinstance(end.end, Pending):
+        outcome = outcomes.waiting(job, kind, end.end.request)
+        return msgspec.structs.replace(outcome, words=f"what is inside {outcome.words}")
+    return outcomes.failed(job, end.end.about(f"{end.node.shown}, inside it"))
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -198,7 +206,7 @@ class Workshop:
         job = Job(node.path, _signed_path(node))
         try:
             with node.opened() as code:
-                outcome = sign.sign_opened(pieces.open_piece(code), job, self.maker, self.wishes, _nobody)
+                outcome = one_file.sign(pieces.open_piece(code), job, self.maker, self.wishes, _nobody)
         except PrivySealError as error:
             raise Ended(node, error) from error
         if outcome.end is not None:

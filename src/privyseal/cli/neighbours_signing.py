@@ -18,12 +18,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import msgspec
 
-from privyseal.cli import inside_signing, neighbours, pieces, sign
-from privyseal.cli.inside_workshop import Ended, Node, Workshop
+from privyseal.cli import neighbours, one_file, pieces
+from privyseal.cli.inside_workshop import Ended, Node, Workshop, outcome_of
 from privyseal.cli.makers import Maker
 from privyseal.cli.neighbours import Folder, Neighbour, Neighbours, Survey
 from privyseal.cli.outcomes import Outcome
@@ -36,7 +35,6 @@ from privyseal.formats.clickonce_manifest import read as read_manifest
 from privyseal.formats.inside import printable
 from privyseal.formats.patch import carry_out, settle
 from privyseal.formats.source import FileSource
-from privyseal.pki import certificates
 
 KIND = "clickonce"
 """The format whose files this is about."""
@@ -79,7 +77,7 @@ def sign_with_neighbours(job: Job, maker: Maker, wishes: Wishes, counted: Counte
             )
         code = stack.enter_context(FileSource.open(path))
         opened = pieces.open_piece(code)
-        if not inside_signing.is_signed_anew(opened, maker, wishes):
+        if not one_file.is_signed_anew(opened, maker, wishes):
             return None
         shop = stack.enter_context(Workshop(maker, wishes))
         top = _surveyed(opened, folder, shop, stack)
@@ -96,7 +94,7 @@ def sign_with_neighbours(job: Job, maker: Maker, wishes: Wishes, counted: Counte
                 return None
             return _finished(job, top, folder, out, shop, counted)
         except Ended as ended:
-            return inside_signing.outcome_of(ended, job, KIND)
+            return outcome_of(ended, job, KIND)
 
 
 def _heights(top: _Manifest) -> Iterator[_Manifest]:
@@ -133,7 +131,7 @@ def _application(
     its = opened.examined.layout
     if opened.format.name != KIND or not isinstance(its, ClickOnceLayout):
         raise BadInput(f"{printable(one.text)} is no manifest of an application.")
-    anew = inside_signing.is_signed_anew(opened, shop.maker, shop.wishes)
+    anew = one_file.is_signed_anew(opened, shop.maker, shop.wishes)
     found = neighbours.survey(folder, its, below, mapped=clickonce_files.maps_extensions(top.layout))
     return _Manifest(one.text, opened, found, anew=anew)
 
@@ -205,8 +203,7 @@ def _written_anew(top: _Manifest, folder: Folder, shop: Workshop) -> bool:
 
 def _is_wanted(manifest: _Manifest, shop: Workshop) -> bool:
     """Tell whether a manifest is to be signed though it holds."""
-    key_id = certificates.key_id(certificates.outline(shop.maker.identity.chain[0]).spki)
-    return pieces.decide(manifest.opened, shop.wishes, key_id, datetime.now(UTC)).action == "sign"
+    return one_file.decided(manifest.opened, shop.maker, shop.wishes).action == "sign"
 
 
 def _manifest_now(manifest: _Manifest) -> contextlib.AbstractContextManager[FileSource]:
@@ -267,7 +264,7 @@ def _finished(job: Job, top: _Manifest, folder: Folder, out: Folder, shop: Works
     wishes = msgspec.structs.replace(shop.wishes, if_signed="replace")  # that it may be was decided before
     with FileSource.open(whole) as anew:
         anew.filename, anew.mode = top.opened.code.filename, top.opened.code.mode
-        outcome = sign.sign_opened(pieces.open_piece(anew), inner, shop.maker, wishes, counted)
+        outcome = one_file.sign(pieces.open_piece(anew), inner, shop.maker, wishes, counted)
     receipt = path_text(job.receipt) if outcome.report.receipt is not None else None
     report = msgspec.structs.replace(outcome.report, path=path_text(job.path), receipt=receipt)
     if outcome.end is not None:

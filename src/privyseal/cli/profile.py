@@ -223,8 +223,8 @@ def _unnamed(here: str, environment: Mapping[str, str]) -> list[_Layer]:
 
 
 def _named(profile: str, here: str, environment: Mapping[str, str]) -> list[_Layer]:
-    for file in profile_file(profile):
-        path = os.path.join(here, file)
+    for name in profile_file(profile):
+        path = os.path.join(here, name)
         return [_layer(path, _read(path))]
     known: list[str] = []
     for path in _files(here, environment):

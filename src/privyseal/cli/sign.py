@@ -16,23 +16,21 @@ from typing import Any
 import click
 import msgspec
 
-from privyseal.cli import crew, inside_looking, makers, outcomes, pieces
+from privyseal.cli import crew, inside_looking, makers, one_file, outcomes, pieces
 from privyseal.cli.given import Given
 from privyseal.cli.main import from_os_error
 from privyseal.cli.makers import Maker, as_file_maker
 from privyseal.cli.outcomes import FileReport, Outcome
 from privyseal.cli.output import Command, JsonMode, Output, json_option, mark, quiet_option, shown_path
-from privyseal.cli.pieces import Counted, Decision, Job, Opened, Pending, Wishes
+from privyseal.cli.pieces import Counted, Job, Pending, Wishes
 from privyseal.cli.progress import Progress
-from privyseal.confirm import Expected
 from privyseal.errors import MalformedCode, PrivySealError, Unavailable
-from privyseal.formats import catalogue, operations
+from privyseal.formats import catalogue
 from privyseal.formats.examine import LARGE
-from privyseal.formats.patch import Ahead, settle
-from privyseal.formats.protocol import EmbeddedSignature
+from privyseal.formats.patch import settle
 from privyseal.formats.source import FileSource
 from privyseal.pki import certificates
-from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES, LogFacts
+from privyseal.terms.signatures import DIGEST_SIZES, SCHEMES
 
 AT_ONCE = 16
 """Files in hand at once with a service: it collects what comes together into one batch, with one wait for its disk."""
@@ -223,7 +221,7 @@ def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
                 return outcome
         with FileSource.open(job.path) as code:
             opened = pieces.open_piece(code)
-            outcome = sign_opened(opened, job, maker, wishes, counted)
+            outcome = one_file.sign(opened, job, maker, wishes, counted)
             # What is kept holds what it did, but not the files beside it.
             seen = ("signed", "waiting", *(("kept",) if opened.format.name in inside_looking.NAMES_OTHERS else ()))
             looks = wishes.inside == "check" and outcome.report.status in seen
@@ -234,67 +232,6 @@ def _sign(job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
         return outcomes.failed(job, error)
     except OSError as error:
         return outcomes.failed(job, from_os_error(error))
-
-
-def sign_opened(opened: Opened, job: Job, maker: Maker, wishes: Wishes, counted: Counted) -> Outcome:
-    """Sign one file that was opened, without what is inside; raises PrivySealError."""
-    key_id = certificates.key_id(certificates.outline(maker.identity.chain[0]).spki)
-    decision = pieces.decide(opened, wishes, key_id, datetime.now(UTC))
-    if decision.action == "keep":
-        return outcomes.kept(job, opened, None, decision.why)
-    ours = decision.ours
-    if ours is not None and job.in_place and maker.has_receipt(ours, job):
-        return outcomes.kept(job, opened, ours, decision.why, receipt=maker.logs)
-    if as_file_maker(maker) is not None:  # its file is made by the service
-        return _make(opened, None, job, maker, wishes, decision, counted)
-    # Made now, so that nothing is signed that could not be written.
-    with Ahead(opened.code, job.out, opened.examined.layout.shift) as draft:
-        return _make(opened, draft, job, maker, wishes, decision, counted)
-
-
-# Each argument is one thing that one file's signature is made of.
-def _make(  # noqa: PLR0913
-    opened: Opened, draft: Ahead | None, job: Job, maker: Maker, wishes: Wishes, decision: Decision, counted: Counted
-) -> Outcome:
-    ours = decision.ours
-    options = wishes.options
-    if options.mode != decision.mode:
-        options = msgspec.structs.replace(options, mode=decision.mode)
-    options = operations.fitting(opened.format, options)
-    comparing = None if draft is None else draft.comparing
-    prepared = pieces.prepare(opened, maker.identity, options, wishes.digest, counted, comparing)
-    if (filer := as_file_maker(maker)) is not None:
-        made = filer.make_from(opened.code, prepared, options, counted, again=wishes.again)
-    else:
-        made = maker.make(prepared, options, again=wishes.again)
-    if isinstance(made, Pending):
-        return outcomes.waiting(job, opened.format.name, made.request)
-    there = {each.blob: each for each in opened.examined.signatures}
-    if ours is not None and job.in_place and set(made.blobs) <= set(there):
-        log, *_ = [maker.accept(made, there[blob], job) for blob in made.blobs]
-        return outcomes.kept(
-            job, opened, ours, "signed by this key already; its receipt was fetched", log=log, made=made
-        )
-    logged: list[LogFacts | None] = []
-    expected = Expected(
-        blobs=made.blobs,
-        prepared=prepared,
-        certificate=maker.identity.chain[0],
-        timestamped=options.timestamp,
-        known_problems=frozenset(each.code for each in opened.examined.problems if decision.mode == "append"),
-    )
-
-    def then(found: Sequence[EmbeddedSignature]) -> None:
-        logged.extend(maker.accept(made, each, job) for each in found)
-
-    if filer is not None:
-        found = filer.fetch(made, opened, job, options, expected, counted, then)
-    else:
-        assert draft is not None  # noqa: S101 - only a file that comes from the service has none
-        found = pieces.put_back(opened, draft, options, expected, counted, then)
-    if opened.code.size < LARGE:
-        counted(pieces.PASSES * opened.code.size)
-    return outcomes.signed(job, opened, found, made, logged[0], decision.why, told=wishes.told)
 
 
 def _passes(maker: Maker) -> int:
