@@ -8,6 +8,7 @@ the directory says, and there is one end.
 
 Nothing is unpacked but by :func:`unpacked`, which holds what comes out against the size and checksum that are stated.
 What an archive becomes with other entries is for ``zipdir_writing.py``.
+This file is longer than others because all that an archive says of itself is held against each other in one place.
 """
 
 from __future__ import annotations
