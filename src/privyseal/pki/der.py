@@ -158,7 +158,7 @@ class Skeleton:
 
     It is cut out of what the ordinary writer builds, so nothing is spliced by hand. A hole keeps its size, and so every
     length around it stays true. What else could depend on a value is an order, that of a SET OF; one that is the same
-    for the lowest and for the highest values is the same for all between: tried. ``form % values`` checks no sizes.
+    for the lowest and for the highest values is so for all between. ``form % values`` fills in whatever the sizes.
     """
 
     __slots__ = ("_sizes", "form")

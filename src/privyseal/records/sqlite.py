@@ -26,8 +26,8 @@ CHECKPOINT_PAGES = 4000
 1,000 would put two further syncs into every third one."""
 
 WRITER_CACHE_KIB = 32 * 1024
-"""Of the pages that the connection that writes has seen, how much stays in memory; SQLite's own 2 MiB hold a thirtieth
-of the tree of ``signed_digests`` after a day's work, of which each release looks for random pages."""
+"""Of the pages that the connection that writes has seen, how much stays in memory. Each release looks for random pages
+of the tree of ``signed_digests``; SQLite's own 2 MiB are the rows of 12,000 signatures."""
 
 _TO_SAVEPOINT = ("ROLLBACK TO SAVEPOINT item", "RELEASE SAVEPOINT item")
 
