@@ -221,8 +221,8 @@ def _unnamed(here: Path, environment: Mapping[str, str]) -> list[_Layer]:
 
 
 def _named(profile: str, here: Path, environment: Mapping[str, str]) -> list[_Layer]:
-    for file in profile_file(profile):
-        path = here / file
+    for named in profile_file(profile):
+        path = here / named
         return [_layer(path, _read(path))]
     known: list[str] = []
     for path in _files(here, environment):
