@@ -75,7 +75,7 @@ def test_a_guarded_process_is_told_likewise(tmp_path: Path) -> None:
     path = tmp_path / "signer.toml"
     path.write_text('log = "x"\noperator_quorum = 0\nsecret-value = "hunter2"\n')
     path.chmod(0o600)
-    with pytest.raises(Misused, match="signer.toml") as caught:
+    with pytest.raises(Misused, match=r"signer\.toml") as caught:
         load_room(path, SignerSettings)
     assert caught.value.hint is not None and "operator_quorum, anchors" in caught.value.hint
     assert "hunter2" not in str(caught.value)

@@ -139,7 +139,7 @@ class NotFound(PrivySealError):
 
 
 class NotYet(NotFound):
-    """What comes into being by itself, later: the detail says when; nothing is wrong, and to ask in moments is no use."""
+    """What comes into being by itself, later: the detail says when. Nothing is wrong; to ask in moments is no use."""
 
     code, title, exit, retryable = "not-yet", "Not yet", 8, True
 

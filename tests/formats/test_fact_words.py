@@ -13,9 +13,11 @@ from privyseal.formats import fact_words, pe_layout, uefi_facts
 
 NO_MACHINE = {"UNKNOWN"}
 OTHERWISE = {
-    "I386": "x86", "AMD64": "x64", "IA64": "Itanium", "EBC": "EFI byte code", "ARMNT": "ARM Thumb-2", "THUMB": "ARM Thumb",
-    "POWERPCFP": "PowerPC with floating point", "R3000": "MIPS R3000", "R3000BE": "MIPS R3000, big endian",
-    "R4000": "MIPS R4000", "R10000": "MIPS R10000", "WCEMIPSV2": "MIPS for Windows CE", "MIPSFPU": "MIPS with floating point",
+    "I386": "x86", "AMD64": "x64", "IA64": "Itanium", "EBC": "EFI byte code", "ARMNT": "ARM Thumb-2",
+    "THUMB": "ARM Thumb", "POWERPCFP": "PowerPC with floating point",
+    "R3000": "MIPS R3000", "R3000BE": "MIPS R3000, big endian",
+    "R4000": "MIPS R4000", "R10000": "MIPS R10000", "WCEMIPSV2": "MIPS for Windows CE",
+    "MIPSFPU": "MIPS with floating point",
     "MIPSFPU16": "MIPS16 with floating point", "POWERPCBE": "PowerPC, big endian", "CHPE_X86": "x86 in ARM64 (CHPE)",
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from tests.records import stored
 from tests.terms.test_requests import a_request
 
 from privyseal.errors import Conflict, NotFound
@@ -46,10 +47,10 @@ def test_a_row_comes_back_as_it_was_written(records: Records) -> None:
         taken = requests.claim(tx, dossier.id, NOW)
         assert taken is not None
         taken = requests.move(tx, taken, State.SIGNING)
-        taken = requests.store_intent(tx, taken, Intent(7, 3))
-        taken = requests.store_signatures(tx, taken, [b"sig"])
-        taken = requests.store_blobs(tx, taken, [token], [b"blob"])
-        taken = requests.store_receipt(tx, taken, "receipt")
+        taken = stored.intent(tx, taken, Intent(7, 3))
+        taken = stored.signatures(tx, taken, [b"sig"])
+        taken = stored.blobs(tx, taken, [token], [b"blob"])
+        taken = stored.receipt(tx, taken, "receipt")
     with records.reading("demo") as tx:
         assert requests.get(tx, dossier.id) == taken
     assert taken == msgspec.structs.replace(
@@ -86,8 +87,8 @@ def test_a_frozen_walks_late_write_is_refused(records: Records) -> None:
         assert quick is not None
         for write in (
             lambda: requests.move(tx, late, State.SIGNING),
-            lambda: requests.store_intent(tx, late, Intent(1, 1)),
-            lambda: requests.store_signatures(tx, late, [b"late"]),
+            lambda: stored.intent(tx, late, Intent(1, 1)),
+            lambda: stored.signatures(tx, late, [b"late"]),
         ):
             with pytest.raises(Conflict):
                 write()
@@ -101,14 +102,14 @@ def test_what_stands_once_never_changes(records: Records) -> None:
         taken = requests.claim(tx, dossier.id, NOW)
         assert taken is not None
         taken = requests.move(tx, taken, State.SIGNING)
-        taken = requests.store_intent(tx, taken, Intent(7, 3))
+        taken = stored.intent(tx, taken, Intent(7, 3))
         with pytest.raises(Conflict):
-            requests.store_intent(tx, taken, Intent(8, 4))
+            stored.intent(tx, taken, Intent(8, 4))
         with pytest.raises(Conflict):
-            requests.store_signatures(tx, msgspec.structs.replace(taken, intent=Intent(8, 4)), [b"another's"])
-        requests.store_signatures(tx, taken, [b"one"])
+            stored.signatures(tx, msgspec.structs.replace(taken, intent=Intent(8, 4)), [b"another's"])
+        stored.signatures(tx, taken, [b"one"])
         with pytest.raises(Conflict):
-            requests.store_signatures(tx, taken, [b"two"])
+            stored.signatures(tx, taken, [b"two"])
         assert requests.get(tx, dossier.id).signatures == (b"one",)
 
 

@@ -73,3 +73,13 @@ def test_a_long_fact_is_not_read_out() -> None:
     words = "".join(each[11:] for each in asked_in_words(asked))
     for shown in (words, page(asked)):
         assert "A" * 100 not in shown and "z" * 150 in shown
+
+
+def test_a_number_is_shown_by_its_name() -> None:
+    """In all three; what is agreed to is the number, which stands beside it."""
+    facts: dict[str, str | int | bool] = {"machine": 0x8664, "magic": 0x20B, "subsystem": 3}
+    asked = msgspec.structs.replace(REQUEST, described=(msgspec.structs.replace(REQUEST.described[0], facts=facts),))
+    for shown in (" ".join(each[11:] for each in asked_in_words(asked)), page(asked)):
+        assert "machine x64 (0x8664)" in shown and "subsystem for the console (3)" in shown
+    (change,) = changes(REQUEST, asked)
+    assert "machine=x64 (0x8664)" in change.after

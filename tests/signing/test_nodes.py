@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests import postgres
+from tests.records import stored
 from tests.signing.test_approve import KEYS, agreement
 from tests.signing.test_custody import certify, generate
 from tests.world import SUBSCRIBER, Ledger, World, a_description, found
@@ -23,7 +24,7 @@ from privyseal.signing import duties
 from privyseal.signing.approve import approve
 from privyseal.signing.submit import Submission, submit
 from privyseal.terms.keys import Approver
-from privyseal.terms.requests import Dossier, State
+from privyseal.terms.requests import Dossier, Intent, State
 
 
 def test_one_idempotency_key_is_one_request_wherever_it_is_asked(world: World) -> None:
@@ -111,8 +112,8 @@ def test_a_late_write_is_refused_by_its_fence(world: World) -> None:
     world.now += timedelta(seconds=61)
     world.insist()
     for write in (
-        lambda tx: requests.store_signatures(tx, asleep, [b"late"]),
-        lambda tx: requests.store_intent(tx, asleep, requests.Intent(9, 9)),
+        lambda tx: stored.signatures(tx, asleep, [b"late"]),
+        lambda tx: stored.intent(tx, asleep, Intent(9, 9)),
         lambda tx: requests.fail(tx, asleep, "late", "late"),
     ):
         with pytest.raises(Conflict), world.seal.records.writing(SUBSCRIBER) as tx:

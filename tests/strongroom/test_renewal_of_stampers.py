@@ -219,9 +219,7 @@ def test_books_that_are_gone_are_told_of(site: Site) -> None:
     site.stamps()
     site.stamps()
     assert site.diary().count("begun anew") == 1
-    assert f"{NOW:%Y-%m-%d %H:%M:%S} UTC" in next(
-        each.detail for each in entries(site) if each.what == "begun anew"
-    )
+    assert f"{NOW:%Y-%m-%d %H:%M:%S} UTC" in next(each.detail for each in entries(site) if each.what == "begun anew")
 
 
 def entries(site: Site) -> tuple[DiaryEntry, ...]:

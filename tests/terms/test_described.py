@@ -12,7 +12,7 @@ def test_a_long_fact_is_shown_by_its_digest():
     described = Described(format="pe", filename="a", digest_algorithm="sha256", digest=bytes(32), size=1, facts=facts)
     assert described.said() == {
         "machine": "3",
-        "signed": "True",
+        "signed": "yes",
         "name": longest,
         "content": f"{LONGEST_SHOWN + 1} characters, SHA-256 {hashlib.sha256(longer.encode()).hexdigest()}",
     }

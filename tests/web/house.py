@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from litestar.testing import TestClient
 from tests import postgres
+from tests.records import stored
 from tests.web.standing import application
 
 from privyseal.errors import NotFound, PrivySealError
@@ -67,10 +68,10 @@ class Walk:
             dossier = requests.move(tx, dossier, State.SIGNING)
             if self.fails is not None:
                 return requests.fail(tx, dossier, *self.fails)
-            dossier = requests.store_intent(tx, dossier, Intent(7, 1))
-            dossier = requests.store_signatures(tx, dossier, (b"signature",))
-            dossier = requests.store_blobs(tx, dossier, (), (b"blob of " + request_id.encode(),))
-            return requests.store_receipt(tx, dossier, "c2sp.org/tlog-proof@v1\n")
+            dossier = stored.intent(tx, dossier, Intent(7, 1))
+            dossier = stored.signatures(tx, dossier, (b"signature",))
+            dossier = stored.blobs(tx, dossier, (), (b"blob of " + request_id.encode(),))
+            return stored.receipt(tx, dossier, "c2sp.org/tlog-proof@v1\n")
 
 
 class Room:

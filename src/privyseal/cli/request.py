@@ -12,7 +12,7 @@ from privyseal.cli.connection import connect, service_options
 from privyseal.cli.output import Command, JsonMode, Output, fill, json_option, mark, printable, quiet_option
 from privyseal.cli.pieces import Pending
 from privyseal.errors import BadInput, Denied, Failed, PrivySealError, Unavailable
-from privyseal.formats.fact_words import in_words
+from privyseal.formats import fact_words
 from privyseal.terms.canonical import decode_canonical
 from privyseal.terms.requests import FINAL, SigningRequest, State
 from privyseal.web.views import RequestView, sight
@@ -171,7 +171,7 @@ def asked_in_words(asked: SigningRequest) -> list[str]:
     for one in asked.described:
         lines += fill("code", f"{printable(one.filename)} ({printable(one.format)}, {one.size} octets)")
         lines += fill("", f"{one.digest_algorithm} {one.digest.hex()}")
-        facts = ", ".join(f"{name} {value}" for name, value in in_words(one).items())
+        facts = ", ".join(f"{name} {value}" for name, value in fact_words.in_words(one).items())
         lines += fill("", printable(facts, len(facts) + 1)) if facts else []
     lines += fill("key", f"{printable(asked.key)} of {printable(asked.subscriber)} ({printable(asked.scheme)})")
     lines += fill("", f"{asked.key_id}")

@@ -59,7 +59,7 @@ MACHINES: dict[int, str] = {
     0xA64E: "ARM64X",
     0xAA64: "ARM64",
 }
-"""IMAGE_FILE_MACHINE_...: Microsoft, "PE Format", "Machine Types", and winnt.h; a type that is not here is no reason to refuse."""
+"""IMAGE_FILE_MACHINE_...: Microsoft, "PE Format", "Machine Types", and winnt.h; what is not here is not refused."""
 _ONLY_PE32 = {0x014C, 0x01C0, 0x01C2, 0x01C4, 0x5032, 0x6232}
 _ONLY_PE32_PLUS = {0x0200, 0x5064, 0x6264, 0x8664, 0xA641, 0xA64E, 0xAA64}
 SUBSYSTEMS = {

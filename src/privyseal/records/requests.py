@@ -223,18 +223,8 @@ def store_intents(tx: Transaction, dossiers: Sequence[Dossier]) -> list[Dossier]
     return list(dossiers)
 
 
-def store_intent(tx: Transaction, dossier: Dossier, intent: Intent) -> Dossier:
-    """Write down where one intent stands, as :func:`store_intents`."""
-    return store_intents(tx, [msgspec.structs.replace(dossier, intent=intent)])[0]
-
-
-def store_signatures(tx: Transaction, dossier: Dossier, signatures: Sequence[bytes]) -> Dossier:
-    """Write down the raw signatures at once, before anything is done with them."""
-    return store_signatures_of_many(tx, [(dossier, signatures)])[0]
-
-
-def store_signatures_of_many(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes]]]) -> list[Dossier]:
-    """Write down raw signatures and where their intents stand, all or none, as :func:`store_signatures`."""
+def store_signatures(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes]]]) -> list[Dossier]:
+    """Write down raw signatures and where their intents stand, all or none, before anything is done with them."""
     rows = [
         _supposed(dossier) | _placed(dossier) | {"p_signatures": packed.pack(signatures)}
         for dossier, signatures in made
@@ -257,15 +247,10 @@ def store_signed(tx: Transaction, made: Sequence[tuple[Dossier, Sequence[bytes],
     ]
 
 
-def store_blobs(tx: Transaction, dossier: Dossier, tokens: Sequence[TimestampToken], blobs: Sequence[bytes]) -> Dossier:
-    """Write down timestamp tokens and signature blobs; SIGNING becomes SIGNED."""
-    return store_blobs_of_many(tx, [(dossier, tokens, blobs)])[0]
-
-
-def store_blobs_of_many(
+def store_blobs(
     tx: Transaction, made: Sequence[tuple[Dossier, Sequence[TimestampToken], Sequence[bytes]]]
 ) -> list[Dossier]:
-    """Write down tokens and blobs of several requests, all or none, as :func:`store_blobs`."""
+    """Write down timestamp tokens and signature blobs, all or none; SIGNING becomes SIGNED."""
     rows = []
     for dossier, tokens, blobs in made:
         _check_arrow(dossier, State.SIGNED)
@@ -278,13 +263,8 @@ def store_blobs_of_many(
     ]
 
 
-def store_receipt(tx: Transaction, dossier: Dossier, receipt: str) -> Dossier:
-    """Write down the receipt; SIGNED becomes RELEASED."""
-    return store_receipts(tx, [(dossier, receipt)])[0]
-
-
 def store_receipts(tx: Transaction, receipts: Sequence[tuple[Dossier, str]]) -> list[Dossier]:
-    """Write down the receipts of several requests, all or none, as :func:`store_receipt`."""
+    """Write down receipts, all or none; SIGNED becomes RELEASED."""
     rows = []
     for dossier, receipt in receipts:
         _check_arrow(dossier, State.RELEASED)

@@ -42,7 +42,7 @@ def countersign(seal: PrivySeal, cases: Sequence[Case], *, elsewhere: bool) -> N
     store(
         seal,
         [c for c in ready if c.error is None],
-        lambda tx, some: requests.store_blobs_of_many(
+        lambda tx, some: requests.store_blobs(
             tx, [(c.dossier, tokens.get(c.dossier.id, ()), blobs[c.dossier.id]) for c in some]
         ),
     )

@@ -239,7 +239,7 @@ def _store_signatures(seal: PrivySeal, cases: list[Case], made: Mapping[str, tup
         done = [c.dossier for c in some if c.dossier.id in blobs]
         rest = [c.dossier for c in some if c.dossier.id not in blobs]
         written = requests.store_signed(tx, [(each, made[each.id], blobs[each.id]) for each in done])
-        written += requests.store_signatures_of_many(tx, [(each, made[each.id]) for each in rest])
+        written += requests.store_signatures(tx, [(each, made[each.id]) for each in rest])
         by_id = {each.id: each for each in written}
         return [by_id[c.dossier.id] for c in some]
 

@@ -252,8 +252,8 @@ def _stamper(
 
 
 _LOST = (
-    "These books begin anew, and time was given until {:%Y-%m-%d %H:%M:%S} UTC: nothing leads from its tokens to the log "
-    "any more, where no proof was fetched. Whoever has the books before puts them back."
+    "These books begin anew, and time was given until {:%Y-%m-%d %H:%M:%S} UTC: nothing leads from its tokens to the "
+    "log any more, where no proof was fetched. Whoever has the books before puts them back."
 )
 
 

@@ -243,7 +243,8 @@ class Stamps:
             still_open = hour if index is not None else still_open
         if still_open:
             raise NotYet(
-                f"The token is not in the log yet: the tokens of its hour are logged from {_end(still_open):%H:%M} UTC on.",
+                "The token is not in the log yet: the tokens of its hour are logged from "
+                f"{_end(still_open):%H:%M} UTC on.",
                 hint="run this again then",
             )
         for gap in self.lost_leaves:

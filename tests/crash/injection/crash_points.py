@@ -35,8 +35,8 @@ LABELS = "privyseal.records.requests"
 """The functions of this module name the commit that follows them in the same thread."""
 _REQUESTS = (
     "add_taken",
-    "store_signatures_of_many",
-    "store_blobs_of_many",
+    "store_signatures",
+    "store_blobs",
     "store_receipts",
 )
 _COMMIT = "privyseal.records.database:Records.commit"

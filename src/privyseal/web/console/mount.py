@@ -171,7 +171,8 @@ def _response(reply: Reply, visit: Visit) -> Response[bytes]:
         headers["Location"] = reply.to
     else:
         body = render(reply.template, visit, dict(reply.shows)).encode("utf-8")
-    return Response(body, status_code=reply.status, media_type="text/html", headers=headers, cookies=list(reply.cookies))
+    cookies = list(reply.cookies)
+    return Response(body, status_code=reply.status, media_type="text/html", headers=headers, cookies=cookies)
 
 
 def policy(form_action: str = "") -> str:
