@@ -19,6 +19,8 @@ LONG = (HERE / "crash", HERE / "cli" / "test_sessions.py", HERE / "console")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background so, and whatever is interrupted in a test would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:  # for the same reason
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_collection() -> None:

@@ -81,11 +81,16 @@ def _serve(at: str) -> NoReturn:
     import selectors
 
     from privyseal import cli
+    from privyseal.formats import catalogue
+    from privyseal.terms.learnt import learn_types
 
     for module in pkgutil.iter_modules(cli.__path__):
         if not module.name.startswith(LEFT_OUT):
             import_module(f"privyseal.cli.{module.name}")
-    import_module("privyseal.web.app")  # with all that serve brings once it knows that it will not only --check
+    # What serve brings, and learns, once it knows that it will not only --check.
+    import_module("privyseal.web.app")
+    catalogue.every()
+    learn_types()
     gc.collect()
     gc.freeze()
     door = socket.socket(socket.AF_UNIX)
