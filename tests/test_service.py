@@ -244,7 +244,7 @@ def test_init_refuses_what_is_there_and_leaves_no_half(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     command = [PRIVYSEAL, "init", "--dir", str(tmp_path), "--rehearsal"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert refused.returncode == 8
+    assert refused.returncode == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     bad = subprocess.run(
         [PRIVYSEAL, "init", "--dir", str(tmp_path / "new"), "--rehearsal", "--name", "x" * 100],

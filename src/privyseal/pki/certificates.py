@@ -382,9 +382,8 @@ def _check_of_octets(spki: bytes) -> Callable[[bytes, bytes], None] | None:
     return None if isinstance(loaded, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else loaded.verify
 
 
-@lru_cache(
-    maxsize=512
-)  # the same key and way, a hundred times in one request: looking them up costs as much as hashing
+# The same key and way, a hundred times in one request: looking them up costs as much as hashing.
+@lru_cache(maxsize=512)
 def _check_of(spki: bytes, algorithm: DigestAlgorithm, pss_salt: int | None) -> Callable[[bytes, bytes], None]:
     """Return the check of a signature value over a digest, which raises what ``cryptography`` does."""
     loaded = public_key(spki)

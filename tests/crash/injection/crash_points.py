@@ -82,7 +82,7 @@ def _points() -> list[Point]:
     at("a request is judged", "signer", "privyseal.strongroom.judgement:Judge.judge", BOTH)
     at("mark and spent intents are committed", "signer", "privyseal.strongroom.durable:Database.commit", BOTH)
     at("the key is used", "signer", "privyseal.keystore.softfile:SoftFile.sign", BOTH)
-    at("the signature is verified", "signer", "privyseal.pki.certificates:verify", AFTER)
+    at("the signature is verified", "signer", "privyseal.pki.certificates:verify_all", AFTER)
     at("the signer answers", "signer", "privyseal.strongroom.signer:Signer.handle", AFTER, "signed batch")
 
     at("the time is raised", "stamper", "privyseal.strongroom.mark:MarkFile.raise_to", BOTH)
