@@ -42,7 +42,7 @@ def one_installer(folder: Path, rounds: int) -> list[Row]:
     rows: list[Row] = []
     for size, major in ((SMALL, 3), (SMALL, 4), (LARGE, 3), (LARGE, 4)):
         path = folder / f"large-{size >> 20}-v{major}.msi"
-        # In a process of its own: what this one once held counts as a child's peak (setmax_mm_hiwater_rss in exec.c).
+        # In a process of its own, with which its memory goes.
         subprocess.run([sys.executable, "-m", "bench.installers", path, str(size), str(major)], check=True)
         rows += _measured(folder, path, f"{size >> 20} MiB MSI v{major}", rounds)
         path.unlink()
