@@ -70,8 +70,8 @@ child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=null
 _, status, usage = os.wait4(child, 0)
 print(time.perf_counter() - start, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
 """
-"""Runs a command from a process of 10 MiB: what its parent has counts as a child's peak (setmax_mm_hiwater_rss in Linux'
-exec.c), and a bench has more than what it measures."""
+"""Runs a command from a process of 10 MiB: what its parent has counts as a child's peak (setmax_mm_hiwater_rss in
+exec.c of Linux), and a bench has more than what it measures."""
 
 
 def process(command: Iterable[str | os.PathLike[str]], **environment: str) -> Run:

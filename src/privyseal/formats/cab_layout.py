@@ -226,12 +226,12 @@ def _check_folders(code: Source, layout: CabLayout) -> int:
 
 def _chain_end(code: Source, layout: CabLayout, at: int, blocks: int) -> int:
     """Walk the blocks of a folder, 65,535 at most, and return where they end."""
-    head = _BLOCK.size + layout.block_reserve
+    head, end = _BLOCK.size + layout.block_reserve, layout.end
+    read, unpack, count = code.pread, _BLOCK.unpack, _BLOCK.size  # looked up once: 3,200 blocks are 100 MiB
     for _ in range(blocks):
-        if at + head > layout.end:
-            raise _malformed(code, f"a block of data at {at} passes its end at {layout.end}")
-        _, size, _ = _BLOCK.unpack(code.pread(at, _BLOCK.size))
-        at += head + size
+        if at + head > end:
+            raise _malformed(code, f"a block of data at {at} passes its end at {end}")
+        at += head + unpack(read(at, count))[1]
     return at
 
 
