@@ -169,9 +169,10 @@ class _Second(threading.Thread):
     def run(self) -> None:
         while True:
             self._asked.acquire()
-            if self._work is None:
+            work = self._work  # once: who gives up takes it away at any moment
+            if work is None:
                 return
-            octets, into, offset = self._work
+            octets, into, offset = work
             try:
                 for sink in self._sinks:
                     sink(octets)
